@@ -1,0 +1,94 @@
+# cpu2vec: `make help` lists what can be done here.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+MODEL ?= sentence-transformers/all-MiniLM-L6-v2
+PRECISION ?= int8
+PORT ?= 8080
+ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
+PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3) python3)
+
+slug = $(shell printf %s '$(MODEL)' | sed -E 's|^[./]+||; s|/+$$||; s|/|-|g' | tr '[:upper:]' '[:lower:]')
+BUNDLE ?= bundles/$(slug)-$(PRECISION)-$(ARCH)
+
+BUILD := .venv/build/bin/python
+RUNTIME := .venv/runtime/bin/python
+LINT := .venv/lint/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
+# PyTorch's CPU wheels have a page of their own; where pip is told of another place for wheels, that one is used.
+TORCH_LINKS ?= $(if $(PIP_FIND_LINKS),,https://download.pytorch.org/whl/cpu/torch/)
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  variables: MODEL=$(MODEL) PRECISION=$(PRECISION) ARCH=$(ARCH) PORT=$(PORT) BUNDLE= REVISION= TAG="
+
+setup: .venv/runtime/.ready .venv/build/.ready  ## make both environments: one to build bundles, one to serve them
+
+serve: .venv/runtime/.ready $(BUNDLE)/manifest.json  ## build the bundle where there is none, and serve it
+	@echo "Once it is ready:"
+	@echo "  curl http://localhost:$(PORT)/vectors -d '{\"text\": \"hello world\"}'"
+	@BUNDLE_DIR='$(BUNDLE)' PORT='$(PORT)' exec $(RUNTIME) -m runtime
+
+bundle: $(BUNDLE)/manifest.json  ## build the bundle where there is none
+
+image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=, REVISION=)
+	@$(PYTHON) build/host_check.py
+	@$(PYTHON) -m build.image --arch '$(ARCH)' --precision '$(PRECISION)' $(if $(TAG),--tag '$(TAG)') \
+	  $(if $(REVISION),--revision '$(REVISION)') $(if $(TRUST_REMOTE_CODE),--trust-remote-code) \
+	  $(if $(filter command line environment,$(origin BUNDLE)),--bundle '$(BUNDLE)',--model '$(MODEL)')
+
+test: lint .venv/runtime/.tested .venv/build/.tested  ## run the test suite (no Docker, QEMU or browser needed)
+	$(RUNTIME) -m pytest tests
+	$(BUILD) -m pytest tests -m 'not system'
+
+test-system: .venv/runtime/.ready .venv/build/.tested  ## run the tests that need Docker or QEMU
+	$(BUILD) -m pytest tests -m system
+
+lint: .venv/lint/.ready .venv/runtime/.ready  ## check style and types
+	$(LINT)/ruff check .
+	$(LINT)/ruff format --check .
+	$(LINT)/mypy --python-executable $(RUNTIME) manifest.py runtime
+
+bench: setup  ## measure this server beside the container that people use today
+	$(BUILD) -m bench
+
+lock:  ## pin the newest allowed packages with their hashes (needs uv)
+	uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements.in -o requirements.txt
+	uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 --no-emit-package torch build/requirements.in -o build/requirements.txt
+	uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 tests/requirements.in -o tests/requirements.txt
+	uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 tests/lint-requirements.in -o tests/lint-requirements.txt
+
+clean:  ## remove environments and bundles
+	rm -rf .venv bundles
+
+$(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
+	$(BUILD) quantize.py '$(MODEL)' --arch '$(ARCH)' --precision '$(PRECISION)' --output '$(BUNDLE)' \
+	  $(if $(REVISION),--revision '$(REVISION)') $(if $(TRUST_REMOTE_CODE),--trust-remote-code)
+
+.venv/runtime/.ready: requirements.txt
+	@$(PYTHON) build/host_check.py
+	@echo "setting up .venv/runtime"
+	@rm -rf .venv/runtime && $(PYTHON) -m venv .venv/runtime
+	@$(RUNTIME) $(PIP_INSTALL) --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/build/.ready: build/requirements.txt build/torch-requirement.txt
+	@$(PYTHON) build/host_check.py
+	@echo "setting up .venv/build (PyTorch for the CPU and what exports a model, about 1.3 GB)"
+	@rm -rf .venv/build && $(PYTHON) -m venv .venv/build
+	@$(BUILD) $(PIP_INSTALL) $(if $(TORCH_LINKS),--find-links '$(TORCH_LINKS)') -r build/torch-requirement.txt
+	@$(BUILD) $(PIP_INSTALL) --require-hashes -r build/requirements.txt
+	@touch $@
+
+.venv/lint/.ready: tests/lint-requirements.txt
+	@$(PYTHON) build/host_check.py
+	@rm -rf .venv/lint && $(PYTHON) -m venv .venv/lint
+	@.venv/lint/bin/python $(PIP_INSTALL) --require-hashes -r tests/lint-requirements.txt
+	@touch $@
+
+.venv/%/.tested: .venv/%/.ready tests/requirements.txt
+	@.venv/$*/bin/python $(PIP_INSTALL) --require-hashes -r tests/requirements.txt
+	@touch $@
+
+.PHONY: help setup serve bundle image test test-system lint bench lock clean

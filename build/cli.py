@@ -1,0 +1,118 @@
+"""The command line of ``quantize.py``: arguments in, exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import platform
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from build.default_model import MODEL
+from build.errors import BuildError, OutOfDisk
+from build.pipeline import STAGES, Order, build_bundle
+from build.progress import Progress
+from build.summary import summary
+from manifest import Precision, Target
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+MACHINES = {"x86_64": Target.AMD64, "aarch64": Target.ARM64}
+
+DESCRIPTION = "Turn a HuggingFace embedding model into a bundle that the CPU runtime serves."
+EXAMPLES = f"""\
+examples:
+  ./quantize.py {MODEL}
+  ./quantize.py BAAI/bge-small-en-v1.5 --arch arm64
+  ./quantize.py ./my-model --precision fp32 --output bundles/mine
+  HF_TOKEN=hf_... ./quantize.py my-org/private-model --revision v2
+  HF_HUB_OFFLINE=1 ./quantize.py BAAI/bge-small-en-v1.5     (downloaded before)
+
+The default model comes with the build's environment; other ids are downloaded from the hub, HF_ENDPOINT names a mirror.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Build what the arguments say; the table goes to standard output, all else to standard error."""
+    options = _parser().parse_args(arguments)
+    output = options.output or default_output(options.model, options.precision, options.arch)
+    order = Order(
+        model=options.model,
+        revision=options.revision,
+        target=options.arch,
+        precision=options.precision,
+        output=Path(output),
+        force=options.force,
+        trust_remote_code=options.trust_remote_code,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        delivery = build_bundle(order, Progress(STAGES))
+    except KeyboardInterrupt:
+        return _fail("interrupted: nothing was left behind", EXIT_INTERRUPTED)
+    except BuildError as error:
+        return _fail(str(error), EXIT_FAILED)
+    except Exception as error:
+        if (full := _disk_full(error)) is None:
+            raise
+        return _fail(str(full), EXIT_FAILED)
+    print(summary(delivery, order.output))
+    return 0
+
+
+def default_output(model: str, precision: Precision, target: Target) -> Path:
+    """``bundles/<model, lower case, slashes to dashes>-<precision>-<arch>``."""
+    slug = model.rstrip("/").lstrip("./").lower().replace("/", "-") or "model"
+    return Path("bundles") / f"{slug}-{precision}-{target}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="quantize.py",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", metavar="MODEL", help="id on the HuggingFace hub, or a local model directory")
+    parser.add_argument(
+        "--arch",
+        type=Target,
+        choices=list(Target),
+        default=MACHINES.get(platform.machine(), Target.AMD64),
+        help="CPU architecture that will serve the bundle (default: this machine's)",
+    )
+    parser.add_argument(
+        "--precision",
+        type=Precision,
+        choices=list(Precision),
+        default=Precision.INT8,
+        help="how weights are stored: int8 is small and fast, fp32 is the original (default: int8)",
+    )
+    parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
+    parser.add_argument("--output", type=Path, help="directory to make (default: bundles/<model>-<precision>-<arch>)")
+    parser.add_argument("--force", action="store_true", help="replace the output directory if it exists")
+    parser.add_argument(
+        "--trust-remote-code", action="store_true", help="run Python code that the model brings; read it first"
+    )
+    return parser
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"quantize.py: {message}", file=sys.stderr)
+    return status
+
+
+def _disk_full(error: Exception) -> OutOfDisk | None:
+    """The one failure that any library may report in its own words: no space, no quota, or a file over the limit."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        where = f" while writing {error.filename}" if error.filename else ""
+        return OutOfDisk(f"the disk is full{where}: make room, or choose another --output")
+    if "No space left on device" in str(error) or "File too large" in str(error):
+        return OutOfDisk("the disk is full: make room, or choose another --output")
+    return None

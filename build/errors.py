@@ -1,0 +1,60 @@
+"""Defines what can stop a build: one tree; each message is one line that says what to do.
+
+BuildError
+├── ModelNotFound        no such model, revision or directory
+├── AccessDenied         gated or private: a token is needed
+├── HubUnreachable       no network, or offline and not in the cache
+├── DamagedDownload      a file is not what the hub says
+├── UnsupportedModel     an architecture, module, mode or key that this build cannot reproduce
+├── RemoteCodeNeeded     the model brings code, and nobody said to trust it
+├── OutputExists         a bundle is there already, and nobody said to replace it
+├── OutOfDisk            the file system is full
+├── SetupIncomplete      an environment is missing
+└── VerificationFailed   the bundle does not serve
+"""
+
+from __future__ import annotations
+
+
+class BuildError(Exception):
+    pass
+
+
+class ModelNotFound(BuildError):
+    pass
+
+
+class AccessDenied(BuildError):
+    pass
+
+
+class HubUnreachable(BuildError):
+    pass
+
+
+class DamagedDownload(BuildError):
+    pass
+
+
+class UnsupportedModel(BuildError):
+    pass
+
+
+class RemoteCodeNeeded(BuildError):
+    pass
+
+
+class OutputExists(BuildError):
+    pass
+
+
+class OutOfDisk(BuildError):
+    pass
+
+
+class SetupIncomplete(BuildError):
+    pass
+
+
+class VerificationFailed(BuildError):
+    pass

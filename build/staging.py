@@ -1,0 +1,57 @@
+"""Owns the directory in which a bundle grows: complete under its name at the end, or gone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.errors import OutputExists
+
+
+@dataclass(frozen=True)
+class Staging:
+    """``bundle`` becomes the output; ``work`` holds what the stages leave behind. Both on the output's file system."""
+
+    bundle: Path
+    work: Path
+
+
+def refuse_existing(output: Path, force: bool) -> None:
+    """Raises ``OutputExists``, before any work, for what would be overwritten without ``force`` or is no directory."""
+    if output.exists() and not (force and output.is_dir()):
+        raise OutputExists(f"{output} exists already: pass --force to replace it, or --output for another place")
+
+
+@contextmanager
+def staged(output: Path, force: bool) -> Iterator[Staging]:
+    """Yield an empty staging area beside ``output``; rename it into place if the body succeeds, else remove it.
+
+    What a killed build left behind is removed first.
+    """
+    refuse_existing(output, force)
+    area = output.parent / f".{output.name}.partial"
+    shutil.rmtree(area, ignore_errors=True)
+    staging = Staging(area / "bundle", area / "work")
+    try:
+        staging.bundle.mkdir(parents=True)
+        staging.work.mkdir()
+        yield staging
+        if output.exists():
+            output.rename(area / "replaced")
+        staging.bundle.rename(output)
+        _flush(output)
+    finally:
+        shutil.rmtree(area, ignore_errors=True)
+
+
+def _flush(output: Path) -> None:
+    """Make the rename last through a power cut."""
+    descriptor = os.open(output.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,43 @@
+"""Prints the short table at the end of a build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from build.pipeline import Delivery
+
+
+def summary(delivery: Delivery, output: Path) -> str:
+    """Lines of «name  value», and the command that serves the bundle."""
+    manifest = delivery.manifest
+    text, fidelity = manifest.text, manifest.fidelity
+    after = sum(entry.size for entry in manifest.files.values())
+    rows = [
+        ("model", f"{manifest.model} ({manifest.source.kind}, {manifest.source.revision})"),
+        ("bundle", f"{manifest.precision} for {manifest.target}"),
+        ("size", f"{_megabytes(delivery.weights_before)} of weights before, {_megabytes(after)} in all after"),
+        ("dim", str(text.dim)),
+        ("max_tokens", str(text.max_tokens)),
+        ("pooling", text.pooling + (", normalized" if text.normalize else "")),
+        ("prompts", _prompts(text.prompts, text.default_prompt)),
+    ]
+    if fidelity is not None:
+        rows.append(
+            (
+                "fidelity",
+                f"cosine to the fp32 original on {fidelity.texts} held-out texts: mean {fidelity.cosine_mean:.6f}, "
+                f"1st percentile {fidelity.cosine_p1:.6f}, minimum {fidelity.cosine_min:.6f}",
+            )
+        )
+    rows += [("lies in", str(output)), ("serve it", f"make serve BUNDLE={output}")]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _prompts(prompts: dict[str, str], default: str | None) -> str:
+    shown = [f"{name} {text!r}{' (default)' if name == default else ''}" for name, text in prompts.items() if text]
+    return ", ".join(shown) or "none"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

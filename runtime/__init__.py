@@ -1,0 +1,1 @@
+"""Serves a bundle over HTTP: the only code that the image carries."""

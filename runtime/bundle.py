@@ -1,0 +1,62 @@
+"""Opens a bundle for serving: everything that the runtime reads from disk, checked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from manifest import (
+    CONFIG_FILE,
+    GOLDEN_FILE,
+    BundleError,
+    Golden,
+    Manifest,
+    check_files,
+    from_json,
+    read_manifest,
+    read_text,
+)
+
+HASHED_BELOW_BYTES = 100_000_000
+"""At start, content is hashed only in bundles below this size; larger ones are hashed when the image is built."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    directory: Path
+    manifest: Manifest
+    golden: Golden
+    config: dict[str, Any]
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What ``/meta`` answers: the model's own config, its id, and the manifest."""
+        return {"model": self.config, "model_path": self.manifest.model, "bundle": asdict(self.manifest)}
+
+
+def open_bundle(directory: Path) -> Bundle:
+    """Read and check the bundle. Raises ``BundleError`` that names what is wrong."""
+    if not directory.is_dir():
+        raise BundleError(f"{directory} is not a directory: set BUNDLE_DIR to a bundle made by quantize.py")
+    manifest = read_manifest(directory)
+    size = sum(entry.size for entry in manifest.files.values())
+    check_files(directory, manifest, hashes=size < HASHED_BELOW_BYTES)
+    return Bundle(
+        directory=directory,
+        manifest=manifest,
+        golden=from_json(Golden, read_text(directory, GOLDEN_FILE), GOLDEN_FILE),
+        config=_read_object(directory, CONFIG_FILE),
+    )
+
+
+def _read_object(directory: Path, name: str) -> dict[str, Any]:
+    try:
+        value = orjson.loads(read_text(directory, name))
+    except orjson.JSONDecodeError as error:
+        raise BundleError(f"{name} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BundleError(f"{name} is not a JSON object")
+    return value

@@ -1,0 +1,50 @@
+"""Defines what can go wrong while serving: one tree, which ``problems.py`` maps to status codes.
+
+ServingError
+├── InvalidRequest     the caller's fault; the message names the field and the limit
+├── BodyTooLarge       more bytes than the server accepts
+├── BodyTimeout        the caller stopped sending
+├── Unauthorized       no valid bearer token
+├── Unavailable        draining, or not ready: another try may succeed
+└── InferenceFailed    onnxruntime or the model failed; details go to the log alone
+SettingsError          an environment variable that stops the start
+GoldenMismatch         this machine does not give the vectors that the build saw
+"""
+
+from __future__ import annotations
+
+
+class ServingError(Exception):
+    """Base of what a request can run into; the message is a sentence for the caller."""
+
+
+class InvalidRequest(ServingError):
+    pass
+
+
+class BodyTooLarge(ServingError):
+    pass
+
+
+class BodyTimeout(ServingError):
+    pass
+
+
+class Unauthorized(ServingError):
+    pass
+
+
+class Unavailable(ServingError):
+    pass
+
+
+class InferenceFailed(ServingError):
+    pass
+
+
+class SettingsError(Exception):
+    """Raised at start; the message names the variable and what it accepts."""
+
+
+class GoldenMismatch(Exception):
+    """Raised at start; the message names the text and its cosine."""

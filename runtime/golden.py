@@ -1,0 +1,38 @@
+"""Checks that this machine gives the vectors that the build saw, before the server turns ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifest import Golden, TextModel
+from runtime.embed_request import EmbedRequest, prompt_text
+from runtime.errors import GoldenMismatch
+
+SHOWN_CHARACTERS = 60
+
+
+def check_golden(golden: Golden, model: TextModel, embed: Callable[[EmbedRequest], NDArray[np.float32]]) -> None:
+    """Embed every golden text. Raises ``GoldenMismatch`` for the first whose cosine is below its floor."""
+    for entry in golden.texts:
+        request = EmbedRequest(entry.text, prompt_text(model, entry.task), model.pooling, None)
+        cosine = cosine_of(embed(request), np.asarray(entry.vector, dtype=np.float32))
+        if not cosine >= entry.min_cosine:
+            raise GoldenMismatch(
+                f"the golden text {entry.text[:SHOWN_CHARACTERS]!r} (task {entry.task}) came out with a cosine of "
+                f"{cosine:.6f} to the original, and at least {entry.min_cosine:.6f} is expected: "
+                "this runtime and this bundle do not belong together"
+            )
+
+
+def cosine_of(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    """The cosine of two vectors in float64; −1 where their shapes differ, 1 where both are zero."""
+    if left.shape != right.shape:
+        return -1.0
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if norms == 0.0:
+        return 1.0 if np.array_equal(a, b) else -1.0
+    return float(a @ b) / norms

@@ -1,0 +1,70 @@
+"""Joins the application with the engine behind it, and warms it up: what one worker process serves."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.app import create_app
+from runtime.bundle import Bundle
+from runtime.embed_request import EmbedRequest
+from runtime.embedder import Embedder
+from runtime.errors import GoldenMismatch, ServingError
+from runtime.golden import check_golden
+from runtime.limits import Limits
+from runtime.readiness import Readiness
+from runtime.settings import Settings
+from runtime.work_queue import WorkQueue
+
+log = logging.getLogger("cpu2vec")
+
+
+class EmbeddingService:
+    """Implements ``server.Service`` for one bundle."""
+
+    def __init__(self, settings: Settings, bundle: Bundle, embedder: Embedder, cores: int) -> None:
+        self._bundle, self._embedder, self._cores = bundle, embedder, cores
+        self._readiness = Readiness()
+        self._queue = WorkQueue(embedder.embed, cores)
+        self._started_at = time.monotonic()
+        self.app = create_app(
+            embed=self._queue.submit,
+            model=bundle.manifest.text,
+            meta=bundle.meta,
+            readiness=self._readiness,
+            limits=Limits(settings.max_body_bytes),
+            allowed_tokens=settings.allowed_tokens,
+            honor_pooling_strategy=settings.honor_pooling_strategy,
+        )
+
+    def start(self, on_failure: Callable[[], object]) -> None:
+        self._queue.start()
+        threading.Thread(target=self._warm_up, args=(on_failure,), name="warm-up", daemon=True).start()
+
+    def drain(self) -> None:
+        self._readiness.drain()
+
+    @property
+    def is_idle(self) -> bool:
+        return self._queue.in_flight == 0
+
+    def stop(self) -> None:
+        self._queue.stop()
+
+    def _warm_up(self, on_failure: Callable[[], object]) -> None:
+        def embed(request: EmbedRequest) -> NDArray[np.float32]:
+            return self._embedder.embed(request, self._cores)
+
+        try:
+            check_golden(self._bundle.golden, self._bundle.manifest.text, embed)
+        except (GoldenMismatch, ServingError) as error:
+            log.error("not serving: %s", error)
+            on_failure()
+            return
+        self._readiness.started()
+        log.info("ready after %.2f s, %d core(s)", time.monotonic() - self._started_at, self._cores)
