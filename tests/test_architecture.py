@@ -1,0 +1,151 @@
+"""The house's rules: imports point one way, and the runtime never needs what only a build needs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from build.runtime_process import RUNTIME_PYTHON
+
+ROOT = Path(__file__).resolve().parent.parent
+RUNTIME = sorted((ROOT / "runtime").glob("*.py"))
+BUILD = sorted((ROOT / "build").glob("*.py"))
+BUILD_ONLY = {
+    "torch",
+    "transformers",
+    "optimum",
+    "sentence_transformers",
+    "onnx",
+    "huggingface_hub",
+    "requests",
+    "yaml",
+}
+STAGES = {"fetch", "describe", "export", "quantize", "optimize", "package", "verify"}
+SHARED_VALUES = {
+    # what one stage hands to the next, and the name of the graph's output
+    "package": {"describe", "verify"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, by full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def packages(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def ids(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
+
+
+@pytest.mark.parametrize("path", RUNTIME, ids=ids)
+def test_the_runtime_imports_nothing_of_the_build(path: Path):
+    assert not packages(path) & (BUILD_ONLY | {"build", "bench", "tests"})
+
+
+@pytest.mark.parametrize("path", BUILD, ids=ids)
+def test_the_build_imports_nothing_of_the_runtime(path: Path):
+    assert not packages(path) & {"runtime", "falcon", "gunicorn", "uvicorn", "bench", "tests"}
+
+
+def test_the_manifest_needs_the_standard_library_alone():
+    assert packages(ROOT / "manifest.py") <= set(sys.stdlib_module_names)
+
+
+def test_only_the_engine_imports_onnxruntime():
+    assert [path.name for path in RUNTIME if "onnxruntime" in packages(path)] == ["engine.py"]
+
+
+def test_only_the_settings_read_the_environment():
+    readers = [path.name for path in RUNTIME if re.search(r"os\.(environ|getenv)", path.read_text())]
+    # engine.py writes one variable, before it imports onnxruntime
+    assert readers == ["engine.py", "settings.py"]
+    assert (ROOT / "runtime/engine.py").read_text().count("os.environ") == 1
+
+
+def test_only_one_module_maps_errors_to_status_codes():
+    mappers = {path.name for path in RUNTIME if "add_error_handler" in path.read_text()}
+    assert mappers == {"problems.py"}
+
+
+def test_only_the_main_module_composes_the_server():
+    composers = {path.name for path in RUNTIME if {"runtime.engine.Engine", "runtime.server.Server"} <= imports(path)}
+    assert composers == {"main.py"}
+
+
+def test_only_the_hub_module_talks_to_the_hub():
+    assert [path.name for path in BUILD if "huggingface_hub" in packages(path)] == ["hub.py"]
+
+
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_stages_do_not_import_one_another(stage: str):
+    others = {f"build.{name}" for name in STAGES - {stage} - SHARED_VALUES.get(stage, set())}
+    assert not imports(ROOT / "build" / f"{stage}.py") & others
+
+
+@pytest.mark.parametrize("folder", ["runtime", "build"])
+def test_imports_have_no_cycle(folder: str):
+    graph = {
+        path.stem: {name.split(".")[1] for name in imports(path) if name.startswith(f"{folder}.")}
+        for path in (ROOT / folder).glob("*.py")
+    }
+    done: set[str] = set()
+    while ready := {name for name, needs in graph.items() if name not in done and needs & set(graph) <= done}:
+        done |= ready
+    assert done == set(graph)
+
+
+@pytest.mark.parametrize("path", RUNTIME + BUILD + [ROOT / "manifest.py"], ids=ids)
+def test_every_module_opens_with_a_sentence_that_says_what_it_owns(path: Path):
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert docstring
+    assert docstring.splitlines()[0].endswith((".", ":", ","))
+
+
+def test_the_runtime_loads_where_the_builds_packages_cannot_be_imported():
+    """In the runtime's own environment, with an import hook that fails for every one of them."""
+    modules = [f"runtime.{path.stem}" for path in RUNTIME if path.stem not in ("__main__", "__init__")]
+    program = f"""
+import importlib, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {sorted(BUILD_ONLY | {"build"})!r}:
+            raise ImportError("refused: " + name)
+
+sys.meta_path.insert(0, Refuse())
+for name in {modules!r}:
+    importlib.import_module(name)
+"""
+    subprocess.run([RUNTIME_PYTHON, "-W", "error", "-c", program], cwd=ROOT, env={"PATH": os.defpath}, check=True)
+
+
+def test_the_runtimes_environment_holds_its_requirements_and_the_tests_tools_only():
+    listed = subprocess.run(
+        [RUNTIME_PYTHON, "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    installed = {line.split("==")[0].lower().replace("_", "-") for line in listed.splitlines()}
+    allowed = {"pip", "setuptools"}
+    for name in ("requirements.txt", "tests/requirements.txt"):
+        lines = (ROOT / name).read_text().splitlines()
+        allowed |= {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    assert installed <= allowed
