@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from falcon.asgi import Request
 
 from runtime.errors import BodyTimeout, BodyTooLarge, InvalidRequest
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+AsgiApp = Callable[[dict[str, Any], Receive, Any], Awaitable[None]]
+
+
+def begin_before_body(app: AsgiApp) -> AsgiApp:
+    """An application that starts ``app`` when the headers are there, with an empty first part of the body.
+
+    Falcon by itself waits for the first part, without a deadline and before it looks at Content-Length.
+    """
+
+    async def early(scope: dict[str, Any], receive: Receive, send: Any) -> None:
+        parts = [{"type": "http.request", "body": b"", "more_body": True}]
+
+        async def receive_next() -> dict[str, Any]:
+            return parts.pop() if parts else await receive()
+
+        await app(scope, receive_next, send)
+
+    return early
 
 
 async def read_body(req: Request, max_bytes: int, timeout_seconds: float) -> bytes:

@@ -12,18 +12,18 @@ from types import FrameType
 from typing import Any, ClassVar, Protocol
 
 import uvicorn
-from falcon.asgi import App
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from uvicorn_worker import UvicornWorker
 
 from manifest import BundleError
+from runtime.body import AsgiApp
 from runtime.http_protocol import BoundedHttpProtocol
 
 KEEP_ALIVE_SECONDS = 120
 """Longer than the 90 s for which Weaviate's client keeps an idle connection, or its imports break at random."""
 
-DRAIN_SECONDS = 8
+DRAIN_SECONDS = 7
 """Below the 10 s after which `docker stop` kills."""
 
 SHARED_MEMORY = "/dev/shm"
@@ -34,7 +34,7 @@ log = logging.getLogger("cpu2vec")
 class Service(Protocol):
     """What a worker serves: an application and the state behind it."""
 
-    app: App
+    app: AsgiApp
 
     def start(self, on_failure: Callable[[], object]) -> None:
         """Begin to warm up; called on the event loop. ``on_failure``, thread-safe, ends the server for good."""

