@@ -1,0 +1,72 @@
+"""int8 on an x86 CPU without VNNI, as QEMU plays it: signed weights must not saturate there."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from build.runtime_process import ROOT, RUNTIME_PYTHON
+
+QEMU = "qemu-x86_64-static"
+AVX2_ONLY = ("-cpu", "Haswell")
+
+TEXTS = ["", "The ferry leaves at seven.", "图书馆今天几点关门?", "stones and rivers " * 30]
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+from runtime.bundle import open_bundle
+from runtime.embed_request import EmbedRequest
+from runtime.embedder import Embedder
+from runtime.engine import Engine, signed_weights_saturate
+from runtime.tokenizer import Tokenizer
+
+bundle = open_bundle(Path(sys.argv[1]))
+model = bundle.manifest.text
+engine = Engine(bundle.directory / "model.onnx", model.graphs["tokens"], 2)
+embedder = Embedder(model, Tokenizer(bundle.directory / "tokenizer.json", model.max_tokens), engine)
+texts = json.load(sys.stdin)
+vectors = [embedder.embed(EmbedRequest(text, "", model.pooling, None), 1).tolist() for text in texts]
+wide = [embedder.embed(EmbedRequest(text, "", model.pooling, None), 2).tolist() for text in texts]
+json.dump({"saturates": signed_weights_saturate(), "vectors": vectors, "wide": wide}, sys.stdout)
+"""
+
+
+def embed(bundle: Path, *emulator: str) -> dict:
+    result = subprocess.run(
+        [*emulator, RUNTIME_PYTHON, "-c", PROGRAM, bundle],
+        cwd=ROOT,
+        env={"PATH": os.defpath},
+        input=json.dumps(TEXTS),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
+    )
+    return json.loads(result.stdout)
+
+
+@pytest.mark.system
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86")
+def test_vectors_are_the_same_without_vnni(default_bundle: Path):
+    assert shutil.which(QEMU), f"{QEMU} is missing: install qemu-user-static"
+    native, emulated = embed(default_bundle), embed(default_bundle, QEMU, *AVX2_ONLY)
+    assert emulated["saturates"], "QEMU does not play a CPU whose products saturate: nothing was tested"
+    # Saturated products move components by 3e-2. Sums in another order move them by 2e-8, and, where that tips an
+    # activation over to the next of 256 steps, by some 1e-4.
+    np.testing.assert_allclose(emulated["vectors"], native["vectors"], atol=2e-3)
+    assert emulated["wide"] == emulated["vectors"]
+
+
+@pytest.mark.system
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86")
+def test_one_core_and_two_give_the_same_bits(default_bundle: Path):
+    native = embed(default_bundle)
+    assert native["wide"] == native["vectors"]
