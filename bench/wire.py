@@ -1,0 +1,85 @@
+"""Knows the bytes of one exchange: the request as Weaviate's client sends it, and what a right answer is."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from bench.errors import LoadFailed
+
+HEADER_END = b"\r\n\r\n"
+LENGTH_HEADER = b"\r\ncontent-length:"
+
+
+def vectors_request(text: str, port: int) -> bytes:
+    """Weaviate's Go client names no Content-Type, and sends keys besides the text and its configuration."""
+    fields = {
+        "text": text,
+        "dims": 0,
+        "vector": None,
+        "error": "",
+        "config": {"pooling_strategy": "masked_mean", "task_type": "passage"},
+    }
+    body = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    header = (
+        f"POST /vectors HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: Go-http-client/1.1\r\n"
+        f"Content-Length: {len(body)}\r\nAccept-Encoding: gzip\r\n\r\n"
+    )
+    return header.encode() + body
+
+
+def response_bytes(received: bytes | bytearray) -> int | None:
+    """The size of the response that begins here, header included; None while its header is incomplete.
+
+    Raises ``LoadFailed`` for a response without Content-Length.
+    """
+    end = received.find(HEADER_END)
+    if end < 0:
+        return None
+    header = bytes(received[: end + 2]).lower()
+    start = header.find(LENGTH_HEADER)
+    if start < 0:
+        raise LoadFailed(f"a response has no Content-Length, and the load generator needs it: {header[:80]!r}")
+    start += len(LENGTH_HEADER)
+    return end + len(HEADER_END) + int(header[start : header.find(b"\r\n", start)])
+
+
+def check_answer(response: bytes | bytearray, text: bytes, dim: int) -> None:
+    """A 200 that echoes the text and carries ``dim`` components, else ``LoadFailed``.
+
+    PERF: the generator shares the cores with the server, so this counts commas instead of parsing the JSON, and wants
+    a text in which JSON escapes nothing; ``parse_answer`` has neither limit.
+    """
+    _check_status(response)
+    body = response.find(HEADER_END)
+    if response.find(text, body) < 0:
+        raise _wrong("the answer does not echo the text", response)
+    start = response.find(b"[", response.find(b'"vector"', body))
+    end = response.find(b"]", start)
+    if start < 0 or end < 0 or response.count(b",", start, end) + 1 != dim:
+        raise _wrong(f"the answer carries no vector of {dim} components", response)
+
+
+def parse_answer(response: bytes | bytearray, text: str) -> list[float]:
+    """The vector of a 200 that echoes the text, with as many components as it says, all finite, else ``LoadFailed``."""
+    _check_status(response)
+    try:
+        answer = json.loads(response[response.find(HEADER_END) + len(HEADER_END) :])
+        vector = [float(component) for component in answer["vector"]]
+        right = answer["text"] == text and answer["dim"] == len(vector)
+    except (ValueError, TypeError, KeyError) as error:
+        raise _wrong(f"the answer is not as the contract says ({error})", response) from None
+    if not right or not all(map(math.isfinite, vector)):
+        raise _wrong("the answer's text, dim and vector do not fit one another", response)
+    return vector
+
+
+def _check_status(response: bytes | bytearray) -> None:
+    if response[9:12] != b"200":
+        raise _wrong(f"the status is {response[9:12].decode('latin-1')}", response)
+
+
+def _wrong(what: str, response: bytes | bytearray) -> LoadFailed:
+    head, _, body = bytes(response).partition(HEADER_END)
+    status = head.partition(b"\r\n")[0].decode("latin-1")
+    return LoadFailed(f"{what}: {status} {body[:200].decode('utf-8', 'replace')}")
