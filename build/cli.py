@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import platform
 import signal
 import sys
@@ -11,9 +10,10 @@ from pathlib import Path
 from types import FrameType
 
 from build.default_model import MODEL
-from build.errors import BuildError, OutOfDisk
+from build.errors import BuildError
 from build.pipeline import STAGES, Order, build_bundle
 from build.progress import Progress
+from build.staging import DISK_FULL
 from build.summary import summary
 from manifest import Precision, Target
 
@@ -47,17 +47,17 @@ def main(arguments: list[str]) -> int:
         force=options.force,
         trust_remote_code=options.trust_remote_code,
     )
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupted = _interruptions()
     try:
         delivery = build_bundle(order, Progress(STAGES))
-    except KeyboardInterrupt:
-        return _fail("interrupted: nothing was left behind", EXIT_INTERRUPTED)
-    except BuildError as error:
-        return _fail(str(error), EXIT_FAILED)
-    except Exception as error:
-        if (full := _disk_full(error)) is None:
-            raise
-        return _fail(str(full), EXIT_FAILED)
+    except BaseException as error:
+        if interrupted:
+            return _fail("interrupted: nothing was left behind", EXIT_INTERRUPTED)
+        if isinstance(error, BuildError):
+            return _fail(str(error), EXIT_FAILED)
+        if isinstance(error, OSError):
+            return _fail(_trouble(error), EXIT_FAILED)
+        raise
     print(summary(delivery, order.output))
     return 0
 
@@ -99,8 +99,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _interruptions() -> list[int]:
+    """Let SIGINT and SIGTERM raise ``KeyboardInterrupt``, and keep count of them in the list.
+
+    The list, because a module in C++ that is just being imported makes an ``ImportError`` of a ``KeyboardInterrupt``.
+    """
+    received: list[int] = []
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        received.append(signum)
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
+    return received
 
 
 def _fail(message: str, status: int) -> int:
@@ -108,11 +120,9 @@ def _fail(message: str, status: int) -> int:
     return status
 
 
-def _disk_full(error: Exception) -> OutOfDisk | None:
-    """The one failure that any library may report in its own words: no space, no quota, or a file over the limit."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        where = f" while writing {error.filename}" if error.filename else ""
-        return OutOfDisk(f"the disk is full{where}: make room, or choose another --output")
-    if "No space left on device" in str(error) or "File too large" in str(error):
-        return OutOfDisk("the disk is full: make room, or choose another --output")
-    return None
+def _trouble(error: OSError) -> str:
+    """What the system says of a file that cannot be read or written, by name where it has one."""
+    told = f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error)
+    if error.errno in DISK_FULL:
+        return f"the disk is full: make room, or choose another --output, or HF_HOME for downloads ({told})"
+    return told

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from build.errors import ModelNotFound
-from build.families import Family, family_of
+from build.errors import ModelNotFound, UnsupportedModel
+from build.families import Family, family_of, whole_number
 from build.model_files import CONFIG
 from build.sentence_files import SentenceFiles, read_object, read_sentence_files
 
+TOKENIZER_CONFIG = "tokenizer_config.json"
 FRONT_MATTER = "---"
+
+SPECIAL_TOKENS = 2
+"""How many of a text's tokens are not the text's, in every supported family: one before it and one behind."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +37,13 @@ def describe(directory: Path, trust_remote_code: bool) -> Description:
     config = read_object(directory, CONFIG)
     family = family_of(config, trust_remote_code)
     sentence = read_sentence_files(directory)
-    try:
-        return Description(
-            family=family,
-            sentence=sentence,
-            dim=int(config["hidden_size"] if "hidden_size" in config else config["dim"]),
-            max_tokens=_max_tokens(directory, config, family, sentence.max_seq_length),
-            licence=_licence(directory),
-        )
-    except KeyError as error:
-        raise ModelNotFound(f"{CONFIG} has no {error.args[0]}: the model's config is incomplete") from None
+    return Description(
+        family=family,
+        sentence=sentence,
+        dim=whole_number(config, family.width),
+        max_tokens=_max_tokens(directory, config, family, sentence.max_seq_length),
+        licence=_licence(directory),
+    )
 
 
 def _max_tokens(directory: Path, config: dict[str, Any], family: Family, max_seq_length: int | None) -> int:
@@ -52,10 +54,14 @@ def _max_tokens(directory: Path, config: dict[str, Any], family: Family, max_seq
     limits = [family.positions(config)]
     if max_seq_length is not None:
         limits.append(max_seq_length)
-    elif (directory / "tokenizer_config.json").exists():
-        declared = read_object(directory, "tokenizer_config.json").get("model_max_length")
-        limits += [int(declared)] if declared else []
-    return min(limits)
+    elif (directory / TOKENIZER_CONFIG).exists():
+        declared = read_object(directory, TOKENIZER_CONFIG).get("model_max_length")
+        if declared is not None and type(declared) not in (int, float):
+            raise ModelNotFound(f"{TOKENIZER_CONFIG}: model_max_length is {json.dumps(declared)}, and must be a number")
+        limits += [declared] if declared else []
+    if (limit := min(limits)) <= SPECIAL_TOKENS:
+        raise UnsupportedModel(f"a limit of {limit} tokens leaves no room for text beside the special tokens")
+    return int(limit)
 
 
 def _licence(directory: Path) -> str | None:
@@ -67,7 +73,7 @@ def _licence(directory: Path) -> str | None:
     end = next((n for n, line in enumerate(lines[1:], 1) if line.strip() == FRONT_MATTER), 0)
     try:
         fields = yaml.safe_load("\n".join(lines[1:end]))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # NOTE: ValueError for what looks like a date and is none.
         return None
     licence = fields.get("license") if isinstance(fields, dict) else None
     return licence if isinstance(licence, str) else None

@@ -17,7 +17,10 @@ from __future__ import annotations
 
 
 class BuildError(Exception):
-    pass
+    """One line: what a model's files or a library put into the message cannot break it or steer a terminal."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("".join(letter if letter.isprintable() else "?" for letter in message))
 
 
 class ModelNotFound(BuildError):
@@ -58,3 +61,9 @@ class SetupIncomplete(BuildError):
 
 class VerificationFailed(BuildError):
     pass
+
+
+def first_line(error: Exception) -> str:
+    """What a library says went wrong, without what it says below that, and the name of its exception."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+    return f"{line} ({type(error).__name__})"

@@ -8,7 +8,7 @@ import torch
 from optimum.exporters.onnx import onnx_export_from_model
 from transformers import AutoModel
 
-from build.errors import UnsupportedModel
+from build.errors import UnsupportedModel, first_line
 
 OPSET = 18
 EXPORTED = "model.onnx"
@@ -31,8 +31,8 @@ def export(directory: Path, work: Path, trust_remote_code: bool) -> Path:
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UnsupportedModel(f"transformers cannot load the model: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # NOTE: safetensors' error has no other base, and a malformed config gives any.
+        raise UnsupportedModel(f"transformers cannot load the model: {first_line(error)}") from error
     if missing := sorted(name for name in loading["missing_keys"] if not name.startswith("pooler.")):
         raise UnsupportedModel(f"the weights lack {missing[0]}, which would be random: not a complete encoder")
     target = work / "export"

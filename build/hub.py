@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
-from huggingface_hub import HfApi, constants, hf_hub_download, scan_cache_dir
+from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub.errors import (
-    CacheNotFound,
     EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
@@ -20,14 +20,22 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.hf_api import RepoSibling
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.hf_api import ModelInfo, RepoSibling
+from huggingface_hub.utils import logging
 
-from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachable, ModelNotFound
+from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachable, ModelNotFound, OutOfDisk
+from build.hub_cache import recall, remember
 from build.model_files import CONFIG, ModelFiles, wanted_files
 from manifest import Source, SourceKind, sha256_of
 
 DEFAULT_REVISION = "main"
 TOKEN_HINT = "accept its terms on the hub, and pass a token in HF_TOKEN"
+
+ATTEMPTS = 5
+"""How often a file is asked for whose connection breaks; what has arrived is kept from one to the next."""
+
+logging.set_verbosity_error()  # NOTE: its warnings of retries take several lines each.
 
 
 def fetch_from_hub(model: str, revision: str | None, with_code: bool) -> ModelFiles:
@@ -37,18 +45,51 @@ def fetch_from_hub(model: str, revision: str | None, with_code: bool) -> ModelFi
     with the hash that the hub states. Raises ``ModelNotFound``, ``AccessDenied``, ``HubUnreachable``,
     ``DamagedDownload`` or ``UnsupportedModel``.
     """
+    revision = revision or DEFAULT_REVISION
     if constants.HF_HUB_OFFLINE:
-        return _find_in_cache(model, revision)
+        if files := recall(Path(constants.HF_HUB_CACHE), model, revision):
+            return files
+        raise HubUnreachable(
+            f"offline (HF_HUB_OFFLINE is set), and {_shown(model, revision)} was not downloaded here before: "
+            "unset it to download, or give a local directory"
+        )
     with _translated(model, revision):
-        info = HfApi().model_info(model, revision=revision or DEFAULT_REVISION, files_metadata=True)
+        info = HfApi().model_info(model, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
         names = wanted_files(list(siblings), with_code)
         if CONFIG not in names:
             raise ModelNotFound(f"{info.id} has no {CONFIG}: not a model for transformers")
-        paths = {name: Path(hf_hub_download(info.id, name, revision=info.sha)) for name in names}
+        paths = {name: _download(info, name) for name in names}
     for name, path in paths.items():
         _check_hash(path, name, siblings[name])
-    return ModelFiles(info.id, Source(SourceKind.HUB, info.sha), paths[CONFIG].parent)
+    files = ModelFiles(info.id, Source(SourceKind.HUB, info.sha), paths[CONFIG].parent)
+    with suppress(OSError):  # NOTE: a cache that is mounted read-only will do, too.
+        remember(files, revision, names)
+    return files
+
+
+def _download(info: ModelInfo, name: str) -> Path:
+    """The file's path in the cache. A connection that breaks within the file is taken up where it broke."""
+    for _ in range(ATTEMPTS - 1):
+        with suppress(requests.exceptions.ChunkedEncodingError):
+            return _download_once(info, name)
+        time.sleep(1)
+    return _download_once(info, name)
+
+
+def _download_once(info: ModelInfo, name: str) -> Path:
+    try:
+        return Path(hf_hub_download(info.id, name, revision=info.sha))
+    except requests.RequestException:
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # NOTE: the client says so of a file of another size than stated, and would go on with it the next time.
+        folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=info.id, repo_type="model")
+        for rest in folder.glob("blobs/*.incomplete"):
+            rest.unlink()
+        raise DamagedDownload(f"{name} has not the size that the hub states: try again") from None
 
 
 def _check_hash(path: Path, name: str, stated: RepoSibling) -> None:
@@ -64,28 +105,8 @@ def _check_hash(path: Path, name: str, stated: RepoSibling) -> None:
         raise DamagedDownload(f"{name} is not the file that the hub describes (its hash differs): try again")
 
 
-def _find_in_cache(model: str, revision: str | None) -> ModelFiles:
-    """Offline: the newest cached commit that ``revision`` names. Its files were checked when they were fetched."""
-    try:
-        repos = scan_cache_dir().repos
-    except CacheNotFound:
-        repos = frozenset()
-    for repo in repos:
-        if repo.repo_type != "model" or repo.repo_id.lower() != model.lower():
-            continue
-        cached = sorted(repo.revisions, key=lambda one: one.last_modified, reverse=True)
-        if revision is not None:
-            cached = [one for one in cached if one.commit_hash == revision or revision in one.refs]
-        for one in cached:
-            if (one.snapshot_path / CONFIG).exists():
-                return ModelFiles(repo.repo_id, Source(SourceKind.HUB, one.commit_hash), one.snapshot_path)
-    raise HubUnreachable(
-        f"offline (HF_HUB_OFFLINE is set), and {_shown(model, revision)} is not in the cache: unset it to download"
-    )
-
-
 @contextmanager
-def _translated(model: str, revision: str | None) -> Iterator[None]:
+def _translated(model: str, revision: str) -> Iterator[None]:
     shown = _shown(model, revision)
     try:
         yield
@@ -96,31 +117,41 @@ def _translated(model: str, revision: str | None) -> Iterator[None]:
     except RevisionNotFoundError:
         raise ModelNotFound(f"the hub has {model}, and no revision {revision} of it") from None
     except RepositoryNotFoundError:
-        # NOTE: the hub answers 401 for a model that does not exist, so as not to tell which private ones do.
-        raise ModelNotFound(
-            f"the hub has no model {model}, or it is private: if so, pass a token in HF_TOKEN"
-        ) from None
+        raise _not_found(model) from None
     except HFValidationError:
         raise ModelNotFound(f"{model!r} is neither a directory nor a model id of the hub") from None
-    except EntryNotFoundError as error:
-        if not isinstance(error, LocalEntryNotFoundError):
-            raise DamagedDownload(f"a file of {shown} vanished from the hub while it was read: try again") from None
-        raise HubUnreachable(_unreachable(shown)) from None
-    except HfHubHTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        if status in (401, 403):
-            raise AccessDenied(f"the hub denies access to {shown} ({status}): {TOKEN_HINT}") from None
-        raise HubUnreachable(f"the hub answered {status} for {shown}: try again later") from None
-    except (requests.RequestException, OfflineModeIsEnabled, ConnectionError):
-        raise HubUnreachable(_unreachable(shown)) from None
+    except LocalEntryNotFoundError as error:
+        raise _told(error.__cause__, model, shown) from None
+    except EntryNotFoundError:
+        raise DamagedDownload(f"a file of {shown} vanished from the hub while it was read: try again") from None
+    except (requests.RequestException, OfflineModeIsEnabled, ConnectionError, RuntimeError) as error:
+        # NOTE: hf_xet, through which the client gets large files, has RuntimeError for everything.
+        if "No space left on device" in str(error):
+            raise OutOfDisk(f"the disk is full: make room in {constants.HF_HOME}, or set HF_HOME") from None
+        raise _told(error, model, shown) from None
 
 
-def _shown(model: str, revision: str | None) -> str:
-    return model if revision is None else f"{model} at {revision}"
+def _told(error: BaseException | None, model: str, shown: str) -> BuildError:
+    """What to say of a request that failed: by the hub's status, where it answered."""
+    response = error.response if isinstance(error, HfHubHTTPError) else None
+    if response is None:
+        return HubUnreachable(
+            f"the hub cannot be reached for {shown}: check the network, or set HF_HUB_OFFLINE=1 to use a model that "
+            "was downloaded before, or give a local directory"
+        )
+    if response.status_code == 401 and "authorization" in response.request.headers:
+        return AccessDenied(f"the hub does not accept the token for {shown} (401): pass another in HF_TOKEN")
+    if response.status_code in (401, 404):
+        return _not_found(model)
+    if response.status_code == 403:
+        return AccessDenied(f"the hub denies access to {shown} (403): {TOKEN_HINT}")
+    return HubUnreachable(f"the hub answered {response.status_code} for {shown}: try again later")
 
 
-def _unreachable(shown: str) -> str:
-    return (
-        f"the hub cannot be reached for {shown}: check the network, or set HF_HUB_OFFLINE=1 to use a model that was "
-        "downloaded before, or give a local directory"
-    )
+def _not_found(model: str) -> ModelNotFound:
+    """The hub says the same of a model that does not exist and of one that not everybody may see."""
+    return ModelNotFound(f"the hub has no model {model}, or it is private: if so, pass a token in HF_TOKEN")
+
+
+def _shown(model: str, revision: str) -> str:
+    return model if revision == DEFAULT_REVISION else f"{model} at {revision}"

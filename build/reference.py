@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 
-from build.errors import UnsupportedModel
+from build.errors import UnsupportedModel, first_line
 
 BATCH = 16
 
@@ -19,14 +19,20 @@ class Reference:
     """The loaded original. Texts longer than ``max_tokens`` are truncated, as sentence-transformers does."""
 
     def __init__(self, directory: Path, max_tokens: int, trust_remote_code: bool) -> None:
-        self._model = SentenceTransformer(
-            str(directory),
-            device="cpu",
-            local_files_only=True,
-            trust_remote_code=trust_remote_code,
-            model_kwargs={"torch_dtype": torch.float32, "use_safetensors": True},
-        )
+        """Raises ``UnsupportedModel`` where sentence-transformers cannot load the model, for example its tokenizer."""
+        try:
+            self._model = SentenceTransformer(
+                str(directory),
+                device="cpu",
+                local_files_only=True,
+                trust_remote_code=trust_remote_code,
+                model_kwargs={"torch_dtype": torch.float32, "use_safetensors": True},
+            )
+        except Exception as error:  # NOTE: tokenizers raises bare Exception.
+            raise UnsupportedModel(f"sentence-transformers cannot load the model: {first_line(error)}") from error
         self._model.max_seq_length = max_tokens
+        # NOTE: padding on the left shifts the positions of these families: a vector would depend on its batch.
+        self._model.tokenizer.padding_side = "right"
 
     def embed(self, texts: list[str], prompt: str = "", progress: bool = False) -> NDArray[np.float32]:
         """(texts, dim) fp32 vectors. An empty ``prompt`` is none, also for a model with a default prompt."""

@@ -43,6 +43,9 @@ class RuntimeClient:
             self._connection.close()
             return False
 
+    def close(self) -> None:
+        self._connection.close()
+
     def embed(self, text: str, task: Task | None = None) -> NDArray[np.float32]:
         """The served vector, (dim,). Raises ``VerificationFailed`` for any status but 200."""
         body = json.dumps({"text": text, "config": {"task_type": task}}).encode()
@@ -72,8 +75,8 @@ def serve(bundle: Path) -> Iterator[RuntimeClient]:
             stderr=log,
             start_new_session=True,
         )
+        client = RuntimeClient(port)
         try:
-            client = RuntimeClient(port)
             deadline = time.monotonic() + START_SECONDS
             while not client.is_ready():
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -81,6 +84,7 @@ def serve(bundle: Path) -> Iterator[RuntimeClient]:
                 time.sleep(0.05)
             yield client
         finally:
+            client.close()
             process.terminate()
             try:
                 process.wait(STOP_SECONDS)

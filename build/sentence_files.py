@@ -25,14 +25,14 @@ PASSAGE_PROMPTS = ("document", "passage", "corpus")
 """Names under which models declare the prompt for what is searched, in the order of sentence-transformers."""
 
 LEGACY_POOLING = {
-    "pooling_mode_cls_token": Pooling.CLS,
-    "pooling_mode_mean_tokens": Pooling.MEAN,
-    "pooling_mode_max_tokens": None,
-    "pooling_mode_mean_sqrt_len_tokens": None,
-    "pooling_mode_weightedmean_tokens": None,
-    "pooling_mode_lasttoken": None,
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
 }
-"""Flags of the older form of a pooling config; None marks the modes that are not supported."""
+"""Flags of the older form of a pooling config, and the mode's name in the newer form."""
 
 TRANSFORMER_DEFAULTS = {
     "transformer_task": "feature-extraction",
@@ -100,7 +100,9 @@ def _read_json(directory: Path, name: str) -> Any:
         return json.loads((directory / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelNotFound(f"{directory} has no {name}: the model directory is incomplete") from None
-    except ValueError as error:
+    except OSError as error:
+        raise ModelNotFound(f"{name} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise ModelNotFound(f"{name} is not JSON: {error}") from None
 
 
@@ -134,17 +136,14 @@ def _read_pooling(directory: Path, name: str) -> Pooling:
     _refuse_unknown(config, known, name)
     if config.get("include_prompt", True) is not True:
         raise UnsupportedModel(f"{name}: include_prompt is false, which is not supported")
-    if "pooling_mode" in config:
-        declared = config["pooling_mode"]
-        modes = [declared] if isinstance(declared, str) else list(declared)
-    else:
-        modes = [flag for flag in LEGACY_POOLING if config.get(flag)] or ["mean"]
-    if len(modes) > 1:
-        raise UnsupportedModel(f"{name}: a combination of pooling modes is not supported: {', '.join(modes)}")
-    pooling = LEGACY_POOLING.get(modes[0]) or next((mode for mode in Pooling if mode == modes[0]), None)
-    if pooling is None:
+    flags = [mode for flag, mode in LEGACY_POOLING.items() if config.get(flag)]
+    declared = config.get("pooling_mode", flags or "mean")
+    modes = declared if isinstance(declared, list) else [declared]
+    if len(modes) != 1:
+        raise UnsupportedModel(f"{name}: a combination of pooling modes is not supported: {json.dumps(modes)}")
+    if modes[0] not in list(Pooling):
         raise UnsupportedModel(f"{name}: the pooling mode {modes[0]} is not supported")
-    return pooling
+    return Pooling(modes[0])
 
 
 def _read_max_seq_length(directory: Path) -> int | None:
@@ -170,10 +169,10 @@ def _read_prompts(directory: Path) -> tuple[dict[str, str], str | None]:
     if config.get("truncate_dim") is not None:
         raise UnsupportedModel(f"{PROMPTS}: truncate_dim is {config['truncate_dim']}, which is not supported")
     prompts = config.get("prompts") or {}
-    if not all(isinstance(text, str) for text in prompts.values()):
-        raise UnsupportedModel(f"{PROMPTS}: a prompt is not a string")
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise UnsupportedModel(f"{PROMPTS}: prompts is not an object of strings")
     default = config.get("default_prompt_name")
-    if default is not None and default not in prompts:
+    if default is not None and default not in list(prompts):
         raise UnsupportedModel(f"{PROMPTS}: default_prompt_name is {default}, and no prompt has that name")
     return dict(prompts), default
 

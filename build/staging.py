@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.errors import OutputExists
+from build.errors import BuildError, OutOfDisk, OutputExists
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PROBE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ def refuse_existing(output: Path, force: bool) -> None:
 def staged(output: Path, force: bool) -> Iterator[Staging]:
     """Yield an empty staging area beside ``output``; rename it into place if the body succeeds, else remove it.
 
-    What a killed build left behind is removed first.
+    What a killed build left behind is removed first. Raises ``OutputExists`` or ``OutOfDisk``.
     """
     refuse_existing(output, force)
     area = output.parent / f".{output.name}.partial"
@@ -44,8 +48,21 @@ def staged(output: Path, force: bool) -> Iterator[Staging]:
             output.rename(area / "replaced")
         staging.bundle.rename(output)
         _flush(output)
+    except Exception as error:
+        if not isinstance(error, BuildError) and _is_full(area):
+            raise OutOfDisk("the disk is full: make room, or choose another --output") from error
+        raise
     finally:
         shutil.rmtree(area, ignore_errors=True)
+
+
+def _is_full(area: Path) -> bool:
+    """Whether no more can be written. Native libraries say so in their own words, or complain of a file cut short."""
+    try:
+        (area / "probe").write_bytes(bytes(PROBE_BYTES))
+    except OSError as error:
+        return error.errno in DISK_FULL
+    return False
 
 
 def _flush(output: Path) -> None:
