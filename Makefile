@@ -37,7 +37,7 @@ serve: .venv/runtime/.ready $(BUNDLE)/manifest.json  ## build the bundle where t
 bundle: $(BUNDLE)/manifest.json  ## build the bundle where there is none
 
 image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=, REVISION=)
-	@$(PYTHON) build/host_check.py
+	@$(PYTHON) build/host_check.py --without-environments
 	@$(PYTHON) -m build.image --arch '$(ARCH)' --precision '$(PRECISION)' $(if $(TAG),--tag '$(TAG)') \
 	  $(if $(REVISION),--revision '$(REVISION)') $(if $(TRUST_REMOTE_CODE),--trust-remote-code) \
 	  $(if $(filter command line environment,$(origin BUNDLE)),--bundle '$(BUNDLE)',--model '$(MODEL)')
