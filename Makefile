@@ -39,7 +39,7 @@ bundle: $(BUNDLE)/manifest.json  ## build the bundle where there is none
 image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=, REVISION=)
 	@$(PYTHON) build/host_check.py --without-environments
 	@$(PYTHON) -m build.image --arch '$(ARCH)' --precision '$(PRECISION)' $(if $(TAG),--tag '$(TAG)') \
-	  $(if $(REVISION),--revision '$(REVISION)') $(if $(TRUST_REMOTE_CODE),--trust-remote-code) \
+	  $(if $(REVISION),--revision '$(REVISION)') $(if $(filter 1 true yes on,$(TRUST_REMOTE_CODE)),--trust-remote-code) \
 	  $(if $(filter command line environment,$(origin BUNDLE)),--bundle '$(BUNDLE)',--model '$(MODEL)')
 
 test: lint .venv/runtime/.tested .venv/build/.tested  ## run the test suite (no Docker, QEMU or browser needed)
@@ -64,12 +64,12 @@ lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	$(LOCK) tests/requirements.in -o tests/requirements.txt
 	$(LOCK) tests/lint-requirements.in -o tests/lint-requirements.txt
 
-clean:  ## remove environments and bundles
-	rm -rf .venv bundles
+clean:  ## remove environments, bundles and what builds left behind
+	rm -rf .venv bundles .image-context
 
 $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	$(BUILD) quantize.py '$(MODEL)' --arch '$(ARCH)' --precision '$(PRECISION)' --output '$(BUNDLE)' \
-	  $(if $(REVISION),--revision '$(REVISION)') $(if $(TRUST_REMOTE_CODE),--trust-remote-code)
+	  $(if $(REVISION),--revision '$(REVISION)') $(if $(filter 1 true yes on,$(TRUST_REMOTE_CODE)),--trust-remote-code)
 
 .venv/runtime/.ready: requirements.txt
 	@$(PYTHON) build/host_check.py

@@ -93,6 +93,8 @@ def _options(cores: int, rewrite_signed_weights: bool) -> ort.SessionOptions:
     options.intra_op_num_threads = cores
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    # NOTE: on arm64 CPUs with SME these kernels round otherwise than on all others, and under emulation wrongly.
+    options.add_session_config_entry("mlas.disable_kleidiai", "1")
     if cores > 1:
         # PERF: threads spin for the next node of the same run, and sleep between runs: an idle server costs nothing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")

@@ -1,0 +1,237 @@
+"""Composes the image's root file system during an image build, and leaves out what the runtime never opens."""
+
+from __future__ import annotations
+
+import compileall
+import py_compile
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+DEBIAN_PACKAGES = (
+    "base-files",
+    "gcc-12-base",
+    "libc6",
+    "libexpat1",
+    "libffi8",
+    "libgcc-s1",
+    "libpython3.11-minimal",
+    "libpython3.11-stdlib",
+    "libssl3",
+    "libstdc++6",
+    "python3.11-minimal",
+    "zlib1g",
+)
+"""What the runtime needs of Debian: from the base image where it has it, else downloaded."""
+
+DPKG = "var/lib/dpkg"
+MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
+"""Links to below /usr in an installed Debian, and directories in its packages."""
+
+STDLIB = "usr/lib/python3.11"
+PACKAGES = "usr/local/lib/python3.11/dist-packages"
+USER_ID = 65532
+
+
+@dataclass(frozen=True)
+class Unused:
+    """Glob patterns below a root, and why nothing there is opened."""
+
+    why: str
+    patterns: tuple[str, ...]
+
+
+UNUSED_OF_DEBIAN = (
+    Unused(
+        "glibc's character sets, debuggers' helpers and name services; Python brings its own codecs",
+        (
+            "usr/lib/*/gconv",
+            "usr/lib/*/audit",
+            "lib/*/libmemusage.so",
+            "lib/*/libmvec.so*",
+            "lib/*/libnss_*",
+            "lib/*/libpcprofile.so",
+            "lib/*/libthread_db.so*",
+            "usr/share/gcc",
+            "usr/share/gdb",
+        ),
+    ),
+    Unused("OpenSSL's hardware engines and legacy ciphers", ("usr/lib/*/engines-3", "usr/lib/*/ossl-modules")),
+    Unused("expat for 16-bit characters", ("usr/lib/*/libexpatw.so*",)),
+    Unused(
+        "what a login would show, and documentation besides the licences",
+        (
+            "usr/share/doc/*/[!c]*",
+            "usr/share/doc/*/changelog*",
+            "usr/share/base-files",
+            "usr/share/binfmts",
+            "usr/share/lintian",
+            "usr/share/man",
+            "usr/share/pixmaps",
+            "usr/share/applications",
+            "etc/motd",
+            "etc/issue*",
+            "etc/profile.d",
+            "etc/update-motd.d",
+        ),
+    ),
+    Unused(
+        "parts of the standard library for tests, drawing and interactive help",
+        (f"{STDLIB}/test", f"{STDLIB}/pydoc_data", f"{STDLIB}/turtle*", f"{STDLIB}/lib-dynload/_*test*.so"),
+    ),
+    Unused("legacy East Asian encodings; requests are UTF-8", (f"{STDLIB}/lib-dynload/_codecs_*.so",)),
+    Unused(
+        "modules whose libraries are not in the image",
+        tuple(
+            f"{STDLIB}/{name}"
+            for name in (
+                "curses",
+                "dbm",
+                "sqlite3",
+                "lib-dynload/_bz2.*",
+                "lib-dynload/_crypt.*",
+                "lib-dynload/_curses*",
+                "lib-dynload/_dbm.*",
+                "lib-dynload/_lzma.*",
+                "lib-dynload/_sqlite3.*",
+                "lib-dynload/_uuid.*",
+                "lib-dynload/nis.*",
+                "lib-dynload/readline.*",
+            )
+        ),
+    ),
+)
+
+UNUSED_OF_PACKAGES = (
+    Unused("onnxruntime's library for C programs; the Python binding has its own copy", ("**/libonnxruntime.so*",)),
+    Unused(
+        "what makes models; a bundle is finished",
+        tuple(f"onnxruntime/{name}" for name in ("backend", "datasets", "quantization", "tools", "transformers")),
+    ),
+    Unused(
+        "numpy's parts that it imports only on demand",
+        tuple(f"numpy/{name}" for name in ("distutils", "f2py", "fft", "ma", "polynomial", "random", "testing")),
+    ),
+    Unused("tests", ("**/tests", "numpy/_core/_simd.*.so", "numpy/_core/_*_tests.*.so", "falcon/testing")),
+    Unused("benchmarks", ("falcon/bench",)),
+    Unused("sources and types for compilers and editors", tuple(f"**/*.{kind}" for kind in ("c", "h", "p[xy][dix]"))),
+    Unused("console scripts", ("bin",)),
+)
+
+WITH_DEBUG_INFORMATION = ("falcon", "httptools", "uvloop")
+"""Packages whose wheels carry compilers' debug information, most of their size. Others do not, or were patched after
+linking, which strip breaks."""
+
+
+def compose_debian(base: Path, packages: Path, root: Path) -> None:
+    """Make ``root`` from what ``base`` has installed and from ``packages/*.deb``: pruned and compiled, with two users.
+
+    Notes every package where dpkg would: scanners look there.
+    """
+    notes = gather(base, root) + unpack(packages, root)
+    (root / DPKG).mkdir(parents=True, exist_ok=True)
+    (root / DPKG / "status").write_text("\n".join(notes), encoding="utf-8")
+    prune(root, UNUSED_OF_DEBIAN)
+    (root / "etc/passwd").write_text(f"root:x:0:0::/root:\ncpu2vec:x:{USER_ID}:{USER_ID}::/:\n", encoding="utf-8")
+    (root / "etc/group").write_text(f"root:x:0:\ncpu2vec:x:{USER_ID}:\n", encoding="utf-8")
+    compile_below(root / STDLIB, root)
+
+
+def installed(base: Path) -> dict[str, str]:
+    """The entries of a base image's package status, by name, of those that the runtime needs."""
+    entries = (base / DPKG / "status").read_text(encoding="utf-8").split("\n\n")
+    by_name = {entry.strip().partition("\n")[0].removeprefix("Package: "): entry.strip() + "\n" for entry in entries}
+    return {name: by_name[name] for name in DEBIAN_PACKAGES if "ok installed" in by_name.get(name, "")}
+
+
+def gather(base: Path, root: Path) -> list[str]:
+    """Copy the files of the needed packages that ``base`` has; return their entries of the package status.
+
+    What a slim image has left out of a package is not there to copy.
+    """
+    entries = installed(base)
+    for name in entries:
+        (listing,) = (base / DPKG / "info").glob(f"{name}[.:]*list")
+        for line in listing.read_text(encoding="utf-8").splitlines():
+            path = line.lstrip("/")
+            source, copy = base / path, root / path
+            if source.is_dir() and (path in MERGED or not source.is_symlink()):
+                copy.mkdir(parents=True, exist_ok=True)
+            elif source.exists() or source.is_symlink():
+                shutil.copy2(source, copy, follow_symlinks=False)
+    return list(entries.values())
+
+
+def unpack(packages: Path, root: Path) -> list[str]:
+    """Unpack ``packages/*.deb`` without their scripts; return their entries for the package status."""
+    notes = []
+    for package in sorted(packages.glob("*.deb")):
+        subprocess.run(["/usr/bin/dpkg-deb", "--extract", package, root], check=True)
+        fields = subprocess.run(
+            ["/usr/bin/dpkg-deb", "--field", package], check=True, capture_output=True, text=True
+        ).stdout
+        name, rest = fields.split("\n", 1)
+        notes.append(f"{name}\nStatus: install ok installed\n{rest}")
+    return notes
+
+
+def compose_packages(root: Path) -> None:
+    """Prune, strip and compile the Python packages that pip has put into ``root``."""
+    packages = root / PACKAGES
+    prune(packages, UNUSED_OF_PACKAGES)
+    libraries = [path for name in WITH_DEBUG_INFORMATION for path in (packages / name).rglob("*.so")]
+    subprocess.run(["/usr/bin/strip", "--strip-debug", *libraries], check=True)
+    compile_below(packages, root)
+
+
+def prune(root: Path, unused: tuple[Unused, ...]) -> None:
+    """Remove what the table names. Raises ``LookupError`` for a row that matches nothing: it is out of date."""
+    for row in unused:
+        found = [path for pattern in row.patterns for path in root.glob(pattern)]
+        if not found:
+            raise LookupError(f"nothing to leave out for «{row.why}»: the row is out of date")
+        for path in found:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def compile_below(directory: Path, root: Path) -> None:
+    """Write the ``.pyc`` files, valid whatever the sources' dates: the image's are never edited.
+
+    Raises ``SyntaxError`` where a source does not compile.
+    """
+    compiled = compileall.compile_dir(
+        directory,
+        maxlevels=20,
+        quiet=1,
+        stripdir=str(root),
+        prependdir="/",
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    if not compiled:
+        raise SyntaxError(f"not every module below {directory} compiles")
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["missing", base, target]:
+            print(*(f"{name}:{target}" for name in DEBIAN_PACKAGES if name not in installed(Path(base))))
+        case ["debian", base, packages, root]:
+            compose_debian(Path(base), Path(packages), Path(root))
+        case ["packages", root]:
+            compose_packages(Path(root))
+        case ["compile", directory, root]:
+            compile_below(Path(directory), Path(root))
+        case _:
+            sys.exit(
+                "usage: image_root.py missing BASE TARGET | debian BASE PACKAGES ROOT | packages ROOT | "
+                "compile DIRECTORY ROOT"
+            )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
