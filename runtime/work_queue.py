@@ -7,6 +7,7 @@ import contextlib
 import functools
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -44,9 +45,13 @@ class WorkQueue(Generic[Item, Result]):
 
     def __init__(self, handle: Callable[[Item, int], Result], cores: int) -> None:
         self._handle, self._cores = handle, cores
-        self._waiting: queue.SimpleQueue[Work[Item, Result] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
         self._in_flight = 0
+        # The lock guards the three below it, which the event loop and the threads share.
+        self._lock = threading.Lock()
+        self._waiting: deque[Work[Item, Result]] = deque()
+        self._idle: list[queue.SimpleQueue[Work[Item, Result] | None]] = []
+        self._stopping = False
 
     @property
     def in_flight(self) -> int:
@@ -59,8 +64,11 @@ class WorkQueue(Generic[Item, Result]):
 
     def stop(self) -> None:
         """Finish what waits, then end the threads; returns when they have ended."""
-        for _ in self._threads:
-            self._waiting.put(None)
+        with self._lock:
+            self._stopping = True
+            idle, self._idle = self._idle, []
+        for inbox in idle:
+            inbox.put(None)
         for thread in self._threads:
             thread.join()
 
@@ -69,14 +77,24 @@ class WorkQueue(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._in_flight += 1
-        self._waiting.put(Work(item, future, loop))
+        self._enqueue(Work(item, future, loop))
         try:
             return await future
         finally:
             self._in_flight -= 1
 
+    def _enqueue(self, work: Work[Item, Result]) -> None:
+        with self._lock:
+            # PERF: the thread that was busy last is taken first: its core still has the weights in its cache.
+            inbox = self._idle.pop() if self._idle else None
+            if inbox is None:
+                self._waiting.append(work)
+        if inbox is not None:
+            inbox.put(work)
+
     def _serve(self) -> None:
-        while (work := self._waiting.get()) is not None:
+        inbox: queue.SimpleQueue[Work[Item, Result] | None] = queue.SimpleQueue()
+        while (work := self._next(inbox)) is not None:
             if work.future.cancelled():
                 continue
             try:
@@ -85,3 +103,13 @@ class WorkQueue(Generic[Item, Result]):
                 work.settle(functools.partial(work.future.set_exception, error))
             else:
                 work.settle(functools.partial(work.future.set_result, result))
+
+    def _next(self, inbox: queue.SimpleQueue[Work[Item, Result] | None]) -> Work[Item, Result] | None:
+        """What waits longest, else what arrives in ``inbox``; None when there is nothing left and no more will come."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            if self._stopping:
+                return None
+            self._idle.append(inbox)
+        return inbox.get()
