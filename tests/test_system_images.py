@@ -433,6 +433,16 @@ def test_docker_alone_builds_an_image_with_the_labels_that_its_arguments_tell(
     assert (tmp_path / "python").read_bytes()[18:20] == ELF_MACHINE[target]
 
 
+@pytest.mark.parametrize(("quota", "cores"), [("1", 1), ("0.5", 1)])
+def test_threads_follow_the_containers_quota(images: dict[Target, str], quota: str, cores: int):
+    container = Container(images[HOST], *LOCKED, "--cpus", quota)
+    try:
+        container.wait_until_ready()
+        assert f", {cores} core(s)" in container.log()
+    finally:
+        container.remove()
+
+
 def test_it_is_ready_at_once(containers: dict[Target, Container]):
     """From the start of the process to the log line; an emulated start says nothing."""
     container = containers[HOST]
