@@ -140,16 +140,23 @@ def compose_debian(base: Path, packages: Path, root: Path) -> None:
 
 
 def installed(base: Path) -> dict[str, str]:
-    """The entries of a base image's package status, by name, of those that the runtime needs."""
+    """The entries of a base image's package status, by name, of those that the runtime needs.
+
+    A package whose licence the base has left out does not count: the image must carry it, so the package is downloaded.
+    """
     entries = (base / DPKG / "status").read_text(encoding="utf-8").split("\n\n")
     by_name = {entry.strip().partition("\n")[0].removeprefix("Package: "): entry.strip() + "\n" for entry in entries}
-    return {name: by_name[name] for name in DEBIAN_PACKAGES if "ok installed" in by_name.get(name, "")}
+    return {
+        name: by_name[name]
+        for name in DEBIAN_PACKAGES
+        if "ok installed" in by_name.get(name, "") and (base / "usr/share/doc" / name / "copyright").exists()
+    }
 
 
 def gather(base: Path, root: Path) -> list[str]:
     """Copy the files of the needed packages that ``base`` has; return their entries of the package status.
 
-    What a slim image has left out of a package is not there to copy.
+    What else a slim image has left out of a package is not there to copy.
     """
     entries = installed(base)
     for name in entries:

@@ -504,6 +504,9 @@ class TestRootFiles:
             "Package: libffi8\nStatus: deinstall ok config-files\nVersion: 3\n\n"
             "Package: bash\nStatus: install ok installed\nVersion: 5\n"
         )
+        for name in ("libc6", "zlib1g"):
+            (base / "usr/share/doc" / name).mkdir(parents=True)
+            (base / "usr/share/doc" / name / "copyright").write_text("licence")
         info = base / "var/lib/dpkg/info"
         (info / "libc6:amd64.list").write_text("/.\n/lib\n/lib/arch\n/lib/arch/libc.so.6\n/usr/share/doc/libc6/gone\n")
         (info / "zlib1g:amd64.list").write_text("/.\n/lib\n/lib/arch\n/lib/arch/libz.so.1\n")
@@ -516,6 +519,12 @@ class TestRootFiles:
         assert files == {"lib", "lib/arch", "lib/arch/libc.so.6", "lib/arch/libz.so.1"}
         assert not (tmp_path / "root/lib").is_symlink()
         assert (tmp_path / "root/lib/arch/libz.so.1").readlink() == Path("libz.so.1.2")
+
+    def test_a_package_whose_licence_the_base_left_out_is_downloaded(self, base: Path, capsys):
+        (base / "usr/share/doc/zlib1g/copyright").unlink()
+        assert list(image_root.installed(base)) == ["libc6"]
+        image_root.main(["missing", str(base), "amd64"])
+        assert "zlib1g:amd64" in capsys.readouterr().out.split()
 
     def test_the_rest_is_named_for_the_target(self, base: Path, capsys: pytest.CaptureFixture[str]):
         image_root.main(["missing", str(base), "arm64"])
