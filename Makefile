@@ -11,6 +11,8 @@ PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3.12 || 
 slug = $(shell printf %s '$(MODEL)' | sed -E 's|^[./]+||; s|/+$$||; s|/|-|g' | tr '[:upper:]' '[:lower:]')
 BUNDLE ?= bundles/$(slug)$(if $(REVISION),-$(REVISION))-$(PRECISION)-$(ARCH)
 
+trust = $(if $(filter 1 true yes on,$(TRUST_REMOTE_CODE)),--trust-remote-code) $(if $(filter 1 true yes on,$(ALLOW_PICKLE)),--allow-pickle)
+
 BUILD := .venv/build/bin/python
 RUNTIME := .venv/runtime/bin/python
 LINT := .venv/lint/bin
@@ -39,7 +41,7 @@ bundle: $(BUNDLE)/manifest.json  ## build the bundle where there is none
 image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=, REVISION=)
 	@$(PYTHON) build/host_check.py --without-environments
 	@$(PYTHON) -m build.image --arch '$(ARCH)' --precision '$(PRECISION)' $(if $(TAG),--tag '$(TAG)') \
-	  $(if $(REVISION),--revision '$(REVISION)') $(if $(filter 1 true yes on,$(TRUST_REMOTE_CODE)),--trust-remote-code) \
+	  $(if $(REVISION),--revision '$(REVISION)') $(trust) \
 	  $(if $(filter command line environment,$(origin BUNDLE)),--bundle '$(BUNDLE)',--model '$(MODEL)')
 
 test: lint .venv/runtime/.tested .venv/build/.tested  ## run the test suite (no Docker, QEMU or browser needed)
@@ -69,7 +71,7 @@ clean:  ## remove environments, bundles and what builds left behind
 
 $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	$(BUILD) quantize.py '$(MODEL)' --arch '$(ARCH)' --precision '$(PRECISION)' --output '$(BUNDLE)' \
-	  $(if $(REVISION),--revision '$(REVISION)') $(if $(filter 1 true yes on,$(TRUST_REMOTE_CODE)),--trust-remote-code)
+	  $(if $(REVISION),--revision '$(REVISION)') $(trust)
 
 .venv/runtime/.ready: requirements.txt
 	@$(PYTHON) build/host_check.py

@@ -1,8 +1,7 @@
 """Defines the bundle, the one artifact that the build hands to the runtime. Standard library only.
 
-A bundle is a directory of the files in ``BUNDLE_FILES`` and ``manifest.json``, which names the size and sha256
-of each. Reading is strict: a field, file, size or hash that is missing, unknown or wrong has a ``BundleError``
-that names it.
+A bundle is a directory of files and ``manifest.json``, which names the size and sha256 of each. Reading is strict: a
+field, file, size or hash that is missing, unknown or wrong has a ``BundleError`` that names it.
 """
 
 from __future__ import annotations
@@ -10,24 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 import types
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-SCHEMA = 1
+SCHEMA = 2
 
 MANIFEST_FILE = "manifest.json"
-GRAPH_FILE = "model.onnx"
-WEIGHTS_FILE = "model.onnx.data"
-TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "config.json"
 GOLDEN_FILE = "golden.json"
 FIDELITY_FILE = "fidelity.json"
-BUNDLE_FILES = (CONFIG_FILE, FIDELITY_FILE, GOLDEN_FILE, GRAPH_FILE, WEIGHTS_FILE, TOKENIZER_FILE)
+HEAD_FILE = "head.npz"
+"""The tensors of the layers behind pooling, in models that have such layers (numpy's format, nothing pickled)."""
 
-TOKEN_GRAPH = "tokens"
-"""Key in ``TextModel.graphs`` of the graph that ends at token embeddings."""
+COMMON_FILES = (CONFIG_FILE, FIDELITY_FILE, GOLDEN_FILE)
+"""What every bundle has, beside the graphs, tokenizers and tensors that its manifest refers to."""
+
+ONLY_ENCODER = "text"
+"""Name of the encoder in a model that has one for all texts."""
 
 T = TypeVar("T")
 
@@ -50,9 +51,40 @@ class Precision(StrEnum):
     FP32 = "fp32"
 
 
-class Pooling(StrEnum):
-    MEAN = "mean"
+class PoolingMode(StrEnum):
+    """How token embeddings become one vector; the names are those of sentence-transformers."""
+
     CLS = "cls"
+    MAX = "max"
+    MEAN = "mean"
+    MEAN_SQRT_LEN = "mean_sqrt_len_tokens"
+    WEIGHTED_MEAN = "weightedmean"
+    LAST_TOKEN = "lasttoken"
+
+
+class LayerKind(StrEnum):
+    DENSE = "dense"
+    LAYER_NORM = "layer_norm"
+    NORMALIZE = "normalize"
+    TRUNCATE = "truncate"
+
+
+LAYER_FIELDS = {
+    LayerKind.DENSE: ("weight", "activation"),
+    LayerKind.LAYER_NORM: ("weight", "bias"),
+    LayerKind.NORMALIZE: (),
+    LayerKind.TRUNCATE: ("size",),
+}
+"""The fields of a ``Layer`` that each kind needs."""
+
+
+class Activation(StrEnum):
+    IDENTITY = "identity"
+    TANH = "tanh"
+    RELU = "relu"
+    GELU = "gelu"
+    SILU = "silu"
+    SIGMOID = "sigmoid"
 
 
 class Layout(StrEnum):
@@ -97,31 +129,116 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Graph:
-    """One ONNX graph: its file in the bundle, the names of its inputs in order, and of the output to read."""
+    """One ONNX graph that ends at token embeddings: its files, the names of its inputs in order, the output to read."""
 
     file: str
+    weights: str
     inputs: tuple[str, ...]
     output: str
     layout: Layout
 
 
 @dataclass(frozen=True)
-class TextModel:
-    """What the runtime needs to know to turn text into the original's vector.
+class Pooling:
+    """The pooled vectors of ``modes`` are concatenated. Without ``include_prompt`` the prompt's tokens are left out."""
 
-    ``max_tokens`` counts special tokens and the prompt's. ``prompts`` maps a name to the text that goes in front;
-    ``tasks`` maps a request's task to a prompt's name.
+    modes: tuple[PoolingMode, ...]
+    include_prompt: bool
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer behind pooling. ``weight`` and ``bias`` are keys in ``head.npz``.
+
+    dense: ``activation(weight @ x + bias)``, weight (out, in). layer_norm: weight and bias (width,). normalize: to unit
+    length. truncate: the first ``size`` components. What a kind does not use is None.
+    """
+
+    kind: LayerKind
+    weight: str | None = None
+    bias: str | None = None
+    activation: Activation | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class WorkingMemory:
+    """Bytes that a run over n tokens takes beside the weights, at most: ``per_token`` n + ``per_pair`` n^2."""
+
+    per_token: int
+    per_pair: int
+
+    def of(self, tokens: int) -> int:
+        return self.per_token * tokens + self.per_pair * tokens * tokens
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One way from a text to its vector.
+
+    ``tokenizer`` is a file of the bundle, ``graph`` a key in ``TextModel.graphs``; ``width`` is the number of a token
+    embedding's components. ``max_tokens`` counts special tokens and the prompt's. ``prompt_tokens`` maps a prompt's
+    name to the number of leading tokens that stand for it, special ones included, which pooling leaves out where it
+    leaves prompts out.
     """
 
     architecture: str
-    dim: int
+    tokenizer: str
+    graph: str
+    width: int
     max_tokens: int
     pooling: Pooling
-    normalize: bool
+    layers: tuple[Layer, ...]
+    prompt_tokens: dict[str, int]
+    memory: WorkingMemory
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether vectors leave with unit length, unless they are cut after that."""
+        kinds = [layer.kind for layer in self.layers if layer.kind is not LayerKind.TRUNCATE]
+        return kinds[-1:] == [LayerKind.NORMALIZE]
+
+
+@dataclass(frozen=True)
+class TextModel:
+    """What the runtime needs to know to turn text into the original's vector.
+
+    ``prompts`` maps a name to the text that goes in front; ``tasks`` maps a request's task to a prompt's name.
+    ``encoders`` has one entry, or one for each route of an asymmetric model; ``routes`` maps a request's task to an
+    encoder's name, and ``default_encoder`` takes what has no task there (None: such a request is refused).
+    """
+
+    dim: int
     prompts: dict[str, str]
     default_prompt: str | None
     tasks: dict[str, str]
+    encoders: dict[str, Encoder]
+    routes: dict[str, str]
+    default_encoder: str | None
     graphs: dict[str, Graph]
+
+    def prompt_name(self, task: Task | None) -> str | None:
+        """The prompt of a task; without a task the default prompt. None: nothing goes in front."""
+        return self.default_prompt if task is None else self.tasks.get(task)
+
+    def prompt(self, task: Task | None, name: str | None = None) -> str:
+        """The text to put in front: that of the prompt with this ``name``, else the task's."""
+        chosen = name or self.prompt_name(task)
+        return "" if chosen is None else self.prompts[chosen]
+
+    def encoder_name(self, task: Task | None) -> str | None:
+        """The encoder for a task; None where a text without a task cannot be told which way to take."""
+        return self.default_encoder if task is None else self.routes.get(task, self.default_encoder)
+
+    @property
+    def route_tasks(self) -> tuple[Task | None, ...]:
+        """A task for each route that a text can take; None alone where the task does not matter."""
+        return tuple(Task(task) for task in sorted(self.routes)) or (None,)
+
+    @property
+    def main_encoder(self) -> Encoder:
+        """The encoder of a text without a task, else the first."""
+        return self.encoders[self.default_encoder or min(self.encoders)]
 
 
 @dataclass(frozen=True)
@@ -145,6 +262,7 @@ class GoldenText:
 
     text: str
     task: Task | None
+    prompt_name: str | None
     vector: tuple[float, ...]
     min_cosine: float
 
@@ -200,7 +318,7 @@ def check_files(directory: Path, manifest: Manifest, hashes: bool) -> None:
 
     Raises ``BundleError`` for the first file that is missing, unknown, or of another size or content.
     """
-    if unknown := sorted({entry.name for entry in directory.iterdir()} - set(BUNDLE_FILES) - {MANIFEST_FILE}):
+    if unknown := sorted({entry.name for entry in directory.iterdir()} - set(manifest.files) - {MANIFEST_FILE}):
         raise BundleError(f"{directory} holds a file that is not of a bundle: {unknown[0]}")
     for name, entry in sorted(manifest.files.items()):
         path = directory / name
@@ -212,11 +330,21 @@ def check_files(directory: Path, manifest: Manifest, hashes: bool) -> None:
             raise BundleError(f"{name} is not what the manifest says (sha256 differs): the bundle is damaged")
 
 
-def describe_files(directory: Path) -> dict[str, FileEntry]:
-    """Size and sha256 of each of ``BUNDLE_FILES`` in ``directory``."""
+def bundle_files(text: TextModel) -> tuple[str, ...]:
+    """Names, sorted, of the files that a bundle of this model has beside its manifest."""
+    encoders, graphs = text.encoders.values(), text.graphs.values()
+    names = {*COMMON_FILES, *(encoder.tokenizer for encoder in encoders)}
+    names |= {name for graph in graphs for name in (graph.file, graph.weights)}
+    if any(layer.weight is not None for encoder in encoders for layer in encoder.layers):
+        names.add(HEAD_FILE)
+    return tuple(sorted(names))
+
+
+def describe_files(directory: Path, text: TextModel) -> dict[str, FileEntry]:
+    """Size and sha256 of each of the model's files in ``directory``."""
     return {
         name: FileEntry(size=(directory / name).stat().st_size, sha256=sha256_of(directory / name))
-        for name in BUNDLE_FILES
+        for name in bundle_files(text)
     }
 
 
@@ -228,24 +356,43 @@ def sha256_of(path: Path) -> str:
 
 def _check_references(manifest: Manifest) -> None:
     text = manifest.text
-    if set(manifest.files) != set(BUNDLE_FILES):
-        odd = sorted(set(manifest.files) ^ set(BUNDLE_FILES))[0]
-        raise BundleError(f"{MANIFEST_FILE}: files: {odd} is missing or not of a bundle")
-    if TOKEN_GRAPH not in text.graphs:
-        raise BundleError(f"{MANIFEST_FILE}: text.graphs has no {TOKEN_GRAPH!r}")
-    for name, graph in text.graphs.items():
-        if graph.file not in manifest.files:
-            raise BundleError(f"{MANIFEST_FILE}: text.graphs.{name}.file names no file of the bundle: {graph.file}")
-    for field, low in (("dim", text.dim), ("max_tokens", text.max_tokens)):
-        if low < 1:
-            raise BundleError(f"{MANIFEST_FILE}: text.{field} is {low}, and must be at least 1")
-    if text.default_prompt is not None and text.default_prompt not in text.prompts:
-        raise BundleError(f"{MANIFEST_FILE}: text.default_prompt names no prompt: {text.default_prompt}")
-    for task, prompt in text.tasks.items():
-        if task not in tuple(Task):
-            raise BundleError(f"{MANIFEST_FILE}: text.tasks has an unknown task: {task}")
-        if prompt not in text.prompts:
-            raise BundleError(f"{MANIFEST_FILE}: text.tasks.{task} names no prompt: {prompt}")
+    if not text.encoders:
+        raise BundleError(f"{MANIFEST_FILE}: text.encoders is empty")
+    if odd := sorted(set(manifest.files) ^ set(bundle_files(text))):
+        raise BundleError(f"{MANIFEST_FILE}: files: {odd[0]} is missing or not of a bundle")
+    if odd := [name for name in manifest.files if name != Path(name).name]:
+        raise BundleError(f"{MANIFEST_FILE}: files: {odd[0]} is not the name of a file in the bundle")
+    _check_named("text.default_prompt", text.default_prompt, text.prompts)
+    _check_named("text.default_encoder", text.default_encoder, text.encoders)
+    for field, targets, known in (("tasks", text.tasks, text.prompts), ("routes", text.routes, text.encoders)):
+        for task, target in targets.items():
+            if task not in tuple(Task):
+                raise BundleError(f"{MANIFEST_FILE}: text.{field} has an unknown task: {task}")
+            _check_named(f"text.{field}.{task}", target, known)
+    if text.dim < 1:
+        raise BundleError(f"{MANIFEST_FILE}: text.dim is {text.dim}, and must be at least 1")
+    for name, encoder in text.encoders.items():
+        _check_encoder(f"text.encoders.{name}", encoder, text)
+
+
+def _check_encoder(path: str, encoder: Encoder, text: TextModel) -> None:
+    _check_named(f"{path}.graph", encoder.graph, text.graphs)
+    for prompt in encoder.prompt_tokens:
+        _check_named(f"{path}.prompt_tokens", prompt, text.prompts)
+    for field, value in (("max_tokens", encoder.max_tokens), ("width", encoder.width)):
+        if value < 1:
+            raise BundleError(f"{MANIFEST_FILE}: {path}.{field} is {value}, and must be at least 1")
+    if not encoder.pooling.modes:
+        raise BundleError(f"{MANIFEST_FILE}: {path}.pooling.modes is empty")
+    for number, layer in enumerate(encoder.layers):
+        needed = LAYER_FIELDS[layer.kind]
+        if missing := sorted(field for field in needed if getattr(layer, field) is None):
+            raise BundleError(f"{MANIFEST_FILE}: {path}.layers[{number}].{missing[0]} is missing")
+
+
+def _check_named(field: str, name: str | None, known: Collection[str]) -> None:
+    if name is not None and name not in known:
+        raise BundleError(f"{MANIFEST_FILE}: {field} is {name}, and there is none of that name")
 
 
 def _decode(kind: Any, value: Any, path: str) -> Any:

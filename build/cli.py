@@ -15,6 +15,7 @@ from build.pipeline import STAGES, Order, build_bundle
 from build.progress import Progress
 from build.staging import DISK_FULL
 from build.summary import summary
+from build.trust import Trust
 from manifest import Precision, Target
 
 EXIT_FAILED = 1
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
         precision=options.precision,
         output=Path(output),
         force=options.force,
-        trust_remote_code=options.trust_remote_code,
+        trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
     )
     interrupted = _interruptions()
     try:
@@ -95,6 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="replace the output directory if it exists")
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="run Python code that the model brings; read it first"
+    )
+    parser.add_argument(
+        "--allow-pickle",
+        action="store_true",
+        help="read weights from pytorch_model.bin where there is no model.safetensors (as data; no code is run)",
     )
     return parser
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from build.errors import DamagedDownload, SetupIncomplete
 from build.model_files import ModelFiles, content_hash, files_below, wanted_files
+from build.trust import NO_TRUST
 from manifest import Source, SourceKind, sha256_of
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
@@ -33,5 +34,5 @@ def fetch_from_package() -> ModelFiles:
     for name, expected in SHA256.items():
         if sha256_of(directory / name) != expected:
             raise DamagedDownload(f"{directory / name} is not the file that is pinned: run `make clean setup`")
-    names = wanted_files(files_below(directory), with_code=False)
+    names = wanted_files(files_below(directory), NO_TRUST)
     return ModelFiles(MODEL, Source(SourceKind.PACKAGE, content_hash(directory, names)), directory)

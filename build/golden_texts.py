@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from manifest import Task
+from manifest import Task, TextModel
 
 PLAIN = "The ferry to the island leaves at seven in the morning."
 CHINESE_AND_JAPANESE = "图书馆今天几点关门? 駅の近くに静かな喫茶店があります。"
 WORDS = "a b c river stone paper green walk seven light under market"
 
+MOST_TOKENS = 512
+"""A window beyond this is not filled: a server would spend its start on one text (8,192 tokens take a minute)."""
+
 
 @dataclass(frozen=True)
 class Candidate:
+    """A text, with the task or the name of the prompt that a request gives with it."""
+
     text: str
-    task: Task | None
+    task: Task | None = None
+    prompt_name: str | None = None
 
 
-def choose_golden_texts(tokenizer: Tokenizer, max_tokens: int, tasks: dict[str, str]) -> list[Candidate]:
-    """The empty text, one in Latin and one in CJK script, one that fills the window, and one for each task's prompt."""
-    texts = ["", PLAIN, CHINESE_AND_JAPANESE, fill_window(tokenizer, max_tokens)]
-    return [Candidate(text, None) for text in texts] + [Candidate(PLAIN, Task(task)) for task in sorted(tasks)]
+def choose_golden_texts(model: TextModel, tokenizer_of: Callable[[str], Tokenizer]) -> list[Candidate]:
+    """For each encoder the empty text, one in Latin and one in CJK script, and one that fills the window.
+
+    Then one text with each prompt, by its name and by the task that it belongs to.
+    """
+    chosen = []
+    for task in model.route_tasks:
+        name = model.encoder_name(task)
+        window = min(model.encoders[name].max_tokens, MOST_TOKENS)
+        tokenizer = tokenizer_of(name)
+        texts = ["", PLAIN, CHINESE_AND_JAPANESE, fill_window(tokenizer, window)]
+        # NOTE: without special tokens an empty text has none at all, for which the original has no vector.
+        chosen += [Candidate(text, task) for text in texts if tokenizer.encode(text).ids]
+    chosen += [Candidate(PLAIN, model.route_tasks[0], name) for name in sorted(model.prompts)]
+    chosen += [Candidate(PLAIN, Task(task)) for task in sorted(model.tasks)]
+    return list(dict.fromkeys(chosen))
 
 
 def fill_window(tokenizer: Tokenizer, max_tokens: int) -> str:

@@ -26,7 +26,8 @@ from huggingface_hub.utils import logging
 
 from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachable, ModelNotFound, OutOfDisk
 from build.hub_cache import recall, remember
-from build.model_files import CONFIG, ModelFiles, wanted_files
+from build.model_files import CONFIG, MODULES, ModelFiles, code_files, wanted_files
+from build.trust import Trust
 from manifest import Source, SourceKind, sha256_of
 
 DEFAULT_REVISION = "main"
@@ -38,7 +39,7 @@ ATTEMPTS = 5
 logging.set_verbosity_error()  # NOTE: its warnings of retries take several lines each.
 
 
-def fetch_from_hub(model: str, revision: str | None, with_code: bool) -> ModelFiles:
+def fetch_from_hub(model: str, revision: str | None, trust: Trust) -> ModelFiles:
     """Download what a build reads, into the hub's own cache; files that are there already are not fetched again.
 
     The id is taken in the hub's spelling, a branch or tag becomes the commit it names, and every file is compared
@@ -56,16 +57,34 @@ def fetch_from_hub(model: str, revision: str | None, with_code: bool) -> ModelFi
     with _translated(model, revision):
         info = HfApi().model_info(model, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
-        names = wanted_files(list(siblings), with_code)
-        if CONFIG not in names:
-            raise ModelNotFound(f"{info.id} has no {CONFIG}: not a model for transformers")
+        names = wanted_files(list(siblings), trust)
+        marker = next((name for name in (CONFIG, MODULES) if name in names), None)
+        if marker is None:
+            raise ModelNotFound(f"{info.id} has neither {CONFIG} nor {MODULES}: not a model for transformers")
         paths = {name: _download(info, name) for name in names}
     for name, path in paths.items():
         _check_hash(path, name, siblings[name])
-    files = ModelFiles(info.id, Source(SourceKind.HUB, info.sha), paths[CONFIG].parent)
+    files = ModelFiles(info.id, Source(SourceKind.HUB, info.sha), paths[marker].parent)
     with suppress(OSError):  # NOTE: a cache that is mounted read-only will do, too.
         remember(files, revision, names)
     return files
+
+
+def fetch_code(repository: str) -> None:
+    """Download the Python files of a repository that a model's config names, to where transformers looks for them.
+
+    Nothing is asked for offline. Raises what ``fetch_from_hub`` raises.
+    """
+    if constants.HF_HUB_OFFLINE:
+        return
+    with _translated(repository, DEFAULT_REVISION):
+        timeout = constants.HF_HUB_ETAG_TIMEOUT
+        info = HfApi().model_info(repository, revision=DEFAULT_REVISION, files_metadata=True, timeout=timeout)
+        siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
+        for name in code_files(list(siblings)):
+            # NOTE: by the branch's name, because that is how transformers asks the cache.
+            path = Path(hf_hub_download(repository, name, revision=DEFAULT_REVISION))
+            _check_hash(path, name, siblings[name])
 
 
 def _download(info: ModelInfo, name: str) -> Path:

@@ -20,6 +20,7 @@ from build.image_context import build_context, link_files
 from build.image_docker import Docker
 from build.image_labels import image_labels, project_version
 from build.model_files import CONFIG, files_below, wanted_files
+from build.trust import Trust
 from manifest import MANIFEST_FILE, BundleError, Manifest, Precision, Target
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -54,7 +55,7 @@ class Order:
     target: Target
     precision: Precision
     revision: str | None
-    trust_remote_code: bool
+    trust: Trust
     tag: str | None
 
 
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
         target=options.arch,
         precision=options.precision,
         revision=options.revision,
-        trust_remote_code=options.trust_remote_code,
+        trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
         tag=options.tag,
     )
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -132,7 +133,10 @@ def _export(order: Order, docker: Docker, context: Path) -> Manifest:
 
 def _model_arguments(order: Order, context: Path) -> dict[str, str]:
     """Build arguments that name the model; a local one's files are put into ``context``."""
-    trust = {"TRUST_REMOTE_CODE": "1"} if order.trust_remote_code else {}
+    trust = {
+        **({"TRUST_REMOTE_CODE": "1"} if order.trust.remote_code else {}),
+        **({"ALLOW_PICKLE": "1"} if order.trust.pickle else {}),
+    }
     if not is_directory_name(order.model):
         revision = {"REVISION": order.revision} if order.revision else {}
         return {"MODEL": order.model, **revision, **trust}
@@ -141,7 +145,7 @@ def _model_arguments(order: Order, context: Path) -> dict[str, str]:
         raise ModelNotFound(f"{directory} is not a directory")
     if not (directory / CONFIG).is_file():
         raise ModelNotFound(f"{directory} has no {CONFIG}: not a model directory")
-    link_files(directory, wanted_files(files_below(directory), order.trust_remote_code), context / "model")
+    link_files(directory, wanted_files(files_below(directory), order.trust), context / "model")
     local = {"MODEL_FROM": "context", "CONTEXT": str(context.relative_to(ROOT)), "MODEL": f"/models/{directory.name}"}
     return {**local, **trust}
 
@@ -170,6 +174,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="run Python code that the model brings; read it first"
     )
+    parser.add_argument("--allow-pickle", action="store_true", help="read weights that are pickled, as data alone")
     parser.add_argument("--tag", help="the image's name (default: cpu2vec:<model>-<arch>)")
     return parser
 

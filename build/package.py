@@ -1,4 +1,4 @@
-"""Last stages: writes the bundle's files, unverified first, then sealed with what verification measured."""
+"""Writes the bundle's files, unverified first, then sealed with what verification measured."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-from tokenizers import Tokenizer
-
-from build.describe import Description
+from build.describe import Description, PlannedEncoder
+from build.head import write_head
 from build.model_files import CONFIG, ModelFiles
 from build.recipes import Recipe
+from build.reference import Reference
 from build.verify import Verification
 from build.weights import write_graph
 from manifest import (
@@ -21,10 +21,11 @@ from manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
     SCHEMA,
-    TOKEN_GRAPH,
-    TOKENIZER_FILE,
+    Encoder,
     Golden,
+    Graph,
     Kind,
+    Layer,
     Manifest,
     TextModel,
     describe_files,
@@ -44,14 +45,40 @@ TOOLS = (
 
 
 def package(
-    files: ModelFiles, description: Description, recipe: Recipe, graph: Path, tokenizer: Tokenizer, directory: Path
+    files: ModelFiles,
+    description: Description,
+    recipe: Recipe,
+    graphs: dict[Path, Path],
+    reference: Reference,
+    directory: Path,
 ) -> Manifest:
-    """Write a bundle that can be served and claims nothing: no fidelity, no golden texts."""
-    token_graph = write_graph(graph, directory)
-    (directory / TOKENIZER_FILE).write_text(tokenizer.to_str(), encoding="utf-8")
-    shutil.copyfile(files.directory / CONFIG, directory / CONFIG_FILE)
+    """Write a bundle that can be served and claims nothing: no fidelity, no golden texts.
+
+    ``graphs`` maps a transformer's folder to its finished graph.
+    """
+    main = description.encoders[description.main_encoder]
+    names = _graph_names(description)
+    written: dict[str, Graph] = {}
+    for folder, graph in graphs.items():
+        written[names[folder]] = write_graph(graph, directory, names[folder])
+    layers = write_head(files.directory, description, directory)
+    encoders = {
+        name: _encoder(name, encoder, names[encoder.folder], layers[name], reference, description, directory)
+        for name, encoder in description.encoders.items()
+    }
+    shutil.copyfile(main.folder / CONFIG, directory / CONFIG_FILE)
     (directory / GOLDEN_FILE).write_text(to_json(Golden(texts=())), encoding="utf-8")
     (directory / FIDELITY_FILE).write_text("{}\n", encoding="utf-8")
+    text = TextModel(
+        dim=description.dim,
+        prompts=description.prompts.prompts,
+        default_prompt=description.prompts.default,
+        tasks=description.prompts.tasks(),
+        encoders=encoders,
+        routes={task.value: name for task, name in description.routes.items()},
+        default_encoder=description.default_encoder,
+        graphs=written,
+    )
     manifest = Manifest(
         schema=SCHEMA,
         model=files.model,
@@ -60,20 +87,10 @@ def package(
         kind=Kind.TEXT,
         target=recipe.target,
         precision=recipe.precision,
-        files=describe_files(directory),
+        files=describe_files(directory, text),
         tools={name: version(name) for name in TOOLS},
         fidelity=None,
-        text=TextModel(
-            architecture=description.family.model_type,
-            dim=description.dim,
-            max_tokens=description.max_tokens,
-            pooling=description.sentence.pooling,
-            normalize=description.sentence.normalize,
-            prompts=description.sentence.prompts,
-            default_prompt=description.sentence.default_prompt,
-            tasks=description.sentence.tasks(),
-            graphs={TOKEN_GRAPH: token_graph},
-        ),
+        text=text,
     )
     _write_manifest(directory, manifest)
     return manifest
@@ -84,9 +101,43 @@ def seal(directory: Path, manifest: Manifest, recipe: Recipe, verification: Veri
     figures = {recipe.arithmetic: dataclasses.asdict(verification.fidelity)}
     (directory / FIDELITY_FILE).write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     (directory / GOLDEN_FILE).write_text(to_json(verification.golden), encoding="utf-8")
-    sealed = dataclasses.replace(manifest, files=describe_files(directory), fidelity=verification.fidelity)
+    files = describe_files(directory, manifest.text)
+    sealed = dataclasses.replace(manifest, files=files, fidelity=verification.fidelity)
     _write_manifest(directory, sealed)
     return sealed
+
+
+def _graph_names(description: Description) -> dict[Path, str]:
+    """A name for each transformer's graph: «model» where there is one, else that of the first encoder that uses it."""
+    names: dict[Path, str] = {}
+    for name, encoder in description.encoders.items():
+        names.setdefault(encoder.folder, name)
+    return names if len(names) > 1 else dict.fromkeys(names, "model")
+
+
+def _encoder(
+    name: str,
+    encoder: PlannedEncoder,
+    graph: str,
+    layers: tuple[Layer, ...],
+    reference: Reference,
+    description: Description,
+    directory: Path,
+) -> Encoder:
+    tokenizer = "tokenizer.json" if graph == "model" else f"{graph}.tokenizer.json"
+    (directory / tokenizer).write_text(reference.tokenizer(name).to_str(), encoding="utf-8")
+    prompts = {} if encoder.pooling.include_prompt else description.prompts.prompts
+    return Encoder(
+        architecture=encoder.family.model_type,
+        tokenizer=tokenizer,
+        graph=graph,
+        width=encoder.width,
+        max_tokens=encoder.max_tokens,
+        pooling=encoder.pooling,
+        layers=layers,
+        prompt_tokens={prompt: reference.prompt_tokens(name, text) for prompt, text in prompts.items()},
+        memory=encoder.memory,
+    )
 
 
 def _write_manifest(directory: Path, manifest: Manifest) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from build.describe import describe
+from build.describe import Description, describe
 from build.fetch import fetch
+from build.model_files import ModelFiles
 from build.progress import Progress
 from build.quiet import quiet
-from build.recipes import recipe_for
-from build.staging import refuse_existing, staged
+from build.recipes import Recipe, recipe_for
+from build.staging import Staging, refuse_existing, staged
+from build.trust import NO_TRUST, Trust
 from manifest import Manifest, Precision, Target
+
+if TYPE_CHECKING:
+    from build.reference import Reference
 
 STAGES = 7
 
@@ -26,7 +32,7 @@ class Order:
     precision: Precision
     output: Path
     force: bool
-    trust_remote_code: bool
+    trust: Trust = NO_TRUST
 
 
 @dataclass(frozen=True)
@@ -42,36 +48,52 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
     refuse_existing(order.output, order.force)
     recipe = recipe_for(order.precision, order.target)
     with progress.stage("fetch", order.model):
-        files = fetch(order.model, order.revision, order.trust_remote_code)
+        files = fetch(order.model, order.revision, order.trust)
     with progress.stage("describe", files.model):
-        description = describe(files.directory, order.trust_remote_code)
+        description = describe(files.directory, order.trust.remote_code)
 
     order.output.parent.mkdir(parents=True, exist_ok=True)
     with staged(order.output, order.force) as staging, quiet():
-        # PERF: imported only now, because torch takes seconds, and a wrong name should be told at once.
-        from build.export import export
+        manifest, reference = assemble(files, description, recipe, order.trust, staging, progress)
         from build.golden_texts import choose_golden_texts
-        from build.optimize import optimize
-        from build.package import package, seal
-        from build.quantize import quantize
-        from build.reference import Reference
+        from build.package import seal
         from build.verify import verify
 
-        with progress.stage("export", f"{description.family.model_type} to ONNX, fp32"):
-            exported = export(files.directory, staging.work, order.trust_remote_code)
-        with progress.stage("quantize", f"{recipe.precision} for {recipe.target}"):
-            quantized = quantize(exported, staging.work, recipe)
-        with progress.stage("optimize", "graph"):
-            optimized = optimize(quantized, staging.work)
-        with progress.stage("package", str(order.output)):
-            reference = Reference(files.directory, description.max_tokens, order.trust_remote_code)
-            tokenizer = reference.tokenizer()
-            manifest = package(files, description, recipe, optimized, tokenizer, staging.bundle)
         with progress.stage("verify", "against the original in fp32, on held-out texts, through the real runtime"):
-            candidates = choose_golden_texts(tokenizer, description.max_tokens, manifest.text.tasks)
+            candidates = choose_golden_texts(manifest.text, reference.tokenizer)
             verification = verify(
                 staging.bundle, manifest.text, reference, candidates, recipe.golden_slack, progress.bars
             )
             manifest = seal(staging.bundle, manifest, recipe, verification)
     weights = sum(path.stat().st_size for path in files.directory.glob("*.safetensors"))
     return Delivery(manifest, weights)
+
+
+def assemble(
+    files: ModelFiles,
+    description: Description,
+    recipe: Recipe,
+    trust: Trust,
+    staging: Staging,
+    progress: Progress,
+) -> tuple[Manifest, Reference]:
+    """From a model's files to a bundle that can be served and is not verified; and the original to compare it with."""
+    # PERF: imported only now, because torch takes seconds, and a wrong name should be told at once.
+    from build.export import export
+    from build.optimize import optimize
+    from build.package import package
+    from build.quantize import quantize
+    from build.reference import load_reference
+
+    families = {encoder.folder: encoder.family for encoder in description.encoders.values()}
+    works = {folder: staging.work / str(number) for number, folder in enumerate(families)}
+    shown = ", ".join(sorted({family.model_type for family in families.values()}))
+    with progress.stage("export", f"{shown} to ONNX, fp32"):
+        graphs = {folder: export(folder, families[folder], work, trust) for folder, work in works.items()}
+    with progress.stage("quantize", f"{recipe.precision} for {recipe.target}"):
+        graphs = {folder: quantize(graphs[folder], work, recipe) for folder, work in works.items()}
+    with progress.stage("optimize", "graph"):
+        graphs = {folder: optimize(graphs[folder], work) for folder, work in works.items()}
+    with progress.stage("package", files.model):
+        reference = load_reference(files.directory, description, trust)
+        return package(files, description, recipe, graphs, reference, staging.bundle), reference

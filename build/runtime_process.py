@@ -46,9 +46,9 @@ class RuntimeClient:
     def close(self) -> None:
         self._connection.close()
 
-    def embed(self, text: str, task: Task | None = None) -> NDArray[np.float32]:
+    def embed(self, text: str, task: Task | None = None, prompt_name: str | None = None) -> NDArray[np.float32]:
         """The served vector, (dim,). Raises ``VerificationFailed`` for any status but 200."""
-        body = json.dumps({"text": text, "config": {"task_type": task}}).encode()
+        body = json.dumps({"text": text, "config": {"task_type": task, "prompt_name": prompt_name}}).encode()
         self._connection.request("POST", "/vectors", body)
         response = self._connection.getresponse()
         answer = response.read()
@@ -69,7 +69,14 @@ def serve(bundle: Path) -> Iterator[RuntimeClient]:
         process = subprocess.Popen(
             [RUNTIME_PYTHON, "-m", "runtime"],
             cwd=ROOT,
-            env={"PATH": os.defpath, "BUNDLE_DIR": str(bundle.absolute()), "PORT": str(port), "LOG_LEVEL": "warning"},
+            env={
+                "PATH": os.defpath,
+                "BUNDLE_DIR": str(bundle.absolute()),
+                "PORT": str(port),
+                "LOG_LEVEL": "warning",
+                # NOTE: as the original does it, which the vectors are compared with.
+                "LONG_TEXT": "truncate",
+            },
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

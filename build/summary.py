@@ -5,6 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from build.pipeline import Delivery
+from manifest import LayerKind, TextModel
+
+LAYER_WORDS = {
+    LayerKind.DENSE: "dense",
+    LayerKind.LAYER_NORM: "layer norm",
+    LayerKind.NORMALIZE: "normalized",
+    LayerKind.TRUNCATE: "truncated",
+}
 
 
 def summary(delivery: Delivery, output: Path) -> str:
@@ -17,8 +25,7 @@ def summary(delivery: Delivery, output: Path) -> str:
         ("bundle", f"{manifest.precision} for {manifest.target}"),
         ("size", f"{_megabytes(delivery.weights_before)} of weights before, {_megabytes(after)} in all after"),
         ("dim", str(text.dim)),
-        ("max_tokens", str(text.max_tokens)),
-        ("pooling", text.pooling + (", normalized" if text.normalize else "")),
+        *_encoders(text),
         ("prompts", _prompts(text.prompts, text.default_prompt)),
     ]
     if fidelity is not None:
@@ -32,6 +39,18 @@ def summary(delivery: Delivery, output: Path) -> str:
     rows += [("lies in", str(output)), ("serve it", f"make serve BUNDLE={output}")]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _encoders(text: TextModel) -> list[tuple[str, str]]:
+    """Limit and pooling: of the one encoder, or of each by its name."""
+    rows = []
+    for name, encoder in text.encoders.items():
+        prefix = "" if len(text.encoders) == 1 else f"{name}: "
+        layers = [LAYER_WORDS[layer.kind] for layer in encoder.layers]
+        prompts = [] if encoder.pooling.include_prompt else ["prompts left out"]
+        rows.append((f"{prefix}max_tokens", str(encoder.max_tokens)))
+        rows.append((f"{prefix}pooling", ", ".join([*encoder.pooling.modes, *prompts, *layers])))
+    return rows
 
 
 def _prompts(prompts: dict[str, str], default: str | None) -> str:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
-from manifest import Pooling, Task, TextModel
+from manifest import PoolingMode, Task, TextModel
 from runtime.errors import InvalidRequest
 
 DEFAULT_STRATEGY = "masked_mean"
 """Weaviate sends this whenever its user chose nothing, so it means «the model's own pooling»."""
 
+STRATEGIES = {DEFAULT_STRATEGY: PoolingMode.MEAN, "cls": PoolingMode.CLS}
+
 
 @dataclass(frozen=True)
 class EmbedRequest:
-    """A text with everything decided: the prompt to put in front, the pooling, the components to keep (None: all)."""
+    """A text with everything decided.
+
+    ``encoder``: the name of the one to take; ``prompt``: the text to put in front; ``pooling``: the modes;
+    ``left_out``: how many leading tokens pooling leaves out; ``dimensions``: the components to keep (None: all).
+    """
 
     text: str
+    encoder: str
     prompt: str
-    pooling: Pooling
+    pooling: tuple[PoolingMode, ...]
+    left_out: int
     dimensions: int | None
 
 
@@ -40,18 +48,29 @@ def parse_body(body: bytes, model: TextModel, honor_pooling_strategy: bool) -> E
         config = {}
     if not isinstance(config, dict):
         raise InvalidRequest(f"config is {_name(config)}, and must be an object")
-    return EmbedRequest(
-        text=text,
-        prompt=prompt_text(model, _task(config.get("task_type"))),
-        pooling=_pooling(config.get("pooling_strategy"), model, honor_pooling_strategy),
+    request = plain_request(model, text, _task(config.get("task_type")), _prompt_name(config.get("prompt_name"), model))
+    return replace(
+        request,
+        pooling=_pooling(config.get("pooling_strategy"), request.pooling, honor_pooling_strategy),
         dimensions=_dimensions(config.get("dimensions"), model),
     )
 
 
-def prompt_text(model: TextModel, task: Task | None) -> str:
-    """The text to put in front: the task's prompt, without a task the default prompt, else nothing."""
-    name = model.default_prompt if task is None else model.tasks.get(task)
-    return "" if name is None else model.prompts[name]
+def plain_request(model: TextModel, text: str, task: Task | None, prompt_name: str | None) -> EmbedRequest:
+    """The request for a text in the model's own ways. Raises ``InvalidRequest`` where a model needs a task."""
+    name = model.encoder_name(task)
+    if name is None:
+        raise InvalidRequest("config.task_type is missing, and must be query or passage: this model tells them apart")
+    encoder = model.encoders[name]
+    prompt = prompt_name or model.prompt_name(task)
+    return EmbedRequest(
+        text=text,
+        encoder=name,
+        prompt=model.prompt(task, prompt_name),
+        pooling=encoder.pooling.modes,
+        left_out=0 if prompt is None else encoder.prompt_tokens.get(prompt, 0),
+        dimensions=None,
+    )
 
 
 def _parse_object(body: bytes) -> dict[str, Any]:
@@ -72,14 +91,27 @@ def _task(value: Any) -> Task | None:
     raise InvalidRequest(f"config.task_type is {_show(value)}, and must be query or passage")
 
 
-def _pooling(value: Any, model: TextModel, literally: bool) -> Pooling:
+def _prompt_name(value: Any, model: TextModel) -> str | None:
+    """An empty name is none, like an empty task."""
     if value is None or value == "":
-        return model.pooling
-    if value == DEFAULT_STRATEGY:
-        return Pooling.MEAN if literally else model.pooling
-    if value == Pooling.CLS:
-        return Pooling.CLS
-    raise InvalidRequest(f"config.pooling_strategy is {_show(value)}, and must be masked_mean or cls")
+        return None
+    if isinstance(value, str) and value in model.prompts:
+        return value
+    declared = f"one of {', '.join(sorted(model.prompts))}" if model.prompts else "absent: this model declares none"
+    raise InvalidRequest(f"config.prompt_name is {_show(value)}, and must be {declared}")
+
+
+def _pooling(value: Any, declared: tuple[PoolingMode, ...], literally: bool) -> tuple[PoolingMode, ...]:
+    if value is None or value == "" or (value == DEFAULT_STRATEGY and not literally):
+        return declared
+    if not isinstance(value, str) or value not in STRATEGIES:
+        raise InvalidRequest(f"config.pooling_strategy is {_show(value)}, and must be masked_mean or cls")
+    if len(declared) > 1:
+        raise InvalidRequest(
+            f"config.pooling_strategy is {_show(value)}, and must be absent: this model joins the vectors of "
+            f"{' and '.join(declared)}"
+        )
+    return (STRATEGIES[value],)
 
 
 def _dimensions(value: Any, model: TextModel) -> int | None:

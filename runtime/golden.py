@@ -8,20 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Golden, TextModel
-from runtime.embed_request import EmbedRequest, prompt_text
+from runtime.embed_request import EmbedRequest, plain_request
 from runtime.errors import GoldenMismatch
 
 SHOWN_CHARACTERS = 60
 
 
-def check_golden(golden: Golden, model: TextModel, embed: Callable[[EmbedRequest], NDArray[np.float32]]) -> None:
-    """Embed every golden text. Raises ``GoldenMismatch`` for the first whose cosine is below its floor."""
+def check_golden(
+    golden: Golden,
+    model: TextModel,
+    embed: Callable[[EmbedRequest], NDArray[np.float32]],
+    fits: Callable[[EmbedRequest], bool],
+) -> None:
+    """Embed every golden text that fits into one window. Raises ``GoldenMismatch`` for the first below its floor."""
     for entry in golden.texts:
-        request = EmbedRequest(entry.text, prompt_text(model, entry.task), model.pooling, None)
+        request = plain_request(model, entry.text, entry.task, entry.prompt_name)
+        if not fits(request):
+            continue
         cosine = cosine_of(embed(request), np.asarray(entry.vector, dtype=np.float32))
         if not cosine >= entry.min_cosine:
+            given = f"task {entry.task}" if entry.prompt_name is None else f"prompt {entry.prompt_name}"
             raise GoldenMismatch(
-                f"the golden text {entry.text[:SHOWN_CHARACTERS]!r} (task {entry.task}) came out with a cosine of "
+                f"the golden text {entry.text[:SHOWN_CHARACTERS]!r} ({given}) came out with a cosine of "
                 f"{cosine:.6f} to the original, and at least {entry.min_cosine:.6f} is expected: "
                 "this runtime and this bundle do not belong together"
             )

@@ -7,16 +7,19 @@ import logging.config
 import sys
 from typing import TYPE_CHECKING
 
-from manifest import TOKEN_GRAPH, TOKENIZER_FILE, BundleError
+from manifest import BundleError, TextModel
 from runtime.bundle import Bundle, open_bundle
 from runtime.cores import available_cores
 from runtime.cpu import host_target
 from runtime.errors import SettingsError
 from runtime.logs import logging_config
+from runtime.memory import MemoryBudget, available_memory
 from runtime.settings import Settings, read_settings
+from runtime.window_limit import window_limit
 
 if TYPE_CHECKING:
     from runtime.server import Service
+    from runtime.windows import Windows
 
 EXIT_BAD_START = 2
 
@@ -28,31 +31,59 @@ def main() -> None:
     try:
         settings = read_settings()
         bundle = open_bundle(settings.bundle)
+        log_config = logging_config(settings.log_level, settings.log_format)
+        logging.config.dictConfig(log_config)
+        limits = _window_limits(settings, bundle)
     except (SettingsError, BundleError) as error:
         print(f"cpu2vec: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_START)
-    log_config = logging_config(settings.log_level, settings.log_format)
-    logging.config.dictConfig(log_config)
     _log_start(settings, bundle)
 
     from runtime.server import Server
 
-    Server(lambda: make_service(settings, bundle), settings.port, log_config).run()
+    Server(lambda: make_service(settings, bundle, limits), settings.port, log_config).run()
 
 
-def make_service(settings: Settings, bundle: Bundle) -> Service:
-    """Load tokenizer and sessions and put the service together; runs in the worker process."""
+def make_service(settings: Settings, bundle: Bundle, limits: dict[str, int]) -> Service:
+    """Load tokenizers and sessions and put the service together; runs in the worker process."""
     from runtime.embedder import Embedder
     from runtime.engine import Engine
+    from runtime.head import read_head
     from runtime.service import EmbeddingService
     from runtime.tokenizer import Tokenizer
+    from runtime.windows import Windows
 
     text = bundle.manifest.text
     cores = settings.threads or available_cores()
-    tokenizer = Tokenizer(bundle.directory / TOKENIZER_FILE, text.max_tokens)
-    graph = text.graphs[TOKEN_GRAPH]
-    engine = Engine(bundle.directory / graph.file, graph, cores)
-    return EmbeddingService(settings, bundle, Embedder(text, tokenizer, engine), cores)
+    engines = {name: Engine(bundle.directory / graph.file, graph, cores) for name, graph in text.graphs.items()}
+    heads = read_head(bundle.directory, text.encoders)
+    budget = MemoryBudget(_memory_for_texts())
+    embedders = {}
+    for name, encoder in text.encoders.items():
+        tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
+        windows = Windows(tokenizer, limits[name], settings.long_text)
+        _check_room(windows, limits[name], text)
+        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], budget)
+    return EmbeddingService(settings, bundle, embedders, limits, cores)
+
+
+def _memory_for_texts() -> int:
+    """Bytes for all texts in work together: half of what the container may use; weights and the rest take the other."""
+    return available_memory() // 2
+
+
+def _window_limits(settings: Settings, bundle: Bundle) -> dict[str, int]:
+    budget = _memory_for_texts()
+    encoders = bundle.manifest.text.encoders
+    return {name: window_limit(encoder, settings.max_tokens, budget) for name, encoder in encoders.items()}
+
+
+def _check_room(windows: Windows, limit: int, text: TextModel) -> None:
+    """Raises ``BundleError`` where a prompt leaves no token of a window to the text."""
+    for name, prompt in {"": "", **text.prompts}.items():
+        if (room := windows.room(prompt)) < 1:
+            what = f"the prompt {name!r} and special tokens take" if name else "special tokens take"
+            raise BundleError(f"a window has {limit} tokens, and {what} {limit - room} of them: set MAX_TOKENS higher")
 
 
 def _log_start(settings: Settings, bundle: Bundle) -> None:

@@ -14,7 +14,7 @@ from runtime.app import create_app
 from runtime.body import begin_before_body
 from runtime.bundle import Bundle
 from runtime.embed_request import EmbedRequest
-from runtime.embedder import Embedder
+from runtime.embedder import Embedder, Steps
 from runtime.errors import GoldenMismatch, ServingError
 from runtime.golden import check_golden
 from runtime.limits import Limits
@@ -26,18 +26,28 @@ log = logging.getLogger("cpu2vec")
 
 
 class EmbeddingService:
-    """Implements ``server.Service`` for one bundle."""
+    """Implements ``server.Service`` for one bundle. ``embedders`` and ``window_tokens`` by the encoder's name."""
 
-    def __init__(self, settings: Settings, bundle: Bundle, embedder: Embedder, cores: int) -> None:
-        self._bundle, self._embedder, self._cores = bundle, embedder, cores
+    def __init__(
+        self,
+        settings: Settings,
+        bundle: Bundle,
+        embedders: dict[str, Embedder],
+        window_tokens: dict[str, int],
+        cores: int,
+    ) -> None:
+        self._bundle, self._embedders, self._cores = bundle, embedders, cores
         self._readiness = Readiness()
-        self._queue = WorkQueue(embedder.embed, cores)
+        self._queue = WorkQueue(self._begin, cores)
         self._started_at = time.monotonic()
         self.app = begin_before_body(
             create_app(
                 embed=self._queue.submit,
                 model=bundle.manifest.text,
-                meta=bundle.meta,
+                meta={
+                    **bundle.meta,
+                    "serving": {"long_text": settings.long_text, "window_tokens": window_tokens},
+                },
                 readiness=self._readiness,
                 limits=Limits(settings.max_body_bytes),
                 allowed_tokens=settings.allowed_tokens,
@@ -59,12 +69,18 @@ class EmbeddingService:
     def stop(self) -> None:
         self._queue.stop()
 
+    def _begin(self, request: EmbedRequest, cores_now: Callable[[], int]) -> Steps:
+        return self._embedders[request.encoder].begin(request, cores_now)
+
     def _warm_up(self, on_failure: Callable[[], object]) -> None:
         def embed(request: EmbedRequest) -> NDArray[np.float32]:
-            return self._embedder.embed(request, self._cores)
+            return self._embedders[request.encoder].embed(request, self._cores)
+
+        def fits(request: EmbedRequest) -> bool:
+            return self._embedders[request.encoder].fits(request)
 
         try:
-            check_golden(self._bundle.golden, self._bundle.manifest.text, embed)
+            check_golden(self._bundle.golden, self._bundle.manifest.text, embed, fits)
         except (GoldenMismatch, ServingError) as error:
             log.error("not serving: %s", error)
             on_failure()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from runtime.errors import SettingsError
+from runtime.long_text import LongText
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 1 << 20
@@ -44,12 +45,16 @@ class LogLevel(StrEnum):
 
 @dataclass(frozen=True)
 class Settings:
-    """``threads`` is None where the container's own share of the processor decides; sizes are in bytes."""
+    """Sizes are in bytes. ``threads`` and ``max_tokens`` are None where the container's share of processor and memory
+    decides, and the model.
+    """
 
     bundle: Path
     port: int
     threads: int | None
     max_body_bytes: int
+    max_tokens: int | None
+    long_text: LongText
     honor_pooling_strategy: bool
     allowed_tokens: frozenset[str]
     log_level: LogLevel
@@ -71,6 +76,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         port=read("PORT", _integer(1, 65535), DEFAULT_PORT),
         threads=read("THREADS", _integer(1, 1024), None),
         max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), DEFAULT_MAX_BODY_BYTES),
+        max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
+        long_text=read("LONG_TEXT", _choice(LongText), LongText.CHUNK),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),
         allowed_tokens=read("AUTHENTICATION_ALLOWED_TOKENS", _tokens, frozenset()),
         log_level=read("LOG_LEVEL", _choice(LogLevel), LogLevel.INFO),

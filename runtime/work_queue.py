@@ -1,4 +1,4 @@
-"""Owns the one queue in which requests wait for inference, and the threads that serve it."""
+"""Owns the one queue in which requests wait for inference, step by step, and the threads that serve it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import functools
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -17,12 +17,27 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Work(Generic[Item, Result]):
-    """One item and the future, on the event loop's side, that waits for its result."""
+class Work(Generic[Result]):
+    """The steps of one item, and the future, on the event loop's side, that waits for the result."""
 
-    item: Item
+    steps: Generator[None, None, Result]
     future: asyncio.Future[Result]
     loop: asyncio.AbstractEventLoop
+
+    def step(self) -> bool:
+        """Do the next step, and say whether more are to come. Work that nobody waits for any more is closed instead."""
+        try:
+            if self.future.cancelled():
+                self.steps.close()
+                return False
+            next(self.steps)
+        except StopIteration as stop:
+            self.settle(functools.partial(self.future.set_result, stop.value))
+        except BaseException as error:
+            self.settle(functools.partial(self.future.set_exception, error))
+        else:
+            return True
+        return False
 
     def settle(self, outcome: Callable[[], None]) -> None:
         """Hand the outcome over to the event loop; it is dropped where nobody waits for it any more."""
@@ -39,18 +54,20 @@ class Work(Generic[Item, Result]):
 class WorkQueue(Generic[Item, Result]):
     """First come, first served; as many threads as cores.
 
-    ``handle(item, cores)`` runs on one of the threads. It gets all cores when no other work is in flight, else one.
-    ``submit`` and ``in_flight`` belong to the event loop's thread.
+    ``begin(item, cores_now)`` gives a generator that does one bounded piece of work per step and returns the result.
+    After each step the work goes to the end of the line, so that long works do not hold up short ones. Its steps run on
+    any of the threads, one after the other. ``cores_now()`` says how many cores the step may use: all when no other
+    work is in flight, else one. ``submit`` and ``in_flight`` belong to the event loop's thread.
     """
 
-    def __init__(self, handle: Callable[[Item, int], Result], cores: int) -> None:
-        self._handle, self._cores = handle, cores
+    def __init__(self, begin: Callable[[Item, Callable[[], int]], Generator[None, None, Result]], cores: int) -> None:
+        self._begin, self._cores = begin, cores
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
         self._in_flight = 0
         # The lock guards the three below it, which the event loop and the threads share.
         self._lock = threading.Lock()
-        self._waiting: deque[Work[Item, Result]] = deque()
-        self._idle: list[queue.SimpleQueue[Work[Item, Result] | None]] = []
+        self._waiting: deque[Work[Result]] = deque()
+        self._idle: list[queue.SimpleQueue[Work[Result] | None]] = []
         self._stopping = False
 
     @property
@@ -73,17 +90,27 @@ class WorkQueue(Generic[Item, Result]):
             thread.join()
 
     async def submit(self, item: Item) -> Result:
-        """Wait for the result; raises what ``handle`` raised. Work whose waiter was cancelled is dropped unrun."""
+        """Wait for the result; raises what ``begin`` or a step raised.
+
+        Work whose waiter was cancelled is closed before its next step: dropped unrun, if it has not begun.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self._in_flight += 1
-        self._enqueue(Work(item, future, loop))
+        self._enqueue(Work(self._steps(item), future, loop))
         try:
             return await future
         finally:
             self._in_flight -= 1
 
-    def _enqueue(self, work: Work[Item, Result]) -> None:
+    def _steps(self, item: Item) -> Generator[None, None, Result]:
+        """Calls ``begin`` at the first step, and thereby on an inference thread."""
+        return (yield from self._begin(item, self._cores_now))
+
+    def _cores_now(self) -> int:
+        return self._cores if self._in_flight == 1 else 1
+
+    def _enqueue(self, work: Work[Result]) -> None:
         with self._lock:
             # PERF: the thread that was busy last is taken first: its core still has the weights in its cache.
             inbox = self._idle.pop() if self._idle else None
@@ -93,20 +120,21 @@ class WorkQueue(Generic[Item, Result]):
             inbox.put(work)
 
     def _serve(self) -> None:
-        inbox: queue.SimpleQueue[Work[Item, Result] | None] = queue.SimpleQueue()
-        while (work := self._next(inbox)) is not None:
-            if work.future.cancelled():
-                continue
-            try:
-                result = self._handle(work.item, self._cores if self._in_flight == 1 else 1)
-            except BaseException as error:
-                work.settle(functools.partial(work.future.set_exception, error))
-            else:
-                work.settle(functools.partial(work.future.set_result, result))
+        inbox: queue.SimpleQueue[Work[Result] | None] = queue.SimpleQueue()
+        work = self._next(inbox, None)
+        while work is not None:
+            work = self._next(inbox, work if work.step() else None)
 
-    def _next(self, inbox: queue.SimpleQueue[Work[Item, Result] | None]) -> Work[Item, Result] | None:
-        """What waits longest, else what arrives in ``inbox``; None when there is nothing left and no more will come."""
+    def _next(
+        self, inbox: queue.SimpleQueue[Work[Result] | None], unfinished: Work[Result] | None
+    ) -> Work[Result] | None:
+        """What waits longest, ``unfinished`` work at last, else what arrives in ``inbox``.
+
+        None when there is nothing left and no more will come.
+        """
         with self._lock:
+            if unfinished is not None:
+                self._waiting.append(unfinished)
             if self._waiting:
                 return self._waiting.popleft()
             if self._stopping:

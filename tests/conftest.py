@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,13 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 IN_RUNTIME_ENVIRONMENT = importlib.util.find_spec("torch") is None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """transformers copies the code of models into a directory of this run, not of this user."""
+    directory = tempfile.TemporaryDirectory(prefix="code-of-models-")
+    os.environ["HF_MODULES_CACHE"] = directory.name
+    config.add_cleanup(directory.cleanup)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -32,7 +41,7 @@ def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = host_target()
     assert target is not None
     output = tmp_path_factory.mktemp("default-model") / "bundle"
-    order = Order(MODEL, None, target, Precision.INT8, output, force=False, trust_remote_code=False)
+    order = Order(MODEL, None, target, Precision.INT8, output, force=False)
     build_bundle(order, Progress(STAGES))
     return output
 

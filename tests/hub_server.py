@@ -157,7 +157,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, model: str, commit: str, name: str, token: str | None, from_storage: bool) -> None:
         repository = self.hub.repositories.get(model)
-        if repository is None or commit != repository.commit or name not in repository.files:
+        known = repository and commit in (repository.commit, *repository.refs)
+        if not known or name not in repository.files:
             self._error(404, "EntryNotFound", "Entry not found")
             return
         if repository.denied is not None:
@@ -170,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         data = repository.files[name]
         large = name.endswith(LARGE_FILES)
-        headers = {"X-Repo-Commit": commit, "ETag": f'"{git_blob_id(data)}"', "Accept-Ranges": "bytes"}
+        headers = {"X-Repo-Commit": repository.commit, "ETag": f'"{git_blob_id(data)}"', "Accept-Ranges": "bytes"}
         if large and not from_storage:
             headers["X-Linked-Etag"] = f'"{hashlib.sha256(data).hexdigest()}"'
             headers["X-Linked-Size"] = str(len(data))

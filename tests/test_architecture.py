@@ -20,6 +20,7 @@ BUILD_ONLY = {
     "torch",
     "transformers",
     "optimum",
+    "safetensors",
     "sentence_transformers",
     "onnx",
     "huggingface_hub",
@@ -74,9 +75,10 @@ def test_only_the_engine_imports_onnxruntime():
 
 def test_only_the_settings_read_the_environment():
     readers = [path.name for path in RUNTIME if re.search(r"os\.(environ|getenv)", path.read_text())]
-    # engine.py writes one variable, before it imports onnxruntime
-    assert readers == ["engine.py", "settings.py"]
-    assert (ROOT / "runtime/engine.py").read_text().count("os.environ") == 1
+    # __init__.py writes two variables, before any library that reads them is imported
+    assert readers == ["__init__.py", "settings.py"]
+    assert len(re.findall(r'^os\.environ\["\w+"\] = "1"$', (ROOT / "runtime/__init__.py").read_text(), re.M)) == 2
+    assert (ROOT / "runtime/__init__.py").read_text().count("os.environ") == 2
 
 
 def test_only_one_module_maps_errors_to_status_codes():

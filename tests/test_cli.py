@@ -14,15 +14,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from build import cli
 from build.runtime_process import RUNTIME_PYTHON
-from manifest import BUNDLE_FILES, MANIFEST_FILE, Golden, Precision, Target, check_files, from_json, read_manifest
+from manifest import MANIFEST_FILE, Golden, Precision, Target, bundle_files, check_files, from_json, read_manifest
 from tests import hub_server, tiny_models
+from tests.tiny_description import Dense
 from tests.tiny_models import TinyModel, change, write
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "})
+WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(16),))
 TOKEN = "hf_aVeryPrivateToken0123456789"
 STAGE = re.compile(r"\[(\d)/7\] (fetch|describe|export|quantize|optimize|package|verify): .+")
 SECONDS = 120
@@ -110,7 +114,7 @@ def test_a_directory_that_does_not_exist_is_named(quantize, tmp_path: Path):
 
 
 def test_a_directory_that_holds_no_model_is_named(quantize, tmp_path: Path):
-    assert message(quantize(tmp_path)) == f"{tmp_path} has no config.json: not a model directory"
+    assert message(quantize(tmp_path)) == f"{tmp_path} has neither config.json nor modules.json: not a model directory"
     write(tmp_path / "config.json", {"model_type": "bert"})
     assert message(quantize(tmp_path)) == "the model has no weights: model.safetensors is missing"
 
@@ -126,8 +130,8 @@ def test_a_model_that_the_hub_cannot_be_asked_for_is_named(quantize):
 
 
 def test_an_unsupported_architecture_is_named(quantize, model: Path):
-    change(model / "config.json", lambda c: c.update(model_type="t5", architectures=["T5EncoderModel"]))
-    assert message(quantize(model)).startswith("the architecture T5EncoderModel is not supported; supported encoders: ")
+    change(model / "config.json", lambda c: c.update(model_type="bart", architectures=["BartModel"]))
+    assert message(quantize(model)).startswith("the architecture BartModel is not supported; supported encoders: ")
 
 
 def test_code_that_a_model_brings_wants_to_be_trusted(quantize, model: Path):
@@ -156,7 +160,44 @@ def test_code_that_is_trusted_decides_the_vectors(quantize, model: Path, output:
 
 def test_pickled_weights_are_refused(quantize, model: Path):
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
-    assert message(quantize(model)).startswith("the model's weights are pickled (pytorch_model.bin)")
+    said = message(quantize(model))
+    assert said.startswith("the model's weights are pickled (pytorch_model.bin)")
+    assert "--allow-pickle" in said
+
+
+def test_pickled_weights_that_are_allowed_give_the_same_vectors(quantize, tmp_path: Path, output: Path):
+    model = tiny_models.copy(WITH_DENSE, tmp_path / "model")
+    assert quantize(model, "--output", f"{output}-safe", "--precision", "fp32").returncode == 0
+    for path in list(model.rglob("model.safetensors")):
+        torch.save(load_file(path), path.with_name("pytorch_model.bin"))
+        path.unlink()
+    result = quantize(model, "--output", output, "--precision", "fp32", "--allow-pickle")
+    assert result.returncode == 0, result.stderr
+    for name in ("model.onnx.data", "head.npz"):
+        assert (output / name).read_bytes() == (Path(f"{output}-safe") / name).read_bytes()
+
+
+class Malicious:
+    """A pickle that makes a file when it is loaded without care."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("folder", ["", "2_Dense"])
+def test_a_pickle_that_would_run_code_is_refused_even_where_pickles_are_allowed(
+    quantize, tmp_path: Path, output: Path, folder: str
+):
+    model, mark = tiny_models.copy(WITH_DENSE, tmp_path / "model"), tmp_path / "the-code-ran"
+    path = model / folder / "model.safetensors"
+    torch.save(load_file(path) | {"more": Malicious(mark)}, path.with_name("pytorch_model.bin"))
+    path.unlink()
+    message(quantize(model, "--output", output, "--allow-pickle"))
+    assert not mark.exists()
+    assert not output.exists()
 
 
 def test_an_output_that_exists_is_refused_before_any_work(quantize, model: Path, output: Path):
@@ -201,7 +242,7 @@ def test_a_bundle_is_made_with_plain_lines_and_the_table_alone_on_standard_outpu
     assert table["lies in"] == str(output)
     assert table["serve it"] == f"make serve BUNDLE={output}"
     check_files(output, read_manifest(output), hashes=True)
-    assert_nothing_but(output, MANIFEST_FILE, *BUNDLE_FILES)
+    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).text))
     assert_nothing_but(output.parent, output.name)
 
 
@@ -212,7 +253,7 @@ def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, mod
     (partial / "bundle").mkdir(parents=True)
     result = quantize(model, "--output", output, "--precision", "fp32", "--force")
     assert result.returncode == 0, result.stderr
-    assert_nothing_but(output, MANIFEST_FILE, *BUNDLE_FILES)
+    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).text))
     assert_nothing_but(output.parent, output.name)
 
 

@@ -29,11 +29,11 @@ from build.pipeline import STAGES, Order, build_bundle
 from build.progress import Progress
 from build.runtime_process import RuntimeClient, serve
 from manifest import (
-    BUNDLE_FILES,
     Fidelity,
     Golden,
     Manifest,
     Pooling,
+    PoolingMode,
     Precision,
     SourceKind,
     Target,
@@ -73,7 +73,7 @@ TEXTS = (
 
 
 def build(output: Path, target: Target) -> Path:
-    order = Order(MODEL, None, target, Precision.INT8, output, force=False, trust_remote_code=False)
+    order = Order(MODEL, None, target, Precision.INT8, output, force=False)
     build_bundle(order, Progress(STAGES, io.StringIO()))
     return output
 
@@ -103,8 +103,9 @@ def test_the_manifest_says_what_the_model_declares(bundle: Path, manifest: Manif
     check_files(bundle, manifest, hashes=True)
     text = manifest.text
     assert (manifest.model, manifest.licence, manifest.precision) == (MODEL, "apache-2.0", Precision.INT8)
-    assert (text.architecture, text.dim, text.max_tokens) == ("bert", 384, 256)
-    assert (text.pooling, text.normalize) == (Pooling.MEAN, True)
+    encoder = text.main_encoder
+    assert (encoder.architecture, text.dim, encoder.max_tokens) == ("bert", 384, 256)
+    assert (encoder.pooling, encoder.normalizes) == (Pooling((PoolingMode.MEAN,), include_prompt=True), True)
     assert (text.prompts, text.default_prompt, text.tasks) == ({}, None, {})
 
 
@@ -172,7 +173,7 @@ def test_the_hub_gives_the_same_bundle_and_says_where_it_came_from(bundle: Path,
             text=True,
         )
     assert result.returncode == 0, result.stderr
-    for name in BUNDLE_FILES:
+    for name in manifest.files:
         assert sha256_of(tmp_path / "hub" / name) == sha256_of(bundle / name), name
     found = read_manifest(tmp_path / "hub")
     assert (found.source.kind, found.source.revision) == (SourceKind.HUB, repository.commit)
@@ -183,7 +184,7 @@ def test_the_targets_differ_in_the_manifests_target_alone(bundle: Path, manifest
     other = read_manifest(build(tmp_path / "arm64", Target.ARM64))
     assert other.target is Target.ARM64
     assert dataclasses.replace(other, target=manifest.target) == manifest
-    for name in BUNDLE_FILES:
+    for name in manifest.files:
         assert sha256_of(tmp_path / "arm64" / name) == sha256_of(bundle / name), name
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,91 +13,67 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from build.describe import Description, describe
+from build.describe import Description, PlannedEncoder, describe
 from build.errors import BuildError, ModelNotFound, RemoteCodeNeeded, UnsupportedModel
 from build.families import FAMILIES
+from build.sentence_modules import PlannedLayer, Tensors
+from manifest import ONLY_ENCODER, Activation, LayerKind, Pooling, PoolingMode
 from tests.tiny_models import TinyModel, change, write, write_sentence_files
 
 MODELS_FILE = Path(__file__).parent / "data" / "models.csv"
 MODELS = {row["model"]: row for row in csv.DictReader(MODELS_FILE.read_text(encoding="utf-8").splitlines())}
-MODEL_TYPES = {
-    "Bert": "bert",
-    "DistilBert": "distilbert",
-    "Roberta": "roberta",
-    "XLMRoberta": "xlm-roberta",
-    "MPNet": "mpnet",
-    "T5": "t5",
-    "DPR": "dpr",
-    "ModernBert": "modernbert",
-    "Qwen3": "qwen3",
-    "Gemma3": "gemma3_text",
-    "Static": "model2vec",
-    "CLIP": "clip",
-}
-UNSUPPORTED_ARCHITECTURES = {
-    row["architecture"]
-    for row in MODELS.values()
-    if not any(row["architecture"] == family.prefix + kind for family in FAMILIES for kind in ("Model", "ForMaskedLM"))
-}
+SUPPORTED = {architecture: family for family in FAMILIES for architecture in family.architectures}
+UNSUPPORTED = sorted({row["architecture"] for row in MODELS.values()} - set(SUPPORTED))
+MODES = {"mean": "mean", "cls": "cls", "last token": "lasttoken"}
 
 
 def lay_out(directory: Path, row: dict[str, str]) -> None:
     """The files of a row of the table, as far as a description reads them."""
-    prefix = max((prefix for prefix in MODEL_TYPES if row["architecture"].startswith(prefix)), key=len)
-    positions = max(512, int(row["max_tokens"] or 512)) + (2 if prefix in ("Roberta", "XLMRoberta", "MPNet") else 0)
+    family = SUPPORTED.get(row["architecture"], SUPPORTED["BertModel"])
+    shift = 2 if family.model_type in ("roberta", "xlm-roberta", "mpnet") else 0
+    limit = int(row["max_tokens"] or 512)
     config: dict[str, Any] = {
         "architectures": [row["architecture"]],
-        "model_type": MODEL_TYPES[prefix],
-        "dim" if prefix == "DistilBert" else "hidden_size": int(row["dim"] or 768),
-        "max_position_embeddings": positions,
-        "pad_token_id": 1 if prefix in ("Roberta", "XLMRoberta", "MPNet") else 0,
+        "model_type": family.model_type,
+        family.keys.width: int(row["dim"] or 768),
+        family.keys.heads: 4,
+        family.keys.feed_forward: 1024,
+        "max_position_embeddings": max(512, limit) + shift,
+        "pad_token_id": 1 if shift else 0,
     }
     write(directory / "config.json", config)
     write(directory / "tokenizer_config.json", {"model_max_length": 512})
-    if row["pooling"] in ("mean", "cls"):
-        limit, normalize = int(row["max_tokens"] or 512), row["normalize"] == "yes"
-        model = TinyModel("", "", "", "", row["pooling"], normalize=normalize, max_seq_length=limit)
+    if row["pooling"] in MODES and not family.pooled_by_network:
+        normalize = row["normalize"] == "yes"
+        model = TinyModel("", "", "", "", MODES[row["pooling"]], normalize=normalize, max_seq_length=limit)
         write_sentence_files(directory, model)
-    if row["dense"]:
-        dense = {"idx": 3, "name": "3", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
-        change(directory / "modules.json", lambda modules: modules.append(dense))
+        write(directory / "1_Pooling/config.json", {"pooling_mode": MODES[row["pooling"]]})
 
 
-SUPPORTED = [
-    name for name, row in MODELS.items() if row["architecture"] not in UNSUPPORTED_ARCHITECTURES and not row["dense"]
-]
+TEXT_MODELS = [name for name, row in MODELS.items() if row["kind"] == "text"]
 
 
-def test_the_table_has_models_of_both_kinds():
-    assert 15 < len(SUPPORTED) < len(MODELS)
-    assert {"DPRContextEncoder", "XLMRobertaForSequenceClassification", "ModernBertModel"} < UNSUPPORTED_ARCHITECTURES
+def test_every_text_model_of_the_table_is_supported():
+    assert not {MODELS[name]["architecture"] for name in TEXT_MODELS} & set(UNSUPPORTED)
+    assert {"XLMRobertaForSequenceClassification", "CLIPModel", "StaticModel"} <= set(UNSUPPORTED)
 
 
-@pytest.mark.parametrize("name", SUPPORTED)
+@pytest.mark.parametrize("name", TEXT_MODELS)
 def test_a_known_models_limit_size_and_pooling_are_read(tmp_path: Path, name: str):
     row = MODELS[name]
     lay_out(tmp_path, row)
     description = describe(tmp_path, trust_remote_code=False)
-    assert description.dim == int(row["dim"])
-    assert description.max_tokens == int(row["max_tokens"])
-    assert description.sentence.pooling == ("cls" if row["pooling"] == "cls" else "mean")
-    assert description.sentence.normalize == (row["normalize"] == "yes")
+    encoder = description.encoders[ONLY_ENCODER]
+    assert description.dim == int(row["dim"] or 768)
+    assert encoder.max_tokens == int(row["max_tokens"])
+    assert encoder.pooling == Pooling((PoolingMode(MODES.get(row["pooling"], "mean")),), include_prompt=True)
+    assert any(layer.kind is LayerKind.NORMALIZE for layer in encoder.layers) == (row["normalize"] == "yes")
 
 
-@pytest.mark.parametrize("architecture", sorted(UNSUPPORTED_ARCHITECTURES))
+@pytest.mark.parametrize("architecture", UNSUPPORTED)
 def test_other_architectures_are_refused_by_name(tmp_path: Path, architecture: str):
-    lay_out(tmp_path, next(row | {"dense": ""} for row in MODELS.values() if row["architecture"] == architecture))
+    lay_out(tmp_path, next(row for row in MODELS.values() if row["architecture"] == architecture))
     with pytest.raises(UnsupportedModel, match=f"the architecture {architecture} is not supported; supported encoders"):
-        describe(tmp_path, trust_remote_code=False)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [name for name, row in MODELS.items() if row["dense"] and row["architecture"] not in UNSUPPORTED_ARCHITECTURES],
-)
-def test_a_dense_module_is_refused_by_name(tmp_path: Path, name: str):
-    lay_out(tmp_path, MODELS[name])
-    with pytest.raises(UnsupportedModel, match="the module Dense is not supported"):
         describe(tmp_path, trust_remote_code=False)
 
 
@@ -111,13 +88,100 @@ def described(directory: Path, name: str = "config.json", **values: Any) -> Desc
     return describe(directory, trust_remote_code=False)
 
 
+def only(description: Description) -> PlannedEncoder:
+    return description.encoders[ONLY_ENCODER]
+
+
+T5 = {"model_type": "t5", "architectures": ["T5EncoderModel"], "d_model": 64, "num_heads": 4, "d_ff": 128}
+
+
+def test_relative_positions_have_no_limit_of_their_own(directory: Path):
+    change(directory / "sentence_bert_config.json", lambda config: config.update(max_seq_length=3000))
+    assert only(described(directory, **T5)).max_tokens == 3000
+    change(directory / "sentence_bert_config.json", lambda config: config.pop("max_seq_length"))
+    assert only(described(directory, **T5)).max_tokens == 512
+
+
+def test_where_nothing_states_a_limit_the_model_is_refused(directory: Path):
+    change(directory / "sentence_bert_config.json", lambda config: config.pop("max_seq_length"))
+    change(directory / "tokenizer_config.json", lambda config: config.update(model_max_length=1e30))
+    with pytest.raises(UnsupportedModel, match=r"nothing states how many tokens .*: set model_max_length"):
+        described(directory, **T5)
+
+
+def test_a_causal_model_without_sentence_files_pools_by_its_last_token(tmp_path: Path):
+    lay_out(tmp_path, MODELS["Qwen/Qwen3-Embedding-0.6B"] | {"pooling": ""})
+    assert only(describe(tmp_path, trust_remote_code=False)).pooling.modes == (PoolingMode.LAST_TOKEN,)
+    change(tmp_path / "config.json", lambda config: config.update(architectures=["Qwen3Model"]))
+    assert only(describe(tmp_path, trust_remote_code=False)).pooling.modes == (PoolingMode.MEAN,)
+
+
+@pytest.fixture
+def dpr(tmp_path: Path) -> Path:
+    lay_out(tmp_path, MODELS["facebook/dpr-ctx_encoder-single-nq-base"])
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"), [("DPRContextEncoder", "ctx_encoder"), ("DPRQuestionEncoder", "question_encoder")]
+)
+def test_a_projection_is_a_layer_and_gives_the_vectors_length(dpr: Path, architecture: str, name: str):
+    found = described(dpr, architectures=[architecture], projection_dim=24)
+    tensors = Tensors("", f"{name}.encode_proj.weight", f"{name}.encode_proj.bias")
+    assert only(found).layers == (PlannedLayer(LayerKind.DENSE, 768, 24, Activation.IDENTITY, tensors),)
+    assert (found.dim, only(found).pooling.modes) == (24, (PoolingMode.CLS,))
+    assert only(described(dpr, projection_dim=0)).layers == ()
+
+
+def test_sentence_files_beside_an_encoder_that_pools_by_itself_are_refused(dpr: Path):
+    write_sentence_files(dpr, TinyModel("", "", "", "", "cls"))
+    with pytest.raises(UnsupportedModel, match="sentence-transformers' files beside a DPRContextEncoder"):
+        describe(dpr, trust_remote_code=False)
+
+
+DENSE = {"in_features": 384, "out_features": 100, "bias": False}
+
+
+def add_dense(directory: Path, **values: int) -> None:
+    module = {"idx": 3, "name": "3", "path": "3_Dense", "type": "sentence_transformers.models.Dense"}
+    change(directory / "modules.json", lambda modules: modules.append(module))
+    write(directory / "3_Dense/config.json", DENSE | values)
+
+
+def test_a_dense_layer_gives_the_vectors_length(directory: Path):
+    add_dense(directory)
+    assert describe(directory, trust_remote_code=False).dim == 100
+
+
+def test_several_pooling_modes_add_up(directory: Path):
+    write(directory / "1_Pooling/config.json", {"pooling_mode": ["cls", "mean"]})
+    assert describe(directory, trust_remote_code=False).dim == 768
+    add_dense(directory)
+    with pytest.raises(UnsupportedModel, match="3_Dense: the layer takes 384 components, and gets 768"):
+        describe(directory, trust_remote_code=False)
+
+
+@pytest.mark.parametrize(("size", "dim", "layers"), [(100, 100, 2), (384, 384, 1), (1000, 384, 1)])
+def test_vectors_are_cut_where_the_model_says_so(directory: Path, size: int, dim: int, layers: int):
+    change(directory / "config_sentence_transformers.json", lambda config: config.update(truncate_dim=size))
+    found = describe(directory, trust_remote_code=False)
+    assert (found.dim, len(only(found).layers)) == (dim, layers)
+
+
+def test_the_working_memory_grows_with_heads_and_width(directory: Path):
+    small = only(described(directory)).memory
+    assert only(described(directory, num_attention_heads=8)).memory.per_pair == 2 * small.per_pair
+    assert only(described(directory, intermediate_size=4096)).memory.per_token > small.per_token
+
+
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.model_type)
 @pytest.mark.parametrize(
     "head", ["ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "LMHeadModel", "Encoder"]
 )
 def test_heads_that_are_no_encoder_are_refused_by_name(directory: Path, family: Any, head: str):
-    with pytest.raises(UnsupportedModel, match=f"the architecture {family.prefix}{head} is not supported"):
-        described(directory, model_type=family.model_type, architectures=[family.prefix + head])
+    prefix = re.sub(r"(Question|Context)?(Encoder)?(Model|Encoder|ForCausalLM)?$", "", family.architectures[0])
+    with pytest.raises(UnsupportedModel, match=f"the architecture {prefix}{head} is not supported"):
+        described(directory, model_type=family.model_type, architectures=[prefix + head])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +195,7 @@ def test_an_architecture_of_another_family_is_refused(directory: Path, architect
 
 @pytest.mark.parametrize("architectures", [None, [], ["BertModel"], ["BertForMaskedLM"], ["BertForPreTraining"]])
 def test_an_encoder_is_known_by_its_type_and_not_by_a_head_that_is_left_out(directory: Path, architectures: Any):
-    assert described(directory, architectures=architectures).family.model_type == "bert"
+    assert only(described(directory, architectures=architectures)).family.model_type == "bert"
 
 
 def test_without_a_type_the_model_is_refused(directory: Path):
@@ -142,7 +206,7 @@ def test_without_a_type_the_model_is_refused(directory: Path):
 def test_remote_code_is_refused_until_it_is_trusted(directory: Path):
     with pytest.raises(RemoteCodeNeeded, match="--trust-remote-code"):
         described(directory, auto_map={"AutoModel": "modeling.Model"})
-    assert describe(directory, trust_remote_code=True).family.model_type == "bert"
+    assert only(describe(directory, trust_remote_code=True)).family.model_type == "bert"
 
 
 @pytest.mark.parametrize(
@@ -165,20 +229,20 @@ def test_the_window_wins_over_the_tokenizers_limit_and_the_positions_over_both(
 ):
     change(directory / "sentence_bert_config.json", lambda config: config.update(max_seq_length=window))
     change(directory / "tokenizer_config.json", lambda config: config.update(model_max_length=tokenizer))
-    found = described(directory, max_position_embeddings=positions).max_tokens
+    found = only(described(directory, max_position_embeddings=positions)).max_tokens
     assert (found, type(found)) == (limit, int)
 
 
 def test_without_the_tokenizers_file_the_positions_decide(directory: Path):
     change(directory / "sentence_bert_config.json", lambda config: config.pop("max_seq_length"))
     (directory / "tokenizer_config.json").unlink()
-    assert describe(directory, trust_remote_code=False).max_tokens == 512
+    assert only(describe(directory, trust_remote_code=False)).max_tokens == 512
 
 
 @pytest.mark.parametrize("padding", [0, 1, 5])
 def test_fairseqs_families_lose_positions_to_the_padding_token(directory: Path, padding: int):
     values = {"model_type": "xlm-roberta", "architectures": ["XLMRobertaModel"], "pad_token_id": padding}
-    assert described(directory, **values, max_position_embeddings=100).max_tokens == 100 - padding - 1
+    assert only(described(directory, **values, max_position_embeddings=100)).max_tokens == 100 - padding - 1
 
 
 @pytest.mark.parametrize("window", [1, 2])
@@ -188,6 +252,7 @@ def test_a_window_without_room_for_text_is_refused(directory: Path, window: int)
 
 
 WRONG = {
+    "config.json has no num_attention_heads": ("config.json", lambda c: c.pop("num_attention_heads")),
     "config.json has no hidden_size": ("config.json", lambda c: c.pop("hidden_size")),
     "config.json has no max_position_embeddings": ("config.json", lambda c: c.pop("max_position_embeddings")),
     'config.json: hidden_size is "384"': ("config.json", lambda c: c.update(hidden_size="384")),

@@ -30,9 +30,10 @@ FETCH = """
 import json, sys
 from build.errors import BuildError
 from build.fetch import fetch
-model, revision, with_code = json.loads(sys.argv[1])
+from build.trust import Trust
+model, revision, with_code, with_pickle = json.loads(sys.argv[1])
 try:
-    files = fetch(model, revision, with_code)
+    files = fetch(model, revision, Trust(with_code, with_pickle))
 except BuildError as error:
     print(json.dumps({"error": type(error).__name__, "message": str(error)}))
 else:
@@ -64,7 +65,7 @@ UNWANTED = {
     "train_script.py": b"print('never run')",
     "modeling.py": b"class Model: ...",
     "data_config.json": b"[]",
-    "2_Dense/pytorch_model.bin": b"pickle",
+    "old/pytorch_model.bin": b"pickle",
 }
 
 
@@ -88,9 +89,15 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def fetch(hub: Hub, tmp_path: Path) -> Callable[..., Fetched]:
-    def run(model: str = MODEL, revision: str | None = None, with_code: bool = False, **environment: str) -> Fetched:
+    def run(
+        model: str = MODEL,
+        revision: str | None = None,
+        with_code: bool = False,
+        with_pickle: bool = False,
+        **environment: str,
+    ) -> Fetched:
         result = subprocess.run(
-            [sys.executable, "-W", "error", "-c", FETCH, json.dumps([model, revision, with_code])],
+            [sys.executable, "-W", "error", "-c", FETCH, json.dumps([model, revision, with_code, with_pickle])],
             cwd=ROOT,
             env={
                 "PATH": os.defpath,
@@ -432,9 +439,42 @@ def test_a_model_without_safe_weights_is_refused_before_any_download(hub: Hub, f
 
 
 def test_a_model_without_a_config_is_refused(hub: Hub, fetch):
-    del hub.repositories[MODEL].files["config.json"]
+    for name in ("config.json", "modules.json"):
+        del hub.repositories[MODEL].files[name]
     error, message = refused(fetch())
-    assert (error, message) == ("ModelNotFound", f"{MODEL} has no config.json: not a model for transformers")
+    said = f"{MODEL} has neither config.json nor modules.json: not a model for transformers"
+    assert (error, message) == ("ModelNotFound", said)
+
+
+ROUTED = {
+    "modules.json": b"[]",
+    "router_config.json": b"{}",
+    "query_0_Transformer/config.json": b"{}",
+    "query_0_Transformer/model.safetensors": b"query",
+    "query_0_Transformer/tokenizer.json": b"{}",
+    "document_0_Transformer/config.json": b"{}",
+    "document_0_Transformer/model.safetensors": b"document",
+    "2_Router/query_0_Dense/model.safetensors": b"dense",
+}
+
+
+def test_transformers_in_folders_of_their_own_are_downloaded(hub: Hub, fetch):
+    hub.repositories[MODEL].files = {**ROUTED, **UNWANTED, "onnx/model.safetensors": b"o", "a/b/c/config.json": b"{}"}
+    assert on_disk(fetch()) == ROUTED
+
+
+PICKLES = {"pytorch_model.bin": b"p", "2_Dense/pytorch_model.bin": b"d"}
+
+
+def test_pickled_weights_are_downloaded_once_they_are_allowed(hub: Hub, fetch):
+    plain = {name: data for name, data in FILES.items() if not name.endswith("model.safetensors")}
+    hub.repositories[MODEL].files = plain | PICKLES | {"tf_model.h5": b"t"}
+    assert on_disk(fetch(with_pickle=True)) == plain | PICKLES
+
+
+def test_a_module_whose_weights_are_pickled_alone_is_named(hub: Hub, fetch):
+    hub.repositories[MODEL].files = FILES | PICKLES
+    assert "weights are pickled (2_Dense/pytorch_model.bin)" in refused(fetch())[1]
 
 
 def test_shards_and_their_index_are_downloaded(hub: Hub, fetch):

@@ -22,24 +22,21 @@ from build.image_context import build_context, link_files
 from build.image_docker import Docker, pip_configuration
 from build.image_labels import image_labels, project_version
 from manifest import (
-    BUNDLE_FILES,
     MANIFEST_FILE,
     SCHEMA,
     BundleError,
     Fidelity,
-    Graph,
     Kind,
-    Layout,
     Manifest,
-    Pooling,
     Precision,
     Source,
     SourceKind,
     Target,
-    TextModel,
+    bundle_files,
     describe_files,
     to_json,
 )
+from tests.text_models import a_text_model
 
 PYC_HEADER = 16
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,6 +69,9 @@ if output:
 """
 
 
+MODEL = a_text_model()
+
+
 def a_manifest(**changes: object) -> Manifest:
     manifest = Manifest(
         schema=SCHEMA,
@@ -84,26 +84,16 @@ def a_manifest(**changes: object) -> Manifest:
         files={},
         tools={},
         fidelity=Fidelity(texts=240, cosine_mean=0.99284812, cosine_p1=0.98, cosine_min=0.97),
-        text=TextModel(
-            architecture="bert",
-            dim=4,
-            max_tokens=8,
-            pooling=Pooling.CLS,
-            normalize=True,
-            prompts={},
-            default_prompt=None,
-            tasks={},
-            graphs={"tokens": Graph("model.onnx", ("input_ids",), "last_hidden_state", Layout.PADDED)},
-        ),
+        text=MODEL,
     )
     return dataclasses.replace(manifest, **changes)
 
 
 def write_bundle(directory: Path, **changes: object) -> Path:
     directory.mkdir(parents=True)
-    for name in BUNDLE_FILES:
+    for name in bundle_files(MODEL):
         (directory / name).write_text(f"content of {name}")
-    (directory / MANIFEST_FILE).write_text(to_json(a_manifest(files=describe_files(directory), **changes)))
+    (directory / MANIFEST_FILE).write_text(to_json(a_manifest(files=describe_files(directory, MODEL), **changes)))
     return directory
 
 
@@ -178,7 +168,7 @@ def test_a_hub_model_is_exported_first_and_the_image_made_of_that_bundle(docker:
 
     assert image["arguments"].pop("CONTEXT").startswith(".image-context/")
     assert image["arguments"] == {"BUNDLE_FROM": "context", "MODEL": "BAAI/bge-small-en-v1.5", "PRECISION": "int8"}
-    assert image["files"] == sorted(f"bundle/{name}" for name in (*BUNDLE_FILES, MANIFEST_FILE))
+    assert image["files"] == sorted(f"bundle/{name}" for name in (*bundle_files(MODEL), MANIFEST_FILE))
     assert option(image, "--tag") == ["cpu2vec:baai-bge-small-en-v1.5-arm64"]
     assert labels_of(image)["cpu2vec.model"] == "BAAI/bge-small-en-v1.5"
     assert labels_of(image) == image_labels(a_manifest(), project_version(ROOT))
@@ -214,7 +204,7 @@ def test_a_bundle_needs_no_export(docker: FakeDocker, tmp_path: Path):
     ran = docker.run("--bundle", str(bundle), "--arch", "arm64", "--tag", "registry.example:5000/a/b:1")
     assert (ran.returncode, ran.stderr) == (0, "")
     (image,) = docker.calls
-    assert image["files"] == sorted(f"bundle/{name}" for name in (*BUNDLE_FILES, MANIFEST_FILE))
+    assert image["files"] == sorted(f"bundle/{name}" for name in (*bundle_files(MODEL), MANIFEST_FILE))
     assert image["arguments"]["PRECISION"] == "fp32"
     assert option(image, "--tag") == ["registry.example:5000/a/b:1"]
     docker.assert_nothing_left()
@@ -444,7 +434,7 @@ def test_the_image_build_admits_a_sound_bundle_readable_by_everybody(tmp_path: P
     bundle = write_bundle(tmp_path / "mine")
     (bundle / "model.onnx").chmod(0o600)
     image_bundle.main([str(bundle), str(tmp_path / "admitted"), "arm64"])
-    assert {path.name for path in (tmp_path / "admitted").iterdir()} == {*BUNDLE_FILES, MANIFEST_FILE}
+    assert {path.name for path in (tmp_path / "admitted").iterdir()} == {*bundle_files(MODEL), MANIFEST_FILE}
     assert (tmp_path / "admitted" / "model.onnx").stat().st_mode & 0o444 == 0o444
 
 

@@ -9,30 +9,36 @@ from pathlib import Path
 import pytest
 
 from manifest import (
-    BUNDLE_FILES,
+    HEAD_FILE,
     SCHEMA,
     BundleError,
     FileEntry,
     Golden,
-    Graph,
     Kind,
-    Layout,
+    Layer,
+    LayerKind,
     Manifest,
-    Pooling,
     Precision,
     Source,
     SourceKind,
     Target,
+    Task,
     TextModel,
+    bundle_files,
     check_files,
     describe_files,
     from_json,
     read_manifest,
     to_json,
 )
+from tests.text_models import NORMALIZE, a_text_model, an_encoder, two_routes
+
+LAYER_NORM = Layer(LayerKind.LAYER_NORM, weight="w", bias="b")
+MODEL = a_text_model(layers=(LAYER_NORM, NORMALIZE), prompts={"query": "q: "}, tasks={"query": "query"})
+FILES = bundle_files(MODEL)
 
 
-def a_manifest(files: dict[str, FileEntry]) -> Manifest:
+def a_manifest(files: dict[str, FileEntry], text: TextModel = MODEL) -> Manifest:
     return Manifest(
         schema=SCHEMA,
         model="org/model",
@@ -44,26 +50,20 @@ def a_manifest(files: dict[str, FileEntry]) -> Manifest:
         files=files,
         tools={"onnx": "1"},
         fidelity=None,
-        text=TextModel(
-            architecture="bert",
-            dim=4,
-            max_tokens=8,
-            pooling=Pooling.CLS,
-            normalize=True,
-            prompts={"query": "q: "},
-            default_prompt=None,
-            tasks={"query": "query"},
-            graphs={"tokens": Graph("model.onnx", ("input_ids",), "last_hidden_state", Layout.PADDED)},
-        ),
+        text=text,
     )
+
+
+def lay_out(directory: Path, text: TextModel) -> Path:
+    for name in bundle_files(text):
+        (directory / name).write_text(f"content of {name}")
+    (directory / "manifest.json").write_text(to_json(a_manifest(describe_files(directory, text), text)))
+    return directory
 
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    for name in BUNDLE_FILES:
-        (tmp_path / name).write_text(f"content of {name}")
-    (tmp_path / "manifest.json").write_text(to_json(a_manifest(describe_files(tmp_path))))
-    return tmp_path
+    return lay_out(tmp_path, MODEL)
 
 
 def change(bundle: Path, edit) -> None:
@@ -73,33 +73,94 @@ def change(bundle: Path, edit) -> None:
 
 
 def test_what_is_written_is_read_back_equal(bundle: Path):
-    assert read_manifest(bundle) == a_manifest(describe_files(bundle))
+    assert read_manifest(bundle) == a_manifest(describe_files(bundle, MODEL))
 
 
 def test_a_sound_bundle_passes(bundle: Path):
     check_files(bundle, read_manifest(bundle), hashes=True)
 
 
+def test_files_are_those_that_the_model_refers_to(tmp_path: Path):
+    plain = {"config.json", "fidelity.json", "golden.json", "model.onnx", "model.onnx.data", "tokenizer.json"}
+    assert set(bundle_files(a_text_model())) == plain
+    assert set(FILES) == plain | {HEAD_FILE}
+    routes = two_routes()
+    other = dataclasses.replace(routes.graphs["model"], file="query.onnx", weights="query.onnx.data")
+    encoders = {**routes.encoders, "query": an_encoder(graph="query", tokenizer="query.tokenizer.json")}
+    model = dataclasses.replace(routes, encoders=encoders, graphs={**routes.graphs, "query": other})
+    assert set(bundle_files(model)) == plain | {"query.onnx", "query.onnx.data", "query.tokenizer.json"}
+    assert read_manifest(lay_out(tmp_path, model)).text == model
+
+
+@pytest.mark.parametrize(
+    ("layers", "normalizes"),
+    [
+        ((), False),
+        ((NORMALIZE,), True),
+        ((LAYER_NORM, NORMALIZE), True),
+        ((NORMALIZE, LAYER_NORM), False),
+        ((NORMALIZE, Layer(LayerKind.TRUNCATE, size=2)), True),
+        ((LAYER_NORM, Layer(LayerKind.TRUNCATE, size=2)), False),
+    ],
+)
+def test_a_model_normalizes_whose_last_layer_but_truncation_does(layers: tuple[Layer, ...], normalizes: bool):
+    assert an_encoder(layers=layers).normalizes is normalizes
+
+
+def test_a_tasks_prompt_and_encoder_or_the_default():
+    model = a_text_model(prompts={"query": "q: ", "other": "o: "}, tasks={"query": "query"}, default_prompt="other")
+    assert [model.prompt(task) for task in (None, Task.QUERY, Task.PASSAGE)] == ["o: ", "q: ", ""]
+    assert model.prompt(Task.QUERY, "other") == "o: "
+    assert [model.encoder_name(task) for task in (None, Task.QUERY)] == ["text", "text"]
+    routes = two_routes()
+    assert [routes.encoder_name(task) for task in (None, Task.QUERY, Task.PASSAGE)] == [None, "query", "document"]
+
+
+def edit_encoder(**values: object):
+    return lambda m: m["text"]["encoders"]["text"].update(values)
+
+
+def edit_layer(**values: object):
+    return lambda m: m["text"]["encoders"]["text"]["layers"][0].update(values)
+
+
+def edit_graph(**values: object):
+    return lambda m: m["text"]["graphs"]["model"].update(values)
+
+
 WRONG_MANIFESTS = {
-    "schema 2, and this runtime reads schema 1: rebuild with quantize.py": lambda m: m.update(schema=2),
+    "schema 99, and this runtime reads schema 2: rebuild with quantize.py": lambda m: m.update(schema=99),
     "has no field model": lambda m: m.pop("model"),
     "has an unknown field: extra": lambda m: m.update(extra=1),
     "text has an unknown field: pool": lambda m: m["text"].update(pool=1),
     "text: dim is str, and must be int": lambda m: m["text"].update(dim="4"),
     "text: dim is bool, and must be int": lambda m: m["text"].update(dim=True),
     "text.dim is 0, and must be at least 1": lambda m: m["text"].update(dim=0),
-    "text.max_tokens is -1, and must be at least 1": lambda m: m["text"].update(max_tokens=-1),
-    "text: pooling is 'max', and must be one of mean, cls": lambda m: m["text"].update(pooling="max"),
-    "text: pooling is ['mean'], and must be": lambda m: m["text"].update(pooling=["mean"]),
-    "text: prompts.query is int, and must be str": lambda m: m["text"]["prompts"].update(query=1),
-    "text.default_prompt names no prompt: nothing": lambda m: m["text"].update(default_prompt="nothing"),
-    "text.tasks.passage names no prompt: gone": lambda m: m["text"]["tasks"].update(passage="gone"),
-    "text.tasks has an unknown task: guess": lambda m: m["text"]["tasks"].update(guess="query"),
-    "text.graphs has no 'tokens'": lambda m: m["text"].update(graphs={}),
-    "text.graphs.tokens.file names no file of the bundle: ../x": lambda m: m["text"]["graphs"]["tokens"].update(
-        file="../x"
+    "text.encoders is empty": lambda m: m.update(text={**m["text"], "encoders": {}, "default_encoder": None}),
+    "text.encoders.text.max_tokens is -1, and must be at least 1": edit_encoder(max_tokens=-1),
+    "pooling: modes[0] is 'median', and must be one of cls, max": edit_encoder(
+        pooling={"modes": ["median"], "include_prompt": True}
     ),
-    "graphs.tokens: inputs[0] is int, and must be str": lambda m: m["text"]["graphs"]["tokens"].update(inputs=[1]),
+    "pooling.modes is empty": edit_encoder(pooling={"modes": [], "include_prompt": True}),
+    "text.encoders.text.graph is gone, and there is none of that name": edit_encoder(graph="gone"),
+    "text.encoders.text.prompt_tokens is gone, and there is none of that name": edit_encoder(prompt_tokens={"gone": 1}),
+    "layers[0]: kind is 'dropout', and must be one of dense": edit_layer(kind="dropout"),
+    "layers[0].bias is missing": edit_layer(bias=None),
+    "layers[0].activation is missing": edit_layer(kind="dense"),
+    "layers[0].size is missing": edit_layer(kind="truncate"),
+    "text: prompts.query is int, and must be str": lambda m: m["text"]["prompts"].update(query=1),
+    "text.default_prompt is nothing, and there is none": lambda m: m["text"].update(default_prompt="nothing"),
+    "text.default_encoder is nothing, and there is none": lambda m: m["text"].update(default_encoder="nothing"),
+    "text.tasks.passage is gone, and there is none": lambda m: m["text"]["tasks"].update(passage="gone"),
+    "text.tasks has an unknown task: guess": lambda m: m["text"]["tasks"].update(guess="query"),
+    "text.routes.query is gone, and there is none": lambda m: m["text"]["routes"].update(query="gone"),
+    "text.routes has an unknown task: guess": lambda m: m["text"]["routes"].update(guess="text"),
+    "files: ../x is missing or not of a bundle": edit_graph(file="../x"),
+    "files: ../y is not the name of a file in the bundle": lambda m: (
+        edit_graph(weights="../y")(m),
+        m["files"].update({"../y": m["files"].pop("model.onnx.data")}),
+    ),
+    "graphs.model: inputs[0] is int, and must be str": edit_graph(inputs=[1]),
     "files: golden.json is missing or not of a bundle": lambda m: m["files"].pop("golden.json"),
     "files: ../etc is missing or not of a bundle": lambda m: m["files"].update({"../etc": m["files"]["golden.json"]}),
 }
@@ -120,7 +181,7 @@ def test_a_manifest_that_is_no_object_is_refused(bundle: Path, text: str):
         read_manifest(bundle)
 
 
-@pytest.mark.parametrize("name", BUNDLE_FILES)
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(bundle: Path, name: str):
     manifest = read_manifest(bundle)
     (bundle / name).unlink()
@@ -157,7 +218,9 @@ def test_a_missing_manifest_is_named(tmp_path: Path):
 
 def test_a_whole_number_is_read_where_a_float_belongs():
     golden = from_json(
-        Golden, '{"texts": [{"text": "", "task": null, "vector": [1, 0.5], "min_cosine": 1}]}', "golden.json"
+        Golden,
+        '{"texts": [{"text": "", "task": null, "prompt_name": null, "vector": [1, 0.5], "min_cosine": 1}]}',
+        "golden.json",
     )
     assert golden.texts[0].vector == (1.0, 0.5)
     assert dataclasses.asdict(golden)["texts"][0]["min_cosine"] == 1.0

@@ -9,24 +9,14 @@ import numpy as np
 import pytest
 from falcon import testing
 
-from manifest import Graph, Layout, Pooling, TextModel
 from runtime.app import create_app
 from runtime.embed_request import EmbedRequest
 from runtime.errors import InferenceFailed
 from runtime.limits import Limits
 from runtime.readiness import Readiness
+from tests.text_models import a_text_model
 
-MODEL = TextModel(
-    architecture="bert",
-    dim=3,
-    max_tokens=8,
-    pooling=Pooling.MEAN,
-    normalize=False,
-    prompts={},
-    default_prompt=None,
-    tasks={},
-    graphs={"tokens": Graph("model.onnx", ("input_ids",), "last_hidden_state", Layout.PADDED)},
-)
+MODEL = a_text_model(dim=3)
 META = {"model": {"hidden_size": 3}, "model_path": "org/model", "bundle": {"schema": 1}}
 VECTOR = np.array([0.1, -2.5, 1e-9], dtype=np.float32)
 

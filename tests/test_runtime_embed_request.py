@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifest import Graph, Layout, Pooling, TextModel
+from manifest import PoolingMode, TextModel
 from runtime.embed_request import EmbedRequest, parse_body
 from runtime.errors import InvalidRequest
+from tests.text_models import a_text_model, an_encoder, two_routes
 
-MODEL = TextModel(
-    architecture="bert",
+MODEL = a_text_model(
     dim=384,
-    max_tokens=256,
-    pooling=Pooling.MEAN,
-    normalize=True,
     prompts={"query": "query: ", "document": "passage: ", "other": "other: "},
-    default_prompt=None,
     tasks={"query": "query", "passage": "document"},
-    graphs={"tokens": Graph("model.onnx", ("input_ids",), "last_hidden_state", Layout.PADDED)},
 )
-PLAIN = TextModel(**{**MODEL.__dict__, "prompts": {}, "tasks": {}})
-DEFAULTED = TextModel(**{**MODEL.__dict__, "default_prompt": "other"})
-CLS = TextModel(**{**MODEL.__dict__, "pooling": Pooling.CLS})
+PLAIN = dataclasses.replace(MODEL, prompts={}, tasks={})
+DEFAULTED = dataclasses.replace(MODEL, default_prompt="other")
+CLS = a_text_model(PoolingMode.CLS, dim=384)
+MEAN = (PoolingMode.MEAN,)
 
 
 def parse(value: object, model: TextModel = MODEL, literally: bool = False) -> EmbedRequest:
@@ -38,18 +35,18 @@ def with_config(**config: object) -> dict[str, object]:
 
 
 def test_text_alone_gets_the_models_own_way():
-    assert parse({"text": "hi"}) == EmbedRequest("hi", "", Pooling.MEAN, None)
+    assert parse({"text": "hi"}) == EmbedRequest("hi", "text", "", MEAN, 0, None)
 
 
 def test_what_weaviates_client_sends_is_understood_and_its_extra_keys_ignored():
     config = b'{"pooling_strategy":"masked_mean","task_type":"passage"}'
     body = b'{"text":"hi","dims":0,"vector":null,"error":"","config":' + config + b"}"
-    assert parse_body(body, MODEL, False) == EmbedRequest("hi", "passage: ", Pooling.MEAN, None)
+    assert parse_body(body, MODEL, False) == EmbedRequest("hi", "text", "passage: ", MEAN, 0, None)
 
 
 @pytest.mark.parametrize("config", [None, {}, {"pooling_strategy": None, "task_type": "", "dimensions": None}])
 def test_absent_null_and_empty_options_are_the_default(config: object):
-    assert parse({"text": "hi", "config": config}) == EmbedRequest("hi", "", Pooling.MEAN, None)
+    assert parse({"text": "hi", "config": config}) == EmbedRequest("hi", "text", "", MEAN, 0, None)
 
 
 @pytest.mark.parametrize(("task", "prompt"), [("query", "query: "), ("passage", "passage: ")])
@@ -68,16 +65,65 @@ def test_without_a_task_the_default_prompt_is_used_and_a_task_overrides_it():
 
 @pytest.mark.parametrize("model", [MODEL, CLS])
 def test_masked_mean_means_the_models_own_pooling(model: TextModel):
-    assert parse(with_config(pooling_strategy="masked_mean"), model).pooling is model.pooling
+    assert parse(with_config(pooling_strategy="masked_mean"), model).pooling == model.main_encoder.pooling.modes
 
 
 def test_masked_mean_can_be_taken_literally():
-    assert parse(with_config(pooling_strategy="masked_mean"), CLS, literally=True).pooling is Pooling.MEAN
-    assert parse({"text": "hi"}, CLS, literally=True).pooling is Pooling.CLS
+    assert parse(with_config(pooling_strategy="masked_mean"), CLS, literally=True).pooling == MEAN
+    assert parse({"text": "hi"}, CLS, literally=True).pooling == (PoolingMode.CLS,)
 
 
 def test_cls_can_be_asked_for():
-    assert parse(with_config(pooling_strategy="cls")).pooling is Pooling.CLS
+    assert parse(with_config(pooling_strategy="cls")).pooling == (PoolingMode.CLS,)
+
+
+@pytest.mark.parametrize("name", ["query", "document", "other"])
+@pytest.mark.parametrize("task", [None, "query", "passage"])
+def test_a_prompt_can_be_asked_for_by_name_and_wins_over_the_tasks(name: str, task: str | None):
+    assert parse(with_config(prompt_name=name, task_type=task)).prompt == MODEL.prompts[name]
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_no_prompt_name_is_the_tasks_prompt_or_the_default(name: str | None):
+    assert parse(with_config(prompt_name=name, task_type="query")).prompt == "query: "
+    assert parse(with_config(prompt_name=name), DEFAULTED).prompt == "other: "
+
+
+@pytest.mark.parametrize("name", ["search", 1, [], {}, True, "x" * 99])
+def test_an_unknown_prompt_name_is_refused_with_those_that_there_are(name: object):
+    with pytest.raises(InvalidRequest, match=r"^config.prompt_name is .*, and must be one of document, other, query$"):
+        parse(with_config(prompt_name=name))
+    with pytest.raises(InvalidRequest, match=r"^config.prompt_name is .*: this model declares none$"):
+        parse(with_config(prompt_name=name), PLAIN)
+
+
+def test_a_task_chooses_the_encoder_of_a_model_that_tells_them_apart():
+    model = two_routes()
+    query, passage = (parse(with_config(task_type=task), model) for task in ("query", "passage"))
+    assert (query.encoder, query.pooling) == ("query", (PoolingMode.CLS,))
+    assert (passage.encoder, passage.pooling) == ("document", MEAN)
+    assert parse({"text": "hi"}, dataclasses.replace(model, default_encoder="document")).encoder == "document"
+
+
+def test_without_a_task_such_a_model_refuses_unless_it_has_a_default():
+    with pytest.raises(InvalidRequest, match=r"^config.task_type is missing, and must be query or passage"):
+        parse({"text": "hi"}, two_routes())
+
+
+def test_the_tokens_of_the_prompt_that_is_used_are_left_out_where_the_model_says_so():
+    encoder = an_encoder(prompt_tokens={"query": 3, "document": 5, "other": 2})
+    model = dataclasses.replace(DEFAULTED, encoders={"text": encoder})
+    assert [parse(with_config(task_type=task), model).left_out for task in ("query", "passage", None)] == [3, 5, 2]
+    assert parse(with_config(task_type="query", prompt_name="document"), model).left_out == 5
+    assert parse(with_config(task_type="query"), dataclasses.replace(model, tasks={})).left_out == 0
+
+
+@pytest.mark.parametrize("strategy", ["cls", "masked_mean"])
+def test_another_pooling_is_refused_where_the_vectors_of_several_modes_are_joined(strategy: str):
+    joined = a_text_model(PoolingMode.MEAN, PoolingMode.MAX)
+    with pytest.raises(InvalidRequest, match=f'"{strategy}", and must be absent: .* the vectors of mean and max$'):
+        parse(with_config(pooling_strategy=strategy), joined, literally=True)
+    assert parse({"text": "hi"}, joined).pooling == (PoolingMode.MEAN, PoolingMode.MAX)
 
 
 @pytest.mark.parametrize("dimensions", [1, 100, 384])
@@ -171,9 +217,9 @@ json_values = st.recursive(
 )
 
 
-@given(json_values, json_values, json_values, json_values)
-def test_no_json_raises_anything_but_an_invalid_request(text, pooling, task, dimensions):
-    config = {"pooling_strategy": pooling, "task_type": task, "dimensions": dimensions}
+@given(json_values, json_values, json_values, json_values, json_values)
+def test_no_json_raises_anything_but_an_invalid_request(text, pooling, task, name, dimensions):
+    config = {"pooling_strategy": pooling, "task_type": task, "prompt_name": name, "dimensions": dimensions}
     try:
         request = parse({"text": text, "config": config})
     except InvalidRequest:

@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
-from manifest import Golden, GoldenText, Graph, Layout, Pooling, Task, TextModel
+from manifest import Golden, GoldenText, PoolingMode, Task
 from runtime.embed_request import EmbedRequest
 from runtime.errors import GoldenMismatch
 from runtime.golden import check_golden, cosine_of
+from tests.text_models import a_text_model
 
-MODEL = TextModel(
-    architecture="bert",
-    dim=2,
-    max_tokens=8,
-    pooling=Pooling.CLS,
-    normalize=False,
-    prompts={"query": "q: "},
-    default_prompt=None,
-    tasks={"query": "query"},
-    graphs={"tokens": Graph("model.onnx", ("input_ids",), "last_hidden_state", Layout.PADDED)},
-)
+MODEL = a_text_model(PoolingMode.CLS, dim=2, prompts={"query": "q: ", "other": "o: "}, tasks={"query": "query"})
 
 
-def golden(vector: tuple[float, ...], floor: float, task: Task | None = None) -> Golden:
-    return Golden((GoldenText("hello", task, vector, floor),))
+def golden(vector: tuple[float, ...], floor: float, task: Task | None = None, prompt_name: str | None = None) -> Golden:
+    return Golden((GoldenText("hello", task, prompt_name, vector, floor),))
+
+
+def check(golden: Golden, embed: Callable[[EmbedRequest], Any]) -> None:
+    check_golden(golden, MODEL, lambda request: np.asarray(embed(request), dtype=np.float32), lambda request: True)
 
 
 def test_vectors_at_or_above_the_floor_pass():
-    check_golden(golden((2.0, 0.0), 1.0), MODEL, lambda request: np.array([1, 0], dtype=np.float32))
+    check(golden((2.0, 0.0), 1.0), lambda request: [1, 0])
 
 
 def test_a_vector_below_the_floor_is_named_with_its_figure():
     with pytest.raises(GoldenMismatch, match=r"'hello' .*cosine of 0.707107 .*at least 0.800000"):
-        check_golden(golden((1.0, 0.0), 0.8), MODEL, lambda request: np.array([1, 1], dtype=np.float32))
+        check(golden((1.0, 0.0), 0.8), lambda request: [1, 1])
 
 
 @pytest.mark.parametrize("vector", [[1, 0, 0], [np.nan, 0], [0, 0]])
 def test_a_vector_of_another_shape_not_finite_or_zero_is_a_miss(vector):
     with pytest.raises(GoldenMismatch):
-        check_golden(golden((1.0, 0.0), 0.5), MODEL, lambda request: np.array(vector, dtype=np.float32))
+        check(golden((1.0, 0.0), 0.5), lambda request: vector)
 
 
 def test_the_texts_are_embedded_as_a_request_with_their_task_would_be():
@@ -49,8 +47,17 @@ def test_the_texts_are_embedded_as_a_request_with_their_task_would_be():
         seen.append(request)
         return np.array([1, 0], dtype=np.float32)
 
-    check_golden(golden((1.0, 0.0), 0.9, Task.QUERY), MODEL, embed)
-    assert seen == [EmbedRequest("hello", "q: ", Pooling.CLS, None)]
+    check(golden((1.0, 0.0), 0.9, Task.QUERY), embed)
+    check(golden((1.0, 0.0), 0.9, None, "other"), embed)
+    cls = (PoolingMode.CLS,)
+    assert seen == [
+        EmbedRequest("hello", "text", "q: ", cls, 0, None),
+        EmbedRequest("hello", "text", "o: ", cls, 0, None),
+    ]
+
+
+def test_a_text_that_does_not_fit_into_the_window_here_is_passed_over():
+    check_golden(golden((1.0, 0.0), 0.9), MODEL, lambda request: pytest.fail("embedded"), lambda request: False)
 
 
 def test_two_zero_vectors_agree():

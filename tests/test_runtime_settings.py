@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import SettingsError
+from runtime.long_text import LongText
 from runtime.settings import LogFormat, LogLevel, Settings, read_settings
 
 
@@ -16,6 +17,8 @@ def test_nothing_set_gives_the_documented_defaults():
         port=8080,
         threads=None,
         max_body_bytes=1 << 20,
+        max_tokens=None,
+        long_text=LongText.CHUNK,
         honor_pooling_strategy=False,
         allowed_tokens=frozenset(),
         log_level=LogLevel.INFO,
@@ -26,6 +29,7 @@ def test_nothing_set_gives_the_documented_defaults():
 
 def test_an_empty_value_counts_as_unset():
     names = ("PORT", "THREADS", "MAX_BODY_BYTES", "AUTHENTICATION_ALLOWED_TOKENS", "LOG_LEVEL", "ENABLE_CUDA")
+    names += ("MAX_TOKENS", "LONG_TEXT")
     assert read_settings(dict.fromkeys(names, "")) == read_settings({})
 
 
@@ -34,6 +38,18 @@ def test_an_empty_value_counts_as_unset():
 )
 def test_booleans_have_their_usual_spellings(value: str, expected: bool):
     assert read_settings({"HONOR_POOLING_STRATEGY": value}).honor_pooling_strategy is expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("chunk", LongText.CHUNK), ("Truncate", LongText.TRUNCATE), ("ERROR", LongText.ERROR)]
+)
+def test_what_is_done_with_long_texts_can_be_chosen(value: str, expected: LongText):
+    assert read_settings({"LONG_TEXT": value}).long_text is expected
+
+
+@pytest.mark.parametrize("value", [1, 512, 1_000_000])
+def test_the_longest_window_can_be_chosen(value: int):
+    assert read_settings({"MAX_TOKENS": str(value)}).max_tokens == value
 
 
 def test_tokens_are_split_at_commas_and_stripped():
@@ -64,6 +80,10 @@ def test_settings_of_other_containers_are_accepted_and_named():
         ("PORT", "٨٠", "PORT is '٨٠', and accepts"),
         ("THREADS", "0", "THREADS is '0', and accepts a whole number from 1 to 1024"),
         ("MAX_BODY_BYTES", "1MB", "MAX_BODY_BYTES is '1MB', and accepts a whole number from 1 to 1073741824"),
+        ("MAX_TOKENS", "0", "MAX_TOKENS is '0', and accepts a whole number from 1 to 1000000"),
+        ("MAX_TOKENS", "1000001", "MAX_TOKENS is '1000001', and accepts"),
+        ("MAX_TOKENS", "-1", "MAX_TOKENS is '-1', and accepts"),
+        ("LONG_TEXT", "split", "LONG_TEXT is 'split', and accepts chunk, truncate, error"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud', and accepts debug, info, warning, error"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml', and accepts text, json"),
         ("AUTHENTICATION_ALLOWED_TOKENS", " , ", "AUTHENTICATION_ALLOWED_TOKENS names no token"),

@@ -37,7 +37,7 @@ def broken(default_bundle: Path, tmp_path: Path) -> Path:
 def reseal(bundle: Path) -> None:
     """Make the manifest agree with damaged files, so that the damage is found later than by its hash."""
     manifest = json.loads((bundle / "manifest.json").read_text())
-    for name, entry in describe_files(bundle).items():
+    for name, entry in describe_files(bundle, read_manifest(bundle).text).items():
         manifest["files"][name] = {"size": entry.size, "sha256": entry.sha256}
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
@@ -101,7 +101,7 @@ def test_a_golden_text_that_comes_out_wrong_stops_the_server_for_good(broken: Pa
 
 def test_a_golden_text_catches_another_pooling(broken: Path, tmp_path: Path):
     manifest = json.loads((broken / "manifest.json").read_text())
-    manifest["text"]["pooling"] = "cls"
+    manifest["text"]["encoders"]["text"]["pooling"]["modes"] = ["cls"]
     (broken / "manifest.json").write_text(json.dumps(manifest))
     status, output = fails_to_start(broken, tmp_path / "log")
     assert status != 0

@@ -24,6 +24,7 @@ from build.default_model import MODEL
 from build.heldout import heldout_texts
 from manifest import Target
 from tests import hub_server, tiny_models
+from tests.tiny_description import Dense
 from tests.tiny_models import TinyModel
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ LOCKED = (
     *("--user", "12345:12345", "--network", "none"),
 )
 TEXTS = heldout_texts()[::20]
-TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "})
+TINY = TinyModel(
+    "tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "}, layers=(Dense(16, True, "GELU"),)
+)
 TOKEN = "hf_aVeryPrivateToken0123456789"
 EMULATED_CPU = "neoverse-n1"
 ELF_MACHINE = {Target.AMD64: b"\x3e\x00", Target.ARM64: b"\xb7\x00"}
@@ -440,6 +443,37 @@ def test_threads_follow_the_containers_quota(images: dict[Target, str], quota: s
     try:
         container.wait_until_ready()
         assert f", {cores} core(s)" in container.log()
+    finally:
+        container.remove()
+
+
+AT_ONCE = """
+import threading
+text, number = json.load(sys.stdin)
+answers = []
+def send():
+    connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=900)
+    connection.request("POST", "/vectors", json.dumps({"text": text}))
+    answer = connection.getresponse()
+    answers.append([answer.status, json.loads(answer.read()).get("dim")])
+threads = [threading.Thread(target=send) for _ in range(number)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(json.dumps(answers))
+"""
+
+
+def test_a_gigabyte_is_enough_for_eight_texts_of_a_megabyte_at_once(images: dict[Target, str]):
+    """Each is read in thousands of windows; the limit counts the client, too, which runs beside the server."""
+    container = Container(images[HOST], *LOCKED, "--memory", "1g", "--memory-swap", "1g")
+    try:
+        container.wait_until_ready()
+        text = ("Seven stones lie under the green river, and a ferry passes over them. " * 15_000)[:1_000_000]
+        assert json.loads(container.python(AT_ONCE, [text, 8])) == [[200, 384]] * 8
+        assert container.state["Running"]
+        assert not container.state["OOMKilled"]
     finally:
         container.remove()
 

@@ -22,19 +22,26 @@ TEXTS = ["", "The ferry leaves at seven.", "图书馆今天几点关门?", "ston
 PROGRAM = """
 import json, sys
 from pathlib import Path
+from manifest import ONLY_ENCODER
 from runtime.bundle import open_bundle
-from runtime.embed_request import EmbedRequest
+from runtime.embed_request import plain_request
 from runtime.embedder import Embedder
 from runtime.engine import Engine, signed_weights_saturate
+from runtime.head import read_head
+from runtime.memory import MemoryBudget
 from runtime.tokenizer import Tokenizer
+from runtime.long_text import LongText
+from runtime.windows import Windows
 
 bundle = open_bundle(Path(sys.argv[1]))
 model = bundle.manifest.text
-engine = Engine(bundle.directory / "model.onnx", model.graphs["tokens"], 2)
-embedder = Embedder(model, Tokenizer(bundle.directory / "tokenizer.json", model.max_tokens), engine)
-texts = json.load(sys.stdin)
-vectors = [embedder.embed(EmbedRequest(text, "", model.pooling, None), 1).tolist() for text in texts]
-wide = [embedder.embed(EmbedRequest(text, "", model.pooling, None), 2).tolist() for text in texts]
+encoder = model.main_encoder
+graph = model.graphs[encoder.graph]
+windows = Windows(Tokenizer(bundle.directory / encoder.tokenizer), encoder.max_tokens, LongText.TRUNCATE)
+head = read_head(bundle.directory, model.encoders)[ONLY_ENCODER]
+embedder = Embedder(encoder, windows, Engine(bundle.directory / graph.file, graph, 2), head, MemoryBudget(1 << 30))
+requests = [plain_request(model, text, None, None) for text in json.load(sys.stdin)]
+vectors, wide = ([embedder.embed(request, cores).tolist() for request in requests] for cores in (1, 2))
 json.dump({"saturates": signed_weights_saturate(), "vectors": vectors, "wide": wide}, sys.stdout)
 """
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from build.weights import ALIGNMENT, INLINE_BELOW, write_graph
-from manifest import GRAPH_FILE, WEIGHTS_FILE, Layout
+from manifest import Layout
 
 ROWS, COLUMNS = 40, 30
+NAME = "model"
+GRAPH_FILE, WEIGHTS_FILE = f"{NAME}.onnx", f"{NAME}.onnx.data"
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -55,7 +57,7 @@ def written(tmp_path: Path) -> Path:
     source = tmp_path / "source.onnx"
     onnx.save(a_model([numpy_helper.from_array(array, name) for name, array in arrays().items()]), source)
     (tmp_path / "out").mkdir()
-    graph = write_graph(source, tmp_path / "out")
+    graph = write_graph(source, tmp_path / "out", NAME)
     assert (graph.file, graph.inputs, graph.output, graph.layout) == (
         GRAPH_FILE,
         ("x",),
@@ -112,7 +114,7 @@ def test_the_written_graph_is_valid_and_names_only_the_op_sets_that_it_uses(writ
 def test_the_same_graph_gives_the_same_bytes(written: Path, tmp_path: Path):
     again = tmp_path / "again"
     again.mkdir()
-    write_graph(tmp_path / "source.onnx", again)
+    write_graph(tmp_path / "source.onnx", again, NAME)
     for name in (GRAPH_FILE, WEIGHTS_FILE):
         assert (again / name).read_bytes() == (written / name).read_bytes()
 
@@ -130,7 +132,7 @@ def test_the_same_weights_give_the_same_bytes_wherever_they_lay_before(written: 
     for source in ("s.onnx", "fields.onnx"):
         target = outside / source.removesuffix(".onnx")
         target.mkdir()
-        write_graph(outside / source, target)
+        write_graph(outside / source, target, NAME)
         assert (target / WEIGHTS_FILE).read_bytes() == (written / WEIGHTS_FILE).read_bytes()
         assert references(target) == references(written)
 
@@ -142,7 +144,7 @@ def test_tensors_of_any_size_are_aligned_and_read_back(tmp_path_factory, sizes: 
     tensors = {f"t{n}": np.arange(size, dtype=np.uint32).astype(np.uint8) for n, size in enumerate(sizes)}
     model = a_model([numpy_helper.from_array(array, name) for name, array in tensors.items()])
     onnx.save(model, directory / "source.onnx")
-    write_graph(directory / "source.onnx", directory)
+    write_graph(directory / "source.onnx", directory, NAME)
     assert all(int(where["offset"]) % ALIGNMENT == 0 for where in references(directory).values())
     read = {
         tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(directory / GRAPH_FILE).graph.initializer

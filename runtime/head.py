@@ -1,0 +1,107 @@
+"""Applies the layers behind pooling, and cuts vectors to fewer components."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifest import HEAD_FILE, Activation, BundleError, Encoder, Layer, LayerKind
+
+Array = NDArray[np.float32]
+
+NORM_FLOOR = np.float32(1e-12)
+"""Norms below this divide by it, as torch.nn.functional.normalize does."""
+
+EPSILON = np.float32(1e-5)
+"""Added to the variance in a LayerNorm (torch.nn.LayerNorm's default, which sentence-transformers keeps)."""
+
+
+class Head:
+    """The layers of one encoder, with their tensors in memory."""
+
+    def __init__(self, layers: tuple[Layer, ...], tensors: dict[str, Array]) -> None:
+        """Raises ``BundleError`` for tensors that are missing or do not fit to one another."""
+        self._layers = tuple(_prepare(layer, tensors) for layer in layers)
+
+    def apply(self, vector: Array) -> Array:
+        """(width,) to (dim,)."""
+        for layer in self._layers:
+            vector = layer(vector)
+        return vector
+
+
+def read_head(directory: Path, encoders: dict[str, Encoder]) -> dict[str, Head]:
+    """The head of each encoder. Raises ``BundleError`` for a file of tensors that is missing or damaged."""
+    tensors: dict[str, Array] = {}
+    if any(layer.weight is not None for encoder in encoders.values() for layer in encoder.layers):
+        try:
+            with (directory / HEAD_FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+                tensors = {name: np.ascontiguousarray(file[name], dtype=np.float32) for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise BundleError(f"{HEAD_FILE} cannot be read: {error}") from None
+    return {name: Head(encoder.layers, tensors) for name, encoder in encoders.items()}
+
+
+def normalize(vector: Array) -> Array:
+    """The vector divided by its Euclidean norm; a zero vector stays zero."""
+    return vector / np.maximum(np.linalg.norm(vector), NORM_FLOOR)
+
+
+def _prepare(layer: Layer, tensors: dict[str, Array]) -> Callable[[Array], Array]:
+    if layer.kind is LayerKind.NORMALIZE:
+        return normalize
+    if layer.kind is LayerKind.TRUNCATE:
+        return lambda vector: vector[: layer.size]
+    weight = _tensor(layer.weight, tensors)
+    if layer.kind is LayerKind.LAYER_NORM:
+        scale, shift = weight, _bias(layer, weight, tensors)
+        return lambda vector: _layer_norm(vector, scale, shift)
+    activation = ACTIVATIONS[layer.activation or Activation.IDENTITY]
+    if layer.bias is None:
+        return lambda vector: activation(weight @ vector)
+    bias = _bias(layer, weight, tensors)
+    return lambda vector: activation(weight @ vector + bias)
+
+
+def _bias(layer: Layer, weight: Array, tensors: dict[str, Array]) -> Array:
+    bias = _tensor(layer.bias, tensors)
+    if bias.shape != weight.shape[:1]:
+        raise BundleError(f"{HEAD_FILE}: {layer.bias} has the shape {bias.shape}, and {weight.shape[:1]} is expected")
+    return bias
+
+
+def _tensor(name: str | None, tensors: dict[str, Array]) -> Array:
+    if name is None or name not in tensors:
+        raise BundleError(f"{HEAD_FILE} has no tensor {name}")
+    return tensors[name]
+
+
+def _layer_norm(vector: Array, weight: Array, bias: Array) -> Array:
+    centred = vector - vector.mean(dtype=np.float32)
+    return centred / np.sqrt(np.square(centred).mean(dtype=np.float32) + EPSILON) * weight + bias
+
+
+def _gelu(vector: Array) -> Array:
+    """x Phi(x), with the exact normal distribution, as torch.nn.GELU without arguments."""
+    phi = [0.5 * (1.0 + math.erf(x / math.sqrt(2.0))) for x in vector.tolist()]
+    return vector * np.asarray(phi, dtype=np.float32)
+
+
+def _sigmoid(vector: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.float32(1) / (np.float32(1) + np.exp(-vector))
+
+
+ACTIVATIONS: dict[Activation, Callable[[Array], Array]] = {
+    Activation.IDENTITY: lambda vector: vector,
+    Activation.TANH: np.tanh,
+    Activation.RELU: lambda vector: np.maximum(vector, np.float32(0)),
+    Activation.GELU: _gelu,
+    Activation.SILU: lambda vector: vector * _sigmoid(vector),
+    Activation.SIGMOID: _sigmoid,
+}
