@@ -1,16 +1,17 @@
 """Defines what can stop a build: one tree; each message is one line that says what to do.
 
 BuildError
-├── ModelNotFound        no such model, revision or directory
-├── AccessDenied         gated or private: a token is needed
-├── HubUnreachable       no network, or offline and not in the cache
-├── DamagedDownload      a file is not what the hub says
-├── UnsupportedModel     an architecture, module, mode or key that this build cannot reproduce
-├── RemoteCodeNeeded     the model brings code, and nobody said to trust it
-├── OutputExists         a bundle is there already, and nobody said to replace it
-├── OutOfDisk            the file system is full
-├── SetupIncomplete      an environment is missing
-└── VerificationFailed   the bundle does not serve
+├── ModelNotFound          no such model, revision or directory
+├── AccessDenied           gated or private: a token is needed
+├── HubUnreachable         no network, or offline and not in the cache
+├── DamagedDownload        a file is not what the hub says
+├── UnsupportedModel       an architecture, module, mode or key that this build cannot reproduce
+├── RemoteCodeNeeded       the model brings code, and nobody said to trust it
+├── OutputExists           a bundle is there already, and nobody said to replace it
+├── OutOfDisk              the file system is full, or too small for the work ahead
+├── InsufficientResources  too little memory for the work ahead
+├── SetupIncomplete        an environment is missing
+└── VerificationFailed     the bundle does not serve
 """
 
 from __future__ import annotations
@@ -52,6 +53,10 @@ class OutputExists(BuildError):
 
 
 class OutOfDisk(BuildError):
+    pass
+
+
+class InsufficientResources(BuildError):
     pass
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def export(folder: Path, family: Family, work: Path, trust: Trust) -> Path:
         do_validation=False,
         custom_onnx_configs=_inputs_like(family.inputs_like, network) if family.inputs_like else None,
     )
+    del network
+    gc.collect()  # PERF: the exporter leaves cycles behind, which would keep the weights through the stages to come.
     return target / EXPORTED
 
 

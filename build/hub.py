@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
-from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -27,6 +27,7 @@ from huggingface_hub.utils import logging
 from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachable, ModelNotFound, OutOfDisk
 from build.hub_cache import recall, remember
 from build.model_files import CONFIG, MODULES, ModelFiles, code_files, wanted_files
+from build.resources import free_disk
 from build.trust import Trust
 from manifest import Source, SourceKind, sha256_of
 
@@ -61,6 +62,7 @@ def fetch_from_hub(model: str, revision: str | None, trust: Trust) -> ModelFiles
         marker = next((name for name in (CONFIG, MODULES) if name in names), None)
         if marker is None:
             raise ModelNotFound(f"{info.id} has neither {CONFIG} nor {MODULES}: not a model for transformers")
+        _check_room(info, names, siblings)
         paths = {name: _download(info, name) for name in names}
     for name, path in paths.items():
         _check_hash(path, name, siblings[name])
@@ -85,6 +87,18 @@ def fetch_code(repository: str) -> None:
             # NOTE: by the branch's name, because that is how transformers asks the cache.
             path = Path(hf_hub_download(repository, name, revision=DEFAULT_REVISION))
             _check_hash(path, name, siblings[name])
+
+
+def _check_room(info: ModelInfo, names: list[str], siblings: dict[str, RepoSibling]) -> None:
+    """Raises ``OutOfDisk`` where what is still to be downloaded does not fit."""
+    cache = Path(constants.HF_HUB_CACHE)
+    missing = [name for name in names if not isinstance(try_to_load_from_cache(info.id, name, revision=info.sha), str)]
+    size, free = sum(siblings[name].size or 0 for name in missing), free_disk(cache)
+    if size > free:
+        raise OutOfDisk(
+            f"{info.id} is a download of {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free at {cache}: "
+            "make room, or set HF_HOME"
+        )
 
 
 def _download(info: ModelInfo, name: str) -> Path:

@@ -76,6 +76,14 @@ def code_files(names: list[str]) -> list[str]:
     return sorted(name for name in names if not _folder(name) and _matches(name, CODE))
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a transformer's weights: safetensors where there are some, else pickles."""
+    for single, shards in (("model.safetensors", "model-*-of-*.safetensors"), PICKLED_WEIGHTS[:2]):
+        if found := [folder / single] if (folder / single).exists() else sorted(folder.glob(shards)):
+            return found
+    return []
+
+
 def files_below(directory: Path) -> list[str]:
     """Names, relative to ``directory``, of the files in it and in its subdirectories, as deep as modules lie."""
     found = [path for pattern in ("*", "*/*", "*/*/*") for path in directory.glob(pattern) if path.is_file()]

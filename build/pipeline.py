@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from build.describe import Description, describe
 from build.fetch import fetch
-from build.model_files import ModelFiles
+from build.model_files import ModelFiles, weight_files
 from build.progress import Progress
 from build.quiet import quiet
 from build.recipes import Recipe, recipe_for
+from build.resources import available_memory, check_resources, free_disk, weights_in_fp32
 from build.staging import Staging, refuse_existing, staged
 from build.trust import NO_TRUST, Trust
 from manifest import Manifest, Precision, Target
@@ -51,6 +52,9 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
         files = fetch(order.model, order.revision, order.trust)
     with progress.stage("describe", files.model):
         description = describe(files.directory, order.trust.remote_code)
+        folders = dict.fromkeys(encoder.folder for encoder in description.encoders.values())
+        weights = sum(weights_in_fp32(folder) for folder in folders)
+        check_resources(weights, available_memory(), free_disk(order.output), order.output)
 
     order.output.parent.mkdir(parents=True, exist_ok=True)
     with staged(order.output, order.force) as staging, quiet():
@@ -65,8 +69,8 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
                 staging.bundle, manifest.text, reference, candidates, recipe.golden_slack, progress.bars
             )
             manifest = seal(staging.bundle, manifest, recipe, verification)
-    weights = sum(path.stat().st_size for path in files.directory.glob("*.safetensors"))
-    return Delivery(manifest, weights)
+    stored = sum(path.stat().st_size for folder in folders for path in weight_files(folder))
+    return Delivery(manifest, stored)
 
 
 def assemble(
@@ -92,8 +96,12 @@ def assemble(
         graphs = {folder: export(folder, families[folder], work, trust) for folder, work in works.items()}
     with progress.stage("quantize", f"{recipe.precision} for {recipe.target}"):
         graphs = {folder: quantize(graphs[folder], work, recipe) for folder, work in works.items()}
+        staging.keep_only(graphs.values())
     with progress.stage("optimize", "graph"):
         graphs = {folder: optimize(graphs[folder], work) for folder, work in works.items()}
+        staging.keep_only(graphs.values())
     with progress.stage("package", files.model):
         reference = load_reference(files.directory, description, trust)
-        return package(files, description, recipe, graphs, reference, staging.bundle), reference
+        manifest = package(files, description, recipe, graphs, reference, staging.bundle)
+        staging.keep_only()
+        return manifest, reference

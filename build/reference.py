@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ class Reference(ABC):
         self, texts: list[str], prompt: str = "", task: Task | None = None, progress: bool = False
     ) -> NDArray[np.float32]:
         """(texts, dim) fp32 vectors. An empty ``prompt`` is none, also for a model with a default prompt."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Give the weights back to the system: nothing can be embedded any more."""
 
     @abstractmethod
     def _tokenizer_of(self, encoder: str) -> Any:
@@ -103,6 +108,11 @@ class SentenceEncoder(Reference):
         )
         return vectors
 
+    def release(self) -> None:
+        self._transformers.clear()
+        del self._model
+        gc.collect()
+
     def _tokenizer_of(self, encoder: str) -> Any:
         return self._transformers[encoder].tokenizer
 
@@ -134,6 +144,10 @@ class PooledNetwork(Reference):
         with torch.inference_mode():
             vectors: NDArray[np.float32] = self._network(**inputs).pooler_output.numpy()
         return vectors
+
+    def release(self) -> None:
+        del self._network
+        gc.collect()
 
     def _tokenizer_of(self, encoder: str) -> Any:
         return self._tokenizer

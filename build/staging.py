@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,16 @@ class Staging:
 
     bundle: Path
     work: Path
+
+    def keep_only(self, graphs: Iterable[Path] = ()) -> None:
+        """Remove what the stages left in ``work``, but not these graphs and the weights beside each.
+
+        Those lie in the same directory, and their names begin with the graph's.
+        """
+        kept = {(graph.parent, graph.name) for graph in graphs}
+        for file in [path for path in self.work.rglob("*") if path.is_file()]:
+            if not any(file.parent == parent and file.name.startswith(name) for parent, name in kept):
+                file.unlink()
 
 
 def refuse_existing(output: Path, force: bool) -> None:

@@ -36,6 +36,7 @@ def verify(
     heldout = [Candidate(text, task) for task in model.route_tasks for text in heldout_texts()]
     expected = _originals(reference, model, heldout, progress)
     golden = _originals(reference, model, candidates, progress=False)
+    reference.release()  # PERF: the original and the server need not fit into memory together.
     with serve(bundle) as client:
         ask = [(one.text, one.task, one.prompt_name) for one in heldout]
         served = np.stack([client.embed(*one) for one in tqdm(ask, desc="Served", disable=not progress)])

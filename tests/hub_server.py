@@ -23,7 +23,8 @@ class Repository:
 
     ``breaks``: how many bytes of a file's content go out before the connection ends, once per entry. ``token``: who
     asks without it is told that there is no such model. ``gated``: files need the token, the listing does not.
-    ``denied``: the status that files are answered with, while the listing is there.
+    ``denied``: the status that files are answered with, while the listing is there. ``stated``: sizes that the listing
+    gives in place of the true ones.
     """
 
     files: dict[str, bytes]
@@ -33,6 +34,7 @@ class Repository:
     token: str | None = None
     gated: bool = False
     denied: int | None = None
+    stated: dict[str, int] = field(default_factory=dict)
 
     @property
     def commit(self) -> str:
@@ -42,7 +44,7 @@ class Repository:
     def listing(self, model: str) -> dict:
         siblings = []
         for name, data in self.files.items():
-            entry = {"rfilename": name, "size": len(data), "blobId": git_blob_id(data)}
+            entry = {"rfilename": name, "size": self.stated.get(name, len(data)), "blobId": git_blob_id(data)}
             if name.endswith(LARGE_FILES):
                 entry["lfs"] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "pointerSize": 134}
             siblings.append(entry)

@@ -438,6 +438,15 @@ def test_a_model_without_safe_weights_is_refused_before_any_download(hub: Hub, f
     assert hub.downloads() == []
 
 
+def test_a_download_that_does_not_fit_is_refused_before_it_begins(hub: Hub, fetch, tmp_path: Path):
+    hub.repositories[MODEL].stated = {"model.safetensors": 10**15}
+    error, said = refused(fetch())
+    assert error == "OutOfDisk"
+    assert said.startswith(f"{MODEL} is a download of 1000000000.0 MB, and ")
+    assert "make room, or set HF_HOME" in said
+    assert hub.downloads() == []
+
+
 def test_a_model_without_a_config_is_refused(hub: Hub, fetch):
     for name in ("config.json", "modules.json"):
         del hub.repositories[MODEL].files[name]

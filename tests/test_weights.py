@@ -151,3 +151,21 @@ def test_tensors_of_any_size_are_aligned_and_read_back(tmp_path_factory, sizes: 
     }
     assert read.keys() == tensors.keys()
     assert all((read[name] == array).all() and read[name].shape == array.shape for name, array in tensors.items())
+
+
+def test_small_tensors_and_constants_of_nodes_come_inside_wherever_they_lay_before(tmp_path: Path):
+    model = a_model([numpy_helper.from_array(array, name) for name, array in arrays().items()])
+    constant = np.arange(40, dtype=np.float32)
+    node = helper.make_node("Constant", [], ["constant"], value=numpy_helper.from_array(constant))
+    model.graph.node.insert(0, node)
+    where = {"location": "s.data", "size_threshold": 0, "convert_attribute": True}
+    onnx.save(model, tmp_path / "s.onnx", save_as_external_data=True, **where)
+    (tmp_path / "out").mkdir()
+    write_graph(tmp_path / "s.onnx", tmp_path / "out", NAME)
+    (tmp_path / "s.data").unlink()
+    assert set(references(tmp_path / "out")) == {"first", "second", "bytes"}
+    read = onnx.load(tmp_path / "out" / GRAPH_FILE)
+    assert {tensor.name: numpy_helper.to_array(tensor).tolist() for tensor in read.graph.initializer} == {
+        name: array.tolist() for name, array in arrays().items()
+    }
+    assert numpy_helper.to_array(read.graph.node[0].attribute[0].t).tolist() == constant.tolist()
