@@ -34,7 +34,7 @@ from bench.systems import BASELINE, ROOT, SYSTEMS, Launch, System
 from bench.texts import LONG, SHORT, Length, make_texts, words
 from bench.wire import check_answer, parse_answer, response_bytes, vectors_request
 from build.model_files import ModelFiles
-from manifest import Fidelity, Source, SourceKind
+from manifest import Fidelity, Source, SourceKind, read_manifest
 
 DIM = 8
 QUICK = Settings(rounds=1, seconds=0.05, starts=1, idle_seconds=0.05)
@@ -479,3 +479,26 @@ class TestCommandLine:
             main(["--help"])
         shown = capsys.readouterr().out
         assert all(system.name in shown for system in SYSTEMS)
+
+
+def test_working_memory_is_measured_beside_what_the_manifest_states(default_bundle: Path):
+    command = [sys.executable, "-m", "bench.working_memory", str(default_bundle), "128", "256"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    rows = [[float(cell) for cell in line.strip("| ").split("|")] for line in ran.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == [128, 256]
+    memory = read_manifest(default_bundle).text.main_encoder.memory
+    for tokens, peak, kept, stated in rows:
+        assert stated == round(memory.of(int(tokens)) / 1e6, 1)
+        assert 0 <= kept <= peak <= stated
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["nowhere"], "bench: nowhere has no manifest.json"), (["{bundle}", "257"], "257 tokens are")],
+)
+def test_working_memory_that_cannot_be_measured_is_told(default_bundle: Path, words: list[str], message: str):
+    arguments = [word.format(bundle=default_bundle) for word in words]
+    command = [sys.executable, "-m", "bench.working_memory", *arguments]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert message in ran.stderr

@@ -16,6 +16,7 @@ from build.describe import describe
 from build.errors import BuildError
 from build.families import FAMILIES, Family
 from build.model_files import wanted_files
+from build.resources import check_resources
 from build.sentence_modules import ACTIVATIONS, LAYERS
 from build.trust import NO_TRUST
 from manifest import LayerKind, PoolingMode
@@ -133,6 +134,10 @@ def pickled_weights(directory: Path) -> None:
     wanted_files(["config.json", "pytorch_model.bin"], NO_TRUST)
 
 
+def too_little_memory(directory: Path) -> None:
+    check_resources(2_271_019_008, memory=3_900_000_000, disk=10**12, output=directory / "bundle")
+
+
 REFUSED = (
     an_unknown_family,
     an_unknown_module,
@@ -144,6 +149,7 @@ REFUSED = (
     a_layer_of_another_width,
     a_router_for_queries_alone,
     pickled_weights,
+    too_little_memory,
 )
 """What the page shows a message of, in its order."""
 
