@@ -46,7 +46,7 @@ image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=
 
 test: lint .venv/runtime/.tested .venv/build/.tested  ## run the test suite (no Docker, QEMU or browser needed)
 	$(RUNTIME) -m pytest tests
-	$(BUILD) -m pytest tests -m 'not system'
+	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist loadfile
 
 test-system: .venv/runtime/.ready .venv/build/.tested  ## run the tests that need Docker or QEMU
 	$(BUILD) -m pytest tests -m system

@@ -17,7 +17,10 @@ IN_RUNTIME_ENVIRONMENT = importlib.util.find_spec("torch") is None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """transformers copies the code of models into a directory of this run, not of this user."""
+    """transformers copies the code of models into a directory of this run, not of this user; threads are shared out."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # PERF: else each of the processes takes all cores for small products, and they wait for one another.
+        os.environ["OMP_NUM_THREADS"] = "1"
     directory = tempfile.TemporaryDirectory(prefix="code-of-models-")
     os.environ["HF_MODULES_CACHE"] = directory.name
     config.add_cleanup(directory.cleanup)
