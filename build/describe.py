@@ -17,6 +17,7 @@ from build.sentence_files import Prompts, SentenceFiles, has_sentence_files, rea
 from build.sentence_modules import Chain, PlannedLayer, Tensors
 from manifest import ONLY_ENCODER, Activation, LayerKind, Pooling, Task, WorkingMemory
 
+TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 NO_LIMIT = 1_000_000
 """A tokenizer's model_max_length above this is transformers' way of saying that there is none."""
@@ -99,6 +100,9 @@ def _plan(
     """The encoder of a chain, and the number of its vectors' components."""
     folder = directory / chain.transformer
     config = read_object(folder, CONFIG)
+    for name in (TOKENIZER, TOKENIZER_CONFIG):
+        if (folder / name).exists():
+            read_object(folder, name)  # NOTE: so that a damaged one is named; what is in it, its library checks.
     family = family_of(config, trust_remote_code)
     if family.pooled_by_network and has_sentence_files(directory):
         raise UnsupportedModel(f"sentence-transformers' files beside a {family.architectures[0]} are not supported")

@@ -1,9 +1,10 @@
-"""Writes the tensors of the layers behind pooling into the bundle."""
+"""Reads the tensors of the layers behind pooling from a model, and writes them into the bundle."""
 
 from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +23,27 @@ PICKLED_WEIGHTS = "pytorch_model.bin"
 Tensor = NDArray[np.float32]
 
 
-def write_head(directory: Path, description: Description, bundle: Path) -> dict[str, tuple[Layer, ...]]:
-    """The layers of each encoder, by its name. Tensors that two of them share are written once.
+@dataclass(frozen=True)
+class Head:
+    """``layers`` of each encoder, by its name, and their ``tensors``; what two of them share is there once."""
 
-    Raises ``UnsupportedModel`` for a tensor that is missing or of another shape than the layer's config says.
-    """
+    layers: dict[str, tuple[Layer, ...]]
+    tensors: dict[str, Tensor]
+
+    def write(self, bundle: Path) -> None:
+        """No file where there are no tensors."""
+        if self.tensors:
+            np.savez(bundle / HEAD_FILE, **self.tensors)
+
+
+def read_head(directory: Path, description: Description) -> Head:
+    """Raises ``ModelNotFound`` for a tensor that is missing, ``UnsupportedModel`` for one of another shape."""
     tensors: dict[str, Tensor] = {}
     layers = {
         name: tuple(_layer(directory, layer, tensors) for layer in encoder.layers)
         for name, encoder in description.encoders.items()
     }
-    if tensors:
-        np.savez(bundle / HEAD_FILE, **tensors)
-    return layers
+    return Head(layers, tensors)
 
 
 def _layer(directory: Path, layer: PlannedLayer, tensors: dict[str, Tensor]) -> Layer:

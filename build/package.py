@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from build.describe import Description, PlannedEncoder
-from build.head import write_head
+from build.head import Head
 from build.model_files import CONFIG, ModelFiles
 from build.recipes import Recipe
 from build.reference import Reference
@@ -49,6 +49,7 @@ def package(
     description: Description,
     recipe: Recipe,
     graphs: dict[Path, Path],
+    head: Head,
     reference: Reference,
     directory: Path,
 ) -> Manifest:
@@ -61,9 +62,9 @@ def package(
     written: dict[str, Graph] = {}
     for folder, graph in graphs.items():
         written[names[folder]] = write_graph(graph, directory, names[folder])
-    layers = write_head(files.directory, description, directory)
+    head.write(directory)
     encoders = {
-        name: _encoder(name, encoder, names[encoder.folder], layers[name], reference, description, directory)
+        name: _encoder(name, encoder, names[encoder.folder], head.layers[name], reference, description, directory)
         for name, encoder in description.encoders.items()
     }
     shutil.copyfile(main.folder / CONFIG, directory / CONFIG_FILE)

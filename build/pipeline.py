@@ -84,6 +84,7 @@ def assemble(
     """From a model's files to a bundle that can be served and is not verified; and the original to compare it with."""
     # PERF: imported only now, because torch takes seconds, and a wrong name should be told at once.
     from build.export import export
+    from build.head import read_head
     from build.optimize import optimize
     from build.package import package
     from build.quantize import quantize
@@ -93,6 +94,7 @@ def assemble(
     works = {folder: staging.work / str(number) for number, folder in enumerate(families)}
     shown = ", ".join(sorted({family.model_type for family in families.values()}))
     with progress.stage("export", f"{shown} to ONNX, fp32"):
+        head = read_head(files.directory, description)
         graphs = {folder: export(folder, families[folder], work, trust) for folder, work in works.items()}
     with progress.stage("quantize", f"{recipe.precision} for {recipe.target}"):
         graphs = {folder: quantize(graphs[folder], work, recipe) for folder, work in works.items()}
@@ -102,6 +104,6 @@ def assemble(
         staging.keep_only(graphs.values())
     with progress.stage("package", files.model):
         reference = load_reference(files.directory, description, trust)
-        manifest = package(files, description, recipe, graphs, reference, staging.bundle)
+        manifest = package(files, description, recipe, graphs, head, reference, staging.bundle)
         staging.keep_only()
         return manifest, reference

@@ -104,8 +104,11 @@ def _elements(file: Path) -> int:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(length)) if length <= HEADER_LIMIT else None
-        return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    except (ValueError, TypeError, KeyError, AttributeError):
+        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+        if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0):
+            raise ValueError("cut off")
+        return sum(math.prod(entry["shape"]) for entry in tensors)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         raise UnsupportedModel(f"{file.name} is not a complete safetensors file") from None
 
 

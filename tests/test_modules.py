@@ -22,6 +22,7 @@ from build.errors import BuildError, ModelNotFound, UnsupportedModel, Verificati
 from build.export import export
 from build.families import Family
 from build.fetch import fetch
+from build.head import read_head
 from build.optimize import optimize
 from build.package import package
 from build.pipeline import STAGES, Order, build_bundle
@@ -98,7 +99,8 @@ def packaged(directory: Path, output: Path, graph_of) -> Path:
     with quiet():
         found = {encoder.folder: graph_of(encoder.folder, encoder.family) for encoder in description.encoders.values()}
         reference = load_reference(files.directory, description, NO_TRUST)
-        package(files, description, recipe_for(Precision.FP32, Target.AMD64), found, reference, output)
+        recipe, head = recipe_for(Precision.FP32, Target.AMD64), read_head(files.directory, description)
+        package(files, description, recipe, found, head, reference, output)
     return output
 
 
