@@ -14,6 +14,8 @@ from sentence_transformers import SentenceTransformer
 from tests.tiny_description import TinyModel
 from tests.tiny_tokenizers import WORD
 
+TOLERANCE = 1e-5
+
 
 class Original(Protocol):
     max_seq_length: int
@@ -71,3 +73,10 @@ def original_of(model: TinyModel, directory: Path) -> Original:
     if model.family == "dpr":
         return Dpr(directory, model.architecture)
     return ThroughSentenceTransformers(directory, trust=model.family == "nomic_bert")
+
+
+def assert_same_vector(served: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    """Within 1e-5, or within that of the largest component where it is above 1."""
+    assert served.shape == expected.shape
+    difference = np.abs(served.astype(np.float64) - expected.astype(np.float64)).max()
+    assert difference <= TOLERANCE * max(1.0, float(np.abs(expected).max()))

@@ -27,10 +27,9 @@ from manifest import MANIFEST_FILE, Manifest, Precision, Target, Task, read_mani
 from tests import tiny_models
 from tests.model_table import FAMILY_MODELS, REMOTE_CODE_MODELS, TABLE
 from tests.model_table import LIMITS as OTHER_LIMITS
-from tests.originals import Original, original_of
+from tests.originals import Original, assert_same_vector, original_of
 from tests.tiny_models import PROMPTS, WORD, TinyModel
 
-TOLERANCE = 1e-5
 INT8_COSINE = 0.999
 
 
@@ -166,12 +165,6 @@ def assembled(directory: Path, output: Path, trust: Trust = NO_TRUST) -> Path:
     with staged(output, force=False) as staging, quiet():
         assemble(files, description, recipe, trust, staging, Progress(STAGES, io.StringIO()))
     return output
-
-
-def assert_same_vector(served: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    assert served.shape == expected.shape
-    difference = np.abs(served.astype(np.float64) - expected.astype(np.float64)).max()
-    assert difference <= TOLERANCE * max(1.0, float(np.abs(expected).max()))
 
 
 def cosine(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:

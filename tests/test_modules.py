@@ -35,10 +35,9 @@ from build.trust import NO_TRUST
 from manifest import Manifest, Precision, Target, Task, read_manifest, sha256_of
 from tests import tiny_models
 from tests.model_table import MODULE_MODELS
-from tests.originals import Original, original_of
+from tests.originals import Original, assert_same_vector, original_of
 from tests.tiny_models import WORD, TinyModel, change
 
-TOLERANCE = 1e-5
 TEXTS = {
     "empty": "",
     "one token": WORD,
@@ -67,12 +66,6 @@ class Served:
 
     def refuses(self, task: Task | None) -> bool:
         return task is None and self.model.router is not None and self.model.router.default is None
-
-
-def assert_same_vector(served: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    assert served.shape == expected.shape
-    difference = np.abs(served.astype(np.float64) - expected.astype(np.float64)).max()
-    assert difference <= TOLERANCE * max(1.0, float(np.abs(expected).max()))
 
 
 @pytest.fixture(scope="module")
