@@ -28,6 +28,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  variables: MODEL=$(MODEL) PRECISION=$(PRECISION) ARCH=$(ARCH) PORT=$(PORT) BUNDLE= REVISION= TAG="
+	@echo "  of compare: OLD=http://… BUNDLE= TEXTS=file TASK=passage POOLING_STRATEGY=masked_mean JSON=file"
 
 setup: .venv/runtime/.ready .venv/build/.ready  ## make both environments: one to build bundles, one to serve them
 
@@ -43,6 +44,15 @@ image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=
 	@$(PYTHON) -m build.image --arch '$(ARCH)' --precision '$(PRECISION)' $(if $(TAG),--tag '$(TAG)') \
 	  $(if $(REVISION),--revision '$(REVISION)') $(trust) \
 	  $(if $(filter command line environment,$(origin BUNDLE)),--bundle '$(BUNDLE)',--model '$(MODEL)')
+
+compare: what-to-compare setup  ## tell whether a bundle's vectors fit those of a running container (OLD=, BUNDLE=, TEXTS=)
+	@$(BUILD) -m build.compare_cli --old '$(OLD)' --bundle '$(BUNDLE)' --texts '$(TEXTS)' \
+	  $(if $(TASK),--task '$(TASK)') $(if $(POOLING_STRATEGY),--pooling-strategy '$(POOLING_STRATEGY)') \
+	  $(if $(JSON),--json '$(JSON)')
+
+what-to-compare:
+	$(foreach name,OLD BUNDLE TEXTS,$(if $(and $($(name)),$(filter command line environment,$(origin $(name)))),,\
+	  $(error $(name)= is missing: make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt)))
 
 test: lint .venv/runtime/.tested .venv/build/.tested  ## run the test suite (no Docker, QEMU or browser needed)
 	$(RUNTIME) -m pytest tests
@@ -98,4 +108,4 @@ $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	@.venv/$*/bin/python $(PIP_INSTALL) --require-hashes -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup serve bundle image test test-system lint bench lock clean
+.PHONY: help setup serve bundle image compare what-to-compare test test-system lint bench lock clean

@@ -11,7 +11,11 @@ BuildError
 ├── OutOfDisk              the file system is full, or too small for the work ahead
 ├── InsufficientResources  too little memory for the work ahead
 ├── SetupIncomplete        an environment is missing
-└── VerificationFailed     the bundle does not serve
+├── VerificationFailed     the bundle does not serve
+├── NoTexts                a file of texts cannot be read, or holds too few
+├── ContainerUnreachable   no address, no connection, or no answer in time
+├── ContainerRefused       a container answers a request for a vector with an error
+└── NoVector               a container answers with something else than a vector of the usual length
 """
 
 from __future__ import annotations
@@ -65,6 +69,22 @@ class SetupIncomplete(BuildError):
 
 
 class VerificationFailed(BuildError):
+    pass
+
+
+class NoTexts(BuildError):
+    pass
+
+
+class ContainerUnreachable(BuildError):
+    pass
+
+
+class ContainerRefused(BuildError):
+    pass
+
+
+class NoVector(BuildError):
     pass
 
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -26,11 +26,15 @@ START_SECONDS = 300.0
 STOP_SECONDS = 20.0
 REQUEST_SECONDS = 300.0
 
+AS_THE_ORIGINAL = {"LONG_TEXT": "truncate"}
+"""Settings under which a text of any length has the original's vector."""
+
 
 class RuntimeClient:
     """One keep-alive connection to a runtime on this machine."""
 
     def __init__(self, port: int) -> None:
+        self.address = f"http://127.0.0.1:{port}"
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_SECONDS)
 
     def is_ready(self) -> bool:
@@ -60,8 +64,11 @@ class RuntimeClient:
 
 
 @contextmanager
-def serve(bundle: Path) -> Iterator[RuntimeClient]:
-    """A ready runtime on a free port, stopped at the end. Raises ``SetupIncomplete`` or ``VerificationFailed``."""
+def serve(bundle: Path, settings: Mapping[str, str] = AS_THE_ORIGINAL) -> Iterator[RuntimeClient]:
+    """A ready runtime on a free port, stopped at the end. ``settings``: more variables of its environment.
+
+    Raises ``SetupIncomplete`` or ``VerificationFailed``.
+    """
     if not RUNTIME_PYTHON.exists():
         raise SetupIncomplete("the runtime's environment, which checks the bundle, is missing: run `make setup`")
     port = free_port()
@@ -74,8 +81,7 @@ def serve(bundle: Path) -> Iterator[RuntimeClient]:
                 "BUNDLE_DIR": str(bundle.absolute()),
                 "PORT": str(port),
                 "LOG_LEVEL": "warning",
-                # NOTE: as the original does it, which the vectors are compared with.
-                "LONG_TEXT": "truncate",
+                **settings,
             },
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -1,0 +1,34 @@
+"""Makes a bundle that embeds in another way than its model declares, to be served for a moment and never shipped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from manifest import (
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    FileEntry,
+    Golden,
+    Manifest,
+    TextModel,
+    bundle_files,
+    sha256_of,
+    to_json,
+)
+
+
+def write_variant(bundle: Path, manifest: Manifest, text: TextModel, directory: Path) -> None:
+    """Fill an empty ``directory``: links to the bundle's files, a manifest with ``text`` in it, and no golden texts.
+
+    Those hold the model to its own way, which this is not.
+    """
+    names = bundle_files(text)
+    for name in names:
+        if name != GOLDEN_FILE:
+            (directory / name).symlink_to((bundle / name).resolve())
+    golden = directory / GOLDEN_FILE
+    golden.write_text(to_json(Golden(())), encoding="utf-8")
+    entry = FileEntry(size=golden.stat().st_size, sha256=sha256_of(golden))
+    files = {name: entry if name == GOLDEN_FILE else manifest.files[name] for name in names}
+    (directory / MANIFEST_FILE).write_text(to_json(replace(manifest, text=text, files=files)), encoding="utf-8")
