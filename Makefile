@@ -12,6 +12,8 @@ slug = $(shell printf %s '$(MODEL)' | sed -E 's|^[./]+||; s|/+$$||; s|/|-|g' | t
 BUNDLE ?= bundles/$(slug)$(if $(REVISION),-$(REVISION))-$(PRECISION)-$(ARCH)
 
 trust = $(if $(filter 1 true yes on,$(TRUST_REMOTE_CODE)),--trust-remote-code) $(if $(filter 1 true yes on,$(ALLOW_PICKLE)),--allow-pickle)
+thresholds = $(if $(MIN_COSINE_MEAN),--min-cosine-mean '$(MIN_COSINE_MEAN)') \
+  $(if $(MIN_COSINE_P1),--min-cosine-p1 '$(MIN_COSINE_P1)') $(if $(MIN_COSINE_MIN),--min-cosine-min '$(MIN_COSINE_MIN)')
 
 BUILD := .venv/build/bin/python
 RUNTIME := .venv/runtime/bin/python
@@ -29,6 +31,7 @@ help:  ## list the targets
 	@echo
 	@echo "  variables: MODEL=$(MODEL) PRECISION=$(PRECISION) ARCH=$(ARCH) PORT=$(PORT) BUNDLE= REVISION= TAG="
 	@echo "  of compare: OLD=http://… BUNDLE= TEXTS=file TASK=passage POOLING_STRATEGY=masked_mean JSON=file"
+	@echo "  fidelity, below which a build fails: MIN_COSINE_MEAN= MIN_COSINE_P1= MIN_COSINE_MIN="
 
 setup: .venv/runtime/.ready .venv/build/.ready  ## make both environments: one to build bundles, one to serve them
 
@@ -42,7 +45,7 @@ bundle: $(BUNDLE)/manifest.json  ## build the bundle where there is none
 image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=, REVISION=)
 	@$(PYTHON) build/host_check.py --without-environments
 	@$(PYTHON) -m build.image --arch '$(ARCH)' --precision '$(PRECISION)' $(if $(TAG),--tag '$(TAG)') \
-	  $(if $(REVISION),--revision '$(REVISION)') $(trust) \
+	  $(if $(REVISION),--revision '$(REVISION)') $(trust) $(thresholds) \
 	  $(if $(filter command line environment,$(origin BUNDLE)),--bundle '$(BUNDLE)',--model '$(MODEL)')
 
 compare: what-to-compare setup  ## tell whether a bundle's vectors fit those of a running container (OLD=, BUNDLE=, TEXTS=)
@@ -81,7 +84,7 @@ clean:  ## remove environments, bundles and what builds left behind
 
 $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	$(BUILD) quantize.py '$(MODEL)' --arch '$(ARCH)' --precision '$(PRECISION)' --output '$(BUNDLE)' \
-	  $(if $(REVISION),--revision '$(REVISION)') $(trust)
+	  $(if $(REVISION),--revision '$(REVISION)') $(trust) $(thresholds)
 
 .venv/runtime/.ready: requirements.txt
 	@$(PYTHON) build/host_check.py

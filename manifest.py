@@ -15,16 +15,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-SCHEMA = 2
+SCHEMA = 3
 
 MANIFEST_FILE = "manifest.json"
 CONFIG_FILE = "config.json"
 GOLDEN_FILE = "golden.json"
 FIDELITY_FILE = "fidelity.json"
+FIDELITY_PAGE_FILE = "fidelity.html"
 HEAD_FILE = "head.npz"
 """The tensors of the layers behind pooling, in models that have such layers (numpy's format, nothing pickled)."""
 
-COMMON_FILES = (CONFIG_FILE, FIDELITY_FILE, GOLDEN_FILE)
+COMMON_FILES = (CONFIG_FILE, FIDELITY_FILE, FIDELITY_PAGE_FILE, GOLDEN_FILE)
 """What every bundle has, beside the graphs, tokenizers and tensors that its manifest refers to."""
 
 ONLY_ENCODER = "text"

@@ -15,6 +15,7 @@ from build.pipeline import STAGES, Order, build_bundle
 from build.progress import Progress
 from build.staging import DISK_FULL
 from build.summary import summary
+from build.thresholds import add_options, read_options
 from build.trust import Trust
 from manifest import Precision, Target
 
@@ -28,6 +29,7 @@ examples:
   ./quantize.py {MODEL}
   ./quantize.py BAAI/bge-small-en-v1.5 --arch arm64
   ./quantize.py ./my-model --precision fp32 --output bundles/mine
+  ./quantize.py ./my-model --min-cosine-p1 0.96            (accepts what is below the default threshold)
   HF_TOKEN=hf_... ./quantize.py my-org/private-model --revision v2
   HF_HUB_OFFLINE=1 ./quantize.py BAAI/bge-small-en-v1.5     (downloaded before)
 
@@ -47,6 +49,7 @@ def main(arguments: list[str]) -> int:
         output=Path(output),
         force=options.force,
         trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
+        thresholds=read_options(options),
     )
     interrupted = _interruptions()
     try:
@@ -102,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="read weights from pytorch_model.bin where there is no model.safetensors (as data; no code is run)",
     )
+    add_options(parser)
     return parser
 
 

@@ -12,6 +12,7 @@ BuildError
 ├── InsufficientResources  too little memory for the work ahead
 ├── SetupIncomplete        an environment is missing
 ├── VerificationFailed     the bundle does not serve
+├── FidelityTooLow         its vectors are too far from the original's
 ├── NoTexts                a file of texts cannot be read, or holds too few
 ├── ContainerUnreachable   no address, no connection, or no answer in time
 ├── ContainerRefused       a container answers a request for a vector with an error
@@ -69,6 +70,10 @@ class SetupIncomplete(BuildError):
 
 
 class VerificationFailed(BuildError):
+    pass
+
+
+class FidelityTooLow(BuildError):
     pass
 
 

@@ -11,11 +11,17 @@ DECIMALS = 6
 
 
 def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Row by row, (texts,) in float64. Two zero rows are equal: 1; a zero row and another: 0."""
+    """Row by row, (texts,) in float64. Two zero rows are equal: 1; a zero row and another: 0.
+
+    NaN where a row is not finite: no such vector is like any other.
+    """
     a, b = left.astype(np.float64), right.astype(np.float64)
+    finite = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
+    a, b = np.where(finite[:, np.newaxis], a, 0), np.where(finite[:, np.newaxis], b, 0)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     products = np.einsum("td,td->t", a, b)
-    return np.where(norms > 0, products / np.maximum(norms, np.finfo(np.float64).tiny), (a == b).all(axis=1))
+    values = np.where(norms > 0, products / np.maximum(norms, np.finfo(np.float64).tiny), (a == b).all(axis=1))
+    return np.where(finite, values, np.nan)
 
 
 def summarize(values: NDArray[np.float64]) -> Fidelity:

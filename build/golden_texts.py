@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
+from build.candidates import Candidate
 from manifest import Task, TextModel
 
 PLAIN = "The ferry to the island leaves at seven in the morning."
@@ -15,15 +15,6 @@ WORDS = "a b c river stone paper green walk seven light under market"
 
 MOST_TOKENS = 512
 """A window beyond this is not filled: a server would spend its start on one text (8,192 tokens take a minute)."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A text, with the task or the name of the prompt that a request gives with it."""
-
-    text: str
-    task: Task | None = None
-    prompt_name: str | None = None
 
 
 def choose_golden_texts(model: TextModel, tokenizer_of: Callable[[str], Tokenizer]) -> list[Candidate]:

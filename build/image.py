@@ -20,6 +20,7 @@ from build.image_context import build_context, link_files
 from build.image_docker import Docker
 from build.image_labels import image_labels, project_version
 from build.model_files import CONFIG, files_below, wanted_files
+from build.thresholds import Asked, add_options, read_options
 from build.trust import Trust
 from manifest import MANIFEST_FILE, BundleError, Manifest, Precision, Target
 
@@ -34,6 +35,7 @@ examples:
   make image MODEL=BAAI/bge-small-en-v1.5 ARCH=arm64
   make image MODEL=./my-model TAG=registry.example/search:1      (a model directory; nothing of it is uploaded)
   make image BUNDLE=bundles/mine ARCH=amd64                      (a bundle that quantize.py made)
+  make image MODEL=./my-model MIN_COSINE_P1=0.96                 (accepts what is below the default threshold)
   HF_TOKEN=hf_... make image MODEL=my-org/private-model REVISION=v2
 
 environment:
@@ -56,6 +58,7 @@ class Order:
     precision: Precision
     revision: str | None
     trust: Trust
+    thresholds: Asked
     tag: str | None
 
 
@@ -69,6 +72,7 @@ def main(arguments: list[str]) -> int:
         precision=options.precision,
         revision=options.revision,
         trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
+        thresholds=read_options(options),
         tag=options.tag,
     )
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -124,7 +128,11 @@ def _take_bundle(bundle: Path, order: Order, docker: Docker, context: Path) -> M
 
 def _export(order: Order, docker: Docker, context: Path) -> Manifest:
     """Run the export stage and take its bundle out into ``context``."""
-    arguments = {"PRECISION": order.precision, **_model_arguments(order, context)}
+    arguments = {
+        "PRECISION": order.precision,
+        **order.thresholds.build_arguments(),
+        **_model_arguments(order, context),
+    }
     docker.require_engine()
     output = f"type=local,dest={context.relative_to(ROOT)}/bundle"
     docker.build(order.target, arguments, ["--target", "bundle-from-model", "--output", output])
@@ -175,6 +183,7 @@ def _parser() -> argparse.ArgumentParser:
         "--trust-remote-code", action="store_true", help="run Python code that the model brings; read it first"
     )
     parser.add_argument("--allow-pickle", action="store_true", help="read weights that are pickled, as data alone")
+    add_options(parser)
     parser.add_argument("--tag", help="the image's name (default: cpu2vec:<model>-<arch>)")
     return parser
 

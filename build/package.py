@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 from importlib.metadata import version
 from pathlib import Path
 
 from build.describe import Description, PlannedEncoder
+from build.fidelity_page import UNVERIFIED_PAGE, fidelity_page
+from build.fidelity_report import ClassFigures, make_report
 from build.head import Head
 from build.model_files import CONFIG, ModelFiles
 from build.recipes import Recipe
 from build.reference import Reference
+from build.thresholds import Thresholds
+from build.treatment import Treatment
 from build.verify import Verification
 from build.weights import write_graph
 from manifest import (
     CONFIG_FILE,
     FIDELITY_FILE,
+    FIDELITY_PAGE_FILE,
     GOLDEN_FILE,
     MANIFEST_FILE,
     SCHEMA,
@@ -70,6 +74,7 @@ def package(
     shutil.copyfile(main.folder / CONFIG, directory / CONFIG_FILE)
     (directory / GOLDEN_FILE).write_text(to_json(Golden(texts=())), encoding="utf-8")
     (directory / FIDELITY_FILE).write_text("{}\n", encoding="utf-8")
+    (directory / FIDELITY_PAGE_FILE).write_text(UNVERIFIED_PAGE, encoding="utf-8")
     text = TextModel(
         dim=description.dim,
         prompts=description.prompts.prompts,
@@ -97,10 +102,19 @@ def package(
     return manifest
 
 
-def seal(directory: Path, manifest: Manifest, recipe: Recipe, verification: Verification) -> Manifest:
-    """Add the golden texts and the fidelity figures, and name the final files in the manifest."""
-    figures = {recipe.arithmetic: dataclasses.asdict(verification.fidelity)}
-    (directory / FIDELITY_FILE).write_text(json.dumps(figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+def seal(
+    directory: Path,
+    manifest: Manifest,
+    recipe: Recipe,
+    verification: Verification,
+    thresholds: Thresholds,
+    treatments: tuple[Treatment, ...],
+) -> Manifest:
+    """Add the golden texts, the fidelity figures and their report, and name the final files in the manifest."""
+    classes = {recipe.arithmetic.name: ClassFigures(recipe.arithmetic.cpus, verification.fidelity)}
+    report = make_report(classes, thresholds, verification.heldout, treatments)
+    (directory / FIDELITY_FILE).write_text(to_json(report), encoding="utf-8")
+    (directory / FIDELITY_PAGE_FILE).write_text(fidelity_page(report, manifest), encoding="utf-8")
     (directory / GOLDEN_FILE).write_text(to_json(verification.golden), encoding="utf-8")
     files = describe_files(directory, manifest.text)
     sealed = dataclasses.replace(manifest, files=files, fidelity=verification.fidelity)

@@ -14,6 +14,8 @@ from build.quiet import quiet
 from build.recipes import Recipe, recipe_for
 from build.resources import available_memory, check_resources, free_disk, weights_in_fp32
 from build.staging import Staging, refuse_existing, staged
+from build.thresholds import DEFAULTS, Asked, Thresholds
+from build.treatment import Treatment
 from build.trust import NO_TRUST, Trust
 from manifest import Manifest, Precision, Target
 
@@ -34,20 +36,23 @@ class Order:
     output: Path
     force: bool
     trust: Trust = NO_TRUST
+    thresholds: Asked = DEFAULTS
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """The finished bundle, and the size in bytes of the weights that it was made from."""
+    """The finished bundle, the size in bytes of the weights that it was made from, and what it was held to."""
 
     manifest: Manifest
     weights_before: int
+    thresholds: Thresholds
 
 
 def build_bundle(order: Order, progress: Progress) -> Delivery:
     """Make the bundle at ``order.output``. Raises ``BuildError``. Failed or interrupted, it leaves nothing behind."""
     refuse_existing(order.output, order.force)
     recipe = recipe_for(order.precision, order.target)
+    thresholds = order.thresholds.over(recipe.thresholds)
     with progress.stage("fetch", order.model):
         files = fetch(order.model, order.revision, order.trust)
     with progress.stage("describe", files.model):
@@ -59,6 +64,7 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
     order.output.parent.mkdir(parents=True, exist_ok=True)
     with staged(order.output, order.force) as staging, quiet():
         manifest, reference = assemble(files, description, recipe, order.trust, staging, progress)
+        from build.gate import check
         from build.golden_texts import choose_golden_texts
         from build.package import seal
         from build.verify import verify
@@ -68,9 +74,11 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
             verification = verify(
                 staging.bundle, manifest.text, reference, candidates, recipe.golden_slack, progress.bars
             )
-            manifest = seal(staging.bundle, manifest, recipe, verification)
+            check(verification.fidelity, thresholds, order.precision, verification.heldout, verification.golden_texts)
+            treatments: tuple[Treatment, ...] = ()
+            manifest = seal(staging.bundle, manifest, recipe, verification, thresholds, treatments)
     stored = sum(path.stat().st_size for folder in folders for path in weight_files(folder))
-    return Delivery(manifest, stored)
+    return Delivery(manifest, stored, thresholds)
 
 
 def assemble(

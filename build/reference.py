@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 
 from build.describe import Description, PlannedEncoder
 from build.errors import UnsupportedModel, first_line
+from build.sentence_files import Prompts
 from build.trust import Trust
 from manifest import Task
 
@@ -33,6 +34,11 @@ class Reference(ABC):
         self, texts: list[str], prompt: str = "", task: Task | None = None, progress: bool = False
     ) -> NDArray[np.float32]:
         """(texts, dim) fp32 vectors. An empty ``prompt`` is none, also for a model with a default prompt."""
+
+    @property
+    @abstractmethod
+    def prompts(self) -> Prompts:
+        """What the loaded original itself declares, whatever a bundle says of it."""
 
     @abstractmethod
     def release(self) -> None:
@@ -53,6 +59,12 @@ class Reference(ABC):
         fast.no_truncation()
         fast.no_padding()
         return fast
+
+    def prompt(self, task: Task | None, name: str | None = None) -> str:
+        """The text that belongs in front: that of the prompt with this ``name``, else the task's, else the default."""
+        declared = self.prompts
+        chosen = name or (declared.default if task is None else declared.tasks().get(task))
+        return "" if chosen is None else declared.prompts.get(chosen, "")
 
     def prompt_tokens(self, encoder: str, prompt: str) -> int:
         """How many leading tokens pooling leaves out where it leaves prompts out (Transformer._get_prompt_length)."""
@@ -108,6 +120,10 @@ class SentenceEncoder(Reference):
         )
         return vectors
 
+    @property
+    def prompts(self) -> Prompts:
+        return Prompts(dict(self._model.prompts), self._model.default_prompt_name, truncate_dim=None)
+
     def release(self) -> None:
         self._transformers.clear()
         del self._model
@@ -144,6 +160,10 @@ class PooledNetwork(Reference):
         with torch.inference_mode():
             vectors: NDArray[np.float32] = self._network(**inputs).pooler_output.numpy()
         return vectors
+
+    @property
+    def prompts(self) -> Prompts:
+        return Prompts({}, None, truncate_dim=None)
 
     def release(self) -> None:
         del self._network

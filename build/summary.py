@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from build.pipeline import Delivery
-from manifest import LayerKind, TextModel
+from manifest import FIDELITY_PAGE_FILE, LayerKind, TextModel
 
 LAYER_WORDS = {
     LayerKind.DENSE: "dense",
@@ -36,6 +36,11 @@ def summary(delivery: Delivery, output: Path) -> str:
                 f"1st percentile {fidelity.cosine_p1:.6f}, minimum {fidelity.cosine_min:.6f}",
             )
         )
+        bounds = delivery.thresholds
+        rows.append(
+            ("at least", f"mean {bounds.mean:g}, 1st percentile {bounds.p1:g}, minimum {bounds.minimum:g}: met")
+        )
+        rows.append(("report", str(output / FIDELITY_PAGE_FILE)))
     rows += [("lies in", str(output)), ("serve it", f"make serve BUNDLE={output}")]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

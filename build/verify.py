@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from build.fidelity import cosines, summarize
-from build.golden_texts import Candidate
+from build.candidates import Candidate, deal_out
+from build.fidelity import DECIMALS, cosines, summarize
+from build.fidelity_report import Measured
 from build.heldout import heldout_texts
 from build.reference import Reference
-from build.runtime_process import serve
+from build.runtime_process import RuntimeClient, serve
 from manifest import Fidelity, Golden, GoldenText, Task, TextModel
 
 VECTOR_DECIMALS = 8
@@ -21,8 +22,12 @@ VECTOR_DECIMALS = 8
 
 @dataclass(frozen=True)
 class Verification:
+    """``fidelity`` sums up the ``heldout`` texts; ``golden`` is what a server checks, ``golden_texts`` how it did."""
+
     fidelity: Fidelity
+    heldout: tuple[Measured, ...]
     golden: Golden
+    golden_texts: tuple[Measured, ...]
 
 
 def verify(
@@ -31,19 +36,20 @@ def verify(
     """Fidelity on the held-out texts; golden texts with floors a little below what was measured here.
 
     A sound runtime may lose half more than this one lost, and ``slack``: on another architecture activations tip over
-    to the next of 256 steps elsewhere. Raises ``VerificationFailed``.
+    to the next of 256 steps elsewhere. What belongs in front of a text is asked of the original, so that a prompt which
+    the bundle has lost shows. Raises ``VerificationFailed``.
     """
-    heldout = [Candidate(text, task) for task in model.route_tasks for text in heldout_texts()]
+    heldout = deal_out(heldout_texts(), model.route_tasks, reference.prompts)
     expected = _originals(reference, model, heldout, progress)
     golden = _originals(reference, model, candidates, progress=False)
+    tokens = _tokens(reference, model, [*heldout, *candidates])
     reference.release()  # PERF: the original and the server need not fit into memory together.
     with serve(bundle) as client:
-        ask = [(one.text, one.task, one.prompt_name) for one in heldout]
-        served = np.stack([client.embed(*one) for one in tqdm(ask, desc="Served", disable=not progress)])
-        ask = [(one.text, one.task, one.prompt_name) for one in candidates]
-        measured = cosines(np.stack([client.embed(*one) for one in ask]), golden)
+        near = cosines(_served(client, heldout, progress), expected)
+        near_golden = cosines(_served(client, candidates, progress=False), golden)
     return Verification(
-        fidelity=summarize(cosines(served, expected)),
+        fidelity=summarize(near),
+        heldout=_measured(heldout, tokens[: len(heldout)], near),
         golden=Golden(
             tuple(
                 GoldenText(
@@ -53,10 +59,17 @@ def verify(
                     vector=_components(vector),
                     min_cosine=round(1 - 1.5 * (1 - cosine) - slack, 6),
                 )
-                for one, vector, cosine in zip(candidates, golden, measured.tolist(), strict=True)
+                for one, vector, cosine in zip(candidates, golden, near_golden.tolist(), strict=True)
             )
         ),
+        golden_texts=_measured(candidates, tokens[len(heldout) :], near_golden),
     )
+
+
+def _served(client: RuntimeClient, candidates: list[Candidate], progress: bool) -> NDArray[np.float32]:
+    """(candidates, dim): what the runtime gives, one request after another."""
+    ask = [(one.text, one.task, one.prompt_name) for one in candidates]
+    return np.stack([client.embed(*one) for one in tqdm(ask, desc="Served", disable=not progress)])
 
 
 def _originals(
@@ -65,12 +78,32 @@ def _originals(
     """(candidates, dim): what the original gives; texts with the same prompt and task go to it together."""
     groups: dict[tuple[str, Task | None], list[int]] = {}
     for place, one in enumerate(candidates):
-        groups.setdefault((model.prompt(one.task, one.prompt_name), one.task), []).append(place)
+        groups.setdefault((reference.prompt(one.task, one.prompt_name), one.task), []).append(place)
     vectors = np.empty((len(candidates), model.dim), dtype=np.float32)
     for (prompt, task), places in groups.items():
         texts = [candidates[place].text for place in places]
         vectors[places] = reference.embed(texts, prompt, task if model.routes else None, progress)
     return vectors
+
+
+def _tokens(reference: Reference, model: TextModel, candidates: list[Candidate]) -> list[int]:
+    """How many tokens of each the model reads, prompt and special ones included."""
+    tokenizers = {name: reference.tokenizer(name) for name in model.encoders}
+    counts = []
+    for one in candidates:
+        name = model.encoder_name(one.task) or min(model.encoders)
+        ids = tokenizers[name].encode(reference.prompt(one.task, one.prompt_name) + one.text).ids
+        counts.append(min(len(ids), model.encoders[name].max_tokens))
+    return counts
+
+
+def _measured(candidates: list[Candidate], tokens: list[int], near: NDArray[np.float64]) -> tuple[Measured, ...]:
+    """Numbered from 1; for each route again."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(one.text for one in candidates), 1)}
+    return tuple(
+        Measured(numbers[one.text], one.text, one.task, one.prompt_name, count, round(cosine, DECIMALS))
+        for one, count, cosine in zip(candidates, tokens, near.tolist(), strict=True)
+    )
 
 
 def _components(vector: NDArray[np.float32]) -> tuple[float, ...]:

@@ -20,8 +20,16 @@ def check_golden(
     embed: Callable[[EmbedRequest], NDArray[np.float32]],
     fits: Callable[[EmbedRequest], bool],
 ) -> None:
-    """Embed every golden text that fits into one window. Raises ``GoldenMismatch`` for the first below its floor."""
+    """Embed every golden text that fits into one window.
+
+    Raises ``GoldenMismatch`` for the first below its floor, or with a prompt that the model does not have.
+    """
     for entry in golden.texts:
+        if entry.prompt_name not in (None, *model.prompts):
+            raise GoldenMismatch(
+                f"the golden text {entry.text[:SHOWN_CHARACTERS]!r} wants the prompt {entry.prompt_name}, and the "
+                "bundle has none of that name: rebuild it with quantize.py"
+            )
         request = plain_request(model, entry.text, entry.task, entry.prompt_name)
         if not fits(request):
             continue

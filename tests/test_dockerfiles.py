@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from build.thresholds import OPTIONS, Option
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILES = {target: (ROOT / f"Dockerfile.{target}").read_text() for target in ("amd64", "arm64")}
 BOTH = pytest.mark.parametrize("text", DOCKERFILES.values(), ids=DOCKERFILES)
@@ -92,6 +94,16 @@ def test_secrets_are_mounted_and_never_arguments_or_variables(text: str):
             assert "HF_TOKEN_PATH=/run/secrets/hf_token" in line
     assert text.count("HF_TOKEN") == 1
     assert "/run/secrets/" not in "\n".join(stages(text)["image"])
+
+
+@BOTH
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.variable)
+def test_a_threshold_that_is_given_reaches_the_build_and_no_other(text: str, option: Option):
+    export = stages(text)["export"]
+    assert f"ARG {option.variable}" in export
+    (build,) = [line for line in export if "quantize.py" in line and line.startswith("RUN")]
+    assert f'${{{option.variable}:+{option.flag} "${option.variable}"}}' in build
+    assert text.count(f"ARG {option.variable}") == 1
 
 
 @BOTH

@@ -15,11 +15,15 @@ import manifest
 from build.describe import describe
 from build.errors import BuildError
 from build.families import FAMILIES, Family
+from build.fidelity_report import ClassFigures, FidelityReport, LengthFigures, Measured
 from build.model_files import wanted_files
+from build.recipes import RECIPES, recipe_for
 from build.resources import check_resources
 from build.sentence_modules import ACTIVATIONS, LAYERS
+from build.thresholds import OPTIONS, Thresholds
+from build.treatment import Treatment
 from build.trust import NO_TRUST
-from manifest import LayerKind, PoolingMode
+from manifest import LayerKind, PoolingMode, Precision, Target
 from tests.json_files import write
 from tests.model_table import TABLE
 
@@ -216,6 +220,33 @@ class TestBundle:
         named = {row[0].strip("`") for row in table(self.PAGE)}
         model = {"model.onnx", "model.onnx.data", "tokenizer.json"}
         assert named == {manifest.MANIFEST_FILE, manifest.HEAD_FILE, *manifest.COMMON_FILES, *model}
+
+
+class TestFidelity:
+    """docs/fidelity.md"""
+
+    PAGE = (ROOT / "docs" / "fidelity.md").read_text()
+
+    def test_the_thresholds_are_the_recipes(self):
+        int8, fp32 = (recipe_for(precision, Target.AMD64).thresholds for precision in (Precision.INT8, Precision.FP32))
+        assert table(section(self.PAGE, "## The gate")) == [
+            [
+                one.figure,
+                f"`{one.flag}`",
+                f"`{one.variable}`",
+                *(f"{getattr(row, one.field):g}" for row in (int8, fp32)),
+            ]
+            for one in OPTIONS
+        ]
+
+    def test_every_field_of_the_report_is_named(self):
+        named = in_code(section(self.PAGE, "## The report"))
+        for kind in (FidelityReport, ClassFigures, manifest.Fidelity, Thresholds, Measured, LengthFigures, Treatment):
+            assert {field.name for field in dataclasses.fields(kind)} <= named
+
+    def test_every_class_of_arithmetic_is_named(self):
+        text = self.PAGE.partition("**Classes of arithmetic.**")[2]
+        assert [row[0].strip("`") for row in table(text)] == list(dict.fromkeys(row.arithmetic.name for row in RECIPES))
 
 
 def anchors(page: Path) -> set[str]:

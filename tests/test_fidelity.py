@@ -31,6 +31,15 @@ def test_two_zero_vectors_are_equal_and_one_is_not():
     assert cosines(other, zero) == [0]
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_vector_that_is_not_finite_is_like_no_other(odd: float):
+    broken = np.array([[odd, 1], [1, 0]], np.float32)
+    whole = np.array([[1, 1], [1, 0]], np.float32)
+    for values in (cosines(broken, whole), cosines(whole, broken), cosines(broken, broken)):
+        np.testing.assert_array_equal(values, [np.nan, 1])
+    assert np.isnan([summarize(values).cosine_mean, summarize(values).cosine_p1, summarize(values).cosine_min]).all()
+
+
 def test_small_differences_are_not_lost_in_float32():
     """In float32 this cosine is 1."""
     left = np.ones((1, 384), np.float32)

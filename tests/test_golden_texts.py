@@ -8,7 +8,8 @@ import unicodedata
 import pytest
 from tokenizers import Tokenizer
 
-from build.golden_texts import PLAIN, Candidate, choose_golden_texts, fill_window
+from build.candidates import Candidate
+from build.golden_texts import PLAIN, choose_golden_texts, fill_window
 from manifest import Task, TextModel
 from tests import tiny_models
 from tests.text_models import a_text_model, an_encoder, two_routes

@@ -176,6 +176,22 @@ def test_a_hub_model_is_exported_first_and_the_image_made_of_that_bundle(docker:
     assert "123.5 MB" in ran.stdout
 
 
+def test_thresholds_reach_the_export_stage_alone(docker: FakeDocker):
+    asked = ("--min-cosine-mean", "0.9", "--min-cosine-p1", "0.85", "--min-cosine-min", "-0.5")
+    assert docker.run("--model", "org/model", "--arch", "arm64", *asked).returncode == 0
+    export, image = docker.calls
+    told = {"MIN_COSINE_MEAN": "0.9", "MIN_COSINE_P1": "0.85", "MIN_COSINE_MIN": "-0.5"}
+    assert {name: value for name, value in export["arguments"].items() if name.startswith("MIN_")} == told
+    assert not [name for name in image["arguments"] if name.startswith("MIN_")]
+
+
+def test_a_threshold_that_is_no_cosine_is_refused_before_any_build(docker: FakeDocker):
+    ran = docker.run("--model", "org/model", "--arch", "arm64", "--min-cosine-mean", "98")
+    assert ran.returncode == 2
+    assert "'98' is not a cosine: give a number from -1 to 1" in ran.stderr
+    assert not docker.calls
+
+
 def test_a_local_model_travels_without_what_a_build_does_not_read(docker: FakeDocker, tmp_path: Path):
     model, blobs = tmp_path / "Mine", tmp_path / "blobs"
     (model / "1_Pooling").mkdir(parents=True)
@@ -354,7 +370,16 @@ def test_an_image_that_the_engine_does_not_have_is_told(tmp_path: Path):
 
 def test_help_teaches(docker: FakeDocker):
     said = docker.run("--help").stdout
-    for word in ("make image MODEL=", "BUNDLE=", "ARCH=", "REVISION=", "TAG=", "HF_TOKEN", "DOCKER_BUILD_ARGS"):
+    for word in (
+        "make image MODEL=",
+        "BUNDLE=",
+        "ARCH=",
+        "REVISION=",
+        "TAG=",
+        "MIN_COSINE_P1=",
+        "HF_TOKEN",
+        "DOCKER_BUILD_ARGS",
+    ):
         assert word in said
 
 

@@ -81,7 +81,8 @@ def test_a_sound_bundle_passes(bundle: Path):
 
 
 def test_files_are_those_that_the_model_refers_to(tmp_path: Path):
-    plain = {"config.json", "fidelity.json", "golden.json", "model.onnx", "model.onnx.data", "tokenizer.json"}
+    plain = {"config.json", "fidelity.html", "fidelity.json", "golden.json"}
+    plain |= {"model.onnx", "model.onnx.data", "tokenizer.json"}
     assert set(bundle_files(a_text_model())) == plain
     assert set(FILES) == plain | {HEAD_FILE}
     routes = two_routes()
@@ -129,7 +130,7 @@ def edit_graph(**values: object):
 
 
 WRONG_MANIFESTS = {
-    "schema 99, and this runtime reads schema 2: rebuild with quantize.py": lambda m: m.update(schema=99),
+    "schema 99, and this runtime reads schema 3: rebuild with quantize.py": lambda m: m.update(schema=99),
     "has no field model": lambda m: m.pop("model"),
     "has an unknown field: extra": lambda m: m.update(extra=1),
     "text has an unknown field: pool": lambda m: m["text"].update(pool=1),

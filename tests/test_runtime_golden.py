@@ -60,5 +60,10 @@ def test_a_text_that_does_not_fit_into_the_window_here_is_passed_over():
     check_golden(golden((1.0, 0.0), 0.9), MODEL, lambda request: pytest.fail("embedded"), lambda request: False)
 
 
+def test_a_prompt_that_the_bundle_does_not_have_is_a_miss_by_its_name():
+    with pytest.raises(GoldenMismatch, match="'hello' wants the prompt lost, and the bundle has none of that name"):
+        check(golden((1.0, 0.0), 0.9, None, "lost"), lambda request: pytest.fail("embedded"))
+
+
 def test_two_zero_vectors_agree():
     assert cosine_of(np.zeros(2, np.float32), np.zeros(2, np.float32)) == 1.0
