@@ -72,6 +72,9 @@ lint: .venv/lint/.ready .venv/runtime/.ready  ## check style and types
 bench: setup  ## measure this server beside the container that people use today
 	TORCH_LINKS='$(TORCH_LINKS)' $(BUILD) -m bench
 
+bench-fidelity: setup  ## measure what int8 costs in fidelity and time (STSB=: a directory with scored pairs of sentences)
+	@$(BUILD) -m bench.precisions --model '$(MODEL)' $(if $(STSB),--stsb '$(STSB)')
+
 lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	$(LOCK) --no-deps requirements.in -o requirements.txt
 	$(LOCK) --no-emit-package torch build/requirements.in -o build/requirements.txt
@@ -111,4 +114,4 @@ $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	@.venv/$*/bin/python $(PIP_INSTALL) --require-hashes -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup serve bundle image compare what-to-compare test test-system lint bench lock clean
+.PHONY: help setup serve bundle image compare what-to-compare test test-system lint bench bench-fidelity lock clean

@@ -21,13 +21,14 @@ from manifest import Precision, Target
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
+BOTH = "both"
 MACHINES = {"x86_64": Target.AMD64, "aarch64": Target.ARM64}
 
 DESCRIPTION = "Turn a HuggingFace embedding model into a bundle that the CPU runtime serves."
 EXAMPLES = f"""\
 examples:
   ./quantize.py {MODEL}
-  ./quantize.py BAAI/bge-small-en-v1.5 --arch arm64
+  ./quantize.py BAAI/bge-small-en-v1.5 --arch arm64          (or --arch both)
   ./quantize.py ./my-model --precision fp32 --output bundles/mine
   ./quantize.py ./my-model --min-cosine-p1 0.96            (accepts what is below the default threshold)
   HF_TOKEN=hf_... ./quantize.py my-org/private-model --revision v2
@@ -40,16 +41,17 @@ The default model comes with the build's environment; other ids are downloaded f
 def main(arguments: list[str]) -> int:
     """Build what the arguments say; the table goes to standard output, all else to standard error."""
     options = _parser().parse_args(arguments)
-    output = options.output or default_output(options.model, options.precision, options.arch)
+    (target, output), *twins = _outputs(options)
     order = Order(
         model=options.model,
         revision=options.revision,
-        target=options.arch,
+        target=target,
         precision=options.precision,
-        output=Path(output),
+        output=output,
         force=options.force,
         trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
         thresholds=read_options(options),
+        twins=tuple(twins),
     )
     interrupted = _interruptions()
     try:
@@ -62,8 +64,18 @@ def main(arguments: list[str]) -> int:
         if isinstance(error, OSError):
             return _fail(_trouble(error), EXIT_FAILED)
         raise
-    print(summary(delivery, order.output))
+    print(summary(delivery, order.output, order.twins))
     return 0
+
+
+def _outputs(options: argparse.Namespace) -> list[tuple[Target, Path]]:
+    """The targets, and where each one's bundle goes."""
+    if options.arch != BOTH:
+        target = Target(options.arch)
+        return [(target, options.output or default_output(options.model, options.precision, target))]
+    if options.output is None:
+        return [(target, default_output(options.model, options.precision, target)) for target in Target]
+    return [(target, options.output.with_name(f"{options.output.name}-{target}")) for target in Target]
 
 
 def default_output(model: str, precision: Precision, target: Target) -> Path:
@@ -82,10 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", metavar="MODEL", help="id on the HuggingFace hub, or a local model directory")
     parser.add_argument(
         "--arch",
-        type=Target,
-        choices=list(Target),
+        choices=[*Target, BOTH],
         default=MACHINES.get(platform.machine(), Target.AMD64),
-        help="CPU architecture that will serve the bundle (default: this machine's)",
+        help="CPU architecture that will serve the bundle, or both: a bundle for each from one build, with the name of "
+        "the architecture behind --output (default: this machine's)",
     )
     parser.add_argument(
         "--precision",

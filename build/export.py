@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from optimum.exporters.tasks import TasksManager
 
 from build.errors import UnsupportedModel, first_line
 from build.families import Family
+from build.heap import give_back_memory
 from build.trust import Trust
 
 OPSET = 18
@@ -38,7 +38,7 @@ def export(folder: Path, family: Family, work: Path, trust: Trust) -> Path:
         custom_onnx_configs=_inputs_like(family.inputs_like, network) if family.inputs_like else None,
     )
     del network
-    gc.collect()  # PERF: the exporter leaves cycles behind, which would keep the weights through the stages to come.
+    give_back_memory()  # PERF: the exporter leaves cycles behind, which keep the weights through the stages to come.
     return target / EXPORTED
 
 

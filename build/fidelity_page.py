@@ -151,7 +151,12 @@ def _kind(one: Treatment) -> str:
         return one.storage
     where = "folded into the layer before" if one.folded else "by a node of its own"
     smoothing = "not smoothed" if one.smoothing is None else f"SmoothQuant with alpha {one.smoothing:g}, {where}"
-    return f"{one.storage}; rounded by {one.rounding}; {smoothing}"
+    repeated = (
+        f"input channels: {one.repeated} added by repeating the largest, by a node of its own"
+        if one.repeated
+        else smoothing
+    )
+    return f"{one.storage}; rounded by {one.rounding}; {repeated}"
 
 
 def _shape(one: Treatment) -> str:

@@ -13,6 +13,7 @@ from build.progress import Progress
 from build.quiet import quiet
 from build.recipes import Recipe, recipe_for
 from build.resources import available_memory, check_resources, free_disk, weights_in_fp32
+from build.retarget import retarget
 from build.staging import Staging, refuse_existing, staged
 from build.thresholds import DEFAULTS, Asked, Thresholds
 from build.treatment import Treatment
@@ -22,12 +23,12 @@ from manifest import Manifest, Precision, Target
 if TYPE_CHECKING:
     from build.reference import Reference
 
-STAGES = 7
+STAGES = 8
 
 
 @dataclass(frozen=True)
 class Order:
-    """What the user asked for."""
+    """What the user asked for. ``twins``: where the same bundle goes for other targets."""
 
     model: str
     revision: str | None
@@ -37,6 +38,7 @@ class Order:
     force: bool
     trust: Trust = NO_TRUST
     thresholds: Asked = DEFAULTS
+    twins: tuple[tuple[Target, Path], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Delivery:
 
 def build_bundle(order: Order, progress: Progress) -> Delivery:
     """Make the bundle at ``order.output``. Raises ``BuildError``. Failed or interrupted, it leaves nothing behind."""
-    refuse_existing(order.output, order.force)
+    for output in (order.output, *(twin for _, twin in order.twins)):
+        refuse_existing(output, order.force)
     recipe = recipe_for(order.precision, order.target)
     thresholds = order.thresholds.over(recipe.thresholds)
     with progress.stage("fetch", order.model):
@@ -63,7 +66,8 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
 
     order.output.parent.mkdir(parents=True, exist_ok=True)
     with staged(order.output, order.force) as staging, quiet():
-        manifest, reference = assemble(files, description, recipe, order.trust, staging, progress)
+        assembled = assemble(files, description, recipe, order.trust, staging, progress)
+        manifest, reference = assembled.manifest, assembled.reference
         from build.gate import check
         from build.golden_texts import choose_golden_texts
         from build.package import seal
@@ -75,10 +79,20 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
                 staging.bundle, manifest.text, reference, candidates, recipe.golden_slack, progress.bars
             )
             check(verification.fidelity, thresholds, order.precision, verification.heldout, verification.golden_texts)
-            treatments: tuple[Treatment, ...] = ()
-            manifest = seal(staging.bundle, manifest, recipe, verification, thresholds, treatments)
+            manifest = seal(staging.bundle, manifest, recipe, verification, thresholds, assembled.treatments)
+    for target, twin in order.twins:
+        retarget(order.output, manifest, target, twin, order.force)
     stored = sum(path.stat().st_size for folder in folders for path in weight_files(folder))
     return Delivery(manifest, stored, thresholds)
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """A bundle that can be served and is not verified; the original to compare it with; what was stored how."""
+
+    manifest: Manifest
+    reference: Reference
+    treatments: tuple[Treatment, ...]
 
 
 def assemble(
@@ -88,24 +102,45 @@ def assemble(
     trust: Trust,
     staging: Staging,
     progress: Progress,
-) -> tuple[Manifest, Reference]:
-    """From a model's files to a bundle that can be served and is not verified; and the original to compare it with."""
+) -> Assembled:
+    """From a model's files to an unverified bundle. Raises ``BuildError``."""
     # PERF: imported only now, because torch takes seconds, and a wrong name should be told at once.
+    from build.calibration import calibration_ids
     from build.export import export
     from build.head import read_head
     from build.optimize import optimize
     from build.package import package
+    from build.prepare import prepare
+    from build.prepared import UNPREPARED
     from build.quantize import quantize
     from build.reference import load_reference
+    from build.weights import lay_out
 
-    families = {encoder.folder: encoder.family for encoder in description.encoders.values()}
-    works = {folder: staging.work / str(number) for number, folder in enumerate(families)}
-    shown = ", ".join(sorted({family.model_type for family in families.values()}))
+    encoders = {encoder.folder: (name, encoder) for name, encoder in description.encoders.items()}
+    works = {folder: staging.work / str(number) for number, folder in enumerate(encoders)}
+    shown = ", ".join(sorted({encoder.family.model_type for _, encoder in encoders.values()}))
     with progress.stage("export", f"{shown} to ONNX, fp32"):
         head = read_head(files.directory, description)
-        graphs = {folder: export(folder, families[folder], work, trust) for folder, work in works.items()}
+        graphs = {
+            folder: lay_out(export(folder, encoders[folder][1].family, work, trust), work)
+            for folder, work in works.items()
+        }
+        staging.keep_only(graphs.values())
+    prepared = dict.fromkeys(encoders, UNPREPARED)
+    with progress.stage("prepare", "scales and rounding, by measured error" if recipe.prepare else "nothing to do"):
+        if recipe.prepare:
+            reference = load_reference(files.directory, description, trust)
+            prompts = sorted(filter(None, description.prompts.prompts.values()))
+            texts = {
+                folder: calibration_ids(reference.tokenizer(name), prompts, encoder.max_tokens)
+                for folder, (name, encoder) in encoders.items()
+            }
+            reference.release()  # PERF: the original and the graph that is watched need not fit into memory together.
+            prepared = {
+                folder: prepare(graphs[folder], works[folder], texts[folder], progress.bars) for folder in graphs
+            }
     with progress.stage("quantize", f"{recipe.precision} for {recipe.target}"):
-        graphs = {folder: quantize(graphs[folder], work, recipe) for folder, work in works.items()}
+        graphs = {folder: quantize(graphs[folder], work, recipe, prepared[folder]) for folder, work in works.items()}
         staging.keep_only(graphs.values())
     with progress.stage("optimize", "graph"):
         graphs = {folder: optimize(graphs[folder], work) for folder, work in works.items()}
@@ -114,4 +149,4 @@ def assemble(
         reference = load_reference(files.directory, description, trust)
         manifest = package(files, description, recipe, graphs, head, reference, staging.bundle)
         staging.keep_only()
-        return manifest, reference
+    return Assembled(manifest, reference, tuple(one for each in prepared.values() for one in each.treatments))

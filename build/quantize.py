@@ -3,64 +3,75 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
+from build.heap import give_back_memory
+from build.linear_inputs import is_matrix
+from build.prepared import UNPREPARED, Prepared
 from build.recipes import Recipe
+from build.rounding import round_columns, round_rows
+from build.scaled_graph import scale_channels
 from build.weights import WeightsFile, content, load_graph
 
 QUANTIZED = "quantized.onnx"
-STEPS = 127
-"""A weight becomes one of -127 … 127 steps: symmetric, so that the zero point is 0."""
 
 
-def quantize(graph: Path, work: Path, recipe: Recipe) -> Path:
+def quantize(graph: Path, work: Path, recipe: Recipe, prepared: Prepared = UNPREPARED) -> Path:
     """The path of the graph with the recipe's weights: ``graph`` itself where the recipe keeps fp32.
 
     Per channel, because one scale for a whole matrix costs most of the fidelity (cosine 0.958 instead of 0.993 on
-    all-MiniLM-L6-v2); activations get their scale at run time, from each text alone.
+    all-MiniLM-L6-v2); activations get their scale at run time, from each text alone. What is not ``prepared`` is
+    rounded to the nearest step.
 
-    NOTE: nodes, names and numbers are those of onnxruntime's ``quantize_dynamic(op_types_to_quantize=["MatMul"],
-    per_channel=True, weight_type=QInt8)``. That one holds all weights three times; this one holds a single matrix.
+    NOTE: without preparation, nodes, names and numbers are those of onnxruntime's ``quantize_dynamic(
+    op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QInt8)``. That one holds all weights three times;
+    this one holds a single matrix.
     """
     if not recipe.quantize:
         return graph
     model = load_graph(graph)
+    matrices = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer if is_matrix(tensor)}
+    columns = scale_channels(model, graph.parent, prepared.scaled)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     _sign(model)
-    matrices = {name for name, tensor in tensors.items() if _is_matrix(tensor)}
-    nodes, quantized = _with_integer_products([*model.graph.node], matrices)
+    for name, shape in matrices.items():
+        tensors[name].dims[:] = shape  # NOTE: inference needed the shapes to come; what is read is as it was.
+    nodes, quantized = _with_integer_products([*model.graph.node], set(matrices))
+    nodes = [part for node in nodes for part in _with_rounded_rows(node, prepared.tables)]
     read = {name for node in nodes for name in node.input}
     del model.graph.node[:], model.graph.initializer[:]
     model.graph.node.extend(nodes)
     with WeightsFile(work / f"{QUANTIZED}.data") as weights:
+
+        def add(name: str, array: NDArray[Any]) -> None:
+            tensor = numpy_helper.from_array(array, name)
+            model.graph.initializer.append(weights.add(tensor, content(tensor, work)))
+
         for name, tensor in tensors.items():
-            if name in read or name not in quantized:
+            if name in read or name not in {*quantized, *prepared.tables}:
                 model.graph.initializer.append(weights.add(tensor, content(tensor, graph.parent)))
         for name in quantized:
-            matrix = content(tensors[name], graph.parent).view(np.float32).reshape(tensors[name].dims)
-            for suffix, array in zip(("scale", "zero_point", "quantized"), quantize_columns(matrix), strict=True):
-                tensor = numpy_helper.from_array(array, f"{name}_{suffix}")
-                model.graph.initializer.append(weights.add(tensor, content(tensor, work)))
+            rounded = prepared.rounded.get(name) or round_columns(_values(tensors[name], graph.parent))
+            copies = columns.get(name, 1)
+            scales = np.repeat(rounded.scales, copies)
+            add(f"{name}_scale", scales)
+            add(f"{name}_zero_point", np.zeros(len(scales), dtype=np.int8))
+            add(f"{name}_quantized", np.repeat(rounded.steps, copies, axis=1))
+        for name in prepared.tables:
+            rounded = round_rows(_values(tensors[name], graph.parent))
+            add(f"{name}_scale", rounded.scales[:, np.newaxis])
+            add(f"{name}_quantized", rounded.steps)
     (work / QUANTIZED).write_bytes(model.SerializeToString(deterministic=True))
+    give_back_memory()
     return work / QUANTIZED
 
 
-def quantize_columns(
-    matrix: NDArray[np.float32],
-) -> tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.int8]]:
-    """Scales (columns,), zero points (columns,), all 0, and steps, shaped as the matrix, of fp32 (rows, columns).
-
-    A column that is zero, or smaller than fp32 can scale, has the scale 1.
-    """
-    # NOTE: twice the largest component over twice the steps, in fp64 as onnxruntime does: the same bits.
-    scale = 2 * np.abs(matrix).max(axis=0).astype(np.float64) / (2 * STEPS)
-    scale[scale < np.finfo(np.float32).tiny] = 1
-    steps = matrix / (narrow := scale.astype(np.float32))
-    np.round(steps, out=steps)
-    return narrow, np.zeros(len(scale), np.int8), steps.astype(np.int8)
+def _values(tensor: TensorProto, directory: Path) -> NDArray[np.float32]:
+    return content(tensor, directory).view(np.float32).reshape(tensor.dims)
 
 
 def _sign(model: ModelProto) -> None:
@@ -75,10 +86,6 @@ def _sign(model: ModelProto) -> None:
     source.value_info.extend(shape_inference.infer_shapes(bare).graph.value_info)
     model.producer_name, model.producer_version = "onnx.quantize", "0.1.0"
     model.metadata_props.add(key="onnx.infer", value="onnxruntime.quant")
-
-
-def _is_matrix(tensor: TensorProto) -> bool:
-    return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2 and 0 not in tensor.dims
 
 
 def _with_integer_products(nodes: list[NodeProto], matrices: set[str]) -> tuple[list[NodeProto], list[str]]:
@@ -97,6 +104,22 @@ def _with_integer_products(nodes: list[NodeProto], matrices: set[str]) -> tuple[
         quantized[matrix] = None
         rewritten += _integer_product(node.name or node.output[0], activation, matrix, node.output[0])
     return rewritten, list(quantized)
+
+
+def _with_rounded_rows(node: NodeProto, tables: tuple[str, ...]) -> list[NodeProto]:
+    """A look-up of rows in one of ``tables`` as steps times the rows' scales; any other node as it is."""
+    if node.op_type != "Gather" or node.input[0] not in tables:
+        return [node]
+    table, rows = node.input
+    name, output = node.name or node.output[0], node.output[0]
+    # NOTE: not «_quantized» and «_scale», which an integer product calls its activation's.
+    steps, scales = f"{output}_row_steps", f"{output}_row_scales"
+    return [
+        helper.make_node("Gather", [f"{table}_quantized", rows], [steps], f"{name}_quant", axis=0),
+        helper.make_node("Cast", [steps], [f"{steps}_cast"], f"{name}_cast", to=TensorProto.FLOAT),
+        helper.make_node("Gather", [f"{table}_scale", rows], [scales], f"{name}_scale", axis=0),
+        helper.make_node("Mul", [f"{steps}_cast", scales], [output], f"{name}_scale_mul"),
+    ]
 
 
 def _quantized_activation(name: str) -> NodeProto:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from tokenizers import Tokenizer
 
 from build.describe import Description, PlannedEncoder
 from build.errors import UnsupportedModel, first_line
+from build.heap import give_back_memory
 from build.sentence_files import Prompts
 from build.trust import Trust
 from manifest import Task
@@ -127,7 +127,7 @@ class SentenceEncoder(Reference):
     def release(self) -> None:
         self._transformers.clear()
         del self._model
-        gc.collect()
+        give_back_memory()
 
     def _tokenizer_of(self, encoder: str) -> Any:
         return self._transformers[encoder].tokenizer
@@ -167,7 +167,7 @@ class PooledNetwork(Reference):
 
     def release(self) -> None:
         del self._network
-        gc.collect()
+        give_back_memory()
 
     def _tokenizer_of(self, encoder: str) -> Any:
         return self._tokenizer

@@ -14,11 +14,13 @@ HEADER_LIMIT = 100_000_000
 """Bytes; safetensors' own limit for its header."""
 
 FP32_BYTES = 4
-MEMORY_FACTOR, MEMORY_FIXED = 2.5, 650_000_000
+MEMORY_FACTOR, MEMORY_FACTOR_INLINE, MEMORY_FIXED = 2.5, 3.7, 650_000_000
+INLINE_BELOW = 2_000_000_000
 DISK_FACTOR = 2.1
 """What a build takes at its peak, in fp32 weights and in bytes on top: measured, and rounded up.
 
 Memory: the export holds the original, and once more the graph while it is written; PyTorch itself takes the rest.
+A graph with less than ``INLINE_BELOW`` bytes is one file at first, which is held once more as it is written.
 Disk, beside the model's own files: the export writes its weights twice; every other stage's input goes with its end.
 """
 
@@ -43,7 +45,8 @@ def check_resources(weights: int, memory: int | None, disk: int, output: Path) -
             f"{model}, building it takes {_told(need)} of disk at {output.parent}, and {_told(disk)} "
             "are free: make room, or choose another --output"
         )
-    need = int(MEMORY_FACTOR * weights) + MEMORY_FIXED
+    factor = MEMORY_FACTOR_INLINE if weights < INLINE_BELOW else MEMORY_FACTOR
+    need = int(factor * weights) + MEMORY_FIXED
     if memory is not None and memory < need:
         raise InsufficientResources(
             f"{model}, building it takes {_told(need)} of memory, and {_told(memory)} are available: "

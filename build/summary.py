@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from build.pipeline import Delivery
-from manifest import FIDELITY_PAGE_FILE, LayerKind, TextModel
+from manifest import FIDELITY_PAGE_FILE, LayerKind, Target, TextModel
 
 LAYER_WORDS = {
     LayerKind.DENSE: "dense",
@@ -15,7 +16,7 @@ LAYER_WORDS = {
 }
 
 
-def summary(delivery: Delivery, output: Path) -> str:
+def summary(delivery: Delivery, output: Path, twins: Sequence[tuple[Target, Path]] = ()) -> str:
     """Lines of «name  value», and the command that serves the bundle."""
     manifest = delivery.manifest
     text, fidelity = manifest.text, manifest.fidelity
@@ -41,7 +42,9 @@ def summary(delivery: Delivery, output: Path) -> str:
             ("at least", f"mean {bounds.mean:g}, 1st percentile {bounds.p1:g}, minimum {bounds.minimum:g}: met")
         )
         rows.append(("report", str(output / FIDELITY_PAGE_FILE)))
-    rows += [("lies in", str(output)), ("serve it", f"make serve BUNDLE={output}")]
+    rows.append(("lies in", str(output)))
+    rows += [(f"for {target}", str(twin)) for target, twin in twins]
+    rows.append(("serve it", f"make serve BUNDLE={output}"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 

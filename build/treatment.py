@@ -9,16 +9,18 @@ from dataclasses import dataclass
 class Treatment:
     """How one weight is stored.
 
-    ``weight`` is the initializer's name in the graph; ``storage`` is in words, such as «int8, one scale per column» or
-    «fp32». ``smoothing``: SmoothQuant's alpha, None: not smoothed. ``folded``: the smoothing scale costs no extra node
-    at run time. ``rounding``: «gptq» or «nearest». ``error``: relative root-mean-square error of what the weight yields
-    on calibration texts, None where it was not measured.
+    ``weight`` is its name, or that of what reads it where an export gave it none; ``storage`` is in words, such as
+    «int8, one scale per column» or «fp32». ``smoothing``: SmoothQuant's alpha, None: not smoothed; ``repeated``: how
+    many input channels were added by repeating the largest. ``folded``: the smoothing costs no node at run time.
+    ``rounding``: «gptq» or «nearest». ``error``: relative root-mean-square error of what the weight yields on
+    calibration texts, None where it was not measured.
     """
 
     weight: str
     shape: tuple[int, ...]
     storage: str
     smoothing: float | None
+    repeated: int
     folded: bool
     rounding: str
     error: float | None

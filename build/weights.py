@@ -12,10 +12,13 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from build.export import OUTPUT
+from build.heap import give_back_memory
 from manifest import Graph, Layout
 
 ALIGNMENT = 4096
 """Bytes; the page size of the targets. An offset that is not a multiple of it cannot be mapped."""
+
+LAID_OUT = "laid-out"
 
 INLINE_BELOW = 1024
 """Bytes; smaller tensors stay in the graph's file."""
@@ -72,6 +75,18 @@ class WeightsFile:
             stored.external_data.add(key=key, value=str(value))
         self._file.write(data.data)
         return stored
+
+
+def lay_out(graph: Path, directory: Path) -> Path:
+    """The graph with its weights in a file beside it, from which later stages map them instead of holding them.
+
+    ``graph`` itself where they are, else a copy in ``directory``.
+    """
+    if any(uses_external_data(tensor) for tensor in onnx.load(graph, load_external_data=False).graph.initializer):
+        return graph
+    write_graph(graph, directory, LAID_OUT)
+    give_back_memory()
+    return directory / f"{LAID_OUT}.onnx"
 
 
 def write_graph(graph: Path, directory: Path, name: str) -> Graph:

@@ -22,11 +22,11 @@ from manifest import (
 from tests.text_models import a_text_model
 
 TREATMENTS = (
-    Treatment("layer.0.query", (384, 384), "int8, one scale per column", 0.75, True, "gptq", 0.00421),
-    Treatment("layer.1.query", (384, 384), "int8, one scale per column", 0.75, True, "gptq", 0.00512),
-    Treatment("layer.0.down", (1536, 384), "int8, one scale per column", 0.75, False, "gptq", None),
-    Treatment("table", (30522, 384), "int8, one scale per row", None, False, "nearest", None),
-    Treatment("positions", (512, 384), "fp32", None, False, "nearest", None),
+    Treatment("layer.0.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00421),
+    Treatment("layer.1.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00512),
+    Treatment("layer.0.down", (1536, 384), "int8, one scale per column", None, 16, False, "gptq", None),
+    Treatment("table", (30522, 384), "int8, one scale per row", None, 0, False, "nearest", None),
+    Treatment("positions", (512, 384), "fp32", None, 0, False, "nearest", None),
 )
 
 

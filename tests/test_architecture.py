@@ -27,7 +27,7 @@ BUILD_ONLY = {
     "requests",
     "yaml",
 }
-STAGES = {"fetch", "describe", "export", "quantize", "optimize", "package", "verify"}
+STAGES = {"fetch", "describe", "export", "prepare", "quantize", "optimize", "package", "verify"}
 SHARED_VALUES = {
     # what one stage hands to the next, and the name of the graph's output
     "package": {"describe", "verify"},

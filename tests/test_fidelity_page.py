@@ -154,7 +154,7 @@ def test_the_same_report_on_the_same_files_gives_the_same_bytes_wherever_the_mod
 def test_a_page_about_hundreds_of_weights_is_small():
     texts = [measured(n, "漢" * 2000, tokens=n, cosine=1 - n / 1000) for n in range(1, 241)]
     weights = tuple(
-        Treatment(f"onnx::MatMul_{n}", (1024, 3072), "int8, one scale per column", 0.75, True, "gptq", n / 1e5)
+        Treatment(f"onnx::MatMul_{n}", (1024, 3072), "int8, one scale per column", 0.75, 0, True, "gptq", n / 1e5)
         for n in range(300)
     )
     assert len(fidelity_page(a_report(texts, weights), a_manifest()).encode()) < MOST_BYTES

@@ -1,0 +1,183 @@
+"""Measures what each way of storing weights costs in fidelity and in time: ``python -m bench.precisions --help``."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.engine_times import engine_times, longest, median_ratio
+from bench.errors import BenchError
+from bench.fidelity import reference_vectors
+from bench.machine import describe_machine
+from bench.quantiles import median
+from bench.report import table
+from bench.sts import Pairs, agreement, read_pairs
+from build.cli import MACHINES
+from build.default_model import MODEL
+from build.describe import describe
+from build.errors import BuildError
+from build.fetch import fetch
+from build.fidelity import cosines, summarize
+from build.heldout import heldout_texts
+from build.neighbours import neighbours, shared
+from build.pipeline import STAGES, assemble
+from build.progress import Progress
+from build.quiet import quiet
+from build.recipes import Recipe, recipe_for
+from build.runtime_process import serve
+from build.staging import staged
+from build.trust import NO_TRUST
+from manifest import Precision
+
+PLAIN, PREPARED, FULL = "int8, per channel alone", "int8", "fp32"
+LANGUAGES = {"en-dev.csv": "English", "de-dev.csv": "German", "zh-dev.csv": "Chinese"}
+LENGTHS = (16, 128)
+ROUNDS = 40
+NEIGHBOURS = 10
+
+EPILOG = """\
+--stsb names a directory with en-dev.csv, de-dev.csv and zh-dev.csv, each with lines «sentence,sentence,score»: the
+development files of the STS benchmark and of its translations. Without it, the held-out texts alone are measured.
+
+examples:
+  make bench-fidelity STSB=~/stsb
+  .venv/build/bin/python -m bench.precisions --model ./my-model
+"""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A set of texts with the original's vectors; ``pairs`` where people have scored some of them."""
+
+    name: str
+    texts: tuple[str, ...]
+    expected: NDArray[np.float32]
+    pairs: Pairs | None
+
+
+def main(arguments: list[str]) -> int:
+    """Print the tables to standard output, all else to standard error."""
+    options = _parser().parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-precisions-") as folder:
+            sets = list(_sets(options.model, options.stsb))
+            bundles = _bundles(options.model, Path(folder))
+            rows = [row for name, bundle in bundles.items() for row in _fidelity_rows(name, bundle, sets)]
+            header = (
+                "texts",
+                "weights",
+                "cosine mean",
+                "1st percentile",
+                "minimum",
+                "Spearman × 100",
+                "loss",
+                "top 10",
+            )
+            print(
+                _machine(options.model),
+                table(header, sorted(rows, key=lambda row: _order(row, sets)), left=2),
+                sep="\n\n",
+            )
+            print("", table(("weights", "tokens", "ms", "times"), _time_rows(bundles), left=1), sep="\n")
+    except (BenchError, BuildError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _order(row: Sequence[str], sets: Sequence[Texts]) -> int:
+    return [one.name for one in sets].index(row[0])
+
+
+def _machine(model: str) -> str:
+    machine = describe_machine()
+    return f"{model}  \n{machine.cpu}, {machine.cores} cores, {machine.architecture}: {' '.join(machine.flags)}"
+
+
+def _bundles(model: str, folder: Path) -> dict[str, Path]:
+    """Unverified bundles, by how weights are stored."""
+    target = MACHINES[platform.machine()]
+    int8 = recipe_for(Precision.INT8, target)
+    recipes = {PLAIN: replace(int8, prepare=False), PREPARED: int8, FULL: recipe_for(Precision.FP32, target)}
+    return {name: _bundle(model, recipe, folder / str(number)) for number, (name, recipe) in enumerate(recipes.items())}
+
+
+def _bundle(model: str, recipe: Recipe, output: Path) -> Path:
+    files = fetch(model, None, NO_TRUST)
+    description = describe(files.directory, trust_remote_code=False)
+    with staged(output, force=False) as staging, quiet():
+        assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES))
+    return output
+
+
+def _sets(model: str, stsb: Path | None) -> Iterator[Texts]:
+    directory = fetch(model, None, NO_TRUST).directory
+    held_out = tuple(heldout_texts())
+    yield Texts("held-out", held_out, reference_vectors(directory, list(held_out)), None)
+    for name, language in LANGUAGES.items() if stsb else ():
+        pairs = read_pairs(stsb / name)
+        _say(f"the original on {len(pairs.sentences)} sentences in {language}")
+        yield Texts(f"STS-B, {language}", pairs.sentences, reference_vectors(directory, list(pairs.sentences)), pairs)
+
+
+def _fidelity_rows(weights: str, bundle: Path, sets: Sequence[Texts]) -> list[list[str]]:
+    rows = []
+    with serve(bundle) as client:
+        for one in sets:
+            _say(f"{weights}: {len(one.texts)} texts of {one.name}")
+            served = np.stack([client.embed(text) for text in one.texts])
+            rows.append([one.name, weights, *_figures(one, served)])
+    return rows
+
+
+def _figures(one: Texts, served: NDArray[np.float32]) -> list[str]:
+    near = summarize(cosines(served, one.expected))
+    k = min(NEIGHBOURS, len(one.texts) - 1)
+    kept = shared(neighbours(served, served, k), neighbours(one.expected, one.expected, k))
+    agreed = ["–", "–"]
+    if one.pairs is not None:
+        score = agreement(one.pairs, served)
+        agreed = [f"{score:.2f}", f"{agreement(one.pairs, one.expected) - score:.3f}"]
+    return [f"{near.cosine_mean:.5f}", f"{near.cosine_p1:.5f}", f"{near.cosine_min:.5f}", *agreed, f"{kept:.3f}"]
+
+
+def _time_rows(bundles: Mapping[str, Path]) -> list[list[str]]:
+    rows = []
+    for tokens in [length for length in LENGTHS if length <= longest(bundles[PLAIN])]:
+        _say(f"runs of {tokens} tokens on one core")
+        times = engine_times(bundles, tokens, ROUNDS)
+        for name, seconds in times.items():
+            ratio = median_ratio(seconds, times[PLAIN])
+            rows.append([name, str(tokens), f"{median(seconds) * 1e3:.2f}", f"{ratio:.3f}"])
+    return rows
+
+
+def _say(line: str) -> None:
+    print(f"[{time.strftime('%H:%M:%S')}] {line}", file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.precisions",
+        description="Measure fidelity and time of a model's int8 weights, with and without preparation, and of fp32.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--model", default=MODEL, help="id on the hub, or a local directory (default: the default model)"
+    )
+    parser.add_argument("--stsb", type=Path, help="directory with the scored pairs of sentences")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

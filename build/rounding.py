@@ -1,0 +1,94 @@
+"""Rounds matrices to signed 8-bit steps. Pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+STEPS = 127
+"""A weight becomes one of -127 … 127 steps: symmetric, so that the zero point is 0."""
+
+BLOCK = 128
+"""Rows that GPTQ rounds before it corrects the rest of the matrix at once."""
+
+ROWS_AT_ONCE = 8192
+"""Of a table of embeddings, which may have gigabytes."""
+
+DAMPING = 0.01
+"""Part of the mean of the moments' diagonal that GPTQ adds to it."""
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """``steps`` int8, shaped as the matrix, and the fp32 ``scales`` of a step, one for each column (or row)."""
+
+    steps: NDArray[np.int8]
+    scales: NDArray[np.float32]
+
+
+def round_columns(matrix: NDArray[np.float32]) -> Rounded:
+    """Each weight of fp32 (rows, columns) to the nearest step of its column."""
+    scales = column_scales(matrix)
+    steps = matrix / scales
+    np.round(steps, out=steps)
+    return Rounded(steps.astype(np.int8), scales)
+
+
+def round_rows(matrix: NDArray[np.float32]) -> Rounded:
+    """Each weight of fp32 (rows, columns) to the nearest step of its row."""
+    steps, scales = np.empty(matrix.shape, dtype=np.int8), np.empty(len(matrix), dtype=np.float32)
+    for start in range(0, len(matrix), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        rounded = round_columns(matrix[rows].T)
+        steps[rows], scales[rows] = rounded.steps.T, rounded.scales
+    return Rounded(steps, scales)
+
+
+def column_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(columns,): what one step is worth. A column that is zero, or smaller than fp32 can scale, has the scale 1."""
+    # NOTE: twice the largest component over twice the steps, in fp64 as onnxruntime does: the same bits.
+    scales = 2 * np.abs(matrix).max(axis=0).astype(np.float64) / (2 * STEPS)
+    scales[scales < np.finfo(np.float32).tiny] = 1
+    return scales.astype(np.float32)
+
+
+def corrections(moments: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """(rows, rows), upper triangular: what a rounding error in one row asks of the rows after it. None: nothing known.
+
+    ``moments``, (rows, rows): the mean of x xᵀ over the vectors x that matrices are multiplied by. The result is the
+    Cholesky factor of the inverse of the damped moments (Frantar et al. 2023, algorithm 1).
+    """
+    damped = moments.copy()
+    damped[np.diag_indices_from(damped)] += DAMPING * float(np.mean(np.diag(moments))) or 1.0
+    if not np.isfinite(damped).all():
+        return None
+    try:
+        corrected = np.linalg.cholesky(np.linalg.inv(damped)).T
+    except np.linalg.LinAlgError:
+        return None
+    return corrected if np.isfinite(corrected).all() else None
+
+
+def round_with_feedback(matrix: NDArray[np.float32], corrected: NDArray[np.float64] | None) -> Rounded:
+    """GPTQ (Frantar et al. 2023, algorithm 1): row by row, each one's rounding error is made up for by the rows after.
+
+    ``corrected``: the input's ``corrections``; without them weights go to their nearest step.
+    """
+    if corrected is None:
+        return round_columns(matrix)
+    rows, columns = matrix.shape
+    scales = column_scales(matrix)
+    left, step = matrix.astype(np.float64), scales.astype(np.float64)
+    steps = np.empty((rows, columns), dtype=np.int8)
+    for start in range(0, rows, BLOCK):
+        stop = min(start + BLOCK, rows)
+        errors = np.empty((stop - start, columns))
+        for row in range(start, stop):
+            rounded = np.clip(np.rint(left[row] / step), -STEPS, STEPS)
+            steps[row] = rounded
+            errors[row - start] = (left[row] - rounded * step) / corrected[row, row]
+            left[row + 1 : stop] -= np.outer(corrected[row, row + 1 : stop], errors[row - start])
+        left[stop:] -= corrected[start:stop, stop:].T @ errors
+    return Rounded(steps, scales)

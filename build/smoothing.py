@@ -1,0 +1,153 @@
+"""Chooses how the channels of an activation are scaled before they are rounded, by the error that is left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from build.activations import Activations
+from build.linear_inputs import LinearInput
+from build.rounding import round_columns
+
+ALPHAS = (0.35, 0.5, 0.65, 0.8, 0.9)
+REPEATED_PART = 96
+"""One channel in this many may be repeated; always as many as make a multiple of ``REPEATED_MULTIPLE``."""
+
+REPEATED_MULTIPLE = 16
+"""Kernels work on so many columns at once: fewer cost as much."""
+
+WORTH_A_NODE = 0.8
+"""A product with a factor per channel takes time at each run: it must leave at most this part of the squared error."""
+
+LEVELS = 255
+SMALLEST = 1e-5
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Channel c of an activation is repeated ``copies[c]`` times, (width,); what results is divided by ``divisors``,
+    (sum of copies,). Matrices get the rows that make up for it. ``alpha``: SmoothQuant's, None for other divisors."""
+
+    copies: NDArray[np.int64]
+    divisors: NDArray[np.float32]
+    alpha: float | None
+
+    @property
+    def extra(self) -> int:
+        """How many channels there are more than before."""
+        return len(self.divisors) - len(self.copies)
+
+    @property
+    def repeats(self) -> bool:
+        return self.extra > 0
+
+    def activation(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(…, width) to (…, sum of copies)."""
+        return np.repeat(rows, self.copies, axis=-1) / self.divisors
+
+    def matrix(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(width, columns) to (sum of copies, columns): the product with the scaled activation stays what it was."""
+        factors = self.divisors / np.repeat(self.copies, self.copies).astype(np.float32)
+        return np.repeat(matrix, self.copies, axis=0) * factors[:, np.newaxis]
+
+    def moments(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean of x xᵀ of the scaled activation."""
+        channels = np.repeat(np.arange(len(self.copies)), self.copies)
+        return moments[np.ix_(channels, channels)] / np.outer(self.divisors, self.divisors)
+
+
+def unscaled(width: int) -> Scaling:
+    """Every channel as it is."""
+    return Scaling(np.ones(width, dtype=np.int64), np.ones(width, dtype=np.float32), None)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """``scaling`` None: channels stay as they are. Errors are relative, root mean square."""
+
+    scaling: Scaling | None
+    error: float
+    plain_error: float
+
+
+def choose(linear_input: LinearInput, activations: Activations, matrices: Sequence[NDArray[np.float32]]) -> Choice:
+    """The scaling with the smallest error, if it is worth what it costs."""
+    matrix = np.concatenate(matrices, axis=1)
+    plain = squared_error(activations.sample, matrix, None)
+    tried = [
+        (squared_error(activations.sample, matrix, one), one) for one in scalings(linear_input, activations, matrix)
+    ]
+    # NOTE: an error that is not a number is larger than any.
+    least, best = min([pair for pair in tried if pair[0] >= 0], key=lambda pair: pair[0], default=(math.inf, None))
+    worth = 1.0 if linear_input.norm else WORTH_A_NODE
+    chosen, error = (best, least) if least < worth * plain else (None, plain)
+    return Choice(chosen, math.sqrt(error), math.sqrt(plain))
+
+
+def scalings(linear_input: LinearInput, activations: Activations, matrix: NDArray[np.float32]) -> Iterator[Scaling]:
+    """What can be done to an input: SmoothQuant with several alphas; repeating its largest channels."""
+    largest = np.maximum(activations.largest, SMALLEST)
+    ones = np.ones(linear_input.width, dtype=np.int64)
+    for alpha in ALPHAS:
+        yield Scaling(ones, smoothquant(largest, np.abs(matrix).max(axis=1), alpha), alpha)
+    if linear_input.origin:
+        copies = repetitions(largest, extra_channels(linear_input.width))
+        yield Scaling(copies, np.repeat(copies, copies).astype(np.float32), None)
+
+
+def smoothquant(largest: NDArray[np.float32], weights: NDArray[np.float32], alpha: float) -> NDArray[np.float32]:
+    """Divisors (width,) from the largest values of activations and weights, with a geometric mean of 1.
+
+    Xiao et al. 2023, equation 4.
+    """
+    divisors = largest.astype(np.float64) ** alpha / np.maximum(weights, SMALLEST).astype(np.float64) ** (1 - alpha)
+    return (divisors / np.exp(np.log(divisors).mean())).astype(np.float32)
+
+
+def extra_channels(width: int) -> int:
+    """How many channels may be added by repeating."""
+    return REPEATED_MULTIPLE * math.ceil(width / (REPEATED_PART * REPEATED_MULTIPLE))
+
+
+def repetitions(largest: NDArray[np.float32], extra: int) -> NDArray[np.int64]:
+    """Copies of each channel, ``extra`` more than channels, so that the largest share of a value is as small as can be.
+
+    Zhao et al. 2019 («outlier channel splitting») for activations: x w = n · (x / n) w, without a larger weight.
+    """
+    copies = np.ones(len(largest), dtype=np.int64)
+    for _ in range(extra):
+        copies[np.argmax(largest / copies)] += 1
+    return copies
+
+
+def squared_error(sample: Sequence[NDArray[np.float32]], matrix: NDArray[np.float32], scaling: Scaling | None) -> float:
+    """Mean squared error of the products, relative to their variance; activations and weights in 8 bits.
+
+    The mean of two arithmetics: one scale for each text, and one for each token. What suits both suits any kernel.
+    """
+    rows = np.concatenate(sample)
+    exact = rows @ matrix
+    variance = float(np.square(exact - exact.mean(axis=0)).sum(dtype=np.float64)) or 1.0
+    if scaling is not None:
+        sample, matrix = [scaling.activation(text) for text in sample], scaling.matrix(matrix)
+    rounded = round_columns(matrix)
+    weights = rounded.steps * rounded.scales
+    per_text = np.concatenate([_rounded(text, axis=None) for text in sample])
+    per_token = np.concatenate([_rounded(text, axis=1) for text in sample])
+    errors = [np.square(given @ weights - exact).sum(dtype=np.float64) for given in (per_text, per_token)]
+    return float(sum(errors)) / 2 / variance
+
+
+def _rounded(rows: NDArray[np.float32], axis: int | None) -> NDArray[np.float32]:
+    """As ONNX's DynamicQuantizeLinear does it: 256 steps from the least to the largest value, 0 being one of them."""
+    low = np.minimum(rows.min(axis=axis, keepdims=True), 0)
+    high = np.maximum(rows.max(axis=axis, keepdims=True), 0)
+    scale = (high - low) / np.float32(LEVELS)
+    scale[scale == 0] = 1
+    zero = np.rint(-low / scale)
+    steps: NDArray[np.float32] = np.clip(np.rint(rows / scale) + zero, 0, LEVELS) - zero
+    return steps * scale
