@@ -69,6 +69,12 @@ lint: .venv/lint/.ready .venv/runtime/.ready  ## check style and types
 	$(LINT)/ruff format --check .
 	$(LINT)/mypy --python-executable $(RUNTIME) manifest.py runtime
 
+kernels: .venv/build/.ready  ## compile the native kernels (ARCH=)
+	@$(BUILD) -m build.kernels --arch '$(ARCH)'
+
+bench-kernels: .venv/build/.ready  ## time the native kernels of every instruction set that runs here
+	@$(BUILD) -m bench.kernels
+
 bench: setup  ## measure this server beside the container that people use today
 	TORCH_LINKS='$(TORCH_LINKS)' $(BUILD) -m bench
 
@@ -83,7 +89,7 @@ lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	$(LOCK) tests/lint-requirements.in -o tests/lint-requirements.txt
 
 clean:  ## remove environments, bundles and what builds left behind
-	rm -rf .venv bundles .image-context
+	rm -rf .venv bundles kernels/lib .image-context
 
 $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	$(BUILD) quantize.py '$(MODEL)' --arch '$(ARCH)' --precision '$(PRECISION)' --output '$(BUNDLE)' \
@@ -114,4 +120,5 @@ $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	@.venv/$*/bin/python $(PIP_INSTALL) --require-hashes -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup serve bundle image compare what-to-compare test test-system lint bench bench-fidelity lock clean
+.PHONY: help setup serve bundle image compare what-to-compare test test-system lint kernels bench-kernels bench \
+  bench-fidelity lock clean

@@ -1,0 +1,198 @@
+"""Compiles the native kernels: one shared object per architecture, from sources alone, the same bytes everywhere."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.errors import BuildError
+from manifest import Target
+
+ROOT = Path(__file__).resolve().parent.parent
+LIBRARIES = ROOT / "kernels" / "lib"
+
+ZIG = (sys.executable, "-m", "ziglang", "c++")
+"""The compiler of what ships: a pinned package that compiles for both architectures on either."""
+
+COMMON = (
+    "-std=c++17",
+    "-O3",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-fno-math-errno",
+    "-fno-threadsafe-statics",
+    # NOTE: sums and products are joined where the source says so; else instruction sets would round differently.
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+)
+LINK = (
+    "-shared",
+    "-s",
+    "-Wl,--build-id=none",
+    "-Wl,--no-undefined",
+    "-Wl,--version-script=kernels/src/exports.map",
+)
+LIBRARIES_NEEDED = ("-lm", "-lpthread")
+NO_CXX_LIBRARY = ("-nostdlib++",)
+
+AVX2 = ("-mavx2", "-mfma")
+AVX512 = (*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni")
+DOT_PRODUCT = "-mcpu=generic+dotprod"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """``machine``: as compilers name it. ``isas``: the flags of each instruction set, by its source file's name."""
+
+    machine: str
+    isas: dict[str, tuple[str, ...]]
+
+
+ARCHITECTURES = {
+    Target.AMD64: Architecture(
+        "x86_64",
+        {
+            "avx2": AVX2,
+            "avxvnni": (*AVX2, "-mavxvnni"),
+            "avx512vnni": AVX512,
+            "amx": (*AVX512, "-mamx-tile", "-mamx-int8"),
+        },
+    ),
+    Target.ARM64: Architecture("aarch64", {"neon_dot": (DOT_PRODUCT,), "neon_i8mm": (f"{DOT_PRODUCT}+i8mm",)}),
+}
+
+PLAIN = ("scalar", "cpu", "dispatch", "proof", "scratch", "error", "ops")
+"""Source files that are compiled for any CPU of the architecture."""
+
+STAND_INS = {"avxvnni": AVX512, "amx": (*AVX512, "-include", "kernels/programs/tiles.h")}
+"""Flags with which AVX-512 plays instruction sets that a machine does not have."""
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A compiler and what it is told beyond the flags that all share, always and when it links."""
+
+    compiler: tuple[str, ...]
+    flags: tuple[str, ...]
+    link: tuple[str, ...] = ()
+
+
+def for_image(target: Target) -> Toolchain:
+    """What ships: for the oldest glibc that any image may have."""
+    return Toolchain(ZIG, ("-target", f"{ARCHITECTURES[target].machine}-linux-gnu.2.28"), NO_CXX_LIBRARY)
+
+
+def static(target: Target) -> Toolchain:
+    """Programs that need no libraries of the other architecture: for emulators."""
+    return Toolchain(ZIG, ("-target", f"{ARCHITECTURES[target].machine}-linux-musl"), ("-static", *NO_CXX_LIBRARY))
+
+
+SANITIZED = Toolchain(
+    ("clang++",), ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+)
+"""Debian's clang: the pinned compiler comes without the sanitizers' run-time library."""
+
+
+def pinned_onnxruntime() -> str:
+    """The version that the kernels run in: the runtime's."""
+    match = re.search(r"^onnxruntime==(\S+)", (ROOT / "requirements.in").read_text(), re.MULTILINE)
+    if match is None:
+        raise BuildError("requirements.in does not pin onnxruntime")
+    return match[1]
+
+
+def library(target: Target) -> Path:
+    return LIBRARIES / f"libcpu2vec-{target}.so"
+
+
+def build(target: Target) -> Path:
+    """Compile and link the library for ``target``, and return its path. Raises ``BuildError``."""
+    version = (f'-DCPU2VEC_ONNXRUNTIME="{pinned_onnxruntime()}"',)
+    units = dict.fromkeys(PLAIN, ()) | {"ort_ops": version} | _isa_units(ARCHITECTURES[target].isas)
+    toolchain, output = for_image(target), library(target)
+    LIBRARIES.mkdir(parents=True, exist_ok=True)
+    with (LIBRARIES / "lock").open("w") as lock:  # another process may be at the same
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        objects = _compile(toolchain, units, LIBRARIES / f"objects-{target}")
+        _link(toolchain, objects, LINK, output)
+    return output
+
+
+def build_program(
+    name: str, target: Target, toolchain: Toolchain, directory: Path, *, bench: bool = False, stand_ins: bool = False
+) -> Path:
+    """Compile a program of ``kernels/programs`` with all kernels in it, and return its path. Raises ``BuildError``.
+
+    ``bench``: kernels have what benchmarks need. ``stand_ins``: see STAND_INS.
+    """
+    defined = (*(("-DCPU2VEC_BENCH",) if bench else ()), *(("-DCPU2VEC_STAND_INS",) if stand_ins else ()))
+    isas = ARCHITECTURES[target].isas | (STAND_INS if stand_ins and target is Target.AMD64 else {})
+    units = dict.fromkeys(PLAIN, ()) | _isa_units(isas) | {f"../programs/{name}": ()}
+    objects = _compile(toolchain, {unit: (*flags, *defined) for unit, flags in units.items()}, directory)
+    _link(toolchain, objects, (), directory / name)
+    return directory / name
+
+
+def _isa_units(isas: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {f"isa_{name}": flags for name, flags in isas.items()}
+
+
+def _compile(toolchain: Toolchain, units: dict[str, tuple[str, ...]], directory: Path) -> list[str]:
+    """The object files of source files, which are named without suffix, each with its own flags."""
+    directory.mkdir(parents=True, exist_ok=True)
+
+    def one(unit: str, flags: tuple[str, ...]) -> str:
+        output = str(directory / f"{Path(unit).name}.o")
+        # NOTE: names are relative to the root, so that no path of this machine gets into the library.
+        source = f"kernels/src/{unit}.cpp"
+        command = (*toolchain.compiler, *COMMON, *toolchain.flags, *flags, "-c", source, "-o", output)
+        _run(command)
+        return output
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(one, units, units.values()))
+
+
+def _link(toolchain: Toolchain, objects: Iterable[str], flags: tuple[str, ...], output: Path) -> None:
+    """Written beside the old file first: a process that has mapped that one keeps it."""
+    written = output.with_suffix(".new")
+    command = (*toolchain.compiler, *toolchain.flags, *toolchain.link, *flags, *objects, *LIBRARIES_NEEDED)
+    _run((*command, "-o", str(written)))
+    written.replace(output)
+
+
+def _run(command: tuple[str, ...]) -> None:
+    try:
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise BuildError(f"{command[0]} is missing: it compiles the kernels") from error
+    if result.returncode:
+        last = result.stderr.strip().splitlines()[-1:]
+        print(result.stderr, file=sys.stderr)
+        raise BuildError(f"the kernels do not compile: {''.join(last)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compile the native kernels.")
+    parser.add_argument("--arch", type=Target, choices=list(Target), required=True)
+    try:
+        output = build(parser.parse_args().arch)
+    except BuildError as error:
+        sys.exit(f"error: {error}")
+    print(f"{output.relative_to(ROOT)}  {output.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

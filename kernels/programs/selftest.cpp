@@ -1,0 +1,231 @@
+// Checks every instruction set that runs here against the scalar kernels, and the ops over whole batches: random shapes,
+// values that are not finite, wrong ids and lengths. Needs no onnxruntime, so that it runs under emulators and with
+// sanitizers. Arguments: the number of random cases, and the names of instruction sets that must be among those tested.
+#include <pthread.h>
+
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "../src/dispatch.h"
+#include "../src/ops.h"
+
+using namespace cpu2vec;
+
+namespace {
+
+int failures = 0;
+
+__attribute__((format(printf, 4, 5))) void check(bool right, const char* isa, const char* what, const char* format, ...) {
+  if (right) return;
+  ++failures;
+  printf("FAILED %s: %s, ", isa, what);
+  va_list values;
+  va_start(values, format);
+  vprintf(format, values);
+  va_end(values);
+  printf("\n");
+}
+
+struct Random {
+  uint64_t state;
+  uint32_t next() {  // Knuth's multiplier for 64 bits
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33);
+  }
+  int below(int n) { return (int)(next() % (uint32_t)n); }
+  float number() { return (float)next() / 1073741824.0f - 1; }
+  int size() {
+    constexpr int kSizes[] = {1, 2, 3, 4, 5, 15, 16, 17, 20, 32, 48, 60, 64, 80, 96, 100, 128, 132, 192, 260};
+    return kSizes[below(sizeof kSizes / sizeof(int))];
+  }
+  int rows() {
+    constexpr int kRows[] = {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 64, 65};
+    return kRows[below(sizeof kRows / sizeof(int))];
+  }
+};
+
+// Memory of exactly this size, so that a sanitizer sees the first byte too many; aligned as weights are.
+template <class T>
+struct Block {
+  explicit Block(size_t count) : size(count) {
+    void* memory = nullptr;
+    if (posix_memalign(&memory, kAlignment, count ? count * sizeof(T) : 1)) abort();
+    data = static_cast<T*>(memory);
+    memset(memory, 0, count * sizeof(T));
+  }
+  Block(const Block&) = delete;
+  ~Block() { free(data); }
+  void fill(Random& random, float scale = 1, float offset = 0) {
+    for (size_t i = 0; i < size; ++i) data[i] = (T)(random.number() * scale + offset);
+  }
+  T* data;
+  size_t size;
+};
+
+struct Map {
+  Block<int8_t> packed;
+  Block<float> scale, bias, smooth, shift;
+  Block<int32_t> sums;
+  Weight weight;
+
+  Map(Random& random, int k, int n)
+      : packed((size_t)panels(n) * quads(k) * kPanel * kQuad), scale(n), bias(n), smooth(k), shift(k), sums(n) {
+    for (int j = 0; j < n; ++j)
+      for (int i = 0; i < k; ++i) {
+        const int8_t w = (int8_t)(random.below(255) - 127);
+        packed.data[((size_t)(j / kPanel * quads(k) + i / kQuad) * kPanel + j % kPanel) * kQuad + i % kQuad] = w;
+        sums.data[j] += w;
+      }
+    scale.fill(random, 0.2f / 127 / std::sqrt((float)k), 1.0f / 127 / std::sqrt((float)k));
+    bias.fill(random);
+    smooth.fill(random, 0.5f, 1);
+    shift.fill(random);
+    weight = {packed.data, scale.data, sums.data, bias.data, nullptr, nullptr, k, n};
+    if (random.below(2)) weight.smooth = smooth.data;
+    if (random.below(2)) weight.shift = shift.data;
+  }
+};
+
+// How far apart, relative to the size of what is expected. NaN must be where NaN is expected.
+bool near(const Block<float>& a, const Block<float>& b, double tolerance) {
+  double error = 0, size = 1e-12;
+  for (size_t i = 0; i < a.size; ++i) {
+    if (std::isnan(b.data[i]) != std::isnan(a.data[i])) return false;
+    if (std::isnan(b.data[i])) continue;
+    error += std::pow((double)a.data[i] - b.data[i], 2);
+    size += std::pow((double)b.data[i], 2);
+  }
+  return std::sqrt(error) <= tolerance * (std::sqrt(size) + std::sqrt((double)a.size));
+}
+
+// Threads of the test's own.
+Threads threads(int count) {
+  return {count, nullptr, [](void*, int n, void (*body)(void*, size_t), void* data) {
+            struct Job {
+              void (*body)(void*, size_t);
+              void* data;
+              size_t i;
+              pthread_t thread;
+            } jobs[8];
+            for (int i = 0; i < n; ++i) {
+              jobs[i] = {body, data, (size_t)i, {}};
+              pthread_create(
+                  &jobs[i].thread, nullptr,
+                  [](void* job) -> void* {
+                    auto* j = static_cast<Job*>(job);
+                    return j->body(j->data, j->i), nullptr;
+                  },
+                  &jobs[i]);
+            }
+            for (int i = 0; i < n; ++i) pthread_join(jobs[i].thread, nullptr);
+          }};
+}
+
+void spoil(Random& random, Block<float>& x) {
+  constexpr float kBad[] = {NAN, INFINITY, -INFINITY};
+  if (x.size && random.below(4) == 0) x.data[random.below((int)x.size)] = kBad[random.below(3)];
+}
+
+void test_linear(const Kernels& kernels, Random& random) {
+  const int rows = random.rows(), k = random.size(), n = random.size();
+  const Map map(random, k, n);
+  Block<float> x((size_t)rows * k), residual((size_t)rows * n), gamma(n), beta(n), y(residual.size), expected(y.size);
+  x.fill(random, 3, 0.5f), residual.fill(random), gamma.fill(random), beta.fill(random);
+  spoil(random, x);
+  const Norm norm = {gamma.data, beta.data, 1e-2f};
+  LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr};
+  const bool exact = kernels.levels == kScalar.levels;
+  linear(kScalar, threads(1), x.data, rows, step, expected.data);
+  linear(kernels, threads(1), x.data, rows, step, y.data);
+  check(near(y, expected, exact ? 0 : 3e-2), kernels.name, "product", "rows %d k %d n %d", rows, k, n);
+  step.activation = static_cast<Activation>(random.below(6));
+  if (random.below(2)) step.residual = residual.data;
+  if (random.below(2)) step.norm = &norm;
+  linear(kScalar, threads(1), x.data, rows, step, expected.data);
+  linear(kernels, threads(1 + random.below(3)), x.data, rows, step, y.data);
+  check(near(y, expected, exact ? 1e-3 : 1e-1), kernels.name, "linear step", "rows %d k %d n %d", rows, k, n);
+}
+
+void test_feed_forward(const Kernels& kernels, Random& random) {
+  const int rows = random.rows() * (random.below(4) ? 1 : 5), k = random.size(), middle = random.size();
+  const Map first(random, k, middle), second(random, middle, k);
+  Block<float> x((size_t)rows * k), gamma(k), beta(k), y(x.size), expected(x.size);
+  x.fill(random), gamma.fill(random), beta.fill(random);
+  spoil(random, x);
+  const Norm norm = {gamma.data, beta.data, 1e-1f};
+  const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr};
+  const LinearStep down = {second.weight, Activation::kNone, nullptr, &norm};
+  feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
+  feed_forward(kernels, threads(1 + random.below(3)), x.data, rows, up, down, y.data);
+  check(near(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward",
+        "rows %d k %d middle %d", rows, k, middle);
+}
+
+void test_attention(const Kernels& kernels, Random& random) {
+  constexpr int kWidths[] = {1, 3, 16, 26, 32, 48, 64, 80, 128};
+  const int heads = 1 + random.below(3), width = kWidths[random.below(9)], texts = random.below(4);
+  Block<int64_t> lengths(texts);
+  int64_t rows = 0;
+  for (int i = 0; i < texts; ++i) {
+    constexpr int kLengths[] = {0, 1, 5, 16, 30, 63, 64, 65, 90, 257, 300};
+    rows += lengths.data[i] = kLengths[random.below(random.below(3) ? 9 : 11)];
+  }
+  const int reach = 1 + random.below(90);
+  Block<float> qkv((size_t)rows * 3 * heads * width), bias((size_t)heads * (2 * reach - 1));
+  Block<float> y((size_t)rows * heads * width), expected(y.size);
+  qkv.fill(random, 1.5f), bias.fill(random);
+  spoil(random, qkv);
+  const AttentionShape shape = {heads, width, 1 / std::sqrt((float)width), random.below(2) ? bias.data : nullptr, reach};
+  const Lengths of = {lengths.data, texts};
+  attention(kScalar, threads(1), qkv.data, rows, of, shape, expected.data);
+  attention(kernels, threads(1 + random.below(3)), qkv.data, rows, of, shape, y.data);
+  check(near(y, expected, 1.5e-2), kernels.name, "attention", "rows %d heads %d width %d", (int)rows, heads, width);
+}
+
+void test_embedding(const Kernels& kernels, Random& random) {
+  const int width = random.size() + 3, words = 1 + random.below(20), positions = random.below(30);
+  const int texts = random.below(4);
+  Block<int64_t> lengths(texts);
+  int64_t rows = random.below(20) / 19;  // seldom one more than the lengths say
+  for (int i = 0; i < texts; ++i) {
+    lengths.data[i] = random.below(20) - random.below(30) / 29;
+    rows += lengths.data[i] > 0 ? lengths.data[i] : 0;
+  }
+  Block<int64_t> ids(rows);
+  for (int64_t i = 0; i < rows; ++i) ids.data[i] = random.below(words + random.below(2)) - random.below(50) / 49;
+  Block<int8_t> word((size_t)words * width);
+  Block<float> scale(words), position((size_t)positions * width), gamma(width), beta(width);
+  Block<float> y(rows * width), expected(y.size);
+  word.fill(random, 127), scale.fill(random), position.fill(random), gamma.fill(random), beta.fill(random);
+  const Norm norm = {gamma.data, beta.data, 1e-2f};
+  const EmbeddingTables tables = {word.data,      scale.data, random.below(2) ? position.data : nullptr, words, positions,
+                                  random.below(3), width,      random.below(2) ? &norm : nullptr};
+  const Lengths of = {lengths.data, texts};
+  const Error a = embedding(kScalar, threads(1), ids.data, rows, of, tables, expected.data);
+  const Error b = embedding(kernels, threads(1), ids.data, rows, of, tables, y.data);
+  check(!strcmp(a.text, b.text), kernels.name, "the same error", "%s and %s", a.text, b.text);
+  check(a || near(y, expected, 1e-4), kernels.name, "embedding", "width %d", width);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const int cases = count > 1 ? atoi(arguments[1]) : 300;
+  for (int i = 2; i < count; ++i) check(usable(arguments[i]), arguments[i], "it runs here", "only %s do", usable_names());
+  char names[128];
+  snprintf(names, sizeof names, "%s", usable_names());
+  for (char* name = strtok(names, ","); name; name = strtok(nullptr, ",")) {
+    Random random = {20240607};
+    for (int i = 0; i < cases; ++i) {
+      test_linear(*usable(name), random);
+      test_feed_forward(*usable(name), random);
+      test_attention(*usable(name), random);
+      test_embedding(*usable(name), random);
+    }
+  }
+  printf("%s: %d cases each, %d failures\n", usable_names(), cases, failures);
+  return failures != 0;
+}

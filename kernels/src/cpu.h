@@ -1,0 +1,17 @@
+// What this CPU can run, and the kernel under it allows.
+#pragma once
+
+namespace cpu2vec {
+
+bool has_nothing_special();
+#if defined(__x86_64__)
+bool has_avx2();         // with FMA
+bool has_avxvnni();      // 256-bit VNNI, without AVX-512
+bool has_avx512vnni();
+bool has_amx_int8();     // asks the kernel for permission to use the tile registers
+#elif defined(__aarch64__)
+bool has_dot_product();
+bool has_i8mm();
+#endif
+
+}  // namespace cpu2vec

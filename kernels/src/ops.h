@@ -1,0 +1,53 @@
+// The ops over whole batches: what they check, how they are cut into blocks that stay in cache, and who runs which.
+#pragma once
+#include "error.h"
+#include "kernels.h"
+
+namespace cpu2vec {
+
+// Calls body(data, i) for i in [0, count), on as many threads as there are, and comes back when all are done.
+struct Threads {
+  int count;
+  void* context;
+  void (*run)(void* context, int count, void (*body)(void* data, size_t i), void* data);
+};
+
+// Texts lie one behind the other, without padding.
+struct Lengths {
+  const int64_t* of;
+  int64_t texts;
+};
+
+struct EmbeddingTables {
+  const int8_t* word;     // [words][width]
+  const float* scale;     // [words]
+  const float* position;  // [positions][width] or null
+  int64_t words, positions, first_position;
+  int width;
+  const Norm* norm;  // or null
+};
+
+struct LinearStep {
+  Weight weight;
+  Activation activation;
+  const float* residual;  // [rows][n] or null
+  const Norm* norm;       // or null
+};
+
+struct AttentionShape {
+  int heads, width;   // of one head
+  float scale;
+  const float* bias;  // [heads][2 * reach - 1] or null
+  int reach;
+};
+
+Error embedding(const Kernels&, const Threads&, const int64_t* ids, int64_t rows, const Lengths&,
+                const EmbeddingTables&, float* y);
+Error linear(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep&, float* y);
+// LayerNorm(x + second(first(x))); the second step's residual is x, whatever it says
+Error feed_forward(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep& first,
+                   const LinearStep& second, float* y);
+Error attention(const Kernels&, const Threads&, const float* qkv, int64_t rows, const Lengths&, const AttentionShape&,
+                float* y);
+
+}  // namespace cpu2vec

@@ -1,0 +1,144 @@
+// The definition of every kernel in plain code, for any CPU: what all others are tested against.
+#include <cmath>
+#include <cstring>
+
+#include "kernels.h"
+
+namespace cpu2vec {
+namespace {
+
+constexpr int kLevels = 255;
+constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer, halves to even
+
+float affine(const float* x, const Weight& w, int i) {
+  float v = x[i];
+  if (w.smooth) v *= w.smooth[i];
+  if (w.shift) v -= w.shift[i];
+  return v;
+}
+
+void quantize(const float* x, int rows, const Weight& w, const QuantizedRows& to) {
+  for (int r = 0; r < rows; ++r, x += w.k) {
+    uint8_t* q = to.q + r * to.stride;
+    memset(q, 0, to.stride);
+    float low = affine(x, w, 0), high = low;
+    bool finite = true;
+    for (int i = 0; i < w.k; ++i) {
+      const float v = affine(x, w, i);
+      finite = finite && std::isfinite(v);
+      low = v < low ? v : low;
+      high = v > high ? v : high;
+    }
+    const float range = high - low;
+    finite = finite && std::isfinite(range);
+    to.scale[r] = finite ? range / kLevels : NAN;
+    to.low[r] = finite ? low : NAN;
+    if (!finite || range < kSmallestRange) continue;  // a constant row: all is in `low`
+    const float inverse = kLevels / range;
+    for (int i = 0; i < w.k; ++i) q[i] = (uint8_t)(std::fma(affine(x, w, i) - low, inverse, kRounder) - kRounder);
+  }
+}
+
+float activate(Activation activation, float x) {
+  switch (activation) {
+    case Activation::kNone: return x;
+    case Activation::kGelu: return 0.5f * x * (1 + std::erf(x * 0.70710678f));
+    case Activation::kGeluTanh: return 0.5f * x * (1 + std::tanh(0.79788456f * (x + 0.044715f * x * x * x)));
+    case Activation::kRelu: return x < 0 ? 0 : x;
+    case Activation::kSilu: return x / (1 + std::exp(-x));
+    case Activation::kTanh: return std::tanh(x);
+  }
+  return x;
+}
+
+void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation, float* y) {
+  const int last = end * kPanel < w.n ? end * kPanel : w.n;
+  for (int r = 0; r < rows; ++r)
+    for (int j = begin * kPanel; j < last; ++j) {
+      const int8_t* column = w.packed + ((size_t)(j / kPanel) * quads(w.k) * kPanel + j % kPanel) * kQuad;
+      const uint8_t* q = x.q + r * x.stride;
+      int32_t sum = 0;
+      for (int i = 0; i < w.k; ++i) sum += q[i] * column[i / kQuad * kPanel * kQuad + i % kQuad];
+      const float product = std::fma(x.low[r], (float)w.sums[j], x.scale[r] * (float)sum);
+      y[(size_t)r * w.n + j] = activate(activation, std::fma(product, w.scale[j], w.bias[j]));
+    }
+}
+
+void normalize(float* y, int n, const Norm& norm) {
+  double mean = 0, variance = 0;
+  for (int i = 0; i < n; ++i) mean += y[i];
+  mean /= n;
+  for (int i = 0; i < n; ++i) variance += (y[i] - mean) * (y[i] - mean);
+  const double inverse = 1 / std::sqrt(variance / n + norm.epsilon);
+  for (int i = 0; i < n; ++i) y[i] = (float)((y[i] - mean) * inverse * norm.gamma[i] + norm.beta[i]);
+}
+
+void add_norm(float* y, const float* residual, int rows, int n, const Norm* norm) {
+  for (int r = 0; r < rows; ++r, y += n) {
+    if (residual)
+      for (int i = 0; i < n; ++i) y[i] += residual[(size_t)r * n + i];
+    if (norm) normalize(y, n, *norm);
+  }
+}
+
+void embed(const int8_t* word, float scale, const float* position, int n, const Norm* norm, float* out) {
+  for (int i = 0; i < n; ++i) out[i] = (float)word[i] * scale + (position ? position[i] : 0);
+  if (norm) normalize(out, n, *norm);
+}
+
+size_t attention_scratch(int tokens, int) { return (size_t)tokens * sizeof(double); }
+
+int clipped(int distance, int reach) {
+  return distance < 1 - reach ? 0 : distance > reach - 1 ? 2 * reach - 2 : distance + reach - 1;
+}
+
+// Whether no key or value of the text's head is infinite or NaN.
+bool finite(const AttentionHead& head) {
+  for (int j = 0; j < head.tokens; ++j)
+    for (int i = 0; i < head.width; ++i)
+      if (!std::isfinite(head.key[j * head.stride + i]) || !std::isfinite(head.value[j * head.stride + i])) return false;
+  return true;
+}
+
+void attention(const AttentionHead& head, void* scratch) {
+  double* weight = static_cast<double*>(scratch);
+  const double poison = finite(head) ? 0 : NAN;
+  for (int r = 0; r < head.tokens; ++r) {
+    const float* query = head.query + r * head.stride;
+    double top = -HUGE_VAL, sum = poison;
+    for (int j = 0; j < head.tokens; ++j) {
+      double dot = 0;
+      for (int i = 0; i < head.width; ++i) dot += (double)query[i] * head.key[j * head.stride + i];
+      weight[j] = dot * head.scale + (head.bias ? head.bias[clipped(j - r, head.reach)] : 0);
+      top = weight[j] > top ? weight[j] : top;
+    }
+    for (int j = 0; j < head.tokens; ++j) sum += weight[j] = std::exp(weight[j] - top);
+    for (int i = 0; i < head.width; ++i) {
+      double context = 0;
+      for (int j = 0; j < head.tokens; ++j) context += weight[j] * head.value[j * head.stride + i];
+      head.out[r * head.out_stride + i] = (float)(context / sum);
+    }
+  }
+}
+
+#ifdef CPU2VEC_BENCH
+double spin(long rounds) {
+  int32_t sum = 0;
+  for (long i = 0; i < rounds; ++i) {
+    sum += 3 * 5;
+    __asm__ volatile("" : "+r"(sum));
+  }
+  return 2.0 * rounds;
+}
+#endif
+
+}  // namespace
+
+extern const Kernels kScalar;
+const Kernels kScalar = {"scalar", kLevels, quantize, matmul, add_norm, embed, attention_scratch, attention,
+#ifdef CPU2VEC_BENCH
+                         spin,
+#endif
+};
+
+}  // namespace cpu2vec

@@ -1,0 +1,192 @@
+// Vectors of one instruction set, chosen by the compiler's flags and CPU2VEC_VECTOR_BYTES: arithmetic, sums, products.
+// Included by the isa_*.cpp files alone. All is in an unnamed namespace: what is compiled with one instruction set's
+// flags must never be taken by the linker for another's.
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "kernels.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+#define UNROLL _Pragma("clang loop unroll(full)")
+#define INLINE inline __attribute__((always_inline))
+
+namespace cpu2vec {
+namespace {
+
+// kRows x (kColumns * vectors of a panel) sums stay in registers while a product runs over k.
+#if CPU2VEC_VECTOR_BYTES == 64
+constexpr int kLanes = 16, kRows = 8, kColumns = 3;
+#elif CPU2VEC_VECTOR_BYTES == 32 && (defined(__AVXVNNI__) || defined(__AVX512VNNI__))
+constexpr int kLanes = 8, kRows = 6, kColumns = 1;  // 12 sums hide the product's latency, 8 would not
+#elif CPU2VEC_VECTOR_BYTES == 32
+constexpr int kLanes = 8, kRows = 4, kColumns = 1;
+#elif CPU2VEC_VECTOR_BYTES == 16
+constexpr int kLanes = 4, kRows = 4, kColumns = 1;
+#else
+#error "CPU2VEC_VECTOR_BYTES is 16, 32 or 64"
+#endif
+constexpr int kVectors = kPanel / kLanes;  // of a panel
+
+typedef float Floats __attribute__((ext_vector_type(kLanes)));
+typedef int32_t Ints __attribute__((ext_vector_type(kLanes)));
+typedef uint8_t Bytes __attribute__((ext_vector_type(kLanes)));
+typedef int16_t Shorts __attribute__((ext_vector_type(kLanes)));
+
+// Memory may be aligned to anything.
+template <class V>
+INLINE V load_as(const void* p) {
+  V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class V>
+INLINE void store_as(void* p, V v) {
+  memcpy(p, &v, sizeof v);
+}
+INLINE Floats load(const float* p) { return load_as<Floats>(p); }
+INLINE void store(float* p, Floats v) { store_as(p, v); }
+INLINE Floats splat(float x) { return Floats(x); }
+INLINE Floats to_float(Ints a) { return __builtin_convertvector(a, Floats); }
+INLINE Ints as_ints(Floats a) { return load_as<Ints>(&a); }
+INLINE Floats as_floats(Ints a) { return load_as<Floats>(&a); }
+INLINE int32_t four_bytes(const void* p) { return load_as<int32_t>(p); }
+
+// The first `count` lanes; the others are `fill`, or stay unwritten.
+INLINE Floats load(const float* p, int count, float fill = 0) {
+  if (count == kLanes) return load(p);
+  Floats v = splat(fill);
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int i = 0; i < count; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
+INLINE void store(float* p, Floats v, int count) {
+  if (count == kLanes) return store(p, v);
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int i = 0; i < count; ++i) p[i] = lanes[i];
+}
+
+// body(i, count) over [0, n): a vector's length at a time, the last one possibly shorter.
+template <class F>
+INLINE void each_vector(int n, F body) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) body(i, kLanes);
+  if (i < n) body(i, n - i);
+}
+
+// The same with two chains of dependent operations: body(i, count, chain), the chain 0 or 1.
+template <class F>
+INLINE void each_vector_of_two(int n, F body) {
+  int i = 0;
+  for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+    body(i, kLanes, 0);
+    body(i + kLanes, kLanes, 1);
+  }
+  if (i + kLanes <= n) body(i, kLanes, 0), i += kLanes;
+  if (i < n) body(i, n - i, 1);
+}
+
+// NOTE: of a NaN and a number, x86 takes the second operand and ARM the NaN: kernels look for NaN on their own.
+#if CPU2VEC_VECTOR_BYTES == 64
+INLINE Floats fma(Floats a, Floats b, Floats c) { return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
+INLINE Floats max(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
+INLINE Floats min(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
+INLINE Ints rounded(Floats a) { return (Ints)_mm512_cvtps_epi32((__m512)a); }
+#elif CPU2VEC_VECTOR_BYTES == 32
+INLINE Floats fma(Floats a, Floats b, Floats c) { return (Floats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+INLINE Floats max(Floats a, Floats b) { return (Floats)_mm256_max_ps((__m256)a, (__m256)b); }
+INLINE Floats min(Floats a, Floats b) { return (Floats)_mm256_min_ps((__m256)a, (__m256)b); }
+INLINE Ints rounded(Floats a) { return (Ints)_mm256_cvtps_epi32((__m256)a); }
+#else
+INLINE Floats fma(Floats a, Floats b, Floats c) {
+  return (Floats)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+}
+INLINE Floats max(Floats a, Floats b) { return (Floats)vmaxq_f32((float32x4_t)a, (float32x4_t)b); }
+INLINE Floats min(Floats a, Floats b) { return (Floats)vminq_f32((float32x4_t)a, (float32x4_t)b); }
+INLINE Ints rounded(Floats a) { return (Ints)vcvtnq_s32_f32((float32x4_t)a); }
+#endif
+
+// Magnitudes as integers have the order of the floats, and infinity and NaN above all that is finite.
+constexpr int32_t kInfinity = 0x7f800000;
+INLINE Ints magnitude(Floats a) { return as_ints(a) & 0x7fffffff; }
+INLINE Ints max(Ints a, Ints b) { return a > b ? a : b; }
+INLINE float float_of(int32_t bits) { return load_as<float>(&bits); }
+
+// Over all lanes, by halves.
+INLINE float sum_of(float v) { return v; }
+template <class V>
+INLINE float sum_of(V v) {
+  return sum_of(v.lo + v.hi);
+}
+template <class V>
+INLINE auto max_of(V v) {
+  if constexpr (sizeof v == 8) return v.x > v.y ? v.x : v.y;
+  else return max_of(v.lo > v.hi ? v.lo : v.hi);
+}
+template <class V>
+INLINE float min_of(V v) {
+  return -max_of(-v);
+}
+
+// sums[i] += the products of four neighbours: activations `a` (one group of four, the same for all lanes) and weights.
+// `kActivationOffset` is what a stored activation is short of its value 0..kLevels.
+#if CPU2VEC_VECTOR_BYTES == 64
+constexpr int kLevels = 255, kActivationOffset = 0;
+INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
+  return (Ints)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(a), (__m512i)weights);
+}
+#elif defined(__AVXVNNI__)
+constexpr int kLevels = 255, kActivationOffset = 0;
+INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
+  return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)weights);
+}
+#elif defined(__AVX512VNNI__)  // the same instruction as AVX-VNNI's, encoded otherwise: for tests on CPUs without that
+constexpr int kLevels = 255, kActivationOffset = 0;
+INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
+  return (Ints)_mm256_dpbusd_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)weights);
+}
+#elif defined(__AVX2__)  // sums of pairs saturate at 16 bits: 2 * 127 * 127 fits, 2 * 255 * 127 would not
+constexpr int kLevels = 127, kActivationOffset = 0;
+INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi32(a), (__m256i)weights);
+  return (Ints)_mm256_add_epi32((__m256i)sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+#elif defined(__ARM_FEATURE_DOTPROD)  // signed by signed: activations are stored less 128
+constexpr int kLevels = 255, kActivationOffset = 128;
+INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
+  return (Ints)vdotq_s32((int32x4_t)sums, (int8x16_t)weights, vreinterpretq_s8_s32(vdupq_n_s32(a)));
+}
+#else
+#error "no product of 8-bit numbers is known for this instruction set"
+#endif
+
+// sums[i] += the products of two neighbours of 16 bits, where there is an instruction for that.
+#if CPU2VEC_VECTOR_BYTES == 64
+constexpr bool kHasDot2 = true;
+INLINE Ints dot2(Ints sums, int32_t a, Ints b) {
+  return (Ints)_mm512_dpwssd_epi32((__m512i)sums, _mm512_set1_epi32(a), (__m512i)b);
+}
+#elif defined(__AVXVNNI__)
+constexpr bool kHasDot2 = true;
+INLINE Ints dot2(Ints sums, int32_t a, Ints b) {
+  return (Ints)_mm256_dpwssd_avx_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)b);
+}
+#elif defined(__AVX512VNNI__)
+constexpr bool kHasDot2 = true;
+INLINE Ints dot2(Ints sums, int32_t a, Ints b) {
+  return (Ints)_mm256_dpwssd_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)b);
+}
+#else
+constexpr bool kHasDot2 = false;
+INLINE Ints dot2(Ints sums, int32_t, Ints) { return sums; }
+#endif
+
+}  // namespace
+}  // namespace cpu2vec

@@ -1,0 +1,222 @@
+// Attention with products of integers, for longer texts: queries and keys in 8 bits with one scale per row, softmax
+// weights in 15 bits, values in 9 bits with one scale per channel.
+#pragma once
+#include "simd_attention.h"
+
+namespace cpu2vec {
+namespace {
+
+// NOTE: one byte per weight would lose the many small weights of a long text. The bits are chosen so that the sum over
+// a block of keys fits into 32 bits.
+constexpr int kWeightMax = 32767, kValueMax = 255, kQueryZero = 128;
+static_assert((int64_t)kBlock * kWeightMax * kValueMax <= INT32_MAX, "a block's sum would overflow");
+
+// One step of a grid that reaches from -127 to 127 at the largest magnitude; 0 where there is none to speak of.
+INLINE float step_of(int32_t largest) {
+  const float top = float_of(largest);
+  return top > kSmallestRange && largest < kInfinity ? top * (1.0f / 127) : 0;
+}
+
+struct InIntegers {
+  InIntegers(Parts& parts, int tokens, int width, Shared& shared)
+      : s(shared),
+        keys(parts.take<int8_t>(round_up(tokens, kPanel) * quads(width) * kQuad)),
+        key_scale(parts.take<float>(round_up(tokens, kPanel))),
+        key_start(parts.take<int32_t>(round_up(tokens, kPanel))),
+        values(parts.take<int16_t>(round_up(width, kPanel) * round_up(tokens, 2))),
+        value_scale(parts.take<float>(round_up(width, kPanel))),
+        query(parts.take<uint8_t>(kRows * round_up(width, kStrideOf))),
+        weights(parts.take<int16_t>(kRows * kBlock)) {}
+
+  void pack(const AttentionHead& h) {
+    head = &h;
+    padded = (int)round_up(h.width, kPanel);
+    stride = round_up(h.width, kStrideOf);
+    poison = 0;
+    memset(query, 0, kRows * stride);
+    for (int j = 0; j < h.tokens; ++j) pack_key(j);
+    finish_keys();
+    for (int i = 0; i < padded; i += kLanes) pack_values(i);
+  }
+
+  INLINE int8_t* packed_key(int j) {
+    return keys + ((size_t)(j / kPanel) * quads(head->width) * kPanel + j % kPanel) * kQuad;
+  }
+
+  INLINE void pack_key(int j) {
+    const float* from = head->key + j * head->stride;
+    const int32_t top = largest(from, head->width);
+    const float step = step_of(top);
+    const Floats inverse = splat(step > 0 ? 1 / step : 0);
+    int8_t* to = packed_key(j);
+    poison += poison_of(top);
+    key_scale[j] = step * head->scale * kLog2E;
+    each_vector(head->width, [&](int i, int count) {
+      const Bytes bytes = __builtin_convertvector(rounded(load(from + i, count) * inverse), Bytes);
+      uint8_t lanes[kLanes];
+      store_as(lanes, bytes);
+      for (int l = 0; l < count; l += kQuad) memcpy(to + (i + l) * kPanel, lanes + l, kQuad);
+    });
+  }
+
+  // Pads the last panel with keys of zeros, and takes the sums that the queries' zero point needs: products with ones.
+  INLINE void finish_keys() {
+    const int k = quads(head->width);
+    for (int j = head->tokens; j < (int)round_up(head->tokens, kPanel); ++j) {
+      key_scale[j] = 0;
+      for (int i = 0; i < k; ++i) memset(packed_key(j) + i * kPanel * kQuad, 0, kQuad);
+    }
+    for (int j = 0; j < (int)round_up(head->tokens, kPanel); j += kLanes) {
+      Ints sums = Ints(0);
+      for (int i = 0; i < k; ++i) sums = dot4(sums, 0x01010101, load_as<Ints>(packed_key(j) + i * kPanel * kQuad));
+      store_as(key_start + j, sums * -kQueryZero);
+    }
+  }
+
+  INLINE void pack_values(int i) {
+    const int count = head->width - i >= kLanes ? kLanes : head->width > i ? head->width - i : 0;
+    const float* from = head->value + i;
+    Ints largest = magnitude(splat(kSmallestRange));
+    for (int j = 0; j < head->tokens; ++j) largest = max(largest, magnitude(load(from + j * head->stride, count)));
+    poison += poison_of(max_of(largest));
+    const Floats tops = as_floats(largest);
+    store(value_scale + i, tops * splat(1.0f / kValueMax));
+    const Floats inverse = splat(kValueMax) / tops;
+    const int pairs = (head->tokens + 1) / 2;
+    int16_t* to = values + ((size_t)(i / kPanel) * pairs * kPanel + i % kPanel) * 2;
+    for (int j = 0; j < head->tokens; j += 2) {
+      Ints both = rounded(load(from + j * head->stride, count) * inverse) & 0xffff;
+      if (j + 1 < head->tokens) both |= rounded(load(from + (j + 1) * head->stride, count) * inverse) << 16;
+      store_as(to + (size_t)j * kPanel, both);
+    }
+  }
+
+  void queries(int row) {
+    for (int r = 0; r < kRows; ++r) {
+      const float* from = query_of(*head, row + r);
+      const int32_t top = largest(from, head->width);
+      s.poison[r] = poison_of(top) + poison;
+      query_scale[r] = step_of(top);
+      const Floats inverse = splat(query_scale[r] > 0 ? 1 / query_scale[r] : 0);
+      each_vector(head->width, [&](int i, int count) {
+        const Ints steps = rounded(load(from + i, count) * inverse) + kQueryZero;
+        const Bytes bytes = __builtin_convertvector(steps, Bytes);
+        memcpy(query + r * stride + i, &bytes, count);
+      });
+    }
+  }
+
+  template <int P>
+  INLINE void score_panels(int row, int first, int panel) {
+    constexpr int V = P * kVectors;
+    const int key = panel * kPanel, k = quads(head->width);
+    Ints sums[kRows][V];
+    UNROLL for (int v = 0; v < V; ++v) {
+      const Ints start = load_as<Ints>(key_start + first + key + v * kLanes);
+      UNROLL for (int r = 0; r < kRows; ++r) sums[r][v] = start;
+    }
+    const size_t size = (size_t)k * kPanel * kQuad;
+    dots<kRows, V>(query, stride, keys + (first / kPanel + panel) * size, k, size, sums);
+    UNROLL for (int v = 0; v < V; ++v) {
+      const Floats scale = load(key_scale + first + key + v * kLanes);
+      UNROLL for (int r = 0; r < kRows; ++r) {
+        const Floats score = to_float(sums[r][v]) * scale * splat(query_scale[r]);
+        store(s.scores + r * kBlock + key + v * kLanes, biased(*head, s, score, row + r, first + key + v * kLanes));
+      }
+    }
+  }
+
+  void score(int row, int first, int count) {
+    int p = 0;
+    for (; p + kColumns <= count; p += kColumns) score_panels<kColumns>(row, first, p);
+    for (; p < count; ++p) score_panels<1>(row, first, p);
+  }
+
+  // The sum is that of the rounded weights, so that they still add up to one.
+  INLINE float exponents(int r, int count, float top) {
+    const float* scores = s.scores + r * kBlock;
+    int16_t* to = weights + r * kBlock;
+    const Floats below = splat(top - 14.99995598f);  // log2(kWeightMax)
+    Ints sums = Ints(0);
+    each_vector(count, [&](int i, int lanes) {
+      const Ints steps = rounded(first_lanes(exp2(load(scores + i) - below), lanes));
+      store_as(to + i, __builtin_convertvector(steps, Shorts));
+      sums += steps;
+    });
+    return sum_of(to_float(sums));
+  }
+
+  template <int P>
+  INLINE void value_panels(int first, int count, int column) {
+    constexpr int V = P * kVectors;
+    const int pairs = (head->tokens + 1) / 2;
+    const int16_t* from = values + ((size_t)(column / kPanel) * pairs + first / 2) * kPanel * 2;
+    Ints sums[kRows][V];
+    UNROLL for (int r = 0; r < kRows; ++r) {
+      UNROLL for (int v = 0; v < V; ++v) sums[r][v] = Ints(0);
+    }
+    for (int t = 0; t < (count + 1) / 2; ++t) {
+      Ints value[V];
+      UNROLL for (int v = 0; v < V; ++v) {
+        const size_t panel = (size_t)(v / kVectors) * pairs + t;
+        value[v] = load_as<Ints>(from + (panel * kPanel + v % kVectors * kLanes) * 2);
+      }
+      UNROLL for (int r = 0; r < kRows; ++r) {
+        const int32_t pair = four_bytes(weights + r * kBlock + 2 * t);
+        UNROLL for (int v = 0; v < V; ++v) sums[r][v] = dot2(sums[r][v], pair, value[v]);
+      }
+    }
+    UNROLL for (int r = 0; r < kRows; ++r) {
+      UNROLL for (int v = 0; v < V; ++v) {
+        float* context = s.context + r * padded + column + v * kLanes;
+        store(context, load(context) + to_float(sums[r][v]));
+      }
+    }
+  }
+
+  void values_of(int first, int count) {
+    int column = 0;
+    if constexpr (kColumns > 1)
+      for (; column + 2 * kPanel <= padded; column += 2 * kPanel) value_panels<2>(first, count, column);
+    for (; column < padded; column += kPanel) value_panels<1>(first, count, column);
+  }
+
+  INLINE void write(int row, int r, float factor) {
+    float* out = head->out + row * head->out_stride;
+    each_vector(head->width, [&](int i, int count) {
+      store(out + i, load(s.context + r * padded + i) * (load(value_scale + i) * splat(factor)), count);
+    });
+  }
+
+  Shared& s;
+  int8_t* keys;         // packed like a weight: [panels(tokens)][quads(width)][16][4]
+  float* key_scale;     // [tokens, padded], times scale and log2(e)
+  int32_t* key_start;   // [tokens, padded], what the queries' zero point adds to a product, negated
+  int16_t* values;      // [panels(width)][pairs of tokens][16][2]
+  float* value_scale;   // [width, padded]
+  uint8_t* query;       // [kRows][stride]
+  int16_t* weights;     // [kRows][kBlock]
+  const AttentionHead* head = nullptr;
+  float query_scale[kRows];
+  size_t stride = 0;
+  float poison = 0;
+  int padded = 0;
+};
+
+size_t scratch_in_integers(int tokens, int width) {
+  Parts parts(nullptr);
+  Shared shared(parts, tokens, width);
+  InIntegers(parts, tokens, width, shared);
+  return parts.used();
+}
+
+void attention_in_integers(const AttentionHead& head, void* scratch) {
+  Parts parts(scratch);
+  Shared shared(parts, head.tokens, head.width);
+  InIntegers how(parts, head.tokens, head.width, shared);
+  how.pack(head);
+  attend(head, shared, how);
+}
+
+}  // namespace
+}  // namespace cpu2vec

@@ -1,0 +1,87 @@
+// Functions of vectors of floats: powers of two, and the activations of transformers.
+#pragma once
+#include "simd.h"
+
+namespace cpu2vec {
+namespace {
+
+constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer, halves to even
+constexpr float kLog2E = 1.44269504f;
+
+// 2^f for f in [-1/2, 1/2]: a least-squares fit at Chebyshev nodes, relative error 4e-6.
+INLINE Floats exp2_fraction(Floats f) {
+  Floats p = splat(0.00955407976f);
+  p = fma(p, f, splat(0.05587055325f));
+  p = fma(p, f, splat(0.24024698228f));
+  p = fma(p, f, splat(0.69312801314f));
+  return fma(p, f, splat(0.99999943913f));
+}
+
+// 2^x for x <= 127; 0, or less than 1e-37, for what is below -126.
+INLINE Floats exp2(Floats x) {
+#if CPU2VEC_VECTOR_BYTES == 64
+  const __m512 whole = _mm512_roundscale_ps((__m512)x, 0);
+  return (Floats)_mm512_scalef_ps((__m512)exp2_fraction(x - (Floats)whole), whole);
+#else
+  x = max(x, splat(-126.0f));
+  const Floats whole = x + splat(kRounder);
+  const Floats p = exp2_fraction(x - (whole - splat(kRounder)));
+  return as_floats(as_ints(p) + (as_ints(whole) << 23));
+#endif
+}
+
+// x * Phi(x), absolute error below 5e-5: Phi is an odd polynomial of x clipped to 4.4, fitted by weights x.
+INLINE Floats gelu(Floats x) {
+  const Floats t = min(max(x, splat(-4.4f)), splat(4.4f)), u = t * t;
+  Floats p = splat(7.14473411e-11f);
+  p = fma(p, u, splat(-7.51284102e-09f));
+  p = fma(p, u, splat(3.48327802e-07f));
+  p = fma(p, u, splat(-9.45256033e-06f));
+  p = fma(p, u, splat(0.000168615035f));
+  p = fma(p, u, splat(-0.00211015693f));
+  p = fma(p, u, splat(0.0192866139f));
+  p = fma(p, u, splat(-0.13215372f));
+  p = fma(p, u, splat(0.797523677f));
+  const Floats erf = min(max(p * t, splat(-1.0f)), splat(1.0f)), half = x * splat(0.5f);
+  return fma(half, erf, half);
+}
+
+// 1 / (1 + e^-x)
+INLINE Floats sigmoid(Floats x) {
+  const Floats power = min(max(x * splat(-kLog2E), splat(-126.0f)), splat(126.0f));
+  return splat(1.0f) / (splat(1.0f) + exp2(power));
+}
+
+INLINE Floats silu(Floats x) { return x * sigmoid(x); }
+
+INLINE Floats tanh(Floats x) { return fma(splat(2.0f), sigmoid(x + x), splat(-1.0f)); }
+
+INLINE Floats gelu_tanh(Floats x) {
+  return x * sigmoid(splat(1.59576912f) * fma(splat(0.044715f) * x, x * x, x));
+}
+
+INLINE Floats nan_kept(Floats x, Floats y) { return x == x ? y : x; }
+
+template <class F>
+INLINE void map(float* y, size_t stride, int rows, int columns, F f) {
+  for (int r = 0; r < rows; ++r, y += stride)
+    each_vector(columns, [&](int i, int count) {
+      const Floats x = load(y + i, count);
+      store(y + i, nan_kept(x, f(x)), count);
+    });
+}
+
+// In place, on a tile that was just written and is still in the nearest cache.
+__attribute__((noinline)) void activate(Activation activation, float* y, size_t stride, int rows, int columns) {
+  switch (activation) {
+    case Activation::kNone: return;
+    case Activation::kGelu: return map(y, stride, rows, columns, gelu);
+    case Activation::kGeluTanh: return map(y, stride, rows, columns, gelu_tanh);
+    case Activation::kRelu: return map(y, stride, rows, columns, [](Floats x) { return max(x, splat(0)); });
+    case Activation::kSilu: return map(y, stride, rows, columns, silu);
+    case Activation::kTanh: return map(y, stride, rows, columns, tanh);
+  }
+}
+
+}  // namespace
+}  // namespace cpu2vec

@@ -1,0 +1,66 @@
+"""Random shapes and values into every op: an answer of the right shape or a sentence, and never the process's end."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from tests import kernel_ops as ops
+from tests.test_kernels_errors import attention, embedding, feed_forward, linear
+
+CASES = 300
+CORRECT = {
+    "Embedding": (embedding, {}),
+    "Linear": (linear, {"activation": "gelu"}),
+    "FeedForward": (feed_forward, {"activation": "silu"}),
+    "Attention": (attention, {"heads": 2}),
+}
+WILD = np.array([0, 1, -1, np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 2**24], np.float32)
+WILD_INTEGERS = np.array([0, 1, -1, 2, 49, 50, 2**31, -(2**31), 2**62, 2**63 - 1, -(2**63)], np.int64)
+
+
+def mutated(rng: np.random.Generator, value: np.ndarray) -> np.ndarray:
+    """Another shape, other numbers, or both."""
+    shape = list(value.shape)
+    if rng.random() < 0.4 and shape:
+        shape[rng.integers(len(shape))] = int(rng.choice([0, 1, 2, 3, 5, 7, 16, 17, 33]))
+    if rng.random() < 0.1:
+        shape.insert(0, 1)
+    if rng.random() < 0.1 and shape:
+        shape.pop()
+    size = int(np.prod(shape))
+    flat = np.resize(value.ravel() if value.size else np.zeros(1, value.dtype), size)
+    if rng.random() < 0.3 and size and value.dtype != np.int8:
+        wild = WILD if value.dtype == np.float32 else WILD_INTEGERS
+        where = rng.integers(0, size, max(1, size // 4))
+        flat[where] = rng.choice(wild, len(where)).astype(value.dtype)
+    return flat.reshape(shape)
+
+
+@pytest.mark.parametrize("isa", ops.available())
+@pytest.mark.parametrize("op", CORRECT)
+def test_no_input_ends_the_process(op, isa):
+    rng = np.random.default_rng(16)
+    correct, attributes = CORRECT[op]
+    sentences: list[str] = []
+    for _ in range(CASES):
+        inputs = correct()
+        for name in rng.choice(list(inputs), rng.integers(1, 3)):
+            if inputs[name] is not None:
+                inputs[name] = mutated(rng, inputs[name])
+        given = {name: value for name, value in inputs.items() if name in ops.FED and value is not None}
+        constants = tuple(name for name in inputs if name not in ops.FED)
+        model = ops.graph(op, inputs, constants, **attributes)
+        options = ops.options(isa, threads=int(rng.integers(1, 3)))
+        try:
+            session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            y = session.run(None, given)[0]
+        except Exception as error:
+            sentences.append(str(error))
+        else:
+            assert y.dtype == np.float32
+            assert y.ndim == 2
+            assert len(y) == len(next(iter(given.values())))
+    assert all(f'cpu2vec {op} "tested": ' in sentence for sentence in sentences), sentences
+    assert CASES / 20 < len(sentences) < CASES * 19 / 20
