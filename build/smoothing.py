@@ -23,6 +23,9 @@ REPEATED_MULTIPLE = 16
 WORTH_A_NODE = 0.8
 """A product with a factor per channel takes time at each run: it must leave at most this part of the squared error."""
 
+QUIET = 0.01
+"""Of the median of all channels' largest values: what is smaller is taken for as large."""
+
 LEVELS = 255
 SMALLEST = 1e-5
 
@@ -90,7 +93,8 @@ def choose(linear_input: LinearInput, activations: Activations, matrices: Sequen
 
 def scalings(linear_input: LinearInput, activations: Activations, matrix: NDArray[np.float32]) -> Iterator[Scaling]:
     """What can be done to an input: SmoothQuant with several alphas; repeating its largest channels."""
-    largest = np.maximum(activations.largest, SMALLEST)
+    # NOTE: a channel that no calibration text wakes would be scaled up, and one day rule the scale of a whole text.
+    largest = np.maximum(activations.largest, max(SMALLEST, QUIET * float(np.median(activations.largest))))
     ones = np.ones(linear_input.width, dtype=np.int64)
     for alpha in ALPHAS:
         yield Scaling(ones, smoothquant(largest, np.abs(matrix).max(axis=1), alpha), alpha)

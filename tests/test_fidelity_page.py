@@ -96,7 +96,7 @@ def test_weights_that_were_treated_alike_are_grouped():
     assert len(page.attributes("details")) == 4
     for summary in (
         "2 weights: int8, one scale per column; rounded by gptq; SmoothQuant with alpha 0.75, folded into the layer",
-        "1 weight: int8, one scale per column; rounded by gptq; SmoothQuant with alpha 0.75, by a node of its own",
+        "1 weight: int8, one scale per column; rounded by gptq; input channels: 16 added by repeating the largest",
         "1 weight: int8, one scale per row; rounded by nearest; not smoothed",
         "1 weight: fp32",
     ):

@@ -250,6 +250,16 @@ def test_what_is_tried_is_every_alpha_and_repeating_where_that_can_be():
     assert last.divisors.tolist() == np.repeat(last.copies, last.copies).tolist()
 
 
+def test_a_channel_that_no_text_woke_is_not_scaled_up_without_bound():
+    """Else the first text that wakes it decides the scale of all channels."""
+    sizes = np.ones(WIDTH)
+    sizes[3] = 1e-9
+    alphas = [one for one in tried(a_sample(sizes=sizes)) if one.alpha is not None]
+    assert alphas
+    for one in alphas:
+        assert one.divisors[3] > 0.003 * np.median(one.divisors)
+
+
 def test_channels_that_are_always_zero_have_finite_divisors():
     sizes = uneven()
     sample = tuple(text * (np.arange(WIDTH) != 3) for text in a_sample(sizes=sizes))
