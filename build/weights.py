@@ -80,26 +80,32 @@ class WeightsFile:
 def lay_out(graph: Path, directory: Path) -> Path:
     """The graph with its weights in a file beside it, from which later stages map them instead of holding them.
 
-    ``graph`` itself where they are, else a copy in ``directory``.
+    ``graph`` itself where they are, else a graph in ``directory`` that takes its place: it is removed.
     """
-    if any(uses_external_data(tensor) for tensor in onnx.load(graph, load_external_data=False).graph.initializer):
+    model = load_graph(graph)
+    if any(uses_external_data(tensor) for tensor in model.graph.initializer):
         return graph
-    write_graph(graph, directory, LAID_OUT)
+    graph.unlink()  # PERF: it is in memory, and the disk need not hold it twice.
+    written = _write(model, graph.parent, directory, LAID_OUT)
     give_back_memory()
-    return directory / f"{LAID_OUT}.onnx"
+    return directory / written.file
 
 
 def write_graph(graph: Path, directory: Path, name: str) -> Graph:
     """Write ``<name>.onnx`` and ``<name>.onnx.data`` into ``directory``. The same graph gives the same bytes."""
+    return _write(load_graph(graph), graph.parent, directory, name)
+
+
+def _write(model: ModelProto, source: Path, directory: Path, name: str) -> Graph:
+    """``source`` holds the weights that lie outside the model."""
     file, data = f"{name}.onnx", f"{name}.onnx.data"
-    model = load_graph(graph)
     used = {node.domain for node in model.graph.node}
     kept = [entry for entry in model.opset_import if entry.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(kept)
     with WeightsFile(directory / data) as weights:
         for tensor in model.graph.initializer:
-            tensor.CopyFrom(weights.add(tensor, content(tensor, graph.parent)))
+            tensor.CopyFrom(weights.add(tensor, content(tensor, source)))
     (directory / file).write_bytes(model.SerializeToString(deterministic=True))
     inputs = tuple(value.name for value in model.graph.input)
     return Graph(file=file, weights=data, inputs=inputs, output=OUTPUT, layout=Layout.PADDED)

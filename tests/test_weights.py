@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
-from build.weights import ALIGNMENT, INLINE_BELOW, write_graph
+from build.weights import ALIGNMENT, INLINE_BELOW, lay_out, write_graph
 from manifest import Layout
 
 ROWS, COLUMNS = 40, 30
@@ -169,3 +169,24 @@ def test_small_tensors_and_constants_of_nodes_come_inside_wherever_they_lay_befo
         name: array.tolist() for name, array in arrays().items()
     }
     assert numpy_helper.to_array(read.graph.node[0].attribute[0].t).tolist() == constant.tolist()
+
+
+def test_a_graph_in_one_file_is_replaced_by_one_whose_weights_can_be_mapped(tmp_path: Path):
+    source = tmp_path / "source.onnx"
+    (tmp_path / "out").mkdir()
+    onnx.save(a_model([numpy_helper.from_array(array, name) for name, array in arrays().items()]), source)
+    laid_out = lay_out(source, tmp_path / "out")
+    assert not source.exists()
+    found = onnx.load(laid_out, load_external_data=False)
+    outside = {tensor.name for tensor in found.graph.initializer if external_data_helper.uses_external_data(tensor)}
+    assert outside == {"first", "second", "bytes"}
+    for tensor in onnx.load(laid_out).graph.initializer:
+        np.testing.assert_array_equal(numpy_helper.to_array(tensor), arrays()[tensor.name])
+
+
+def test_a_graph_with_its_weights_beside_it_stays_where_it_is(tmp_path: Path):
+    source = tmp_path / "source.onnx"
+    model = a_model([numpy_helper.from_array(array, name) for name, array in arrays().items()])
+    onnx.save(model, source, save_as_external_data=True, location="source.data", size_threshold=0)
+    assert lay_out(source, tmp_path / "out") == source
+    assert source.exists()
