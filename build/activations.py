@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ SAMPLE_TOKENS = 1500
 """Whose activations are kept as they are, to try scales on."""
 
 CHUNK_TOKENS = 1024
-BYTES_AT_ONCE = 500_000_000
-"""Activations that are watched in one run over the texts may take this much memory together."""
+PART_AT_ONCE, BYTES_AT_ONCE = 0.5, 500_000_000
+"""Activations that are watched in one run over the texts may take this part of the weights' memory together, or so many
+bytes where that is more: each run takes time, and less memory than the export took is no use to anybody."""
 
 INPUTS: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
     "input_ids": lambda ids: ids,
@@ -49,7 +51,8 @@ def watch(
     graph: Path, inputs: Sequence[LinearInput], texts: Sequence[NDArray[np.int64]]
 ) -> Iterator[tuple[LinearInput, Activations]]:
     """Each input with its activations, as many at a time as memory allows."""
-    for together in _groups(inputs):
+    most = max(BYTES_AT_ONCE, int(PART_AT_ONCE * _weight_bytes(graph)))
+    for together in _groups(inputs, most):
         watchers = [_Watcher(one.width) for one in together]
         for outputs in _run(graph, [one.name for one in together], texts):
             for watcher, rows in zip(watchers, outputs, strict=True):
@@ -111,13 +114,17 @@ class _Watcher:
             self._waiting, self._waiting_tokens = [], 0
 
 
-def _groups(inputs: Sequence[LinearInput]) -> Iterator[list[LinearInput]]:
+def _weight_bytes(graph: Path) -> int:
+    return sum(4 * math.prod(tensor.dims) for tensor in load_graph(graph).graph.initializer)
+
+
+def _groups(inputs: Sequence[LinearInput], most: int) -> Iterator[list[LinearInput]]:
     """Runs of inputs that may be watched together."""
     group: list[LinearInput] = []
     taken = 0
     for one in inputs:
         size = 8 * one.width**2 + 4 * one.width * (SAMPLE_TOKENS + 2 * CHUNK_TOKENS)
-        if group and taken + size > BYTES_AT_ONCE:
+        if group and taken + size > most:
             yield group
             group, taken = [], 0
         group.append(one)

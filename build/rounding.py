@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 STEPS = 127
@@ -57,17 +58,19 @@ def column_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
 def corrections(moments: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """(rows, rows), upper triangular: what a rounding error in one row asks of the rows after it. None: nothing known.
 
-    ``moments``, (rows, rows): the mean of x xᵀ over the vectors x that matrices are multiplied by. The result is the
-    Cholesky factor of the inverse of the damped moments (Frantar et al. 2023, algorithm 1).
+    ``moments``, (rows, rows): the mean of x xᵀ over the vectors x that matrices are multiplied by. The result U is the
+    Cholesky factor of the inverse of the damped moments, Uᵀ U (Frantar et al. 2023, algorithm 1).
     """
     damped = moments.copy()
     damped[np.diag_indices_from(damped)] += DAMPING * float(np.mean(np.diag(moments))) or 1.0
     if not np.isfinite(damped).all():
         return None
-    try:
-        corrected = np.linalg.cholesky(np.linalg.inv(damped)).T
-    except np.linalg.LinAlgError:
+    # PERF: with rows and columns in reverse, U is the inverse of the moments' own factor: a third of the work.
+    lower, failed = torch.linalg.cholesky_ex(torch.from_numpy(damped[::-1, ::-1].copy()))
+    if failed:
         return None
+    inverse = torch.linalg.solve_triangular(lower, torch.eye(len(lower), dtype=torch.float64), upper=False)
+    corrected: NDArray[np.float64] = np.ascontiguousarray(inverse.numpy()[::-1, ::-1])
     return corrected if np.isfinite(corrected).all() else None
 
 
