@@ -43,8 +43,8 @@ class Server:
             time.sleep(0.02)
         raise AssertionError(f"the server did not turn ready: {self.output()}")
 
-    def connect(self) -> Connection:
-        return Connection(self.port)
+    def connect(self, seconds: float = 60) -> Connection:
+        return Connection(self.port, seconds)
 
     def embed(self, text: str, **config: object) -> Answer:
         with self.connect() as connection:
@@ -70,10 +70,13 @@ class Answer:
 
 
 class Connection:
-    """One raw TCP connection; requests are written as given, answers are read by Content-Length."""
+    """One raw TCP connection; requests are written as given, answers are read by Content-Length.
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+    ``seconds``: of silence, after which waiting for an answer raises TimeoutError.
+    """
+
+    def __init__(self, port: int, seconds: float = 60) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Connection:

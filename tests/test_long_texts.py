@@ -31,6 +31,9 @@ SENTENCES = [
 """Each word and each sign is one token, so that how many sentences fill a window can be counted by hand."""
 
 MEGABYTE = 1_000_000
+
+LONG_SECONDS = 300
+"""What two texts of a megabyte may take on a slow machine that has other work, too."""
 TOLERANCE = 1e-5
 
 
@@ -100,7 +103,7 @@ def test_a_text_that_just_fits_is_the_originals(server: Server, model: SentenceT
 
 
 def test_the_server_says_what_it_does_with_long_texts(server: Server):
-    with server.connect() as connection:
+    with server.connect(LONG_SECONDS) as connection:
         serving = connection.request("GET", "/meta").json["serving"]
     assert serving == {"long_text": "chunk", "window_tokens": {"text": 32}}
 
@@ -166,6 +169,6 @@ def test_a_megabyte_of_text_does_not_hold_up_others(default_bundle: Path, tmp_pa
             for _ in range(20):
                 assert server.embed("a short text").json["vector"] == expected
             assert not any(future.done() for future in long)
-            vectors = [vector_of(future.result(300)) for future in long]
+            vectors = [vector_of(future.result(LONG_SECONDS)) for future in long]
     assert (vectors[0] == vectors[1]).all()
     assert abs(np.linalg.norm(vectors[0]) - 1) < 1e-5
