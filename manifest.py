@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-SCHEMA = 3
+SCHEMA = 4
 
 MANIFEST_FILE = "manifest.json"
 CONFIG_FILE = "config.json"
@@ -49,6 +49,11 @@ class Target(StrEnum):
 
 class Precision(StrEnum):
     INT8 = "int8"
+    """The native kernels' 8 bits where the family has them, else onnxruntime's."""
+
+    INT8_STOCK = "int8-stock"
+    """8 bits in onnxruntime's own kernels."""
+
     FP32 = "fp32"
 
 
@@ -92,6 +97,9 @@ class Layout(StrEnum):
     PADDED = "padded"
     """Inputs and output are (texts, tokens, …), as transformers' own exports have them."""
 
+    PACKED = "packed"
+    """Texts lie one behind the other: ids (tokens,) and lengths (texts,) in, (tokens, width) out."""
+
 
 class Task(StrEnum):
     QUERY = "query"
@@ -129,14 +137,26 @@ class Fidelity:
 
 
 @dataclass(frozen=True)
+class OpSet:
+    """Ops beside ONNX's own that a graph is made of; the runtime has them in a library."""
+
+    domain: str
+    version: int
+
+
+@dataclass(frozen=True)
 class Graph:
-    """One ONNX graph that ends at token embeddings: its files, the names of its inputs in order, the output to read."""
+    """One ONNX graph that ends at token embeddings: its files, the names of its inputs in order, the output to read.
+
+    ``ops`` is None for a graph that onnxruntime runs by itself.
+    """
 
     file: str
     weights: str
     inputs: tuple[str, ...]
     output: str
     layout: Layout
+    ops: OpSet | None
 
 
 @dataclass(frozen=True)

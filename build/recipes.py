@@ -52,7 +52,7 @@ FP32 = Thresholds(mean=0.99999, p1=0.9999, minimum=0.9999)
 RECIPES = (
     *(
         Recipe(
-            Precision.INT8,
+            precision,
             target,
             quantize=True,
             prepare=True,
@@ -60,6 +60,7 @@ RECIPES = (
             golden_slack=1e-4,
             thresholds=INT8,
         )
+        for precision in (Precision.INT8, Precision.INT8_STOCK)
         for target in Target
     ),
     *(

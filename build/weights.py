@@ -108,4 +108,4 @@ def _write(model: ModelProto, source: Path, directory: Path, name: str) -> Graph
             tensor.CopyFrom(weights.add(tensor, content(tensor, source)))
     (directory / file).write_bytes(model.SerializeToString(deterministic=True))
     inputs = tuple(value.name for value in model.graph.input)
-    return Graph(file=file, weights=data, inputs=inputs, output=OUTPUT, layout=Layout.PADDED)
+    return Graph(file=file, weights=data, inputs=inputs, output=OUTPUT, layout=Layout.PADDED, ops=None)

@@ -130,7 +130,7 @@ def edit_graph(**values: object):
 
 
 WRONG_MANIFESTS = {
-    "schema 99, and this runtime reads schema 3: rebuild with quantize.py": lambda m: m.update(schema=99),
+    "schema 99, and this runtime reads schema 4: rebuild with quantize.py": lambda m: m.update(schema=99),
     "has no field model": lambda m: m.pop("model"),
     "has an unknown field: extra": lambda m: m.update(extra=1),
     "text has an unknown field: pool": lambda m: m["text"].update(pool=1),
