@@ -5,7 +5,8 @@ SHELL := /bin/sh
 MODEL ?= sentence-transformers/all-MiniLM-L6-v2
 PRECISION ?= int8
 PORT ?= 8080
-ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
+HOST := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
+ARCH ?= $(HOST)
 PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3) python3)
 
 slug = $(shell printf %s '$(MODEL)' | sed -E 's|^[./]+||; s|/+$$||; s|/|-|g' | tr '[:upper:]' '[:lower:]')
@@ -33,9 +34,13 @@ help:  ## list the targets
 	@echo "  of compare: OLD=http://… BUNDLE= TEXTS=file TASK=passage POOLING_STRATEGY=masked_mean JSON=file"
 	@echo "  fidelity, below which a build fails: MIN_COSINE_MEAN= MIN_COSINE_P1= MIN_COSINE_MIN="
 
-setup: .venv/runtime/.ready .venv/build/.ready  ## make both environments: one to build bundles, one to serve them
+setup: .venv/runtime/.ready .venv/build/.ready library  ## make both environments, to build bundles and to serve them, and the kernels
 
-serve: .venv/runtime/.ready $(BUNDLE)/manifest.json  ## build the bundle where there is none, and serve it
+# Asked each time: what the library was made from tells whether it is current, and dates of files do not.
+library: .venv/build/.ready
+	@$(BUILD) -m build.kernels --arch '$(HOST)' --if-needed
+
+serve: .venv/runtime/.ready library $(BUNDLE)/manifest.json  ## build the bundle where there is none, and serve it
 	@echo "Once it is ready:"
 	@echo "  curl http://localhost:$(PORT)/vectors -d '{\"text\": \"hello world\"}'"
 	@BUNDLE_DIR='$(BUNDLE)' PORT='$(PORT)' exec $(RUNTIME) -m runtime
@@ -57,11 +62,11 @@ what-to-compare:
 	$(foreach name,OLD BUNDLE TEXTS,$(if $(and $($(name)),$(filter command line environment,$(origin $(name)))),,\
 	  $(error $(name)= is missing: make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt)))
 
-test: lint .venv/runtime/.tested .venv/build/.tested  ## run the test suite (no Docker, QEMU or browser needed)
+test: lint .venv/runtime/.tested .venv/build/.tested library  ## run the test suite (no Docker, QEMU or browser needed)
 	$(RUNTIME) -m pytest tests
 	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist loadfile
 
-test-system: .venv/runtime/.ready .venv/build/.tested  ## run the tests that need Docker or QEMU
+test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker or QEMU
 	$(BUILD) -m pytest tests -m system
 
 lint: .venv/lint/.ready .venv/runtime/.ready  ## check style and types
@@ -84,6 +89,7 @@ bench-fidelity: setup  ## measure what int8 costs in fidelity and time (STSB=: a
 lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	$(LOCK) --no-deps requirements.in -o requirements.txt
 	$(LOCK) --no-emit-package torch build/requirements.in -o build/requirements.txt
+	sed -n '/^ziglang==/,/[^\]$$/p' build/requirements.txt > build/compiler-requirement.txt
 	$(LOCK) --no-emit-package torch bench/incumbent-requirements.in -o bench/incumbent-requirements.txt
 	$(LOCK) tests/requirements.in -o tests/requirements.txt
 	$(LOCK) tests/lint-requirements.in -o tests/lint-requirements.txt
@@ -120,5 +126,5 @@ $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	@.venv/$*/bin/python $(PIP_INSTALL) --require-hashes -r tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup serve bundle image compare what-to-compare test test-system lint kernels bench-kernels bench \
+.PHONY: help setup library serve bundle image compare what-to-compare test test-system lint kernels bench-kernels bench \
   bench-fidelity lock clean

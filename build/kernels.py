@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
+import importlib.metadata
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +22,8 @@ from manifest import Target
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ROOT / "kernels" / "lib"
 
-ZIG = (sys.executable, "-m", "ziglang", "c++")
+COMPILER_PACKAGE = "ziglang"
+ZIG = (sys.executable, "-m", COMPILER_PACKAGE, "c++")
 """The compiler of what ships: a pinned package that compiles for both architectures on either."""
 
 COMMON = (
@@ -117,17 +121,79 @@ def library(target: Target) -> Path:
     return LIBRARIES / f"libcpu2vec-{target}.so"
 
 
+def stamp(target: Target) -> Path:
+    """The file beside the library that holds the fingerprint of what it was made from."""
+    return library(target).with_suffix(".made-from")
+
+
+def fingerprint(target: Target) -> bytes:
+    """A hash of all that the library's bytes depend on: sources, flags, the compiler's and onnxruntime's versions.
+
+    Raises ``BuildError`` where there is no compiler.
+    """
+    try:
+        compiler = importlib.metadata.version(COMPILER_PACKAGE)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise BuildError(f"{COMPILER_PACKAGE} is missing: it compiles the kernels") from error
+    toolchain = for_image(target)
+    flags = (COMMON, toolchain.flags, _units(target), toolchain.link, LINK, LIBRARIES_NEEDED)
+    digest = hashlib.sha256(repr((compiler, flags)).encode())
+    for path in sorted((ROOT / "kernels" / "src").iterdir()):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest().encode()
+
+
+def is_current(target: Target) -> bool:
+    """Whether the library is there and made from what is here now. Raises ``BuildError``."""
+    try:
+        made_from = stamp(target).read_bytes()
+    except FileNotFoundError:
+        return False
+    return library(target).exists() and made_from == fingerprint(target)
+
+
+def ensure(target: Target) -> Path:
+    """The library's path, once it is current: compiled, which a line to standard error tells, only where it is not.
+
+    Of several processes one compiles, and the others wait for it. Raises ``BuildError``.
+    """
+    if not is_current(target):
+        with _locked():
+            if not is_current(target):
+                print("compiling the native kernels (about 15 s)", file=sys.stderr, flush=True)
+                _build(target)
+    return library(target)
+
+
 def build(target: Target) -> Path:
     """Compile and link the library for ``target``, and return its path. Raises ``BuildError``."""
-    version = (f'-DCPU2VEC_ONNXRUNTIME="{pinned_onnxruntime()}"',)
-    units = dict.fromkeys(PLAIN, ()) | {"ort_ops": version} | _isa_units(ARCHITECTURES[target].isas)
-    toolchain, output = for_image(target), library(target)
+    with _locked():
+        _build(target)
+    return library(target)
+
+
+def _build(target: Target) -> None:
+    """A failure leaves the old library, without the stamp."""
+    made_from, toolchain = fingerprint(target), for_image(target)
+    stamp(target).unlink(missing_ok=True)
+    objects = _compile(toolchain, _units(target), LIBRARIES / f"objects-{target}")
+    _link(toolchain, objects, LINK, library(target))
+    stamp(target).write_bytes(made_from)
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    """Keep other processes from compiling."""
     LIBRARIES.mkdir(parents=True, exist_ok=True)
-    with (LIBRARIES / "lock").open("w") as lock:  # another process may be at the same
+    with (LIBRARIES / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        objects = _compile(toolchain, units, LIBRARIES / f"objects-{target}")
-        _link(toolchain, objects, LINK, output)
-    return output
+        yield
+
+
+def _units(target: Target) -> dict[str, tuple[str, ...]]:
+    """The library's source files, each with its own flags."""
+    version = (f'-DCPU2VEC_ONNXRUNTIME="{pinned_onnxruntime()}"',)
+    return dict.fromkeys(PLAIN, ()) | {"ort_ops": version} | _isa_units(ARCHITECTURES[target].isas)
 
 
 def build_program(
@@ -187,11 +253,14 @@ def _run(command: tuple[str, ...]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compile the native kernels.")
     parser.add_argument("--arch", type=Target, choices=list(Target), required=True)
+    parser.add_argument("--if-needed", action="store_true", help="say and do nothing where the library is current")
+    options = parser.parse_args()
     try:
-        output = build(parser.parse_args().arch)
+        output = ensure(options.arch) if options.if_needed else build(options.arch)
     except BuildError as error:
         sys.exit(f"error: {error}")
-    print(f"{output.relative_to(ROOT)}  {output.stat().st_size} bytes")
+    if not options.if_needed:
+        print(f"{output.relative_to(ROOT)}  {output.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from build.kernels import build, library
+from build.kernels import ensure, library
 from build.pack import pack, sums
 from manifest import Target
 from runtime.cpu import host_target
@@ -31,7 +31,7 @@ def host_library() -> Path:
     """The kernels for this machine, compiled where sources have changed."""
     target = host_target()
     assert target is not None
-    return build(target)
+    return ensure(target)
 
 
 def open_library() -> ctypes.CDLL:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,9 +38,16 @@ def stages(text: str) -> dict[str, list[str]]:
     return found
 
 
+def taken(lines: list[str]) -> set[str]:
+    """What a stage copies from the build context."""
+    copies = [line for line in lines if line.startswith("COPY ") and "--from=" not in line]
+    return {name for line in copies for name in line.split()[1:-1]}
+
+
 def test_the_export_stages_are_the_same():
     amd64, arm64 = (stages(DOCKERFILES[target]) for target in ("amd64", "arm64"))
-    assert {"python", "environments", "model-from-hub", "model-from-context", "export"} <= set(amd64)
+    expected = {"python", "compiler", "kernels", "environments", "model-from-hub", "model-from-context", "export"}
+    assert expected <= set(amd64)
     assert {name: amd64[name] for name in amd64 if name} == {name: arm64[name] for name in arm64 if name}
 
 
@@ -77,7 +87,7 @@ def test_what_changes_often_comes_after_what_takes_long(text: str):
 @BOTH
 def test_packages_are_installed_by_their_hashes(text: str):
     installs = [line for line in instructions(text) if "pip install" in line]
-    assert len(installs) == 4
+    assert len(installs) == 5
     for line in installs:
         assert "--no-deps" in line
         assert ("--require-hashes" in line) != ("torch-requirement.txt" in line)
@@ -119,7 +129,52 @@ def test_the_image_is_made_of_four_parts_and_no_base(text: str):
     ]
     assert not [line for line in image if line.startswith("RUN")]
     carried = [line for line in stages(text)["application"] if "/root-files" in line and line.startswith("COPY")]
-    assert carried == ["COPY manifest.py /root-files/app/", "COPY runtime/ /root-files/app/runtime/"]
+    assert carried == [
+        "COPY manifest.py /root-files/app/",
+        "COPY runtime/ /root-files/app/runtime/",
+        "COPY --from=kernels /cpu2vec/kernels/lib/libcpu2vec-$TARGET.so /root-files/app/kernels/lib/",
+    ]
+
+
+@BOTH
+def test_kernels_are_compiled_with_the_compiler_and_their_own_files_alone(text: str, tmp_path: Path):
+    """So that neither PyTorch nor a model is needed, and no change elsewhere compiles them again."""
+    found = stages(text)
+    assert found["compiler"][0] == "FROM python AS compiler"
+    assert found["kernels"][0] == "FROM compiler AS kernels"
+    assert taken(found["compiler"]) == {"build/compiler-requirement.txt"}
+    modules = {"build/__init__.py", "build/errors.py", "build/kernels.py"}
+    assert taken(found["kernels"]) == {"manifest.py", "requirements.in", "kernels/src/", *modules}
+    for name in taken(found["kernels"]):
+        copy = shutil.copytree if name.endswith("/") else shutil.copy
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / name, tmp_path / name)
+    program = "from build.kernels import fingerprint, Target; print(*map(fingerprint, Target))"
+    subprocess.run([sys.executable, "-W", "error", "-c", program], cwd=tmp_path, check=True)
+
+
+@BOTH
+def test_kernels_are_compiled_for_the_machine_that_builds_and_for_the_image(text: str):
+    lines = stages(text)["kernels"]
+    compiled = [line for line in lines if line.startswith("RUN")]
+    assert [re.search(r'build\.kernels --arch "\$(\w+)"', line)[1] for line in compiled] == ["BUILDARCH", "TARGET"]
+    # The compiler's cache is in no layer.
+    assert all(line.startswith("RUN --mount=type=cache,target=/root/.cache/zig ") for line in compiled)
+
+
+@BOTH
+def test_the_bundle_is_verified_with_kernels_that_are_there_already(text: str):
+    found = stages(text)
+    export = found["export"]
+    (number,) = [number for number, line in enumerate(export) if line.startswith("RUN")]
+    assert "COPY --from=kernels /cpu2vec/kernels/ kernels/" in export[:number]
+    assert {"manifest.py", "requirements.in", "build/"} <= taken(export[:number])
+
+
+def test_the_compiler_is_the_one_that_the_builds_environment_has():
+    pinned = (ROOT / "build/compiler-requirement.txt").read_text()
+    assert re.fullmatch(r"ziglang==\S+ \\\n(    --hash=sha256:[0-9a-f]{64}( \\)?\n)+", pinned)
+    assert pinned in (ROOT / "build/requirements.txt").read_text()
 
 
 @BOTH
@@ -148,8 +203,10 @@ def test_the_context_is_what_dockerignore_names():
     allowed = [line for line in lines if line.startswith("!")]
     assert allowed == [
         "!build/**",
+        "!kernels/src/**",
         "!manifest.py",
         "!quantize.py",
+        "!requirements.in",
         "!requirements.txt",
         "!runtime/**",
         "!.image-context/**",

@@ -22,6 +22,7 @@ import pytest
 
 from build.default_model import MODEL
 from build.heldout import heldout_texts
+from build.kernels import ARCHITECTURES
 from manifest import Target
 from tests import hub_server, tiny_models
 from tests.tiny_description import Dense
@@ -38,6 +39,7 @@ HOST = Target.ARM64 if platform.machine() == "aarch64" else Target.AMD64
 READY_SECONDS = 120
 STOP_SECONDS = 10
 LARGEST = 200_000_000
+LARGEST_LIBRARY = 1_000_000
 LOCKED = (
     *("--read-only", "--cap-drop=ALL", "--security-opt", "no-new-privileges"),
     *("--user", "12345:12345", "--network", "none"),
@@ -217,6 +219,15 @@ def test_it_serves_the_model_that_it_names(containers: dict[Target, Container], 
     assert meta["model"]["model_type"] == "bert"
 
 
+def test_it_runs_on_the_native_kernels_of_its_architecture(containers: dict[Target, Container], target: Target):
+    """Emulated, too: the processor that QEMU plays has the dot product."""
+    _, body = json.loads(containers[target].python("print(json.dumps(ask('GET', '/meta')))"))
+    kernels = json.loads(body)["serving"]["kernels"]
+    assert kernels in {*ARCHITECTURES[target].isas, "scalar"}
+    if target is not HOST and target is Target.ARM64:
+        assert kernels == "neon_dot"
+
+
 def test_vectors_are_those_of_the_original(
     vectors: dict[Target, np.ndarray], target: Target, original: SentenceTransformer
 ):
@@ -281,16 +292,20 @@ def test_it_is_small(images: dict[Target, str], files: dict[str, tarfile.TarInfo
     assert size - bundle <= LARGEST
 
 
-def test_what_only_a_build_needs_is_not_inside(files: dict[str, tarfile.TarInfo]):
+def test_what_only_a_build_needs_is_not_inside(files: dict[str, tarfile.TarInfo], target: Target):
     assert [name for name in files if re.search(r"(^|/)s?bin/.", name)] == ["usr/bin/python3.11"]
     packages = r"torch|transformers|optimum|sentence_transformers|huggingface_hub|onnx|pip|setuptools|ensurepip|build"
     assert [name for name in files if re.search(rf"(^|/)({packages})(-[\d.]+\.dist-info)?$", name)] == []
     assert {"app/manifest.py", "app/runtime/__main__.py", "bundle/manifest.json"} <= set(files)
     assert {name.split("/")[1] for name in files if name.startswith("app/")} == {
         "__pycache__",
+        "kernels",
         "manifest.py",
         "runtime",
     }
+    library = f"app/kernels/lib/libcpu2vec-{target}.so"
+    assert [name for name, file in files.items() if name.startswith("app/kernels/") and file.isfile()] == [library]
+    assert files[library].size < LARGEST_LIBRARY
 
 
 def test_everybody_can_read_it_and_only_root_could_write_it(files: dict[str, tarfile.TarInfo]):
@@ -394,7 +409,15 @@ def test_a_token_reaches_the_hub_and_nothing_else(images: dict[Target, str]):
 def test_a_stray_secret_beside_the_sources_reaches_no_build(images: dict[Target, str], tmp_path: Path):
     """The context, as the engine itself reads .dockerignore."""
     context, out = tmp_path / "context", tmp_path / "out"
-    kept = ("manifest.py", "requirements.txt", "build/image.py", "build/data/heldout.txt", "runtime/saturation.onnx")
+    kept = (
+        "manifest.py",
+        "requirements.in",
+        "requirements.txt",
+        "build/image.py",
+        "build/data/heldout.txt",
+        "kernels/src/ops.cpp",
+        "runtime/saturation.onnx",
+    )
     local = (".image-context/a/model/config.json", ".image-context/a/model/.hidden")
     stray = (
         ".env",
@@ -402,6 +425,9 @@ def test_a_stray_secret_beside_the_sources_reaches_no_build(images: dict[Target,
         ".git/config",
         "bundles/a/model.onnx",
         ".venv/bin/python",
+        "kernels/lib/libcpu2vec-amd64.so",
+        "kernels/programs/selftest.cpp",
+        "kernels/src/.env",
         "runtime/.env",
         "tests/a.py",
     )

@@ -168,8 +168,10 @@ class TestPlan:
     def test_later_jobs_get_all_of_it(self, tmp_path: Path):
         assert set(IMAGES["jobs"]["plan"]["outputs"]) == set(self.run(tmp_path)[1])
 
-    def test_another_precision_has_another_tag(self, tmp_path: Path):
-        assert self.run(tmp_path, MODEL="BAAI/bge-m3", PRECISION="fp32")[1]["tag"] == "baai-bge-m3-fp32"
+    @pytest.mark.parametrize("precision", [Precision.INT8_STOCK, Precision.FP32])
+    def test_another_precision_has_another_tag(self, tmp_path: Path, precision: Precision):
+        status, outputs = self.run(tmp_path, MODEL="BAAI/bge-m3", PRECISION=precision)
+        assert (status, outputs["tag"]) == (0, f"baai-bge-m3-{precision}")
 
     def test_a_given_tag_is_taken_as_it_is(self, tmp_path: Path):
         assert self.run(tmp_path, TAG="Mine_1.0", PRECISION="fp32")[1]["tag"] == "Mine_1.0"
