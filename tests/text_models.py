@@ -46,7 +46,9 @@ def a_text_model(*modes: PoolingMode, layers: tuple[Layer, ...] = (), **values: 
         "encoders": {ONLY_ENCODER: an_encoder(*modes, layers=layers)},
         "routes": {},
         "default_encoder": ONLY_ENCODER,
-        "graphs": {"model": Graph("model.onnx", "model.onnx.data", ("input_ids",), "last_hidden_state", Layout.PADDED, None)},
+        "graphs": {
+            "model": Graph("model.onnx", "model.onnx.data", ("input_ids",), "last_hidden_state", Layout.PADDED, None)
+        },
     }
     return TextModel(**plain | values)
 
