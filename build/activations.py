@@ -12,7 +12,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # NOTE: else the wheel writes an id a
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from build.errors import UnsupportedModel
 from build.heap import give_back_memory
@@ -64,6 +64,7 @@ def watch(
 
 def _run(graph: Path, names: Sequence[str], texts: Sequence[NDArray[np.int64]]) -> Iterator[list[NDArray[np.float32]]]:
     model = load_graph(graph)
+    keep_what_leads_to(model.graph, names)
     wanted = [value.name for value in model.graph.input]
     if unknown := sorted(set(wanted) - set(INPUTS)):
         raise UnsupportedModel(f"the graph wants an input that this build cannot give: {unknown[0]}")
@@ -82,15 +83,42 @@ def _run(graph: Path, names: Sequence[str], texts: Sequence[NDArray[np.int64]]) 
         yield session.run(list(names), {name: INPUTS[name](ids)[np.newaxis] for name in wanted})
 
 
+def keep_what_leads_to(graph: GraphProto, names: Sequence[str]) -> None:
+    """Remove the nodes, weights and inputs that none of the values ``names`` needs."""
+    # PERF: activations are watched a few layers at a time, and the layers behind them are most of the work.
+    needed = set(names)
+    nodes = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(_read(node))
+    for field, left in (
+        (graph.node, nodes[::-1]),
+        (graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed]),
+        (graph.input, [value for value in graph.input if value.name in needed]),
+    ):
+        del field[:]
+        field.extend(left)
+
+
+def _read(node: NodeProto) -> Iterator[str]:
+    """What a node reads, and what the graphs within it (an If's branches, a Loop's body) may read from outside."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in (attribute.g, *attribute.graphs):
+            for step in inner.node:
+                yield from _read(step)
+
+
 class _Watcher:
-    """Grows with each text; products of rows are summed in fp64, by chunks."""
+    """Grows with each text; products of rows are added up by chunks."""
 
     def __init__(self, width: int) -> None:
         self._sample: list[NDArray[np.float32]] = []
         self._sampled = self._tokens = self._waiting_tokens = 0
         self._waiting: list[NDArray[np.float32]] = []
         self._largest = np.zeros(width, dtype=np.float32)
-        self._sum = np.zeros((width, width))
+        self._sum = np.zeros((width, width), dtype=np.float32)
 
     def add(self, rows: NDArray[np.float32]) -> None:
         if self._sampled < SAMPLE_TOKENS:
@@ -104,7 +132,7 @@ class _Watcher:
 
     def finish(self) -> Activations:
         self._add_up()
-        return Activations(tuple(self._sample), self._largest, self._sum / max(1, self._tokens))
+        return Activations(tuple(self._sample), self._largest, self._sum / np.float64(max(1, self._tokens)))
 
     def _add_up(self) -> None:
         if self._waiting:
@@ -123,7 +151,7 @@ def _groups(inputs: Sequence[LinearInput], most: int) -> Iterator[list[LinearInp
     group: list[LinearInput] = []
     taken = 0
     for one in inputs:
-        size = 8 * one.width**2 + 4 * one.width * (SAMPLE_TOKENS + 2 * CHUNK_TOKENS)
+        size = 4 * one.width**2 + 4 * one.width * (SAMPLE_TOKENS + 2 * CHUNK_TOKENS)
         if group and taken + size > most:
             yield group
             group, taken = [], 0

@@ -123,7 +123,7 @@ def test_fewer_at_a_time_give_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     graph, texts = many(tmp_path / "graph.onnx", layers=5), some_texts()
     at_once = one_by_one(watched(graph, texts))
     assert list(at_once) == [f"x{n}" for n in range(5)]
-    size = 8 * WIDTH**2 + 4 * WIDTH * (SAMPLE_TOKENS + 2 * CHUNK_TOKENS)
+    size = 4 * WIDTH**2 + 4 * WIDTH * (SAMPLE_TOKENS + 2 * CHUNK_TOKENS)
     monkeypatch.setattr(activations, "BYTES_AT_ONCE", together * size)
     assert one_by_one(watched(graph, texts)) == at_once
 
@@ -200,3 +200,31 @@ def test_an_activations_own_input_is_handed_back(tmp_path: Path):
     inputs = find_linear_inputs(onnx.load(graph))
     found: list[LinearInput] = [one for one, _ in watch(graph, inputs, some_texts())]
     assert found == inputs
+
+
+def names_after(wanted: str) -> tuple[list[str], list[str], list[str]]:
+    """Outputs of nodes, weights and inputs that are left where ``wanted`` alone is watched."""
+    inner = a_model([("Add", ["w", "outside"], "sum")], {}, (), ("sum",)).graph
+    steps = [
+        ("Gather", ["words", "input_ids"], "w"),
+        ("Relu", ["table"], "outside"),
+        ("If", ["switch"], "either", {"then_branch": inner, "else_branch": inner}),
+        ("MatMul", ["either", "key"], "k"),
+        ("Gather", ["types", "token_type_ids"], "t"),
+        ("Add", ["k", "t"], OUTPUT),
+    ]
+    tables = {"words": np.ones((3, 4)), "table": np.ones(4), "key": np.ones((4, 4)), "types": np.ones((2, 4))}
+    graph = a_model(steps, tables | {"switch": np.array(True)}, ("input_ids", "token_type_ids")).graph
+    activations.keep_what_leads_to(graph, [wanted])
+    outputs = [name for node in graph.node for name in node.output]
+    return outputs, [tensor.name for tensor in graph.initializer], [value.name for value in graph.input]
+
+
+def test_a_run_does_no_more_than_what_is_watched_needs():
+    assert names_after("w") == (["w"], ["words"], ["input_ids"])
+    assert names_after("t") == (["t"], ["types"], ["token_type_ids"])
+
+
+def test_what_branches_read_from_outside_is_kept():
+    assert names_after("k") == (["w", "outside", "either", "k"], ["words", "table", "key", "switch"], ["input_ids"])
+    assert names_after(OUTPUT)[0] == ["w", "outside", "either", "k", "t", OUTPUT]
