@@ -17,12 +17,13 @@ LINKS_VARIABLE = "TORCH_LINKS"
 """Where pip finds PyTorch's CPU wheels besides its own places; `make bench` sets it."""
 
 
-def ensure_environment(folder: Path, torch_requirement: Path, requirements: Path) -> None:
-    """PyTorch for the CPU first, then what ``requirements`` pins by hash. Made anew when a pin changed.
+def ensure_environment(folder: Path, requirements: Path, torch_requirement: Path | None = None) -> None:
+    """PyTorch for the CPU first, if wanted, then what ``requirements`` pins by hash. Made anew when a pin changed.
 
     Raises ``SetupFailed``.
     """
-    pins = hashlib.sha256(torch_requirement.read_bytes() + requirements.read_bytes()).hexdigest()
+    torch_pin = torch_requirement.read_bytes() if torch_requirement else b""
+    pins = hashlib.sha256(torch_pin + requirements.read_bytes()).hexdigest()
     marker = folder / MARKER
     if marker.is_file() and marker.read_text() == pins:
         return
@@ -39,7 +40,8 @@ def ensure_environment(folder: Path, torch_requirement: Path, requirements: Path
     ]
     links = os.environ.get(LINKS_VARIABLE)
     _run([sys.executable, "-m", "venv", folder])
-    _run([*install, *(["--find-links", links] if links else []), "-r", torch_requirement])
+    if torch_requirement:
+        _run([*install, *(["--find-links", links] if links else []), "-r", torch_requirement])
     _run([*install, "--require-hashes", "-r", requirements])
     marker.write_text(pins)
 

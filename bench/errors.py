@@ -3,6 +3,7 @@
 BenchError
 ├── SetupFailed    an environment or a model that a system needs cannot be made
 ├── ServerFailed   a server does not start, does not turn ready, or dies
+├── ModelFailed    an engine cannot load or run a model
 └── LoadFailed     an answer is not a 200 with the right vector, or does not come
 """
 
@@ -22,4 +23,8 @@ class ServerFailed(BenchError):
 
 
 class LoadFailed(BenchError):
+    pass
+
+
+class ModelFailed(BenchError):
     pass

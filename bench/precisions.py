@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.bundles import unverified_bundle
 from bench.engine_times import engine_times, longest, median_ratio
 from bench.errors import BenchError
 from bench.fidelity import reference_vectors
@@ -23,18 +24,13 @@ from bench.report import table
 from bench.sts import Pairs, agreement, read_pairs
 from build.cli import MACHINES
 from build.default_model import MODEL
-from build.describe import describe
 from build.errors import BuildError
 from build.fetch import fetch
 from build.fidelity import cosines, summarize
 from build.heldout import heldout_texts
 from build.neighbours import neighbours, shared
-from build.pipeline import STAGES, assemble
-from build.progress import Progress
-from build.quiet import quiet
-from build.recipes import Recipe, recipe_for
+from build.recipes import recipe_for
 from build.runtime_process import serve
-from build.staging import staged
 from build.trust import NO_TRUST
 from manifest import Precision
 
@@ -107,16 +103,12 @@ def _bundles(model: str, folder: Path) -> dict[str, Path]:
     """Unverified bundles, by how weights are stored."""
     target = MACHINES[platform.machine()]
     int8 = recipe_for(Precision.INT8, target)
-    recipes = {PLAIN: replace(int8, prepare=False), PREPARED: int8, FULL: recipe_for(Precision.FP32, target)}
-    return {name: _bundle(model, recipe, folder / str(number)) for number, (name, recipe) in enumerate(recipes.items())}
-
-
-def _bundle(model: str, recipe: Recipe, output: Path) -> Path:
-    files = fetch(model, None, NO_TRUST)
-    description = describe(files.directory, trust_remote_code=False)
-    with staged(output, force=False) as staging, quiet():
-        assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES))
-    return output
+    stock = recipe_for(Precision.INT8_STOCK, target)
+    recipes = {PLAIN: replace(stock, prepare=False), PREPARED: int8, FULL: recipe_for(Precision.FP32, target)}
+    return {
+        name: unverified_bundle(model, recipe, folder / str(number))
+        for number, (name, recipe) in enumerate(recipes.items())
+    }
 
 
 def _sets(model: str, stsb: Path | None) -> Iterator[Texts]:

@@ -1,0 +1,1 @@
+"""Times whole models in process, ids in and token embeddings out: ``python -m bench.models --help``."""

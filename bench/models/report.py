@@ -1,0 +1,114 @@
+"""Renders what was measured as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.engine_times import median_ratio
+from bench.machine import Machine
+from bench.models.costs import Costs
+from bench.models.measurement import APART, DISTURBED, TEXTS, TOGETHER, TOKENS_EACH, Plan, Times
+from bench.models.rows import INT8, NATIVE, Files, Row, Spec
+from bench.quantiles import median
+from bench.report import table
+
+NOT_RUN = "not run here"
+NOTHING = "–"
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All of one model. ``sizes``: bytes of what an engine loads."""
+
+    model: str
+    plan: Plan
+    rows: Sequence[Row]
+    times: Times
+    costs: Mapping[Spec, Costs]
+    sizes: Mapping[Files, int]
+
+
+def heading(machine: Machine, versions: Mapping[str, str], available: Sequence[str]) -> str:
+    lines = [
+        f"{machine.cpu}, one of {machine.cores} cores, {machine.architecture}: "
+        f"{' '.join(machine.flags) or 'no flag of note'}",
+        f"native instruction sets: {', '.join(available)}; "
+        + ", ".join(f"{name} {version}" for name, version in versions.items()),
+        f"load average before: {machine.load_average:.2f}",
+    ]
+    return "  \n".join(lines)
+
+
+def render(measured: Measured) -> str:
+    plan = measured.plan
+    about = (
+        f"{measured.model}: milliseconds a text, medians of {plan.rounds} round(s); in brackets: times as long as "
+        f"{NATIVE} with the same instruction set, in fp32 as {NATIVE} with its own choice"
+    )
+    parts = [about, times_table(measured), together_table(measured), costs_table(measured), warning(measured.times)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def warning(times: Times) -> str:
+    """Empty on a quiet machine."""
+    if not times.disturbed:
+        return ""
+    return (
+        f"WARNING: in {times.disturbed} of {times.samples} samples, others had the core for more than "
+        f"{DISTURBED:.0%} of the time: measure again on a quiet machine"
+    )
+
+
+def times_table(measured: Measured) -> str:
+    columns = [str(tokens) for tokens in measured.plan.tokens]
+    cells = []
+    for row in measured.rows:
+        if row.spec is None:
+            cells.append([row.isa, row.name, NOTHING, *[NOT_RUN] * len(columns)])
+            continue
+        own = measured.times.seconds[row.spec]
+        base = measured.times.seconds.get(base) if (base := native_beside(row, measured.rows)) else None
+        ratios = [_with_ratio(own[column], base[column] if base else None) for column in columns]
+        cells.append([row.isa, row.name, measured.times.isas[row.spec], *ratios])
+    head = ["instruction set", "system", "ran with", *(f"{column} tokens" for column in columns)]
+    return table(head, cells, left=3)
+
+
+def native_beside(row: Row, rows: Sequence[Row]) -> Spec | None:
+    """The native row with the same instruction set; for fp32, which has none of its own, the first that ran."""
+    native = [each for each in rows if each.spec and each.spec.system.name == NATIVE]
+    if row.name == NATIVE or not native:
+        return None
+    if row.spec and row.spec.system.name in INT8:
+        return next((each.spec for each in native if each.isa == row.isa), None)
+    return native[0].spec
+
+
+def together_table(measured: Measured) -> str:
+    """Several texts in one call of the native kernels beside a call for each; empty where they did not run."""
+    cells = []
+    for row in measured.rows:
+        own = measured.times.seconds.get(row.spec, {}) if row.spec else {}
+        if TOGETHER in own:
+            gain = median_ratio(own[APART], own[TOGETHER])
+            cells.append([row.isa, *(f"{median(own[name]) * 1e3:.2f}" for name in (APART, TOGETHER)), f"{gain:.2f} ×"])
+    head = ["instruction set", f"{TEXTS} calls, ms", f"1 call with {TEXTS} texts of {TOKENS_EACH} tokens, ms", "gain"]
+    return table(head, cells, left=1) if cells else ""
+
+
+def costs_table(measured: Measured) -> str:
+    head = ["system", "session ms", "private MB", "PSS of two MB", "files MB"]
+    cells = []
+    for spec, costs in measured.costs.items():
+        near = costs.fidelity
+        figures = [f"{value:.5f}" for value in (near.cosine_mean, near.cosine_p1, near.cosine_min)] if near else []
+        memory = [f"{value / MEGABYTE:.1f}" for value in (costs.private, costs.pss, measured.sizes[spec.system.files])]
+        cells.append([spec.system.name, f"{costs.session_seconds * 1e3:.1f}", *memory, *(figures or [NOTHING] * 3)])
+    return table([*head, "cosine mean", "1st percentile", "minimum"], cells, left=1) if cells else ""
+
+
+def _with_ratio(seconds: Sequence[float], base: Sequence[float] | None) -> str:
+    shown = f"{median(seconds) * 1e3:.2f}"
+    return f"{shown} ({median_ratio(seconds, base):.2f} ×)" if base else shown
