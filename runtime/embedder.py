@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,35 +12,34 @@ from runtime.embed_request import EmbedRequest
 from runtime.engine import Engine
 from runtime.errors import InferenceFailed
 from runtime.head import Head, normalize
-from runtime.memory import MemoryBudget
 from runtime.pool import pool
 from runtime.token_batch import TokenBatch
+from runtime.token_run import TokenRun, Tokens
 from runtime.windows import Window, Windows
 
-Steps = Generator[None, None, NDArray[np.float32]]
+Vector = NDArray[np.float32]
+Steps = Generator[TokenRun, Tokens, Vector]
 
 
 class Embedder:
     """One way from text to vector. Thread-safe."""
 
-    def __init__(self, encoder: Encoder, windows: Windows, engine: Engine, head: Head, budget: MemoryBudget) -> None:
+    def __init__(self, encoder: Encoder, windows: Windows, engine: Engine, head: Head) -> None:
         self._encoder, self._windows, self._engine, self._head = encoder, windows, engine, head
-        self._budget = budget
 
-    def begin(self, request: EmbedRequest, cores_now: Callable[[], int]) -> Steps:
-        """One window a step; the result is (dim,) or (dimensions,) float32. ``cores_now``: cores for the next step.
+    def begin(self, request: EmbedRequest) -> Steps:
+        """Yields one window a step, to be run; the result is (dim,) or (dimensions,) float32.
 
         The vectors of several windows are averaged, weighted by their numbers of the text's tokens. Raises
         ``InvalidRequest``, or ``InferenceFailed``, also for a vector that is not finite.
         """
         windows = self._windows.of(request.prompt, request.text)
         window = next(windows)
-        vector = self._run(window, request, cores_now())
+        vector = yield from self._vector(window, request)
         if (following := next(windows, None)) is not None:
             total, weight = vector.astype(np.float64) * window.tokens, window.tokens
             while following is not None:
-                yield
-                total += self._run(following, request, cores_now()).astype(np.float64) * following.tokens
+                total += (yield from self._vector(following, request)).astype(np.float64) * following.tokens
                 weight += following.tokens
                 following = next(windows, None)
             vector = (total / weight).astype(np.float32)
@@ -54,24 +53,25 @@ class Embedder:
             raise InferenceFailed("the model returned a vector that is not finite")
         return vector
 
-    def embed(self, request: EmbedRequest, cores: int) -> NDArray[np.float32]:
-        """All steps at once."""
-        steps = self.begin(request, lambda: cores)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                vector: NDArray[np.float32] = end.value
-                return vector
+    def embed(self, request: EmbedRequest, cores: int) -> Vector:
+        """All steps at once, where nothing else is in work."""
+        steps = self.begin(request)
+        try:
+            run = next(steps)
+            while True:
+                run = steps.send(run.engine.run(run.batch, cores))
+        except StopIteration as end:
+            vector: Vector = end.value
+            return vector
 
     def fits(self, request: EmbedRequest) -> bool:
         """Whether the text with its prompt fits into one window."""
         return self._windows.fit(request.prompt, request.text)
 
-    def _run(self, window: Window, request: EmbedRequest, cores: int) -> NDArray[np.float32]:
+    def _vector(self, window: Window, request: EmbedRequest) -> Steps:
         if not window.ids:
             # NOTE: without special tokens an empty text has none; sentence-transformers' masked mean is zero then.
             return self._head.apply(np.zeros(self._encoder.width * len(request.pooling), dtype=np.float32))
-        with self._budget.lease(self._encoder.memory.of(len(window.ids))):
-            tokens = self._engine.run(TokenBatch.of(window.ids), cores)
-            return self._head.apply(pool(tokens, request.pooling, request.left_out))
+        memory = self._encoder.memory.of(len(window.ids))
+        tokens = yield TokenRun(self._engine, TokenBatch.of(window.ids), memory)
+        return self._head.apply(pool(tokens, request.pooling, request.left_out))

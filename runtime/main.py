@@ -12,6 +12,7 @@ from runtime.bundle import Bundle, open_bundle
 from runtime.cores import available_cores
 from runtime.cpu import host_target
 from runtime.errors import SettingsError
+from runtime.kernels import Kernels, open_kernels
 from runtime.logs import logging_config
 from runtime.memory import MemoryBudget, available_memory
 from runtime.settings import Settings, read_settings
@@ -34,20 +35,22 @@ def main() -> None:
         log_config = logging_config(settings.log_level, settings.log_format)
         logging.config.dictConfig(log_config)
         limits = _window_limits(settings, bundle)
+        ops = [graph.ops for graph in bundle.manifest.text.graphs.values()]
+        kernels = open_kernels(ops, settings.kernels_isa)
     except (SettingsError, BundleError) as error:
         print(f"cpu2vec: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_START)
-    _log_start(settings, bundle)
+    _log_start(settings, bundle, kernels)
 
     from runtime.server import Server
 
-    Server(lambda: make_service(settings, bundle, limits), settings.port, log_config).run()
+    Server(lambda: make_service(settings, bundle, limits, kernels), settings.port, log_config).run()
 
 
-def make_service(settings: Settings, bundle: Bundle, limits: dict[str, int]) -> Service:
+def make_service(settings: Settings, bundle: Bundle, limits: dict[str, int], kernels: Kernels | None) -> Service:
     """Load tokenizers and sessions and put the service together; runs in the worker process."""
     from runtime.embedder import Embedder
-    from runtime.engine import Engine
+    from runtime.engine import open_engine
     from runtime.head import read_head
     from runtime.service import EmbeddingService
     from runtime.tokenizer import Tokenizer
@@ -55,16 +58,17 @@ def make_service(settings: Settings, bundle: Bundle, limits: dict[str, int]) -> 
 
     text = bundle.manifest.text
     cores = settings.threads or available_cores()
-    engines = {name: Engine(bundle.directory / graph.file, graph, cores) for name, graph in text.graphs.items()}
+    engines = {
+        name: open_engine(bundle.directory / graph.file, graph, cores, kernels) for name, graph in text.graphs.items()
+    }
     heads = read_head(bundle.directory, text.encoders)
-    budget = MemoryBudget(_memory_for_texts())
     embedders = {}
     for name, encoder in text.encoders.items():
         tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
         windows = Windows(tokenizer, limits[name], settings.long_text)
         _check_room(windows, limits[name], text)
-        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], budget)
-    return EmbeddingService(settings, bundle, embedders, limits, cores)
+        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name])
+    return EmbeddingService(settings, bundle, embedders, limits, cores, kernels, MemoryBudget(_memory_for_texts()))
 
 
 def _memory_for_texts() -> int:
@@ -86,9 +90,11 @@ def _check_room(windows: Windows, limit: int, text: TextModel) -> None:
             raise BundleError(f"a window has {limit} tokens, and {what} {limit - room} of them: set MAX_TOKENS higher")
 
 
-def _log_start(settings: Settings, bundle: Bundle) -> None:
+def _log_start(settings: Settings, bundle: Bundle, kernels: Kernels | None) -> None:
     manifest = bundle.manifest
     log.info("serving %s (%s, %s) on port %d", manifest.model, manifest.precision, manifest.target, settings.port)
+    if kernels is not None:
+        log.info("native ops use %s", kernels.isa)
     if settings.without_effect:
         log.info("accepted without effect: %s", ", ".join(settings.without_effect))
     if manifest.target is not host_target():

@@ -67,6 +67,10 @@ class MemoryBudget:
                 self._leased -= bytes
                 self._changed.notify_all()
 
+    def holds(self, bytes: int) -> bool:
+        """Whether that much can be lent beside other leases, when enough of them have ended."""
+        return bytes <= self._total
+
     def _acquire(self, bytes: int) -> None:
         with self._changed:
             if self._line or not self._fits(bytes):

@@ -17,9 +17,12 @@ from runtime.embed_request import EmbedRequest
 from runtime.embedder import Embedder, Steps
 from runtime.errors import GoldenMismatch, ServingError
 from runtime.golden import check_golden
+from runtime.kernels import Kernels
 from runtime.limits import Limits
+from runtime.memory import MemoryBudget
 from runtime.readiness import Readiness
 from runtime.settings import Settings
+from runtime.token_run import RunGroup
 from runtime.work_queue import WorkQueue
 
 log = logging.getLogger("cpu2vec")
@@ -35,10 +38,12 @@ class EmbeddingService:
         embedders: dict[str, Embedder],
         window_tokens: dict[str, int],
         cores: int,
+        kernels: Kernels | None,
+        budget: MemoryBudget,
     ) -> None:
         self._bundle, self._embedders, self._cores = bundle, embedders, cores
         self._readiness = Readiness()
-        self._queue = WorkQueue(self._begin, cores)
+        self._queue = WorkQueue(self._begin, lambda: RunGroup(budget), cores)
         self._started_at = time.monotonic()
         self.app = begin_before_body(
             create_app(
@@ -46,7 +51,11 @@ class EmbeddingService:
                 model=bundle.manifest.text,
                 meta={
                     **bundle.meta,
-                    "serving": {"long_text": settings.long_text, "window_tokens": window_tokens},
+                    "serving": {
+                        "long_text": settings.long_text,
+                        "window_tokens": window_tokens,
+                        "kernels": kernels.isa if kernels is not None else None,
+                    },
                 },
                 readiness=self._readiness,
                 limits=Limits(settings.max_body_bytes),
@@ -69,8 +78,8 @@ class EmbeddingService:
     def stop(self) -> None:
         self._queue.stop()
 
-    def _begin(self, request: EmbedRequest, cores_now: Callable[[], int]) -> Steps:
-        return self._embedders[request.encoder].begin(request, cores_now)
+    def _begin(self, request: EmbedRequest) -> Steps:
+        return self._embedders[request.encoder].begin(request)
 
     def _warm_up(self, on_failure: Callable[[], object]) -> None:
         def embed(request: EmbedRequest) -> NDArray[np.float32]:

@@ -46,7 +46,7 @@ class LogLevel(StrEnum):
 @dataclass(frozen=True)
 class Settings:
     """Sizes are in bytes. ``threads`` and ``max_tokens`` are None where the container's share of processor and memory
-    decides, and the model.
+    decides, and the model; ``kernels_isa`` where the native ops choose by themselves.
     """
 
     bundle: Path
@@ -56,6 +56,7 @@ class Settings:
     max_tokens: int | None
     long_text: LongText
     honor_pooling_strategy: bool
+    kernels_isa: str | None
     allowed_tokens: frozenset[str]
     log_level: LogLevel
     log_format: LogFormat
@@ -79,11 +80,16 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
         long_text=read("LONG_TEXT", _choice(LongText), LongText.CHUNK),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),
+        kernels_isa=read("KERNELS_ISA", _word, None),
         allowed_tokens=read("AUTHENTICATION_ALLOWED_TOKENS", _tokens, frozenset()),
         log_level=read("LOG_LEVEL", _choice(LogLevel), LogLevel.INFO),
         log_format=read("LOG_FORMAT", _choice(LogFormat), LogFormat.TEXT),
         without_effect=tuple(name for name in ACCEPTED_WITHOUT_EFFECT if environment.get(name)),
     )
+
+
+def _word(name: str, value: str) -> str | None:
+    return value.lower()
 
 
 def _boolean(name: str, value: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,3 +20,12 @@ class TokenBatch:
     def of(cls, ids: list[int]) -> TokenBatch:
         """The batch of one text."""
         return cls(np.asarray(ids, dtype=np.int64), np.asarray([len(ids)], dtype=np.int64))
+
+    @classmethod
+    def joined(cls, batches: Sequence[TokenBatch]) -> TokenBatch:
+        """All texts of the batches, in order."""
+        if len(batches) == 1:
+            return batches[0]
+        return cls(
+            np.concatenate([batch.ids for batch in batches]), np.concatenate([batch.lengths for batch in batches])
+        )

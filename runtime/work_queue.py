@@ -1,74 +1,58 @@
-"""Owns the one queue in which requests wait for inference, step by step, and the threads that serve it."""
+"""Serves the works of all requests, step by step, on the inference threads."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import functools
-import queue
 import threading
-from collections import deque
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Generator, Sequence
+from typing import Generic, Protocol, TypeVar
+
+from runtime.line import Line
+from runtime.work import Work, settle_on
 
 Item = TypeVar("Item")
+Wish = TypeVar("Wish")
+Answer = TypeVar("Answer")
 Result = TypeVar("Result")
+GroupWish = TypeVar("GroupWish", contravariant=True)
+GroupAnswer = TypeVar("GroupAnswer", covariant=True)
 
 
-@dataclass(frozen=True)
-class Work(Generic[Result]):
-    """The steps of one item, and the future, on the event loop's side, that waits for the result."""
+class Group(Protocol[GroupWish, GroupAnswer]):
+    """Wishes that are granted together."""
 
-    steps: Generator[None, None, Result]
-    future: asyncio.Future[Result]
-    loop: asyncio.AbstractEventLoop
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be a wish that it takes."""
 
-    def step(self) -> bool:
-        """Do the next step, and say whether more are to come. Work that nobody waits for any more is closed instead."""
-        try:
-            if self.future.cancelled():
-                self.steps.close()
-                return False
-            next(self.steps)
-        except StopIteration as stop:
-            self.settle(functools.partial(self.future.set_result, stop.value))
-        except BaseException as error:
-            self.settle(functools.partial(self.future.set_exception, error))
-        else:
-            return True
-        return False
+    def add(self, wish: GroupWish) -> bool:
+        """Take it in; False where it does not go with the others. The first is always taken."""
 
-    def settle(self, outcome: Callable[[], None]) -> None:
-        """Hand the outcome over to the event loop; it is dropped where nobody waits for it any more."""
-
-        def on_loop() -> None:
-            if not self.future.done():
-                outcome()
-
-        # NOTE: a closed loop means that the server was killed while this ran.
-        with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(on_loop)
+    def run(self, cores: int) -> Sequence[GroupAnswer | Exception]:
+        """An answer to each, in order."""
 
 
-class WorkQueue(Generic[Item, Result]):
+class WorkQueue(Generic[Item, Wish, Answer, Result]):
     """First come, first served; as many threads as cores.
 
-    ``begin(item, cores_now)`` gives a generator that does one bounded piece of work per step and returns the result.
-    After each step the work goes to the end of the line, so that long works do not hold up short ones. Its steps run on
-    any of the threads, one after the other. ``cores_now()`` says how many cores the step may use: all when no other
-    work is in flight, else one. ``submit`` and ``in_flight`` belong to the event loop's thread.
+    ``begin(item)`` gives a generator: each step does a bounded piece of work, yields a wish and is sent the answer.
+    A thread takes what waits longest, and with it what comes next in the line as long as the wishes go into one group,
+    up to its fair share of the line, so that no other thread is left without. Work that is not finished then goes to
+    the end of the line, so that long works do not hold up short ones. Steps of one work run on any of the threads, one
+    after the other. A group may use all cores when nothing else is in flight, else one. ``submit`` and ``in_flight``
+    belong to the event loop's thread.
     """
 
-    def __init__(self, begin: Callable[[Item, Callable[[], int]], Generator[None, None, Result]], cores: int) -> None:
-        self._begin, self._cores = begin, cores
+    def __init__(
+        self,
+        begin: Callable[[Item], Generator[Wish, Answer, Result]],
+        new_group: Callable[[], Group[Wish, Answer]],
+        cores: int,
+    ) -> None:
+        self._begin, self._new_group, self._cores = begin, new_group, cores
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
+        self._line: Line[Work[Wish, Answer, Result]] = Line(cores)
         self._in_flight = 0
-        # The lock guards the three below it, which the event loop and the threads share.
-        self._lock = threading.Lock()
-        self._waiting: deque[Work[Result]] = deque()
-        self._idle: list[queue.SimpleQueue[Work[Result] | None]] = []
-        self._stopping = False
 
     @property
     def in_flight(self) -> int:
@@ -81,11 +65,7 @@ class WorkQueue(Generic[Item, Result]):
 
     def stop(self) -> None:
         """Finish what waits, then end the threads; returns when they have ended."""
-        with self._lock:
-            self._stopping = True
-            idle, self._idle = self._idle, []
-        for inbox in idle:
-            inbox.put(None)
+        self._line.close()
         for thread in self._threads:
             thread.join()
 
@@ -94,50 +74,50 @@ class WorkQueue(Generic[Item, Result]):
 
         Work whose waiter was cancelled is closed before its next step: dropped unrun, if it has not begun.
         """
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Result] = loop.create_future()
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._in_flight += 1
-        self._enqueue(Work(self._steps(item), future, loop))
+        self._line.put(Work(self._steps(item), future))
         try:
             return await future
         finally:
             self._in_flight -= 1
 
-    def _steps(self, item: Item) -> Generator[None, None, Result]:
+    def _steps(self, item: Item) -> Generator[Wish, Answer, Result]:
         """Calls ``begin`` at the first step, and thereby on an inference thread."""
-        return (yield from self._begin(item, self._cores_now))
-
-    def _cores_now(self) -> int:
-        return self._cores if self._in_flight == 1 else 1
-
-    def _enqueue(self, work: Work[Result]) -> None:
-        with self._lock:
-            # PERF: the thread that was busy last is taken first: its core still has the weights in its cache.
-            inbox = self._idle.pop() if self._idle else None
-            if inbox is None:
-                self._waiting.append(work)
-        if inbox is not None:
-            inbox.put(work)
+        return (yield from self._begin(item))
 
     def _serve(self) -> None:
-        inbox: queue.SimpleQueue[Work[Result] | None] = queue.SimpleQueue()
-        work = self._next(inbox, None)
+        work = self._line.next()
         while work is not None:
-            work = self._next(inbox, work if work.step() else None)
+            group, members = self._gather(work)
+            work = self._line.next(self._run(group, members))
 
-    def _next(
-        self, inbox: queue.SimpleQueue[Work[Result] | None], unfinished: Work[Result] | None
-    ) -> Work[Result] | None:
-        """What waits longest, ``unfinished`` work at last, else what arrives in ``inbox``.
+    def _gather(
+        self, first: Work[Wish, Answer, Result]
+    ) -> tuple[Group[Wish, Answer], list[Work[Wish, Answer, Result]]]:
+        """A group with the first work's wish and those that go with it, and their works; none if all have ended."""
+        group, members, taken = self._new_group(), [], 0
+        work: Work[Wish, Answer, Result] | None = first
+        while work is not None:
+            taken += 1
+            if (outcome := work.begin()) is not None:
+                settle_on(work.loop, [outcome])
+            elif group.add(work.wish):
+                members.append(work)
+            else:
+                self._line.put_back(work)
+                break
+            work = self._line.another(taken) if group.is_open else None
+        return group, members
 
-        None when there is nothing left and no more will come.
-        """
-        with self._lock:
-            if unfinished is not None:
-                self._waiting.append(unfinished)
-            if self._waiting:
-                return self._waiting.popleft()
-            if self._stopping:
-                return None
-            self._idle.append(inbox)
-        return inbox.get()
+    def _run(
+        self, group: Group[Wish, Answer], members: list[Work[Wish, Answer, Result]]
+    ) -> list[Work[Wish, Answer, Result]]:
+        """Those that have more to do."""
+        if not members:
+            return []
+        answers = group.run(self._cores if self._in_flight == len(members) else 1)
+        outcomes = [(work, work.go_on(answer)) for work, answer in zip(members, answers, strict=True)]
+        if ended := [outcome for _, outcome in outcomes if outcome is not None]:
+            settle_on(members[0].loop, ended)
+        return [work for work, outcome in outcomes if outcome is None]

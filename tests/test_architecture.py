@@ -69,8 +69,8 @@ def test_the_manifest_needs_the_standard_library_alone():
     assert packages(ROOT / "manifest.py") <= set(sys.stdlib_module_names)
 
 
-def test_only_the_engine_imports_onnxruntime():
-    assert [path.name for path in RUNTIME if "onnxruntime" in packages(path)] == ["engine.py"]
+def test_only_the_session_imports_onnxruntime():
+    assert [path.name for path in RUNTIME if "onnxruntime" in packages(path)] == ["session.py"]
 
 
 def test_only_the_settings_read_the_environment():
@@ -87,7 +87,9 @@ def test_only_one_module_maps_errors_to_status_codes():
 
 
 def test_only_the_main_module_composes_the_server():
-    composers = {path.name for path in RUNTIME if {"runtime.engine.Engine", "runtime.server.Server"} <= imports(path)}
+    composers = {
+        path.name for path in RUNTIME if {"runtime.engine.open_engine", "runtime.server.Server"} <= imports(path)
+    }
     assert composers == {"main.py"}
 
 

@@ -105,7 +105,7 @@ def test_a_text_that_just_fits_is_the_originals(server: Server, model: SentenceT
 def test_the_server_says_what_it_does_with_long_texts(server: Server):
     with server.connect(LONG_SECONDS) as connection:
         serving = connection.request("GET", "/meta").json["serving"]
-    assert serving == {"long_text": "chunk", "window_tokens": {"text": 32}}
+    assert serving == {"long_text": "chunk", "window_tokens": {"text": 32}, "kernels": None}
 
 
 def test_long_texts_can_be_cut_off_as_the_original_does(bundle: Path, model: SentenceTransformer, tmp_path: Path):

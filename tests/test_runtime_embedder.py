@@ -15,7 +15,6 @@ from runtime.embedder import Embedder
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.head import Head
 from runtime.long_text import LongText
-from runtime.memory import MemoryBudget
 from runtime.token_batch import TokenBatch
 from runtime.tokenizer import Tokenizer
 from runtime.windows import Windows
@@ -28,6 +27,8 @@ MEAN = (PoolingMode.MEAN,)
 
 class PlainEngine:
     """A token's embedding is (id, 1, id squared); keeps what it was asked, and on how many cores."""
+
+    joins_texts = True
 
     def __init__(self) -> None:
         self.runs: list[tuple[list[int], int]] = []
@@ -61,7 +62,7 @@ def embedder(
 ) -> Embedder:
     encoder = an_encoder(layers=layers, width=3)
     windows = Windows(tokenizer, max_tokens, long_text)
-    return Embedder(encoder, windows, engine, Head(layers, {}), MemoryBudget(1 << 20))
+    return Embedder(encoder, windows, engine, Head(layers, {}))
 
 
 def a_request(text: str, prompt: str = "", left_out: int = 0, dimensions: int | None = None) -> EmbedRequest:
@@ -123,14 +124,23 @@ def test_a_model_that_cuts_after_normalizing_is_left_as_it_is(tokenizer, engine)
     np.testing.assert_allclose(vector, unit(rows([CLS, A, B, SEP]).mean(axis=0))[:2], rtol=1e-6)
 
 
-def test_each_window_is_a_step_with_the_cores_of_that_moment(tokenizer, engine):
-    cores = iter([2, 1])
-    steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"), lambda: next(cores))
-    next(steps)
-    assert [cores for _, cores in engine.runs] == [2]
-    with pytest.raises(StopIteration):
-        next(steps)
-    assert [cores for _, cores in engine.runs] == [2, 1]
+def test_each_window_is_a_wish_that_states_its_memory(tokenizer, engine):
+    steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"))
+    first = next(steps)
+    second = steps.send(engine.run(first.batch, 1))
+    assert [run.batch.ids.tolist() for run in (first, second)] == [[CLS, A, B, C, D, SEP], [CLS, E, F, G, SEP]]
+    assert [run.memory for run in (first, second)] == [an_encoder().memory.of(tokens) for tokens in (6, 5)]
+    assert first.engine is second.engine is engine
+    with pytest.raises(StopIteration) as end:
+        steps.send(engine.run(second.batch, 1))
+    np.testing.assert_array_equal(end.value.value, embedder(tokenizer, engine).embed(a_request("a b c d e f g"), 1))
+
+
+def test_an_error_of_a_run_ends_the_text(tokenizer, engine):
+    steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"))
+    steps.send(engine.run(next(steps).batch, 1))
+    with pytest.raises(InferenceFailed, match="no memory"):
+        steps.throw(InferenceFailed("no memory"))
 
 
 def test_truncation_runs_the_first_window_alone(tokenizer, engine):

@@ -20,6 +20,7 @@ def test_nothing_set_gives_the_documented_defaults():
         max_tokens=None,
         long_text=LongText.CHUNK,
         honor_pooling_strategy=False,
+        kernels_isa=None,
         allowed_tokens=frozenset(),
         log_level=LogLevel.INFO,
         log_format=LogFormat.TEXT,
@@ -50,6 +51,10 @@ def test_what_is_done_with_long_texts_can_be_chosen(value: str, expected: LongTe
 @pytest.mark.parametrize("value", [1, 512, 1_000_000])
 def test_the_longest_window_can_be_chosen(value: int):
     assert read_settings({"MAX_TOKENS": str(value)}).max_tokens == value
+
+
+def test_an_instruction_set_of_native_ops_can_be_chosen():
+    assert read_settings({"KERNELS_ISA": " AVX2 "}).kernels_isa == "avx2"
 
 
 def test_tokens_are_split_at_commas_and_stripped():

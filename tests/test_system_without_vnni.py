@@ -26,9 +26,10 @@ from manifest import ONLY_ENCODER
 from runtime.bundle import open_bundle
 from runtime.embed_request import plain_request
 from runtime.embedder import Embedder
-from runtime.engine import Engine, signed_weights_saturate
+from runtime.engine import open_engine
 from runtime.head import read_head
-from runtime.memory import MemoryBudget
+from runtime.kernels import open_kernels
+from runtime.padded_engine import signed_weights_saturate
 from runtime.tokenizer import Tokenizer
 from runtime.long_text import LongText
 from runtime.windows import Windows
@@ -39,7 +40,8 @@ encoder = model.main_encoder
 graph = model.graphs[encoder.graph]
 windows = Windows(Tokenizer(bundle.directory / encoder.tokenizer), encoder.max_tokens, LongText.TRUNCATE)
 head = read_head(bundle.directory, model.encoders)[ONLY_ENCODER]
-embedder = Embedder(encoder, windows, Engine(bundle.directory / graph.file, graph, 2), head, MemoryBudget(1 << 30))
+engine = open_engine(bundle.directory / graph.file, graph, 2, open_kernels([graph.ops]))
+embedder = Embedder(encoder, windows, engine, head)
 requests = [plain_request(model, text, None, None) for text in json.load(sys.stdin)]
 vectors, wide = ([embedder.embed(request, cores).tolist() for request in requests] for cores in (1, 2))
 json.dump({"saturates": signed_weights_saturate(), "vectors": vectors, "wide": wide}, sys.stdout)

@@ -1,0 +1,174 @@
+"""Graphs of native ops in the runtime: what they give, alone and together, and what stops them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from build import kernels as kernels_build
+from manifest import BundleError, Graph, Layout, OpSet
+from runtime.engine import Engine, open_engine
+from runtime.errors import InferenceFailed, SettingsError
+from runtime.kernels import Kernels, open_kernels
+from runtime.packed_engine import WIDE_FROM_TOKENS
+from runtime.token_batch import TokenBatch
+from tests import kernel_ops as ops
+from tests.native_model import GRAPH, POSITIONS, WORDS, cosines, native_model
+from tests.test_kernels_errors import LIBRARY
+
+MODEL = native_model()
+TEXTS = st.lists(st.integers(1, 70), min_size=1, max_size=6)
+
+
+def some_ids(length: int, seed: int = 0) -> list[int]:
+    return np.random.default_rng(seed).integers(0, WORDS, length).tolist()
+
+
+def kernels(isa: str | None = None) -> Kernels:
+    found = open_kernels([GRAPH.ops], isa)
+    assert found is not None
+    return found
+
+
+def mappings() -> list[list[str]]:
+    """This process's, each with its lines of figures behind the line that ends with the file's name."""
+    blocks: list[list[str]] = []
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            blocks.append([])
+        blocks[-1].append(line)
+    return blocks
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return MODEL.write(tmp_path_factory.mktemp("native"))
+
+
+@pytest.fixture(scope="module")
+def engine(path: Path) -> Engine:
+    return open_engine(path, GRAPH, 2, kernels())
+
+
+class TestTheLibrary:
+    def test_it_is_found_and_chooses_what_it_says(self):
+        assert kernels() == Kernels(LIBRARY, ops.available()[0])
+
+    @pytest.mark.parametrize("isa", ops.available())
+    def test_an_instruction_set_can_be_forced(self, isa: str):
+        assert kernels(isa).isa == isa
+
+    def test_one_that_this_machine_does_not_have_is_refused(self):
+        sentence = f"KERNELS_ISA is 'avx9', and this machine can use {', '.join(ops.available())}"
+        with pytest.raises(SettingsError, match=re.escape(sentence)):
+            kernels("avx9")
+
+    def test_a_newer_op_set_is_refused_with_both_versions(self):
+        with pytest.raises(
+            BundleError, match=r"wants version 2 of the ops cpu2vec, and libcpu2vec-\w+.so has version 1: "
+        ):
+            open_kernels([None, OpSet("cpu2vec", 1), OpSet("cpu2vec", 2)])
+
+    def test_one_for_another_onnxruntime_is_refused(self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(kernels_build, "LIBRARIES", tmp_path)
+        monkeypatch.setattr(kernels_build, "pinned_onnxruntime", lambda: "9.9.9")
+        library = kernels_build.build(ops.host_target())
+        with pytest.raises(BundleError, match=r"made for onnxruntime 9.9.9 and do not run in .*; run `make kernels`"):
+            open_engine(path, GRAPH, 1, Kernels(library, "scalar"))
+
+
+class TestRuns:
+    @pytest.mark.parametrize("isa", ops.available())
+    @pytest.mark.parametrize("length", [1, 2, 31, 32, 33, 200])
+    def test_token_embeddings_are_the_references(self, path: Path, isa: str, length: int):
+        found = open_engine(path, GRAPH, 1, kernels(isa)).run(TokenBatch.of(some_ids(length)), 1)
+        assert cosines(found, MODEL.expected(some_ids(length), isa)).min() > 0.9999
+
+    @settings(max_examples=30, deadline=None)
+    @given(TEXTS)
+    def test_a_text_has_the_same_bits_alone_and_among_others_on_one_core_and_on_all(
+        self, engine: Engine, lengths: list
+    ):
+        batches = [TokenBatch.of(some_ids(length, seed)) for seed, length in enumerate(lengths)]
+        alone = np.concatenate([engine.run(batch, 1) for batch in batches])
+        for cores in (1, 2):
+            np.testing.assert_array_equal(engine.run(TokenBatch.joined(batches), cores), alone)
+
+    def test_texts_may_share_a_run(self, engine: Engine):
+        assert engine.joins_texts
+
+    @pytest.mark.parametrize("ids", [[WORDS], [0] * (POSITIONS + 1)])
+    @pytest.mark.parametrize("cores", [1, 2])
+    def test_what_an_op_refuses_is_a_failed_run_and_the_next_one_works(self, engine: Engine, ids: list, cores: int):
+        before = engine.run(TokenBatch.of(some_ids(5)), cores)
+        with pytest.raises(InferenceFailed, match="onnxruntime failed: .*cpu2vec Embedding"):
+            engine.run(TokenBatch.of(ids * WIDE_FROM_TOKENS), cores)
+        np.testing.assert_array_equal(engine.run(TokenBatch.of(some_ids(5)), cores), before)
+
+    def test_other_threads_of_python_run_meanwhile(self, path: Path):
+        """One run over many texts takes long here; a thread that wants the interpreter gets it."""
+        engine = open_engine(path, GRAPH, 1, kernels("scalar"))
+        batch = TokenBatch.joined([TokenBatch.of(some_ids(POSITIONS))] * 60)
+        longest, done = 0.0, threading.Event()
+
+        def tick() -> None:
+            nonlocal longest
+            last = time.monotonic()
+            while not done.is_set():
+                time.sleep(0.001)
+                longest, last = max(longest, time.monotonic() - last), time.monotonic()
+
+        ticker = threading.Thread(target=tick)
+        ticker.start()
+        start = time.monotonic()
+        engine.run(batch, 1)
+        took = time.monotonic() - start
+        done.set()
+        ticker.join()
+        assert longest < took / 2
+
+    def test_weights_are_read_where_they_are_mapped(self, path: Path):
+        """So that processes and sessions share their pages: no page of the file is this process's own."""
+        engine = open_engine(path, GRAPH, 2, kernels())
+        engine.run(TokenBatch.of(some_ids(WIDE_FROM_TOKENS)), 2)
+        engine.run(TokenBatch.of(some_ids(3)), 1)
+        mapped = [block for block in mappings() if block[0].endswith(str(path.with_name(GRAPH.weights)))]
+        assert mapped
+        assert {line for block in mapped for line in block[1:] if line.startswith("Private_Dirty")} == {
+            "Private_Dirty:         0 kB"
+        }
+
+
+class TestWrongBundles:
+    def test_weights_that_are_cut_off(self, tmp_path: Path):
+        path = MODEL.write(tmp_path)
+        weights = tmp_path / GRAPH.weights
+        weights.write_bytes(weights.read_bytes()[:-1])
+        with pytest.raises(BundleError, match="model.onnx cannot be loaded: "):
+            open_engine(path, GRAPH, 1, kernels())
+
+    def test_weights_that_are_not_aligned(self, tmp_path: Path):
+        path = MODEL.write(tmp_path, shift=4)
+        with pytest.raises(BundleError, match="does not lie on a multiple of 64 bytes: store it as external data"):
+            open_engine(path, GRAPH, 1, kernels())
+
+    @pytest.mark.parametrize(
+        ("changed", "said"),
+        [
+            ({"layout": Layout.PADDED}, "model.onnx is padded and of native ops, which"),
+            ({"ops": None}, "model.onnx is packed and of onnxruntime's ops alone, which"),
+            ({"inputs": ("input_ids", "lengths", "attention_mask")}, "wants an input .* cannot give: attention_mask"),
+        ],
+    )
+    def test_graphs_that_no_engine_runs(self, path: Path, changed: dict, said: str):
+        graph: Graph = dataclasses.replace(GRAPH, **changed)
+        with pytest.raises(BundleError, match=said):
+            open_engine(path, graph, 1, kernels())
