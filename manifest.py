@@ -392,8 +392,19 @@ def _check_references(manifest: Manifest) -> None:
             _check_named(f"text.{field}.{task}", target, known)
     if text.dim < 1:
         raise BundleError(f"{MANIFEST_FILE}: text.dim is {text.dim}, and must be at least 1")
+    for name, graph in text.graphs.items():
+        _check_ops(f"text.graphs.{name}", graph)
     for name, encoder in text.encoders.items():
         _check_encoder(f"text.encoders.{name}", encoder, text)
+
+
+def _check_ops(path: str, graph: Graph) -> None:
+    if graph.ops is None:
+        return
+    if graph.layout is not Layout.PACKED:
+        raise BundleError(f"{MANIFEST_FILE}: {path}.layout is {graph.layout}, and ops go with {Layout.PACKED} alone")
+    if graph.ops.version < 1:
+        raise BundleError(f"{MANIFEST_FILE}: {path}.ops.version is {graph.ops.version}, and must be at least 1")
 
 
 def _check_encoder(path: str, encoder: Encoder, text: TextModel) -> None:

@@ -11,6 +11,7 @@ from types import FrameType
 
 from build.default_model import MODEL
 from build.errors import BuildError
+from build.host import MACHINES
 from build.pipeline import STAGES, Order, build_bundle
 from build.progress import Progress
 from build.staging import DISK_FULL
@@ -22,7 +23,6 @@ from manifest import Precision, Target
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 BOTH = "both"
-MACHINES = {"x86_64": Target.AMD64, "aarch64": Target.ARM64}
 
 DESCRIPTION = "Turn a HuggingFace embedding model into a bundle that the CPU runtime serves."
 EXAMPLES = f"""\
@@ -104,7 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         type=Precision,
         choices=list(Precision),
         default=Precision.INT8,
-        help="how weights are stored: int8 is small and fast, fp32 is the original (default: int8)",
+        help="int8: 8-bit weights, in native kernels where the model's family has them, else in onnxruntime's; "
+        "int8-stock: 8-bit weights in onnxruntime's kernels; fp32: the original's numbers (default: int8)",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     parser.add_argument("--output", type=Path, help="directory to make (default: bundles/<model>-<precision>-<arch>)")

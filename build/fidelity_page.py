@@ -69,6 +69,7 @@ def fidelity_page(report: FidelityReport, manifest: Manifest) -> str:
         *_lengths(report),
         *_worst(report.worst),
         *_treatments(report.treatments, manifest.precision),
+        *_stock_kernels(report.stock_kernels),
     ]
     title = f"Fidelity of {escaped(manifest.model)}, {manifest.precision}"
     lines = [f"<title>{title}</title>", f"<style>{STYLE}</style>", "</head>", "<body>", *body, "</body>", "</html>"]
@@ -145,17 +146,19 @@ def _treatments(treatments: Sequence[Treatment], precision: Precision) -> list[s
     return parts
 
 
+def _stock_kernels(reasons: dict[str, str]) -> list[str]:
+    """Why graphs that native kernels were asked for have none."""
+    told = (f"<code>{escaped(name)}</code>: {escaped(reason)}" for name, reason in reasons.items())
+    return [f"<p>Computed by onnxruntime's own kernels: {one}.</p>" for one in told]
+
+
 def _kind(one: Treatment) -> str:
     """What weights that were treated alike have in common."""
     if one.storage == "fp32":
         return one.storage
-    where = "folded into the layer before" if one.folded else "by a node of its own"
+    where = "folded into the layer before or the product itself" if one.folded else "by a node of its own"
     smoothing = "not smoothed" if one.smoothing is None else f"SmoothQuant with alpha {one.smoothing:g}, {where}"
-    repeated = (
-        f"input channels: {one.repeated} added by repeating the largest, by a node of its own"
-        if one.repeated
-        else smoothing
-    )
+    repeated = f"input channels: {one.repeated} added by repeating the largest, {where}" if one.repeated else smoothing
     return f"{one.storage}; rounded by {one.rounding}; {repeated}"
 
 

@@ -64,7 +64,10 @@ class ClassFigures:
 
 @dataclass(frozen=True)
 class FidelityReport:
-    """``classes`` by the name of the arithmetic; ``worst`` from the lowest cosine upwards."""
+    """``classes`` by the name of the arithmetic; texts are those of the first. ``worst`` from the lowest cosine up.
+
+    ``stock_kernels``: graphs that onnxruntime's own kernels run although native ones were asked for, with the reason.
+    """
 
     classes: dict[str, ClassFigures]
     thresholds: Thresholds
@@ -72,6 +75,7 @@ class FidelityReport:
     lengths: tuple[LengthFigures, ...]
     worst: tuple[Measured, ...]
     treatments: tuple[Treatment, ...]
+    stock_kernels: dict[str, str]
 
 
 def make_report(
@@ -79,6 +83,7 @@ def make_report(
     thresholds: Thresholds,
     texts: Sequence[Measured],
     treatments: tuple[Treatment, ...],
+    stock_kernels: dict[str, str],
 ) -> FidelityReport:
     """The report on held-out ``texts``, whose cosines are numbers."""
     return FidelityReport(
@@ -88,6 +93,7 @@ def make_report(
         lengths=tuple(by_length(texts)),
         worst=tuple(worst_first(texts)[:WORST]),
         treatments=treatments,
+        stock_kernels=stock_kernels,
     )
 
 

@@ -21,11 +21,13 @@ def check(
     precision: Precision,
     heldout: Sequence[Measured],
     golden: Sequence[Measured],
+    arithmetic: str,
 ) -> None:
     """Raises ``FidelityTooLow`` that names each figure below its threshold, what to do, and the worst texts.
 
-    ``fidelity`` sums up the ``heldout`` texts. The ``golden`` ones are held to the minimum: a server checks itself by
-    them, against floors that are set from what was measured here, so that a wrong one must not set any.
+    ``fidelity`` sums up the ``heldout`` texts, in the ``arithmetic`` of that name. The ``golden`` ones are held to the
+    minimum: a server checks itself by them, against floors that are set from what was measured here, so that a wrong
+    one must not set any.
     """
     lowest = min([fidelity.cosine_min, *(one.cosine for one in golden)], key=lambda value: (value == value, value))
     figures = (fidelity.cosine_mean, fidelity.cosine_p1, lowest)
@@ -34,10 +36,10 @@ def check(
     short = [one for one in zip(OPTIONS, figures, bounds, strict=True) if not one[1] >= one[2]]
     if short:
         told = ", ".join(f"{option.figure} {figure:.6f} (at least {bound:g})" for option, figure, bound in short)
+        advice = _advice(precision, [(option, figure) for option, figure, _ in short])
         raise FidelityTooLow(
-            f"the bundle is too far from the original, by cosines on {len(heldout)} held-out and {len(golden)} golden "
-            f"texts: {told}: {_advice(precision, [(option, figure) for option, figure, _ in short])}; "
-            f"worst texts: {_shown([*heldout, *golden])}"
+            f"the bundle is too far from the original in the arithmetic {arithmetic!r}, by cosines on {len(heldout)} "
+            f"held-out and {len(golden)} golden texts: {told}: {advice}; worst texts: {_shown([*heldout, *golden])}"
         )
 
 

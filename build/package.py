@@ -32,6 +32,7 @@ from manifest import (
     Layer,
     Manifest,
     TextModel,
+    WorkingMemory,
     describe_files,
     to_json,
 )
@@ -53,23 +54,25 @@ def package(
     description: Description,
     recipe: Recipe,
     graphs: dict[Path, Path],
+    memories: dict[Path, WorkingMemory],
     head: Head,
     reference: Reference,
     directory: Path,
 ) -> Manifest:
     """Write a bundle that can be served and claims nothing: no fidelity, no golden texts.
 
-    ``graphs`` maps a transformer's folder to its finished graph.
+    ``graphs`` maps a transformer's folder to its finished graph, ``memories`` to what a run takes where that is not
+    what ``description`` says.
     """
     main = description.encoders[description.main_encoder]
-    names = _graph_names(description)
+    names = graph_names(description)
     written: dict[str, Graph] = {}
     for folder, graph in graphs.items():
         written[names[folder]] = write_graph(graph, directory, names[folder])
     head.write(directory)
     encoders = {
         name: _encoder(name, encoder, names[encoder.folder], head.layers[name], reference, description, directory)
-        for name, encoder in description.encoders.items()
+        for name, encoder in _with(memories, description.encoders).items()
     }
     shutil.copyfile(main.folder / CONFIG, directory / CONFIG_FILE)
     (directory / GOLDEN_FILE).write_text(to_json(Golden(texts=())), encoding="utf-8")
@@ -105,29 +108,36 @@ def package(
 def seal(
     directory: Path,
     manifest: Manifest,
-    recipe: Recipe,
     verification: Verification,
     thresholds: Thresholds,
     treatments: tuple[Treatment, ...],
+    stock_kernels: dict[str, str],
 ) -> Manifest:
     """Add the golden texts, the fidelity figures and their report, and name the final files in the manifest."""
-    classes = {recipe.arithmetic.name: ClassFigures(recipe.arithmetic.cpus, verification.fidelity)}
-    report = make_report(classes, thresholds, verification.heldout, treatments)
+    classes = {one.arithmetic.name: ClassFigures(one.arithmetic.cpus, one.fidelity) for one in verification.classes}
+    report = make_report(classes, thresholds, verification.first.heldout, treatments, stock_kernels)
     (directory / FIDELITY_FILE).write_text(to_json(report), encoding="utf-8")
     (directory / FIDELITY_PAGE_FILE).write_text(fidelity_page(report, manifest), encoding="utf-8")
     (directory / GOLDEN_FILE).write_text(to_json(verification.golden), encoding="utf-8")
     files = describe_files(directory, manifest.text)
-    sealed = dataclasses.replace(manifest, files=files, fidelity=verification.fidelity)
+    sealed = dataclasses.replace(manifest, files=files, fidelity=verification.first.fidelity)
     _write_manifest(directory, sealed)
     return sealed
 
 
-def _graph_names(description: Description) -> dict[Path, str]:
+def graph_names(description: Description) -> dict[Path, str]:
     """A name for each transformer's graph: «model» where there is one, else that of the first encoder that uses it."""
     names: dict[Path, str] = {}
     for name, encoder in description.encoders.items():
         names.setdefault(encoder.folder, name)
     return names if len(names) > 1 else dict.fromkeys(names, "model")
+
+
+def _with(memories: dict[Path, WorkingMemory], encoders: dict[str, PlannedEncoder]) -> dict[str, PlannedEncoder]:
+    return {
+        name: dataclasses.replace(encoder, memory=memories.get(encoder.folder, encoder.memory))
+        for name, encoder in encoders.items()
+    }
 
 
 def _encoder(

@@ -11,7 +11,7 @@ from build.fetch import fetch
 from build.model_files import ModelFiles, weight_files
 from build.progress import Progress
 from build.quiet import quiet
-from build.recipes import Recipe, recipe_for
+from build.recipes import Kernels, Recipe, recipe_for
 from build.resources import available_memory, check_resources, free_disk, weights_in_fp32
 from build.retarget import retarget
 from build.staging import Staging, refuse_existing, staged
@@ -43,11 +43,15 @@ class Order:
 
 @dataclass(frozen=True)
 class Delivery:
-    """The finished bundle, the size in bytes of the weights that it was made from, and what it was held to."""
+    """The finished bundle, the size in bytes of the weights that it was made from, and what it was held to.
+
+    ``stock_kernels``: by graph, why the native kernels that were asked for do not run it.
+    """
 
     manifest: Manifest
     weights_before: int
     thresholds: Thresholds
+    stock_kernels: dict[str, str]
 
 
 def build_bundle(order: Order, progress: Progress) -> Delivery:
@@ -70,29 +74,36 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
         manifest, reference = assembled.manifest, assembled.reference
         from build.gate import check
         from build.golden_texts import choose_golden_texts
+        from build.measuring import measuring_of
         from build.package import seal
         from build.verify import verify
 
         with progress.stage("verify", "against the original in fp32, on held-out texts, through the real runtime"):
             candidates = choose_golden_texts(manifest.text, reference.tokenizer)
-            verification = verify(
-                staging.bundle, manifest.text, reference, candidates, recipe.golden_slack, progress.bars
+            measuring = measuring_of(manifest.text, recipe)
+            verification = verify(staging.bundle, manifest.text, reference, candidates, measuring, progress.bars)
+            for one in verification.classes:
+                check(one.fidelity, thresholds, order.precision, one.heldout, one.golden_texts, one.arithmetic.name)
+            manifest = seal(
+                staging.bundle, manifest, verification, thresholds, assembled.treatments, assembled.stock_kernels
             )
-            check(verification.fidelity, thresholds, order.precision, verification.heldout, verification.golden_texts)
-            manifest = seal(staging.bundle, manifest, recipe, verification, thresholds, assembled.treatments)
     for target, twin in order.twins:
         retarget(order.output, manifest, target, twin, order.force)
     stored = sum(path.stat().st_size for folder in folders for path in weight_files(folder))
-    return Delivery(manifest, stored, thresholds)
+    return Delivery(manifest, stored, thresholds, assembled.stock_kernels)
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """A bundle that can be served and is not verified; the original to compare it with; what was stored how."""
+    """A bundle that can be served and is not verified; the original to compare it with; what was stored how.
+
+    ``stock_kernels``: by graph, why the native kernels that were asked for do not run it.
+    """
 
     manifest: Manifest
     reference: Reference
     treatments: tuple[Treatment, ...]
+    stock_kernels: dict[str, str]
 
 
 def assemble(
@@ -108,8 +119,12 @@ def assemble(
     from build.calibration import calibration_ids
     from build.export import export
     from build.head import read_head
+    from build.native_graph import write_native
+    from build.native_memory import native_memory
+    from build.native_plan import NOTHING_NATIVE, plan_native
+    from build.native_treatments import native_treatments
     from build.optimize import optimize
-    from build.package import package
+    from build.package import graph_names, package
     from build.prepare import prepare
     from build.prepared import UNPREPARED
     from build.quantize import quantize
@@ -139,14 +154,35 @@ def assemble(
             prepared = {
                 folder: prepare(graphs[folder], works[folder], texts[folder], progress.bars) for folder in graphs
             }
-    with progress.stage("quantize", f"{recipe.precision} for {recipe.target}"):
-        graphs = {folder: quantize(graphs[folder], work, recipe, prepared[folder]) for folder, work in works.items()}
+    planned = {folder: encoder for folder, (_, encoder) in encoders.items()}
+    plans = plan_native(graphs, planned) if recipe.kernels is Kernels.NATIVE else NOTHING_NATIVE
+    names = graph_names(description)
+    stock = {names[folder]: reason for folder, reason in plans.stock.items()}
+    with progress.stage("quantize", _quantization(recipe, stock)):
+        treatments: list[Treatment] = []
+        for folder, work in works.items():
+            if plan := plans.native.get(folder):
+                graphs[folder] = write_native(plan.parts, plan.encoder, prepared[folder], work)
+                treatments += native_treatments(prepared[folder].treatments, plan.encoder.embeddings, plan.parts)
+            else:
+                graphs[folder] = quantize(graphs[folder], work, recipe, prepared[folder])
+                treatments += prepared[folder].treatments
         staging.keep_only(graphs.values())
-    with progress.stage("optimize", "graph"):
-        graphs = {folder: optimize(graphs[folder], work) for folder, work in works.items()}
+    with progress.stage("optimize", "graph" if plans.native.keys() != works.keys() else "nothing to do"):
+        for folder in works.keys() - plans.native.keys():
+            graphs[folder] = optimize(graphs[folder], works[folder])
         staging.keep_only(graphs.values())
     with progress.stage("package", files.model):
         reference = load_reference(files.directory, description, trust)
-        manifest = package(files, description, recipe, graphs, head, reference, staging.bundle)
+        memories = {folder: native_memory(plan.encoder, plan.parts) for folder, plan in plans.native.items()}
+        manifest = package(files, description, recipe, graphs, memories, head, reference, staging.bundle)
         staging.keep_only()
-    return Assembled(manifest, reference, tuple(one for each in prepared.values() for one in each.treatments))
+    return Assembled(manifest, reference, tuple(treatments), stock)
+
+
+def _quantization(recipe: Recipe, stock: dict[str, str]) -> str:
+    """What the stage does, and for which graphs not natively although that was asked for."""
+    if not stock:
+        return f"{recipe.precision} for {recipe.target}"
+    reasons = "; ".join(f"{name}: {reason}" if len(stock) > 1 else reason for name, reason in stock.items())
+    return f"{recipe.precision} for {recipe.target} in onnxruntime's own kernels: {reasons}"

@@ -16,7 +16,7 @@ from build.linear_inputs import LinearInput, find_linear_inputs, is_matrix
 from build.prepared import Prepared, ScaledInput
 from build.rounding import Rounded, corrections, round_with_feedback
 from build.smoothing import Choice, choose, unscaled
-from build.treatment import Treatment
+from build.treatment import BY_COLUMN, BY_ROW, Treatment, nearest
 from build.weights import content, load_graph
 
 TABLE_BYTES = 1_000_000
@@ -25,7 +25,6 @@ TABLE_BYTES = 1_000_000
 NAMELESS = "onnx::"
 """What the exporter calls a weight that it has transposed begins with this."""
 
-BY_COLUMN, BY_ROW = "int8, one scale per column", "int8, one scale per row"
 ERROR_DECIMALS = 6
 
 
@@ -109,17 +108,7 @@ def _treatments(one: LinearInput, model: ModelProto, choice: Choice, rounding: s
 
 
 def _nearest(tensor: TensorProto, model: ModelProto, storage: str) -> Treatment:
-    """Of a weight of whose products nothing is known."""
-    return Treatment(
-        weight=_shown(tensor.name, model),
-        shape=tuple(tensor.dims),
-        storage=storage,
-        smoothing=None,
-        repeated=0,
-        folded=False,
-        rounding="nearest",
-        error=None,
-    )
+    return nearest(_shown(tensor.name, model), tuple(tensor.dims), storage)
 
 
 def _shown(name: str, model: ModelProto) -> str:

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
+from build.arithmetic import EXACT_INTEGERS, FLOATS, Arithmetic
 from build.thresholds import Thresholds
 from manifest import Precision, Target
 
 
-@dataclass(frozen=True)
-class Arithmetic:
-    """A class of CPUs that round alike, for which one measurement stands; ``name`` is the key in ``fidelity.json``."""
+class Kernels(StrEnum):
+    """What computes a graph's products."""
 
-    name: str
-    cpus: str
+    NATIVE = "native"
+    """The project's own where they have the model's family, else onnxruntime's."""
 
-
-EXACT_INTEGERS = Arithmetic(
-    "u8 x s8, exact",
-    "x86 with VNNI, x86 without it (where the runtime has onnxruntime turn signed weights into unsigned ones, so that "
-    "nothing saturates) and ARM with dot products: integer products are exact on all of them; what is left in fp32 may "
-    "be summed in another order.",
-)
-FLOATS = Arithmetic(
-    "fp32", "All x86 and ARM CPUs: sums in another order move a component by some 1e-7, which is below these figures."
-)
+    STOCK = "stock"
+    """onnxruntime's own."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +25,7 @@ class Recipe:
     """How one precision is made for one target, and how near to the original it must come.
 
     ``quantize``: matrix products with signed 8-bit weights, one scale per output channel.
+    ``kernels``: what they are made for. ``arithmetic``: that of onnxruntime's own kernels.
     ``prepare``: those are scaled and rounded by measured error first, and tables of embeddings have 8 bits, too.
     ``golden_slack``: how much lower than measured a sound runtime's cosine may be, where CPUs sum in another order.
     ``thresholds``: what a build fails below, unless it is told otherwise.
@@ -41,6 +35,7 @@ class Recipe:
     target: Target
     quantize: bool
     prepare: bool
+    kernels: Kernels
     arithmetic: Arithmetic
     golden_slack: float
     thresholds: Thresholds
@@ -56,11 +51,12 @@ RECIPES = (
             target,
             quantize=True,
             prepare=True,
+            kernels=kernels,
             arithmetic=EXACT_INTEGERS,
             golden_slack=1e-4,
             thresholds=INT8,
         )
-        for precision in (Precision.INT8, Precision.INT8_STOCK)
+        for precision, kernels in ((Precision.INT8, Kernels.NATIVE), (Precision.INT8_STOCK, Kernels.STOCK))
         for target in Target
     ),
     *(
@@ -69,6 +65,7 @@ RECIPES = (
             target,
             quantize=False,
             prepare=False,
+            kernels=Kernels.STOCK,
             arithmetic=FLOATS,
             golden_slack=1e-5,
             thresholds=FP32,

@@ -14,7 +14,8 @@ from manifest import MANIFEST_FILE, Manifest, Target, to_json
 def retarget(bundle: Path, manifest: Manifest, target: Target, output: Path, force: bool) -> None:
     """Write ``bundle`` for ``target`` to ``output``. Files are linked where the file system allows it, else copied.
 
-    What was measured holds for both: weights are prepared for any CPU, and integer products are exact on all.
+    What was measured holds for both: weights are prepared for any CPU, and classes of arithmetic are measured whatever
+    the target.
     Raises ``OutputExists`` or ``OutOfDisk``.
     """
     output.parent.mkdir(parents=True, exist_ok=True)

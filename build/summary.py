@@ -24,6 +24,7 @@ def summary(delivery: Delivery, output: Path, twins: Sequence[tuple[Target, Path
     rows = [
         ("model", f"{manifest.model} ({manifest.source.kind}, {manifest.source.revision})"),
         ("bundle", f"{manifest.precision} for {manifest.target}"),
+        ("kernels", _kernels(text, delivery.stock_kernels)),
         ("size", f"{_megabytes(delivery.weights_before)} of weights before, {_megabytes(after)} in all after"),
         ("dim", str(text.dim)),
         *_encoders(text),
@@ -47,6 +48,16 @@ def summary(delivery: Delivery, output: Path, twins: Sequence[tuple[Target, Path
     rows.append(("serve it", f"make serve BUNDLE={output}"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def _kernels(text: TextModel, stock: dict[str, str]) -> str:
+    """What computes the graphs; where it is not what was asked for, why."""
+    native = ["native"] if any(graph.ops is not None for graph in text.graphs.values()) else []
+    if not stock:
+        return (native or ["onnxruntime's own"])[0]
+    many = len(text.graphs) > 1
+    reasons = [f"onnxruntime's own{f' for {name}' if many else ''}, because {reason}" for name, reason in stock.items()]
+    return "; ".join([*native, *reasons])
 
 
 def _encoders(text: TextModel) -> list[tuple[str, str]]:

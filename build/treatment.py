@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BY_COLUMN, BY_ROW = "int8, one scale per column", "int8, one scale per row"
+
 
 @dataclass(frozen=True)
 class Treatment:
@@ -24,3 +26,8 @@ class Treatment:
     folded: bool
     rounding: str
     error: float | None
+
+
+def nearest(weight: str, shape: tuple[int, ...], storage: str) -> Treatment:
+    """Of a weight of whose products nothing is known."""
+    return Treatment(weight, shape, storage, smoothing=None, repeated=0, folded=False, rounding="nearest", error=None)

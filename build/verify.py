@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,34 +10,52 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from build.arithmetic import Arithmetic, Measuring
 from build.candidates import Candidate, deal_out
 from build.fidelity import DECIMALS, cosines, summarize
 from build.fidelity_report import Measured
 from build.heldout import heldout_texts
 from build.reference import Reference
-from build.runtime_process import RuntimeClient, serve
+from build.runtime_process import AS_THE_ORIGINAL, RuntimeClient, serve
 from manifest import Fidelity, Golden, GoldenText, Task, TextModel
 
 VECTOR_DECIMALS = 8
 
 
 @dataclass(frozen=True)
-class Verification:
-    """``fidelity`` sums up the ``heldout`` texts; ``golden`` is what a server checks, ``golden_texts`` how it did."""
+class MeasuredClass:
+    """What CPUs of one arithmetic give: ``fidelity`` sums up the ``heldout`` texts."""
 
+    arithmetic: Arithmetic
     fidelity: Fidelity
     heldout: tuple[Measured, ...]
-    golden: Golden
     golden_texts: tuple[Measured, ...]
 
 
-def verify(
-    bundle: Path, model: TextModel, reference: Reference, candidates: list[Candidate], slack: float, progress: bool
-) -> Verification:
-    """Fidelity on the held-out texts; golden texts with floors a little below what was measured here.
+@dataclass(frozen=True)
+class Verification:
+    """``classes``: that of this machine's best instructions first; ``golden`` is what a server of any checks."""
 
-    A sound runtime may lose half more than this one lost, and ``slack``: on another architecture activations tip over
-    to the next of 256 steps elsewhere. What belongs in front of a text is asked of the original, so that a prompt which
+    classes: tuple[MeasuredClass, ...]
+    golden: Golden
+
+    @property
+    def first(self) -> MeasuredClass:
+        return self.classes[0]
+
+
+def verify(
+    bundle: Path,
+    model: TextModel,
+    reference: Reference,
+    candidates: list[Candidate],
+    measuring: Measuring,
+    progress: bool,
+) -> Verification:
+    """Fidelity on the held-out texts, in each pass; golden texts with floors a little below the lowest measured.
+
+    A sound runtime may lose some more than this one lost: on another architecture activations tip over to the next
+    step elsewhere. What belongs in front of a text is asked of the original, so that a prompt which
     the bundle has lost shows. Raises ``VerificationFailed``.
     """
     heldout = deal_out(heldout_texts(), model.route_tasks, reference.prompts)
@@ -44,26 +63,29 @@ def verify(
     golden = _originals(reference, model, candidates, progress=False)
     tokens = _tokens(reference, model, [*heldout, *candidates])
     reference.release()  # PERF: the original and the server need not fit into memory together.
-    with serve(bundle) as client:
-        near = cosines(_served(client, heldout, progress), expected)
-        near_golden = cosines(_served(client, candidates, progress=False), golden)
-    return Verification(
-        fidelity=summarize(near),
-        heldout=_measured(heldout, tokens[: len(heldout)], near),
-        golden=Golden(
-            tuple(
-                GoldenText(
-                    text=one.text,
-                    task=one.task,
-                    prompt_name=one.prompt_name,
-                    vector=_components(vector),
-                    min_cosine=round(1 - 1.5 * (1 - cosine) - slack, 6),
-                )
-                for one, vector, cosine in zip(candidates, golden, near_golden.tolist(), strict=True)
+    classes = []
+    for one in measuring.passes:  # PERF: one server after another, so that memory holds one.
+        with serve(bundle, {**AS_THE_ORIGINAL, **one.settings}) as client:
+            near = cosines(_served(client, heldout, progress), expected)
+            near_golden = cosines(_served(client, candidates, progress=False), golden)
+        classes.append(
+            MeasuredClass(
+                one.arithmetic,
+                summarize(near),
+                _measured(heldout, tokens[: len(heldout)], near),
+                _measured(candidates, tokens[len(heldout) :], near_golden),
             )
-        ),
-        golden_texts=_measured(candidates, tokens[len(heldout) :], near_golden),
-    )
+        )
+    return Verification(tuple(classes), Golden(tuple(_golden_texts(candidates, golden, classes, measuring))))
+
+
+def _golden_texts(
+    candidates: list[Candidate], vectors: NDArray[np.float32], classes: list[MeasuredClass], measuring: Measuring
+) -> Iterator[GoldenText]:
+    for place, (one, vector) in enumerate(zip(candidates, vectors, strict=True)):
+        lowest = min(found.golden_texts[place].cosine for found in classes)
+        floor = round(1 - measuring.lost * (1 - lowest) - measuring.slack, DECIMALS)
+        yield GoldenText(one.text, one.task, one.prompt_name, _components(vector), floor)
 
 
 def _served(client: RuntimeClient, candidates: list[Candidate], progress: bool) -> NDArray[np.float32]:

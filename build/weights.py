@@ -13,6 +13,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from build.export import OUTPUT
 from build.heap import give_back_memory
+from build.native_encoder import NATIVE_OPS
 from manifest import Graph, Layout
 
 ALIGNMENT = 4096
@@ -108,4 +109,6 @@ def _write(model: ModelProto, source: Path, directory: Path, name: str) -> Graph
             tensor.CopyFrom(weights.add(tensor, content(tensor, source)))
     (directory / file).write_bytes(model.SerializeToString(deterministic=True))
     inputs = tuple(value.name for value in model.graph.input)
-    return Graph(file=file, weights=data, inputs=inputs, output=OUTPUT, layout=Layout.PADDED, ops=None)
+    native = any(entry.domain == NATIVE_OPS.domain for entry in kept)
+    layout, ops = (Layout.PACKED, NATIVE_OPS) if native else (Layout.PADDED, None)
+    return Graph(file=file, weights=data, inputs=inputs, output=OUTPUT, layout=layout, ops=ops)

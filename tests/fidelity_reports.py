@@ -34,11 +34,15 @@ def measured(number: int = 1, text: str = "a text", tokens: int = 5, cosine: flo
     return Measured(number, text, **{"task": None, "prompt_name": None} | values, tokens=tokens, cosine=cosine)
 
 
-def a_report(texts: list[Measured] | None = None, treatments: tuple[Treatment, ...] = TREATMENTS) -> FidelityReport:
+def a_report(
+    texts: list[Measured] | None = None,
+    treatments: tuple[Treatment, ...] = TREATMENTS,
+    stock_kernels: dict[str, str] | None = None,
+) -> FidelityReport:
     texts = texts or [measured(n, f"text {n}", tokens=5 * n, cosine=round(1 - n / 4000, 6)) for n in range(1, 61)]
     fidelity = Fidelity(texts=len(texts), cosine_mean=0.992375, cosine_p1=0.985147, cosine_min=0.985)
     classes = {"u8 x s8, exact": ClassFigures("CPUs of a kind.", fidelity)}
-    return make_report(classes, Thresholds(0.99, 0.975, 0.95), texts, treatments)
+    return make_report(classes, Thresholds(0.99, 0.975, 0.95), texts, treatments, stock_kernels or {})
 
 
 def a_manifest(**values: Any) -> Manifest:

@@ -21,6 +21,7 @@ from build.errors import FidelityTooLow, VerificationFailed
 from build.fetch import fetch
 from build.gate import check
 from build.golden_texts import choose_golden_texts
+from build.measuring import measuring_of
 from build.model_files import ModelFiles
 from build.package import seal
 from build.pipeline import STAGES, assemble
@@ -36,7 +37,7 @@ from tests import tiny_models
 from tests.server_process import ready, started
 from tests.tiny_models import TinyModel, change
 
-RECIPE = recipe_for(Precision.INT8, Target.AMD64)
+RECIPE = recipe_for(Precision.INT8_STOCK, Target.AMD64)
 PROMPTS = {"query": "walk under seven lights, river stone: ", "passage": "passage: "}
 MODEL = TinyModel("to-break", "bert", "bert", "BertModel", normalize=True, prompts=PROMPTS)
 Break = Callable[[Path], None]
@@ -56,8 +57,10 @@ class Made:
         manifest = read_manifest(bundle)
         reference = load_reference(self.files.directory, self.description, NO_TRUST)
         candidates = choose_golden_texts(manifest.text, reference.tokenizer)
-        found = verify(bundle, manifest.text, reference, candidates, RECIPE.golden_slack, progress=False)
-        check(found.fidelity, RECIPE.thresholds, RECIPE.precision, found.heldout, found.golden_texts)
+        measuring = measuring_of(manifest.text, RECIPE)
+        found = verify(bundle, manifest.text, reference, candidates, measuring, progress=False)
+        (one,) = found.classes
+        check(one.fidelity, RECIPE.thresholds, RECIPE.precision, one.heldout, one.golden_texts, one.arithmetic.name)
         return found, manifest
 
 
@@ -69,7 +72,7 @@ def make(model: TinyModel, directory: Path) -> Made:
     made = Made(files, description, directory / "unsealed", directory / "sealed")
     found, manifest = made.verify(made.unsealed)
     shutil.copytree(made.unsealed, made.sealed)
-    seal(made.sealed, manifest, RECIPE, found, RECIPE.thresholds, ())
+    seal(made.sealed, manifest, found, RECIPE.thresholds, (), {})
     return made
 
 

@@ -30,7 +30,9 @@ from build.progress import Progress
 from build.runtime_process import RuntimeClient, serve
 from manifest import (
     Golden,
+    Layout,
     Manifest,
+    OpSet,
     Pooling,
     PoolingMode,
     Precision,
@@ -124,7 +126,9 @@ def test_fidelity_is_high_and_is_what_serving_the_held_out_texts_gives(
     assert fidelity.cosine_p1 == pytest.approx(np.percentile(measured, 1), abs=2e-5)
     assert fidelity.cosine_min == pytest.approx(measured.min(), abs=2e-5)
     report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
-    assert [found.fidelity for found in report.classes.values()] == [fidelity]
+    assert fidelity in [found.fidelity for found in report.classes.values()]
+    assert all(found.fidelity.cosine_mean >= 0.998 for found in report.classes.values())
+    assert all(found.fidelity.cosine_p1 >= 0.995 for found in report.classes.values())
     np.testing.assert_allclose([one.cosine for one in report.texts], measured, atol=2e-5)
     tokens = [min(len(original.tokenizer(text)["input_ids"]), 256) for text in texts]
     assert [(one.number, one.tokens) for one in report.texts] == list(enumerate(tokens, 1))
@@ -205,22 +209,30 @@ def test_the_weights_lie_on_pages_so_that_they_can_be_mapped(bundle: Path):
 
 
 def test_weights_have_a_byte_and_one_scale_per_output_channel_or_row_of_a_table(bundle: Path):
-    """Six layers of four 384 x 384 matrices, one 384 x 1536 and one 1536 x 384, and the table of words.
+    """Six layers of a 384 x 1152 matrix, a 384 x 384, a 384 x 1536 and a 1536 x 384, and the table of words.
 
     Where the largest channels between the last two are repeated, there are 16 more.
     """
     model = onnx.load(bundle / "model.onnx", load_external_data=False)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     weights = [tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
-    matrices = sorted(shapes[name] for name in weights if len(shapes[name]) == 2)
     treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").treatments
     repeated = [one.repeated for one in treatments if one.shape == (1536, 384)]
     assert (len(repeated), set(repeated)) in ((6, {0, 16}), (6, {16}))
     wide = [1536 + extra for extra in repeated]
-    feed_forward = [shape for width in wide for shape in ((384, width), (width, 384))]
-    assert matrices == sorted([(384, 384)] * 24 + feed_forward + [(30522, 384)])
-    scales = sorted(shapes[name] for name in shapes if name.endswith("_scale") and shapes[name] not in ((), (1,)))
-    assert scales == sorted([(384,)] * 30 + [(width,) for width in wide] + [(30522, 1)])
+    products = [(384, 1152), (384, 384)] * 6 + [shape for width in wide for shape in ((384, width), (width, 384))]
+    packed = [(outputs // 16, inputs // 4, 16, 4) for inputs, outputs in products]
+    assert sorted(shapes[name] for name in weights) == sorted([*packed, (30522, 384)])
+    scales = sorted(size for name in shapes if name.endswith("scale") for size in shapes[name])
+    assert scales == sorted([*(outputs for _, outputs in products), 30522])
+
+
+def test_the_graph_is_of_the_native_kernels_ops(bundle: Path, manifest: Manifest):
+    graph = manifest.text.graphs["model"]
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 1))
+    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
+    assert "u8 x s8, per token" in report.classes or "u7 x s8, per token" in report.classes
+    assert report.stock_kernels == {}
 
 
 def test_every_weight_in_8_bits_is_in_the_report_with_what_it_costs(bundle: Path):

@@ -40,7 +40,7 @@ def test_a_field_that_is_missing_is_named():
 
 def test_each_text_has_its_figures_and_the_worst_their_text():
     texts = [measured(number=n, tokens=n, cosine=1 - n / 1000, task=Task.QUERY) for n in range(1, 31)]
-    report = make_report({}, a_report().thresholds, texts, ())
+    report = make_report({}, a_report().thresholds, texts, (), {})
     assert [(one.number, one.tokens, one.cosine, one.task) for one in report.texts] == [
         (one.number, one.tokens, one.cosine, one.task) for one in texts
     ]

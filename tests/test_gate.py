@@ -17,6 +17,7 @@ from build.thresholds import OPTIONS, Thresholds
 from manifest import Fidelity, Precision, Task
 
 BOUNDS = Thresholds(mean=0.99, p1=0.975, minimum=0.95)
+CLASS = "u7 x s8, per token"
 FIELDS = {"mean": "cosine_mean", "p1": "cosine_p1", "minimum": "cosine_min"}
 COSINES = st.floats(-1, 1) | st.just(math.nan)
 SHORT = st.floats(-1, 0.9).map(lambda value: round(value, DECIMALS))
@@ -32,13 +33,13 @@ def measured(cosine: float, text: str = "a text", task: Task | None = None, prom
 
 def refusal(fidelity: Fidelity, *texts: Measured, golden: tuple = (), precision: Precision = Precision.INT8) -> str:
     with pytest.raises(FidelityTooLow) as refused:
-        check(fidelity, BOUNDS, precision, texts, golden)
+        check(fidelity, BOUNDS, precision, texts, golden, CLASS)
     assert str(refused.value).isprintable()
     return str(refused.value)
 
 
 def test_a_bundle_at_its_thresholds_passes():
-    check(figures(0.99, 0.975, 0.95), BOUNDS, Precision.INT8, [measured(0.95)], [measured(0.95)])
+    check(figures(0.99, 0.975, 0.95), BOUNDS, Precision.INT8, [measured(0.95)], [measured(0.95)], CLASS)
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.field)
@@ -51,7 +52,7 @@ def test_each_figure_that_falls_short_is_named_and_no_other(option, figure: floa
 
 def test_all_figures_that_fall_short_are_named_with_what_to_do():
     said = refusal(figures(0.8, 0.70009, 0.6), measured(0.6))
-    assert "on 1 held-out and 0 golden texts" in said
+    assert "in the arithmetic 'u7 x s8, per token', by cosines on 1 held-out and 0 golden texts" in said
     assert "mean 0.800000 (at least 0.99), 1st percentile 0.700090 (at least 0.975), minimum 0.600000 (at least" in said
     assert "build with --precision fp32" in said
     assert "--min-cosine-mean 0.8 --min-cosine-p1 0.7 --min-cosine-min 0.6" in said
@@ -61,7 +62,7 @@ def test_all_figures_that_fall_short_are_named_with_what_to_do():
 def test_the_thresholds_that_are_suggested_let_the_bundle_pass(mean: float, p1: float, minimum: float):
     said = refusal(figures(mean, p1, minimum), measured(minimum)).split(";")[0].split()
     given = [float(said[said.index(option.flag) + 1]) for option in OPTIONS]
-    check(figures(mean, p1, minimum), Thresholds(*given), Precision.INT8, [measured(minimum)], [])
+    check(figures(mean, p1, minimum), Thresholds(*given), Precision.INT8, [measured(minimum)], [], CLASS)
     assert all(-1 <= value <= 1 for value in given)
 
 
@@ -76,10 +77,10 @@ def test_what_is_not_a_number_passes_no_threshold_and_cannot_be_lowered_to():
     lowest = Thresholds(-1, -1, -1)
     nan = summarize(np.array([math.nan, 1.0]))
     with pytest.raises(FidelityTooLow, match="vectors that are not finite") as refused:
-        check(nan, lowest, Precision.INT8, [measured(math.nan), measured(1.0)], [])
+        check(nan, lowest, Precision.INT8, [measured(math.nan), measured(1.0)], [], CLASS)
     assert "--min" not in str(refused.value)
     with pytest.raises(FidelityTooLow, match="minimum nan"):
-        check(figures(), lowest, Precision.INT8, [measured(1.0)], [measured(math.nan)])
+        check(figures(), lowest, Precision.INT8, [measured(1.0)], [measured(math.nan)], CLASS)
 
 
 def test_golden_texts_are_held_to_the_minimum():
@@ -104,7 +105,7 @@ def test_a_bundle_passes_exactly_where_every_figure_reaches_its_threshold(mean, 
     texts = [measured(cosine) for cosine in golden]
     passes = mean >= BOUNDS.mean and p1 >= BOUNDS.p1 and all(one >= BOUNDS.minimum for one in [minimum, *golden])
     try:
-        check(figures(mean, p1, minimum), BOUNDS, Precision.INT8, [measured(minimum)], texts)
+        check(figures(mean, p1, minimum), BOUNDS, Precision.INT8, [measured(minimum)], texts, CLASS)
     except FidelityTooLow:
         assert not passes
     else:

@@ -162,6 +162,10 @@ WRONG_MANIFESTS = {
         m["files"].update({"../y": m["files"].pop("model.onnx.data")}),
     ),
     "graphs.model: inputs[0] is int, and must be str": edit_graph(inputs=[1]),
+    "text.graphs.model.layout is padded, and ops go with packed alone": edit_graph(ops={"domain": "own", "version": 1}),
+    "text.graphs.model.ops.version is 0, and must be at least 1": edit_graph(
+        layout="packed", ops={"domain": "own", "version": 0}
+    ),
     "files: golden.json is missing or not of a bundle": lambda m: m["files"].pop("golden.json"),
     "files: ../etc is missing or not of a bundle": lambda m: m["files"].update({"../etc": m["files"]["golden.json"]}),
 }

@@ -93,7 +93,7 @@ def packaged(directory: Path, output: Path, graph_of) -> Path:
         found = {encoder.folder: graph_of(encoder.folder, encoder.family) for encoder in description.encoders.values()}
         reference = load_reference(files.directory, description, NO_TRUST)
         recipe, head = recipe_for(Precision.FP32, Target.AMD64), read_head(files.directory, description)
-        package(files, description, recipe, found, head, reference, output)
+        package(files, description, recipe, found, {}, head, reference, output)
     return output
 
 

@@ -34,7 +34,7 @@ from tests.model_table import FAMILY_MODELS, TABLE
 from tests.tiny_graphs import OUTPUT, Step, a_model, constant, session_of, written
 from tests.tiny_models import TinyModel
 
-INT8 = recipe_for(Precision.INT8, Target.AMD64)
+INT8 = recipe_for(Precision.INT8_STOCK, Target.AMD64)
 MAX_TOKENS, TEXTS = 48, 80
 ROWS, WIDE, OUTLIER = 9000, 96, 7
 """Of the table of words: more than a megabyte."""
@@ -184,7 +184,7 @@ def test_the_same_model_gives_the_same_bytes_for_every_target(bert: Exported, pr
     contents = []
     for target, each in ((Target.AMD64, prepared), (Target.ARM64, bert.prepared())):
         (tmp_path / target).mkdir()
-        quantize(bert.graph, tmp_path / target, recipe_for(Precision.INT8, target), each)
+        quantize(bert.graph, tmp_path / target, recipe_for(Precision.INT8_STOCK, target), each)
         contents.append(hashes(tmp_path / target))
     assert contents[0] == contents[1]
     assert len(contents[0]) == 2

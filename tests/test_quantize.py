@@ -21,7 +21,7 @@ from build.smoothing import Scaling
 from manifest import Precision, Target
 from tests.tiny_graphs import OUTPUT, Step, a_model, session_of, written
 
-INT8, FP32 = (recipe_for(precision, Target.AMD64) for precision in (Precision.INT8, Precision.FP32))
+INT8, FP32 = (recipe_for(precision, Target.AMD64) for precision in (Precision.INT8_STOCK, Precision.FP32))
 HIDDEN, WIDE = 24, 40
 
 

@@ -1,0 +1,24 @@
+"""Says what this machine is: its architecture, and the instruction sets that the native kernels can use on it."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from pathlib import Path
+
+from manifest import Target
+
+MACHINES = {"x86_64": Target.AMD64, "aarch64": Target.ARM64}
+
+
+def host_target() -> Target:
+    """This machine's architecture; amd64 where it has none of those that are built for."""
+    return MACHINES.get(platform.machine(), Target.AMD64)
+
+
+def instruction_sets(library: Path) -> tuple[str, ...]:
+    """What the kernels in ``library`` can use here, the best first (docs/kernels.md, "Which instruction set runs")."""
+    kernels = ctypes.CDLL(str(library))
+    kernels.cpu2vec_kernels_available.restype = ctypes.c_char_p
+    names: bytes = kernels.cpu2vec_kernels_available()
+    return tuple(names.decode().split(","))

@@ -1,0 +1,34 @@
+"""Knows what the native kernels take for a run: memory that grows with the number of tokens, not with its square."""
+
+from __future__ import annotations
+
+from build.graph_parts import GraphParts
+from build.native_encoder import NativeEncoder
+from build.pack import PANEL
+from build.smoothing import extra_channels
+from manifest import WorkingMemory
+
+FLOAT_BYTES = 4
+STATES = 8
+"""Times the width, in floats: a layer's input, queries, keys, values and context live together (5); what onnxruntime
+keeps of values that have ended takes up to 3 more."""
+
+KEY_AND_VALUE = 8
+"""Bytes for a component of a key and of a value in attention's own copy, at most (kernels/src/simd_attention_floats.h;
+in integers it is less), where each head has a thread."""
+
+BESIDE = 16
+"""Bytes for a token in a head, beside its components: biases by distance, scales (simd_attention.h)."""
+
+
+def native_memory(encoder: NativeEncoder, parts: GraphParts) -> WorkingMemory:
+    """At most, for texts of any length.
+
+    A feed-forward block holds hidden channels in fp32 and again in 8 bits, for 128 tokens on each thread
+    (kernels/src/ops.cpp); they are counted for every token, since a text may have fewer than that.
+    """
+    width, hidden = (max(parts.fixed[layer.first.matrix].dims[side] for layer in encoder.layers) for side in (0, 1))
+    head = -(-width // encoder.heads // PANEL) * PANEL
+    attention = encoder.heads * (KEY_AND_VALUE * head + BESIDE)
+    feed_forward = (FLOAT_BYTES + 1) * (hidden + extra_channels(hidden))
+    return WorkingMemory(per_token=FLOAT_BYTES * STATES * width + attention + feed_forward, per_pair=0)
