@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.quantiles import median
 from manifest import read_manifest
-from runtime.engine import Engine
+from runtime.engine import Engine, open_engine
+from runtime.kernels import open_kernels
 from runtime.token_batch import TokenBatch
 
 SAMPLE_SECONDS = 0.05
@@ -18,12 +20,20 @@ FIRST_ID, IDS = 5, 50
 """Ids that every vocabulary has. Which ones they are does not change the time."""
 
 
-def engine_times(bundles: Mapping[str, Path], tokens: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds for a text of so many tokens, by the bundle's name, one for each round: the rounds are the same times."""
-    engines = {name: _engine(path) for name, path in bundles.items()}
+@dataclass(frozen=True)
+class Timed:
+    """A bundle, and the instruction set that native kernels are forced to use, None for their own choice."""
+
+    bundle: Path
+    isa: str | None = None
+
+
+def engine_times(subjects: Mapping[str, Timed], tokens: int, rounds: int) -> dict[str, list[float]]:
+    """Seconds for a text of so many tokens, by name, one for each round: the rounds are the same times."""
+    engines = {name: _engine(subject) for name, subject in subjects.items()}
     batch = TokenBatch.of([FIRST_ID + n % IDS for n in range(tokens)])
     repeats = {name: _repeats(engine, batch) for name, engine in engines.items()}
-    times: dict[str, list[float]] = {name: [] for name in bundles}
+    times: dict[str, list[float]] = {name: [] for name in subjects}
     for _ in range(rounds):
         for name, engine in engines.items():
             times[name].append(_timed(engine, batch, repeats[name]))
@@ -40,10 +50,10 @@ def median_ratio(times: Sequence[float], reference: Sequence[float]) -> float:
     return median([own / other for own, other in zip(times, reference, strict=True)])
 
 
-def _engine(bundle: Path) -> Engine:
-    model = read_manifest(bundle).text
+def _engine(subject: Timed) -> Engine:
+    model = read_manifest(subject.bundle).text
     graph = model.graphs[model.main_encoder.graph]
-    return Engine(bundle / graph.file, graph, 1)
+    return open_engine(subject.bundle / graph.file, graph, 1, open_kernels([graph.ops], subject.isa))
 
 
 def _repeats(engine: Engine, batch: TokenBatch) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 import tempfile
 import time
@@ -15,26 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.bundles import unverified_bundle
-from bench.engine_times import engine_times, longest, median_ratio
+from bench.engine_times import Timed, engine_times, longest, median_ratio
 from bench.errors import BenchError
 from bench.fidelity import reference_vectors
 from bench.machine import describe_machine
 from bench.quantiles import median
 from bench.report import table
 from bench.sts import Pairs, agreement, read_pairs
-from build.cli import MACHINES
+from build.arithmetic import ISA_SETTING, SEVEN_BITS
 from build.default_model import MODEL
 from build.errors import BuildError
 from build.fetch import fetch
 from build.fidelity import cosines, summarize
 from build.heldout import heldout_texts
+from build.host import host_target, instruction_sets
+from build.kernels import ensure
 from build.neighbours import neighbours, shared
 from build.recipes import recipe_for
-from build.runtime_process import serve
+from build.runtime_process import AS_THE_ORIGINAL, serve
 from build.trust import NO_TRUST
 from manifest import Precision
 
-PLAIN, PREPARED, FULL = "int8, per channel alone", "int8", "fp32"
+PLAIN, STOCK, NATIVE, FULL = "int8-stock, unprepared", "int8-stock", "int8", "fp32"
 LANGUAGES = {"en-dev.csv": "English", "de-dev.csv": "German", "zh-dev.csv": "Chinese"}
 LENGTHS = (16, 128)
 ROUNDS = 40
@@ -67,7 +68,7 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="bench-precisions-") as folder:
             sets = list(_sets(options.model, options.stsb))
             bundles = _bundles(options.model, Path(folder))
-            rows = [row for name, bundle in bundles.items() for row in _fidelity_rows(name, bundle, sets)]
+            rows = [row for name, subject in bundles.items() for row in _fidelity_rows(name, subject, sets)]
             header = (
                 "texts",
                 "weights",
@@ -99,16 +100,23 @@ def _machine(model: str) -> str:
     return f"{model}  \n{machine.cpu}, {machine.cores} cores, {machine.architecture}: {' '.join(machine.flags)}"
 
 
-def _bundles(model: str, folder: Path) -> dict[str, Path]:
-    """Unverified bundles, by how weights are stored."""
-    target = MACHINES[platform.machine()]
-    int8 = recipe_for(Precision.INT8, target)
+def _bundles(model: str, folder: Path) -> dict[str, Timed]:
+    """Unverified bundles by how weights are stored; the native one again with the instructions of an older CPU."""
+    target = host_target()
     stock = recipe_for(Precision.INT8_STOCK, target)
-    recipes = {PLAIN: replace(stock, prepare=False), PREPARED: int8, FULL: recipe_for(Precision.FP32, target)}
-    return {
-        name: unverified_bundle(model, recipe, folder / str(number))
-        for number, (name, recipe) in enumerate(recipes.items())
+    recipes = {
+        PLAIN: replace(stock, prepare=False),
+        STOCK: stock,
+        NATIVE: recipe_for(Precision.INT8, target),
+        FULL: recipe_for(Precision.FP32, target),
     }
+    bundles = {}
+    for number, (name, recipe) in enumerate(recipes.items()):
+        _say(f"the bundle of {name}")
+        bundles[name] = Timed(unverified_bundle(model, recipe, folder / str(number)))
+    if SEVEN_BITS in instruction_sets(ensure(target))[1:]:
+        bundles[f"{NATIVE}, {SEVEN_BITS}"] = Timed(bundles[NATIVE].bundle, SEVEN_BITS)
+    return bundles
 
 
 def _sets(model: str, stsb: Path | None) -> Iterator[Texts]:
@@ -121,9 +129,10 @@ def _sets(model: str, stsb: Path | None) -> Iterator[Texts]:
         yield Texts(f"STS-B, {language}", pairs.sentences, reference_vectors(directory, list(pairs.sentences)), pairs)
 
 
-def _fidelity_rows(weights: str, bundle: Path, sets: Sequence[Texts]) -> list[list[str]]:
+def _fidelity_rows(weights: str, subject: Timed, sets: Sequence[Texts]) -> list[list[str]]:
     rows = []
-    with serve(bundle) as client:
+    forced = {ISA_SETTING: subject.isa} if subject.isa else {}
+    with serve(subject.bundle, {**AS_THE_ORIGINAL, **forced}) as client:
         for one in sets:
             _say(f"{weights}: {len(one.texts)} texts of {one.name}")
             served = np.stack([client.embed(text) for text in one.texts])
@@ -142,9 +151,9 @@ def _figures(one: Texts, served: NDArray[np.float32]) -> list[str]:
     return [f"{near.cosine_mean:.5f}", f"{near.cosine_p1:.5f}", f"{near.cosine_min:.5f}", *agreed, f"{kept:.3f}"]
 
 
-def _time_rows(bundles: Mapping[str, Path]) -> list[list[str]]:
+def _time_rows(bundles: Mapping[str, Timed]) -> list[list[str]]:
     rows = []
-    for tokens in [length for length in LENGTHS if length <= longest(bundles[PLAIN])]:
+    for tokens in [length for length in LENGTHS if length <= longest(bundles[PLAIN].bundle)]:
         _say(f"runs of {tokens} tokens on one core")
         times = engine_times(bundles, tokens, ROUNDS)
         for name, seconds in times.items():

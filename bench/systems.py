@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -14,8 +13,9 @@ from pathlib import Path
 from bench.environment import ensure_environment
 from bench.errors import SetupFailed
 from bench.server import Server, free_port
-from build.cli import MACHINES, default_output
+from build.cli import default_output
 from build.default_model import MODEL
+from build.host import host_target
 from build.model_files import ModelFiles
 from manifest import MANIFEST_FILE, Precision
 
@@ -56,7 +56,7 @@ class System:
 
 
 def _bundle() -> Path:
-    return ROOT / default_output(MODEL, Precision.INT8, MACHINES[platform.machine()])
+    return ROOT / default_output(MODEL, Precision.INT8, host_target())
 
 
 def _prepare_cpu2vec(model: ModelFiles) -> None:

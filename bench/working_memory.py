@@ -20,13 +20,14 @@ PROGRAM = """
 import sys, threading
 from pathlib import Path
 from manifest import read_manifest
-from runtime.engine import Engine
+from runtime.engine import open_engine
+from runtime.kernels import open_kernels
 from runtime.token_batch import TokenBatch
 
 directory, tokens = Path(sys.argv[1]), int(sys.argv[2])
 model = read_manifest(directory).text
 graph = model.graphs[model.main_encoder.graph]
-engine = Engine(directory / graph.file, graph, 1)
+engine = open_engine(directory / graph.file, graph, 1, open_kernels([graph.ops]))
 done, peak = threading.Event(), 0
 
 def anonymous():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from types import FrameType
 
 from build.default_model import MODEL
 from build.errors import BuildError
-from build.host import MACHINES
+from build.host import host_target
 from build.pipeline import STAGES, Order, build_bundle
 from build.progress import Progress
 from build.staging import DISK_FULL
@@ -95,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--arch",
         choices=[*Target, BOTH],
-        default=MACHINES.get(platform.machine(), Target.AMD64),
+        default=host_target(),
         help="CPU architecture that will serve the bundle, or both: a bundle for each from one build, with the name of "
         "the architecture behind --output (default: this machine's)",
     )

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.engine_times import engine_times, median_ratio
+from bench.engine_times import Timed, engine_times, median_ratio
 from bench.errors import SetupFailed
 from bench.precisions import main
 from bench.random_model import SHAPES, Shape, write_model
 from bench.sts import agreement, read_pairs, spearman
 from build.describe import describe
+from build.host import host_target, instruction_sets
+from build.kernels import ensure
 from tests import tiny_models
 from tests.tiny_description import TinyModel
 
@@ -85,7 +87,7 @@ def test_a_ratio_is_the_median_of_the_rounds_own():
 
 
 def test_graphs_are_timed_in_turns(default_bundle: Path):
-    times = engine_times({"one": default_bundle, "other": default_bundle}, tokens=8, rounds=2)
+    times = engine_times({"one": Timed(default_bundle), "other": Timed(default_bundle, "scalar")}, tokens=8, rounds=2)
     assert set(times) == {"one", "other"}
     assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in times.values())
 
@@ -109,13 +111,16 @@ def test_the_command_prints_both_tables(tmp_path: Path, capsys: pytest.CaptureFi
     for name in ("en-dev.csv", "de-dev.csv", "zh-dev.csv"):
         write_pairs(tmp_path / name)
     assert main(["--model", str(model), "--stsb", str(tmp_path)]) == 0
+    has_avx2 = "avx2" in instruction_sets(ensure(host_target()))[1:]
+    ways = ["int8-stock, unprepared", "int8-stock", "int8", "fp32", *(["int8, avx2"] if has_avx2 else [])]
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     fidelity = [row for row in cells if row[0] in ("held-out", "STS-B, English", "STS-B, German", "STS-B, Chinese")]
-    assert [row[1] for row in fidelity] == ["int8, per channel alone", "int8", "fp32"] * 4
+    assert [row[1] for row in fidelity] == ways * 4
+    assert all(float(row[2]) > 0.99 for row in fidelity)
     assert all(float(row[2]) > 0.99999 for row in fidelity if row[1] == "fp32")
     times = [row for row in cells if row[1] == "16"]
-    assert next((row[0], row[3]) for row in times) == ("int8, per channel alone", "1.000")
+    assert next((row[0], row[3]) for row in times) == ("int8-stock, unprepared", "1.000")
     assert not [row for row in cells if row[1] == "128"], "the model takes 48 tokens"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
-import platform
 import signal
 import sys
 import tempfile
@@ -26,9 +25,9 @@ from bench.models.rows import SYSTEMS, System, default_rows, rows
 from bench.models.subject import OPENVINO_ENVIRONMENT, RANDOM, Subject, prepare
 from bench.systems import ROOT, RUNTIME_ENVIRONMENT
 from build import kernels
-from build.cli import MACHINES
 from build.default_model import MODEL
 from build.errors import BuildError
+from build.host import host_target
 from manifest import Target
 
 TOKENS = (8, 16, 128, 512)
@@ -61,7 +60,7 @@ def main(arguments: list[str]) -> int:
     folder = Path(scratch.name) if scratch else options.scratch
     try:
         with scratch or nullcontext():
-            target = MACHINES[platform.machine()]
+            target = host_target()
             kernels.ensure(target)
             subjects = [prepare(model, options.systems, folder) for model in options.model or MODELS]
             found = available(target)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from manifest import Graph, Layout, read_manifest
 from runtime.cpu import host_target
-from runtime.engine import signed_weights_saturate
+from runtime.padded_engine import signed_weights_saturate
 
 LIBRARIES = Path(__file__).resolve().parent.parent.parent / "kernels" / "lib"
 UNKNOWN = "onnxruntime's choice"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -21,10 +20,10 @@ from bench.models.rows import Files, System
 from bench.random_model import SHAPES, write_model
 from bench.systems import ROOT
 from build.calibration import calibration_ids
-from build.cli import MACHINES
 from build.describe import describe
 from build.fetch import fetch
 from build.heldout import heldout_texts
+from build.host import host_target
 from build.json_files import read_object
 from build.model_files import CONFIG
 from build.recipes import recipe_for
@@ -87,7 +86,7 @@ def _random_model(model: str, folder: Path) -> Path:
 
 
 def _bundle(model: str, files: Files, folder: Path) -> Path:
-    target = MACHINES[platform.machine()]
+    target = host_target()
     recipes = {
         Files.NATIVE: recipe_for(Precision.INT8, target),
         Files.STOCK: replace(recipe_for(Precision.INT8_STOCK, target), prepare=False),
