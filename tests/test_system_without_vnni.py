@@ -1,4 +1,4 @@
-"""int8 on an x86 CPU without VNNI, as QEMU plays it: signed weights must not saturate there."""
+"""int8 on an x86 CPU without VNNI, as QEMU plays it: signed weights must not saturate, native kernels use AVX2."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.bundles import unverified_bundle
+from build.default_model import MODEL
+from build.host import host_target
+from build.recipes import recipe_for
 from build.runtime_process import ROOT, RUNTIME_PYTHON
+from manifest import Precision
 
 QEMU = "qemu-x86_64-static"
 AVX2_ONLY = ("-cpu", "Haswell")
@@ -40,17 +45,27 @@ encoder = model.main_encoder
 graph = model.graphs[encoder.graph]
 windows = Windows(Tokenizer(bundle.directory / encoder.tokenizer), encoder.max_tokens, LongText.TRUNCATE)
 head = read_head(bundle.directory, model.encoders)[ONLY_ENCODER]
-engine = open_engine(bundle.directory / graph.file, graph, 2, open_kernels([graph.ops]))
+kernels = open_kernels([graph.ops], *sys.argv[2:])
+engine = open_engine(bundle.directory / graph.file, graph, 2, kernels)
 embedder = Embedder(encoder, windows, engine, head)
 requests = [plain_request(model, text, None, None) for text in json.load(sys.stdin)]
 vectors, wide = ([embedder.embed(request, cores).tolist() for request in requests] for cores in (1, 2))
-json.dump({"saturates": signed_weights_saturate(), "vectors": vectors, "wide": wide}, sys.stdout)
+answer = {"saturates": signed_weights_saturate(), "kernels": kernels and kernels.isa, "vectors": vectors, "wide": wide}
+json.dump(answer, sys.stdout)
 """
 
 
-def embed(bundle: Path, *emulator: str) -> dict:
+@pytest.fixture(scope="module")
+def stock_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the default model, in onnxruntime's own kernels."""
+    output = tmp_path_factory.mktemp("stock") / "bundle"
+    return unverified_bundle(MODEL, recipe_for(Precision.INT8_STOCK, host_target()), output)
+
+
+def embed(bundle: Path, *emulator: str, isa: str | None = None) -> dict:
+    forced = [isa] if isa else []
     result = subprocess.run(
-        [*emulator, RUNTIME_PYTHON, "-c", PROGRAM, bundle],
+        [*emulator, RUNTIME_PYTHON, "-c", PROGRAM, bundle, *forced],
         cwd=ROOT,
         env={"PATH": os.defpath},
         input=json.dumps(TEXTS),
@@ -64,18 +79,28 @@ def embed(bundle: Path, *emulator: str) -> dict:
 
 @pytest.mark.system
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86")
-def test_vectors_are_the_same_without_vnni(default_bundle: Path):
+def test_onnxruntimes_kernels_give_the_same_without_vnni(stock_bundle: Path):
     assert shutil.which(QEMU), f"{QEMU} is missing: install qemu-user-static"
-    native, emulated = embed(default_bundle), embed(default_bundle, QEMU, *AVX2_ONLY)
+    here, emulated = embed(stock_bundle), embed(stock_bundle, QEMU, *AVX2_ONLY)
     assert emulated["saturates"], "QEMU does not play a CPU whose products saturate: nothing was tested"
     # Saturated products move components by 3e-2. Sums in another order move them by 2e-8, and, where that tips an
     # activation over to the next of 256 steps, by some 1e-4.
-    np.testing.assert_allclose(emulated["vectors"], native["vectors"], atol=2e-3)
+    np.testing.assert_allclose(emulated["vectors"], here["vectors"], atol=2e-3)
     assert emulated["wide"] == emulated["vectors"]
 
 
 @pytest.mark.system
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86")
-def test_one_core_and_two_give_the_same_bits(default_bundle: Path):
-    native = embed(default_bundle)
-    assert native["wide"] == native["vectors"]
+def test_native_kernels_choose_avx2_there_and_give_what_avx2_gives_on_a_newer_cpu(default_bundle: Path):
+    here, emulated = embed(default_bundle, isa="avx2"), embed(default_bundle, QEMU, *AVX2_ONLY)
+    assert emulated["kernels"] == here["kernels"] == "avx2"
+    assert emulated["vectors"] == here["vectors"]
+    assert emulated["wide"] == emulated["vectors"]
+
+
+@pytest.mark.system
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86")
+def test_one_core_and_two_give_the_same_bits(default_bundle: Path, stock_bundle: Path):
+    for bundle in (default_bundle, stock_bundle):
+        here = embed(bundle)
+        assert here["wide"] == here["vectors"]
