@@ -184,13 +184,14 @@ class Layer:
 
 @dataclass(frozen=True)
 class WorkingMemory:
-    """Bytes that a run over n tokens takes beside the weights, at most: ``per_token`` n + ``per_pair`` n^2."""
+    """Bytes that a run over n tokens takes beside the weights, at most: ``fixed`` + ``per_token`` n + ``per_pair`` n²."""
 
+    fixed: int
     per_token: int
     per_pair: int
 
     def of(self, tokens: int) -> int:
-        return self.per_token * tokens + self.per_pair * tokens * tokens
+        return self.fixed + self.per_token * tokens + self.per_pair * tokens * tokens
 
 
 @dataclass(frozen=True)

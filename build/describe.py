@@ -159,4 +159,4 @@ def _working_memory(config: dict[str, Any], family: Family, width: int) -> Worki
     feed_forward = config.get(family.keys.feed_forward)
     states = 8 * width + 3 * (feed_forward if type(feed_forward) is int else 4 * width)
     per_pair = math.ceil(FLOAT_BYTES * family.score_matrices * heads)
-    return WorkingMemory(per_token=FLOAT_BYTES * states, per_pair=per_pair)
+    return WorkingMemory(fixed=0, per_token=FLOAT_BYTES * states, per_pair=per_pair)

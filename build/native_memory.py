@@ -21,6 +21,11 @@ BESIDE = 16
 """Bytes for a token in a head, beside its components: biases by distance, scales (simd_attention.h)."""
 
 
+KEPT_TOKENS = 128
+"""Of what ended runs took, malloc keeps some in pieces that the next run does not fit into: as much as this many tokens
+take, measured (`python -m bench.working_memory`)."""
+
+
 def native_memory(encoder: NativeEncoder, parts: GraphParts) -> WorkingMemory:
     """At most, for texts of any length.
 
@@ -31,4 +36,5 @@ def native_memory(encoder: NativeEncoder, parts: GraphParts) -> WorkingMemory:
     head = -(-width // encoder.heads // PANEL) * PANEL
     attention = encoder.heads * (KEY_AND_VALUE * head + BESIDE)
     feed_forward = (FLOAT_BYTES + 1) * (hidden + extra_channels(hidden))
-    return WorkingMemory(per_token=FLOAT_BYTES * STATES * width + attention + feed_forward, per_pair=0)
+    per_token = FLOAT_BYTES * STATES * width + attention + feed_forward
+    return WorkingMemory(fixed=KEPT_TOKENS * per_token, per_token=per_token, per_pair=0)

@@ -143,7 +143,10 @@ def native_bundle(directory: Path, op_set: OpSet = OPS) -> Path:
     for name in ("fidelity.json", "fidelity.html"):
         (directory / name).write_text("")
     encoder = an_encoder(
-        layers=(NORMALIZE,), width=WIDTH, max_tokens=POSITIONS, memory=WorkingMemory(per_token=4000, per_pair=0)
+        layers=(NORMALIZE,),
+        width=WIDTH,
+        max_tokens=POSITIONS,
+        memory=WorkingMemory(fixed=0, per_token=4000, per_pair=0),
     )
     described = a_text_model(
         dim=WIDTH, encoders={"text": encoder}, graphs={"model": dataclasses.replace(GRAPH, ops=op_set)}

@@ -11,6 +11,7 @@ import pytest
 
 from build.native_memory import native_memory
 from build.runtime_process import ROOT
+from manifest import WorkingMemory
 from tests.native_graphs import NATIVE_MODELS, exported, rewritten
 from tests.tiny_models import TinyModel
 
@@ -54,4 +55,4 @@ def test_it_grows_with_the_shape_and_leaves_room_for_repeated_channels():
     plan = exported(bert).plan()
     width, heads, hidden = 32, 2, 48
     expected = 4 * 8 * width + heads * (8 * 16 + 16) + 5 * (hidden + 16)
-    assert native_memory(plan.encoder, plan.parts).per_token == expected
+    assert native_memory(plan.encoder, plan.parts) == WorkingMemory(128 * expected, expected, 0)

@@ -80,13 +80,15 @@ def test_where_nothing_can_be_read_nothing_limits(tmp_path: Path):
 
 
 @given(
-    st.builds(WorkingMemory, per_token=st.integers(0, 10**6), per_pair=st.integers(0, 1000)),
+    st.builds(
+        WorkingMemory, fixed=st.integers(0, 10**6), per_token=st.integers(0, 10**6), per_pair=st.integers(0, 1000)
+    ),
     st.integers(1, 3000),
     st.integers(0, 10**10),
 )
-@example(WorkingMemory(per_token=0, per_pair=0), 512, 0)
-@example(WorkingMemory(per_token=100, per_pair=1), 512, 100 * 20 + 20 * 20)
-@example(WorkingMemory(per_token=100, per_pair=1), 512, 100 * 20 + 20 * 20 - 1)
+@example(WorkingMemory(fixed=0, per_token=0, per_pair=0), 512, 0)
+@example(WorkingMemory(fixed=0, per_token=100, per_pair=1), 512, 100 * 20 + 20 * 20)
+@example(WorkingMemory(fixed=0, per_token=100, per_pair=1), 512, 100 * 20 + 20 * 20 - 1)
 def test_the_longest_affordable_text_fits_and_one_token_more_does_not(memory: WorkingMemory, most: int, budget: int):
     tokens = affordable_tokens(memory, most, budget)
     assert 1 <= tokens <= most
@@ -96,4 +98,4 @@ def test_the_longest_affordable_text_fits_and_one_token_more_does_not(memory: Wo
 
 def test_attention_of_a_large_model_in_half_of_a_small_container():
     """16 heads of float32: 64 bytes per pair of tokens."""
-    assert affordable_tokens(WorkingMemory(per_token=0, per_pair=64), 8192, 1 << 30) == 4096
+    assert affordable_tokens(WorkingMemory(fixed=0, per_token=0, per_pair=64), 8192, 1 << 30) == 4096

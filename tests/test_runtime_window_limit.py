@@ -13,7 +13,7 @@ from runtime.errors import SettingsError
 from runtime.window_limit import window_limit
 from tests.text_models import an_encoder
 
-ENCODER = an_encoder(max_tokens=8192, memory=WorkingMemory(per_token=80_000, per_pair=150))
+ENCODER = an_encoder(max_tokens=8192, memory=WorkingMemory(fixed=0, per_token=80_000, per_pair=150))
 PLENTY = 64 << 30
 
 

@@ -31,7 +31,7 @@ def an_encoder(*modes: PoolingMode, layers: tuple[Layer, ...] = (), **values: An
         "pooling": Pooling(modes or (PoolingMode.MEAN,), include_prompt=True),
         "layers": layers,
         "prompt_tokens": {},
-        "memory": WorkingMemory(per_token=1000, per_pair=10),
+        "memory": WorkingMemory(fixed=0, per_token=1000, per_pair=10),
     }
     return Encoder(**plain | values)
 
