@@ -184,7 +184,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class WorkingMemory:
-    """Bytes that a run over n tokens takes beside the weights: at most ``fixed`` + ``per_token`` n + ``per_pair`` n^2."""
+    """The most bytes that a run over n tokens takes beside weights: ``fixed`` + ``per_token`` n + ``per_pair`` n^2."""
 
     fixed: int
     per_token: int
