@@ -157,9 +157,10 @@ def _kind(one: Treatment) -> str:
     if one.storage == "fp32":
         return one.storage
     where = "folded into the layer before or the product itself" if one.folded else "by a node of its own"
-    smoothing = "not smoothed" if one.smoothing is None else f"SmoothQuant with alpha {one.smoothing:g}, {where}"
-    repeated = f"input channels: {one.repeated} added by repeating the largest, {where}" if one.repeated else smoothing
-    return f"{one.storage}; rounded by {one.rounding}; {repeated}"
+    smoothed = [] if one.smoothing is None else [f"SmoothQuant with alpha {one.smoothing:g}"]
+    repeated = [f"input channels: {one.repeated} added by repeating the largest"] if one.repeated else []
+    inputs = ", ".join([*smoothed, *repeated, where]) if smoothed or repeated else "not smoothed"
+    return f"{one.storage}; rounded by {one.rounding}; {inputs}"
 
 
 def _shape(one: Treatment) -> str:

@@ -55,13 +55,25 @@ def column_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     return scales.astype(np.float32)
 
 
-def corrections(moments: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """(rows, rows), upper triangular: what a rounding error in one row asks of the rows after it. None: nothing known.
-
-    ``moments``, (rows, rows): the mean of x xᵀ over the vectors x that matrices are multiplied by. The result U is the
-    Cholesky factor of the inverse of the damped moments, Uᵀ U (Frantar et al. 2023, algorithm 1).
+@dataclass(frozen=True)
+class Corrections:
+    """``order``, (rows,): rows of a matrix as they are to be rounded, those with the largest inputs first, while many
+    others are left to make up for them. ``factor``, (rows, rows), upper triangular, for rows in that order: what an
+    error in one row asks of the rows after it.
     """
-    damped = moments.copy()
+
+    order: NDArray[np.int64]
+    factor: NDArray[np.float64]
+
+
+def corrections(moments: NDArray[np.float64]) -> Corrections | None:
+    """What to do about rounding errors in matrices that are multiplied by vectors x; None: nothing is known.
+
+    ``moments``, (rows, rows): the mean of x xᵀ. The factor U is the Cholesky factor of the inverse of the damped
+    moments, Uᵀ U (Frantar et al. 2023, algorithm 1; its «act-order»).
+    """
+    order = np.argsort(-np.diag(moments), kind="stable")
+    damped = moments[np.ix_(order, order)]
     damped[np.diag_indices_from(damped)] += DAMPING * float(np.mean(np.diag(moments))) or 1.0
     if not np.isfinite(damped).all():
         return None
@@ -70,28 +82,29 @@ def corrections(moments: NDArray[np.float64]) -> NDArray[np.float64] | None:
     if failed:
         return None
     inverse = torch.linalg.solve_triangular(lower, torch.eye(len(lower), dtype=torch.float64), upper=False)
-    corrected: NDArray[np.float64] = np.ascontiguousarray(inverse.numpy()[::-1, ::-1])
-    return corrected if np.isfinite(corrected).all() else None
+    factor: NDArray[np.float64] = np.ascontiguousarray(inverse.numpy()[::-1, ::-1])
+    return Corrections(order, factor) if np.isfinite(factor).all() else None
 
 
-def round_with_feedback(matrix: NDArray[np.float32], corrected: NDArray[np.float64] | None) -> Rounded:
+def round_with_feedback(matrix: NDArray[np.float32], corrections: Corrections | None) -> Rounded:
     """GPTQ (Frantar et al. 2023, algorithm 1): row by row, each one's rounding error is made up for by the rows after.
 
-    ``corrected``: the input's ``corrections``; without them weights go to their nearest step.
+    ``corrections``: the input's; without them weights go to their nearest step.
     """
-    if corrected is None:
+    if corrections is None:
         return round_columns(matrix)
+    order, factor = corrections.order, corrections.factor
     rows, columns = matrix.shape
     scales = column_scales(matrix)
-    left, step = matrix.astype(np.float64), scales.astype(np.float64)
+    left, step = matrix[order].astype(np.float64), scales.astype(np.float64)
     steps = np.empty((rows, columns), dtype=np.int8)
     for start in range(0, rows, BLOCK):
         stop = min(start + BLOCK, rows)
         errors = np.empty((stop - start, columns))
         for row in range(start, stop):
             rounded = np.clip(np.rint(left[row] / step), -STEPS, STEPS)
-            steps[row] = rounded
-            errors[row - start] = (left[row] - rounded * step) / corrected[row, row]
-            left[row + 1 : stop] -= np.outer(corrected[row, row + 1 : stop], errors[row - start])
-        left[stop:] -= corrected[start:stop, stop:].T @ errors
+            steps[order[row]] = rounded
+            errors[row - start] = (left[row] - rounded * step) / factor[row, row]
+            left[row + 1 : stop] -= np.outer(factor[row, row + 1 : stop], errors[row - start])
+        left[stop:] -= factor[start:stop, stop:].T @ errors
     return Rounded(steps, scales)

@@ -14,6 +14,9 @@ from build.linear_inputs import LinearInput
 from build.rounding import round_columns
 
 ALPHAS = (0.35, 0.5, 0.65, 0.8, 0.9)
+ALPHAS_OF_REPEATED = (None, 0.35, 0.5, 0.65)
+"""Of inputs whose largest channels are repeated as well. None: they are not smoothed."""
+
 REPEATED_PART = 96
 """One channel in this many may be repeated; always as many as make a multiple of ``REPEATED_MULTIPLE``."""
 
@@ -94,15 +97,19 @@ def choose(linear_input: LinearInput, activations: Activations, matrices: Sequen
 
 
 def scalings(linear_input: LinearInput, activations: Activations, matrix: NDArray[np.float32]) -> Iterator[Scaling]:
-    """What can be done to an input: SmoothQuant with several alphas; repeating its largest channels."""
+    """What can be done to an input: SmoothQuant with several alphas; repeating what is largest then, or without it."""
     # NOTE: a channel that no calibration text wakes would be scaled up, and one day rule the scale of a whole text.
     largest = np.maximum(activations.largest, max(SMALLEST, QUIET * float(np.median(activations.largest))))
+    weights = np.abs(matrix).max(axis=1)
     ones = np.ones(linear_input.width, dtype=np.int64)
     for alpha in ALPHAS:
-        yield Scaling(ones, smoothquant(largest, np.abs(matrix).max(axis=1), alpha), alpha)
-    if linear_input.origin:
-        copies = repetitions(largest, extra_channels(linear_input.width))
-        yield Scaling(copies, np.repeat(copies, copies).astype(np.float32), None)
+        yield Scaling(ones, smoothquant(largest, weights, alpha), alpha)
+    for repeated_alpha in ALPHAS_OF_REPEATED if linear_input.origin else ():
+        divisors = ones.astype(np.float32)
+        if repeated_alpha is not None:
+            divisors = smoothquant(largest, weights, repeated_alpha)
+        copies = repetitions(largest / divisors, extra_channels(linear_input.width))
+        yield Scaling(copies, np.repeat(divisors * copies.astype(np.float32), copies), repeated_alpha)
 
 
 def smoothquant(largest: NDArray[np.float32], weights: NDArray[np.float32], alpha: float) -> NDArray[np.float32]:

@@ -91,6 +91,14 @@ def test_what_a_text_was_asked_for_with_is_shown():
     assert ["0.990000", "5", "two (prompt <sts>)"] in rows
 
 
+def test_a_weight_whose_input_was_smoothed_and_repeated_says_both():
+    both = dataclasses.replace(TREATMENTS[2], smoothing=0.35)
+    text = page_of(a_report(treatments=(both,))).text
+    assert (
+        "SmoothQuant with alpha 0.35, input channels: 16 added by repeating the largest, by a node of its own" in text
+    )
+
+
 def test_weights_that_were_treated_alike_are_grouped():
     page = page_of()
     assert len(page.attributes("details")) == 4

@@ -132,7 +132,7 @@ def test_the_channel_that_towers_is_repeated(prepared: Prepared):
     assert one.scaling.extra == 16
     assert not one.folded
     treatment = next(each for each in prepared.treatments if each.weight == "encoder/layer.0/output/dense")
-    assert (treatment.shape, treatment.repeated, treatment.smoothing) == ((WIDE, 32), 16, None)
+    assert (treatment.shape, treatment.repeated, treatment.smoothing) == ((WIDE, 32), 16, one.scaling.alpha)
 
 
 def test_what_norms_make_uneven_is_smoothed_by_a_node_because_residuals_read_it_too(prepared: Prepared):
@@ -152,7 +152,9 @@ def test_every_matrix_and_table_in_8_bits_has_its_treatment(bert: Exported, prep
     assert [one.rounding for one in matrices] == ["gptq"] * 12
     assert all(one.error is not None and 0 < one.error < 0.1 for one in matrices)
     widths = {name: one for one in prepared.scaled for name in one.linear_input.matrices}
-    assert sum(one.smoothing is not None for one in matrices) == sum(not one.scaling.repeats for one in widths.values())
+    assert sum(one.smoothing is not None for one in matrices) == sum(
+        one.scaling.alpha is not None for one in widths.values()
+    )
     assert {one.repeated for one in matrices} == {0, *(one.scaling.extra for one in widths.values())}
     assert sorted(one.shape for one in matrices) == sorted([(32, 32)] * 8 + [(32, WIDE)] * 2 + [(WIDE, 32)] * 2)
     assert all("onnx::" not in one.weight for one in treated)

@@ -15,6 +15,7 @@ from build.activations import Activations
 from build.linear_inputs import LinearInput, Norm, Origin
 from build.smoothing import (
     ALPHAS,
+    ALPHAS_OF_REPEATED,
     REPEATED_MULTIPLE,
     REPEATED_PART,
     SMALLEST,
@@ -213,7 +214,7 @@ def tried(sample: Sequence[NDArray[np.float32]], origin: Origin | None = None) -
 
 class TestError:
     @pytest.mark.parametrize("sizes", [np.ones(WIDTH), uneven(), one_outlier(), 0.01 * one_outlier()])
-    @pytest.mark.parametrize("which", [None, *range(len(ALPHAS) + 1)])
+    @pytest.mark.parametrize("which", [None, *range(len(ALPHAS) + len(ALPHAS_OF_REPEATED))])
     def test_it_is_that_of_onnxs_arithmetic_in_float64(self, sizes: NDArray[np.float64], which: int | None):
         sample = a_sample(sizes=sizes)
         scaling = None if which is None else tried(sample, ORIGIN)[which]
@@ -244,10 +245,11 @@ def test_what_is_tried_is_every_alpha_and_repeating_where_that_can_be():
     for one, alpha in zip(plain, ALPHAS, strict=True):
         np.testing.assert_array_equal(one.divisors, smoothquant(largest, weights, alpha))
         assert not one.repeats
-    assert [one.alpha for one in with_origin] == [*ALPHAS, None]
-    last = with_origin[-1]
-    assert last.copies.tolist() == repetitions(largest, extra_channels(WIDTH)).tolist()
-    assert last.divisors.tolist() == np.repeat(last.copies, last.copies).tolist()
+    assert [one.alpha for one in with_origin] == [*ALPHAS, *ALPHAS_OF_REPEATED]
+    for one, repeated_alpha in zip(with_origin[len(ALPHAS) :], ALPHAS_OF_REPEATED, strict=True):
+        divisors = np.ones(WIDTH) if repeated_alpha is None else smoothquant(largest, weights, repeated_alpha)
+        assert one.copies.tolist() == repetitions(largest / divisors, extra_channels(WIDTH)).tolist()
+        np.testing.assert_allclose(one.divisors, np.repeat(divisors * one.copies, one.copies), rtol=1e-6)
 
 
 def test_a_channel_that_no_text_woke_is_not_scaled_up_without_bound():
@@ -284,7 +286,6 @@ class TestChoice:
         sample = a_sample(sizes=one_outlier())
         choice = choose(an_input(origin=ORIGIN), watched(sample), [(signs * sizes).astype(np.float32)])
         assert choice.scaling is not None
-        assert choice.scaling.alpha is None
         assert choice.scaling.extra == extra_channels(WIDTH)
         assert np.argmax(choice.scaling.copies) == 5
         assert choice.error < 0.5 * choice.plain_error
