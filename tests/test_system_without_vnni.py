@@ -14,6 +14,7 @@ import pytest
 
 from bench.bundles import unverified_bundle
 from build.default_model import MODEL
+from build.fidelity import cosines
 from build.host import host_target
 from build.recipes import recipe_for
 from build.runtime_process import ROOT, RUNTIME_PYTHON
@@ -85,7 +86,10 @@ def test_onnxruntimes_kernels_give_the_same_without_vnni(stock_bundle: Path):
     assert emulated["saturates"], "QEMU does not play a CPU whose products saturate: nothing was tested"
     # Saturated products move components by 3e-2. Sums in another order move them by 2e-8, and, where that tips an
     # activation over to the next of 256 steps, by some 1e-4.
-    np.testing.assert_allclose(emulated["vectors"], here["vectors"], atol=2e-3)
+    np.testing.assert_allclose(emulated["vectors"][:-1], here["vectors"][:-1], atol=2e-3)
+    # The last text says the same thirty times, which tips over thirty times at once: 3e-3 was seen, at a cosine of
+    # 0.99986, and the same distance to the original. Saturated products leave 0.9907.
+    assert cosines(np.array(emulated["vectors"]), np.array(here["vectors"])).min() > 0.9995
     assert emulated["wide"] == emulated["vectors"]
 
 
