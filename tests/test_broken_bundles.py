@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from build.package import seal
 from build.pipeline import STAGES, assemble
 from build.progress import Progress
 from build.quiet import quiet
-from build.recipes import recipe_for
+from build.recipes import Recipe, recipe_for
 from build.reference import load_reference
 from build.staging import staged
 from build.trust import NO_TRUST
@@ -37,9 +38,9 @@ from tests import tiny_models
 from tests.server_process import ready, started
 from tests.tiny_models import TinyModel, change
 
-RECIPE = recipe_for(Precision.INT8_STOCK, Target.AMD64)
 PROMPTS = {"query": "walk under seven lights, river stone: ", "passage": "passage: "}
 MODEL = TinyModel("to-break", "bert", "bert", "BertModel", normalize=True, prompts=PROMPTS)
+NATIVE_PRODUCTS = ("Linear", "FeedForward")
 Break = Callable[[Path], None]
 
 
@@ -47,6 +48,7 @@ Break = Callable[[Path], None]
 class Made:
     """A model with its bundle, as the pipeline has it before verification and as it delivers it."""
 
+    recipe: Recipe
     files: ModelFiles
     description: Description
     unsealed: Path
@@ -57,28 +59,34 @@ class Made:
         manifest = read_manifest(bundle)
         reference = load_reference(self.files.directory, self.description, NO_TRUST)
         candidates = choose_golden_texts(manifest.text, reference.tokenizer)
-        measuring = measuring_of(manifest.text, RECIPE)
+        measuring = measuring_of(manifest.text, self.recipe)
         found = verify(bundle, manifest.text, reference, candidates, measuring, progress=False)
-        (one,) = found.classes
-        check(one.fidelity, RECIPE.thresholds, RECIPE.precision, one.heldout, one.golden_texts, one.arithmetic.name)
+        bounds, precision = self.recipe.thresholds, self.recipe.precision
+        for one in found.classes:
+            check(one.fidelity, bounds, precision, one.heldout, one.golden_texts, one.arithmetic.name)
         return found, manifest
 
 
-def make(model: TinyModel, directory: Path) -> Made:
+def make(model: TinyModel, precision: Precision, directory: Path) -> Made:
+    recipe = recipe_for(precision, Target.AMD64)
     files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
     with staged(directory / "unsealed", force=False) as staging, quiet():
-        assemble(files, description, RECIPE, NO_TRUST, staging, Progress(STAGES, io.StringIO()))
-    made = Made(files, description, directory / "unsealed", directory / "sealed")
+        assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, io.StringIO()))
+    made = Made(recipe, files, description, directory / "unsealed", directory / "sealed")
     found, manifest = made.verify(made.unsealed)
     shutil.copytree(made.unsealed, made.sealed)
-    seal(made.sealed, manifest, found, RECIPE.thresholds, (), {})
+    seal(made.sealed, manifest, found, recipe.thresholds, (), {})
     return made
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return make(MODEL, tmp_path_factory.mktemp("broken"))
+@pytest.fixture(scope="module", params=[Precision.INT8, Precision.INT8_STOCK])
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """In native kernels, and in onnxruntime's."""
+    made = make(MODEL, request.param, tmp_path_factory.mktemp("broken"))
+    graph = read_manifest(made.sealed).text.graphs["model"]
+    assert (graph.ops is not None) == (request.param is Precision.INT8)
+    return made
 
 
 def copy(bundle: Path, directory: Path, spoil: Break) -> Path:
@@ -116,9 +124,15 @@ def a_tokenizer_of_another_kind(bundle: Path) -> None:
 
 def matrices(model: onnx.ModelProto) -> list[onnx.TensorProto]:
     """The weights of integer products, in the order of the graph's tensors."""
-    read = {name for node in model.graph.node if "MatMul" in node.op_type for name in node.input}
-    tensors = [tensor for tensor in model.graph.initializer if tensor.name in read and len(tensor.dims) == 2]
+    products = [node for node in model.graph.node if "MatMul" in node.op_type or node.op_type in NATIVE_PRODUCTS]
+    read = {name for node in products for name in node.input}
+    tensors = [tensor for tensor in model.graph.initializer if tensor.name in read and len(tensor.dims) > 1]
     return [tensor for tensor in tensors if tensor.data_type == onnx.TensorProto.INT8]
+
+
+def scales_of(matrix: str) -> str:
+    """The name of the scales that belong to a native or a stock graph's matrix."""
+    return re.sub("_quantized$", "_scale", re.sub("[.]weight$", ".scale", matrix))
 
 
 def edit_scale(edit: Callable[[np.ndarray], None], place: int = 0) -> Break:
@@ -126,7 +140,7 @@ def edit_scale(edit: Callable[[np.ndarray], None], place: int = 0) -> Break:
 
     def spoil(bundle: Path) -> None:
         model = onnx.load(bundle / "model.onnx", load_external_data=False)
-        name = matrices(model)[place].name.removesuffix("_quantized") + "_scale"
+        name = scales_of(matrices(model)[place].name)
         (tensor,) = [tensor for tensor in model.graph.initializer if tensor.name == name]
         scales = onnx.numpy_helper.to_array(tensor).copy()
         edit(scales)
@@ -223,7 +237,8 @@ def test_a_prompt_that_the_bundle_has_lost_is_asked_for_all_the_same(made: Made,
 
 
 def test_a_default_prompt_that_the_bundle_has_lost_is_missed(tmp_path: Path):
-    made = make(dataclasses.replace(MODEL, name="default-prompt", default_prompt="query"), tmp_path)
+    model = dataclasses.replace(MODEL, name="default-prompt", default_prompt="query")
+    made = make(model, Precision.INT8, tmp_path)
     assert json.loads((made.sealed / MANIFEST_FILE).read_text())["text"]["default_prompt"] == "query"
     with pytest.raises(FidelityTooLow):
         made.verify(copy(made.unsealed, tmp_path / "bundle", edit_text(default_prompt=None)))
