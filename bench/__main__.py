@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
+from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, Stopwatch, fail, interrupt_on_terminate, positive
 from bench.errors import BenchError
 from bench.fidelity import reference_vectors
 from bench.measurement import measure
@@ -21,8 +18,6 @@ from build.default_model import fetch_from_package
 from build.errors import BuildError
 from build.heldout import heldout_texts
 
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 FULL = Settings(rounds=5, seconds=3.0, starts=5, idle_seconds=10.0)
 QUICK = Settings(rounds=1, seconds=1.0, starts=1, idle_seconds=2.0)
 
@@ -53,7 +48,7 @@ def main(arguments: list[str]) -> int:
         starts=chosen.starts,
         idle_seconds=chosen.idle_seconds,
     )
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_terminate()
     try:
         results = measure(
             systems=options.systems,
@@ -64,24 +59,14 @@ def main(arguments: list[str]) -> int:
             say=Stopwatch().say,
         )
     except KeyboardInterrupt:
-        return _fail("interrupted: the servers are stopped", EXIT_INTERRUPTED)
+        return fail("interrupted: the servers are stopped", EXIT_INTERRUPTED)
     except (BenchError, BuildError) as error:
-        return _fail(str(error), EXIT_FAILED)
+        return fail(str(error), EXIT_FAILED)
     output = options.output or default_output()
     save(results, output)
     print(render(results))
     print(f"\nsaved in {output}", file=sys.stderr)
     return 0
-
-
-class Stopwatch:
-    """Progress lines on standard error, each with the time since the start."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    def say(self, line: str) -> None:
-        print(f"[{time.monotonic() - self._started:5.0f} s] {line}", file=sys.stderr, flush=True)
 
 
 def default_output() -> Path:
@@ -101,10 +86,8 @@ def _parser() -> argparse.ArgumentParser:
         default=SYSTEMS,
         help="names, separated by commas, in the order to run (default: all)",
     )
-    parser.add_argument("--rounds", type=_positive(int), help=f"default: {FULL.rounds}; each runs all loads on all")
-    parser.add_argument(
-        "--seconds", type=_positive(float), help=f"for each load in a round (default: {FULL.seconds:g})"
-    )
+    parser.add_argument("--rounds", type=positive(int), help=f"default: {FULL.rounds}; each runs all loads on all")
+    parser.add_argument("--seconds", type=positive(float), help=f"for each load in a round (default: {FULL.seconds:g})")
     parser.add_argument(
         "--quick",
         action="store_true",
@@ -122,25 +105,6 @@ def _systems(names: str) -> tuple[System, ...]:
     if len(set(chosen)) < len(chosen):
         raise argparse.ArgumentTypeError("a system is named twice")
     return tuple(known[name] for name in chosen)
-
-
-def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        value = kind(text)
-        if not 0 < value < 1e6:
-            raise argparse.ArgumentTypeError(f"{text} must be more than 0")
-        return value
-
-    return parse
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"bench: {message}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

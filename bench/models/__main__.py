@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
-from bench.__main__ import EXIT_FAILED, EXIT_INTERRUPTED, Stopwatch
+from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, Stopwatch, fail, interrupt_on_terminate, positive
 from bench.errors import BenchError
 from bench.machine import describe_machine, versions_in
 from bench.models.amx import has_amx
@@ -24,10 +21,10 @@ from bench.models.report import Measured, heading, render
 from bench.models.rows import SYSTEMS, System, default_rows, rows
 from bench.models.subject import OPENVINO_ENVIRONMENT, RANDOM, Subject, prepare
 from bench.systems import ROOT, RUNTIME_ENVIRONMENT
-from build import kernels
 from build.default_model import MODEL
 from build.errors import BuildError
-from build.host import host_target
+from build.host import host_target, instruction_sets
+from build.kernels import ensure
 from manifest import Target
 
 TOKENS = (8, 16, 128, 512)
@@ -53,7 +50,7 @@ examples:
 
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_terminate()
     say = Stopwatch().say
     core = max(os.sched_getaffinity(0))
     scratch = tempfile.TemporaryDirectory(prefix="bench-models-") if options.scratch is None else None
@@ -61,17 +58,16 @@ def main(arguments: list[str]) -> int:
     try:
         with scratch or nullcontext():
             target = host_target()
-            kernels.ensure(target)
+            found = instruction_sets(ensure(target))
             subjects = [prepare(model, options.systems, folder) for model in options.model or MODELS]
-            found = available(target)
             print(heading(describe_machine(), _versions(), found), flush=True)
             for subject in subjects:
                 plan = Plan(_tokens(options.tokens, subject), options.rounds, options.runs, core)
                 print(f"\n{render(measure(subject, options.systems, found, target, plan, say))}", flush=True)
     except KeyboardInterrupt:
-        return _fail("interrupted: the processes are ended", EXIT_INTERRUPTED)
+        return fail("interrupted: the processes are ended", EXIT_INTERRUPTED)
     except (BenchError, BuildError) as error:
-        return _fail(str(error), EXIT_FAILED)
+        return fail(str(error), EXIT_FAILED)
     return 0
 
 
@@ -90,13 +86,6 @@ def measure(
     costs = {spec: replace(each, fidelity=near.get(spec)) for spec, each in costs.items()}
     sizes = {files: subject.size(files) for files in subject.files}
     return Measured(subject.name, plan, lines, times, costs, sizes)
-
-
-def available(target: Target) -> list[str]:
-    """The instruction sets that the native kernels can use on this machine, the best first."""
-    library = ctypes.CDLL(str(kernels.library(target)))
-    library.cpu2vec_kernels_available.restype = ctypes.c_char_p
-    return library.cpu2vec_kernels_available().decode().split(",")
 
 
 def _tokens(wanted: tuple[int, ...] | None, subject: Subject) -> tuple[int, ...]:
@@ -134,8 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--tokens", type=_numbers, help=f"of the texts (default: {','.join(map(str, TOKENS))}, as far as they fit)"
     )
-    parser.add_argument("--rounds", type=_positive, default=ROUNDS, help=f"default: {ROUNDS}")
-    parser.add_argument("--runs", type=_positive, default=RUNS, help=f"before memory is read (default: {RUNS})")
+    parser.add_argument("--rounds", type=positive(int), default=ROUNDS, help=f"default: {ROUNDS}")
+    parser.add_argument("--runs", type=positive(int), default=RUNS, help=f"before memory is read (default: {RUNS})")
     parser.add_argument("--scratch", type=Path, help="where bundles and models stay for another run")
     return parser
 
@@ -149,23 +138,7 @@ def _systems(names: str) -> tuple[System, ...]:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(_positive(part) for part in text.split(","))
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} must be more than 0")
-    return value
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"bench: {message}", file=sys.stderr)
-    return status
+    return tuple(map(positive(int), text.split(",")))
 
 
 if __name__ == "__main__":
