@@ -6,8 +6,6 @@ import math
 import re
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ from build import kernels
 from manifest import Target
 from runtime.cpu import host_target
 from tests import kernel_ops as ops
+from tests.interpreter_lock import longest_wait
 from tests.kernel_ops import Op, graph, options, random_map, run
 from tests.test_kernels import attention_inputs, embedding_inputs
 
@@ -266,23 +265,7 @@ class TestWeightsFile:
 def test_other_python_threads_run_while_an_op_does():
     """The ops know nothing of Python, and onnxruntime's binding releases the interpreter's lock."""
     op = Op("Attention", attention_inputs(np.random.default_rng(5), [1500], 4, 64), isa="scalar", heads=4)
-    longest, done = 0.0, threading.Event()
-
-    def tick() -> None:
-        nonlocal longest
-        last = time.monotonic()
-        while not done.is_set():
-            time.sleep(0.001)
-            longest, last = max(longest, time.monotonic() - last), time.monotonic()
-
-    ticker = threading.Thread(target=tick)
-    ticker.start()
-    start = time.monotonic()
-    op.run()
-    took = time.monotonic() - start
-    done.set()
-    ticker.join()
-    assert longest < took / 2
+    assert longest_wait(op.run) < 0.5
 
 
 def test_the_library_needs_nothing_but_the_c_library():

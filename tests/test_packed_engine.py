@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from runtime.kernels import Kernels, open_kernels
 from runtime.packed_engine import WIDE_FROM_TOKENS
 from runtime.token_batch import TokenBatch
 from tests import kernel_ops as ops
+from tests.interpreter_lock import longest_wait
 from tests.native_model import GRAPH, POSITIONS, WORDS, cosines, native_model
 from tests.test_kernels_errors import LIBRARY
 
@@ -117,23 +116,7 @@ class TestRuns:
         """One run over many texts takes long here; a thread that wants the interpreter gets it."""
         engine = open_engine(path, GRAPH, 1, kernels("scalar"))
         batch = TokenBatch.joined([TokenBatch.of(some_ids(POSITIONS))] * 60)
-        longest, done = 0.0, threading.Event()
-
-        def tick() -> None:
-            nonlocal longest
-            last = time.monotonic()
-            while not done.is_set():
-                time.sleep(0.001)
-                longest, last = max(longest, time.monotonic() - last), time.monotonic()
-
-        ticker = threading.Thread(target=tick)
-        ticker.start()
-        start = time.monotonic()
-        engine.run(batch, 1)
-        took = time.monotonic() - start
-        done.set()
-        ticker.join()
-        assert longest < took / 2
+        assert longest_wait(lambda: engine.run(batch, 1)) < 0.5
 
     def test_weights_are_read_where_they_are_mapped(self, path: Path):
         """So that processes and sessions share their pages: no page of the file is this process's own."""
