@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from manifest import OpSet
 
-NATIVE_OPS = OpSet("cpu2vec", 1)
+NATIVE_OPS = OpSet("cpu2vec", 2)
 """What the native kernels register themselves as (docs/kernels.md, "Ops")."""
 
 

@@ -29,8 +29,8 @@ take, measured (`python -m bench.working_memory`)."""
 def native_memory(encoder: NativeEncoder, parts: GraphParts) -> WorkingMemory:
     """At most, for texts of any length.
 
-    A feed-forward block holds hidden channels in fp32 and again in 8 bits, for 128 tokens on each thread
-    (kernels/src/ops.cpp); they are counted for every token, since a text may have fewer than that.
+    A feed-forward block holds hidden channels in 8 bits, and in fp32 as well where there are few rows for many threads,
+    for 128 tokens on each thread (kernels/src/ops.cpp); they are counted for every token, since a text may have fewer.
     """
     width, hidden = (max(parts.fixed[layer.first.matrix].dims[side] for layer in encoder.layers) for side in (0, 1))
     head = -(-width // encoder.heads // PANEL) * PANEL

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from build.graph_parts import GraphParts
 from build.native_encoder import Linear
+from build.pack import channel_groups
 from build.prepared import Prepared
 from build.rounding import Rounded, round_columns
 from build.smoothing import Scaling
@@ -17,7 +18,9 @@ from build.smoothing import Scaling
 
 @dataclass(frozen=True)
 class Product:
-    """``steps`` int8 (in, out), ``scales`` and ``bias`` (out,); inputs are multiplied by ``smooth`` (in,) before."""
+    """``steps`` int8 (in, out), ``scales`` (groups of in, out), ``bias`` (out,); inputs are multiplied by ``smooth``
+    (in,) before.
+    """
 
     steps: NDArray[np.int8]
     scales: NDArray[np.float32]
@@ -31,7 +34,7 @@ class Product:
         return replace(
             self,
             steps=np.repeat(self.steps, copies, axis=1),
-            scales=np.repeat(self.scales, copies),
+            scales=np.repeat(self.scales, copies, axis=1),
             bias=np.repeat(self.bias, copies),
         )
 
@@ -59,12 +62,13 @@ class NativeWeights:
         return self._product((linear,), [self._rounded[linear.matrix]], scaling), scaling.copies
 
     def _nearest(self, linear: Linear) -> Rounded:
-        return round_columns(self._parts.read(linear.matrix))
+        matrix = self._parts.read(linear.matrix)
+        return round_columns(matrix, channel_groups(len(matrix)))
 
     def _product(self, linears: Sequence[Linear], rounded: Sequence[Rounded], scaling: Scaling | None) -> Product:
         return Product(
             steps=np.concatenate([one.steps for one in rounded], axis=1),
-            scales=np.concatenate([one.scales for one in rounded]),
+            scales=np.concatenate([one.scales for one in rounded], axis=1),
             bias=np.concatenate([self._parts.read(one.bias) for one in linears]),
             smooth=None if scaling is None else np.float32(1) / scaling.divisors,
         )

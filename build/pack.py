@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,20 @@ PANEL = 16
 
 QUAD = 4
 """Input channels that lie together for one output channel: what one instruction multiplies and adds up."""
+
+
+MOST_IN_GROUP = 320
+"""Input channels that share a scale, of activations and of weights."""
+
+GROUP_MULTIPLE = 64
+"""Of channels in a group that is not the last: what a row of tile registers holds."""
+
+
+def channel_groups(inputs: int) -> tuple[int, ...]:
+    """Sizes of the groups of neighbouring input channels: as few as hold them all, and all but the last as wide."""
+    count = math.ceil(inputs / MOST_IN_GROUP)
+    width = GROUP_MULTIPLE * math.ceil(math.ceil(inputs / count) / GROUP_MULTIPLE)
+    return (*[width] * (count - 1), inputs - width * (count - 1))
 
 
 def pack(weight: NDArray[np.int8]) -> NDArray[np.int8]:
@@ -24,5 +40,7 @@ def pack(weight: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def sums(weight: NDArray[np.int8]) -> NDArray[np.int32]:
-    """Of (K, N) over K: the kernels need them because activations have a lowest value that is not zero."""
-    return weight.sum(axis=0, dtype=np.int32)
+    """Of (K, N) over each group of channels, (groups, N): activations have a lowest value that is not zero."""
+    starts = np.cumsum((0, *channel_groups(len(weight))[:-1]))
+    totals: NDArray[np.int32] = np.add.reduceat(weight, starts, axis=0, dtype=np.int32)
+    return totals

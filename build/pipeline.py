@@ -127,6 +127,7 @@ def assemble(
     from build.package import graph_names, package
     from build.prepare import prepare
     from build.prepared import UNPREPARED
+    from build.product_rounding import NATIVE, STOCK
     from build.quantize import quantize
     from build.reference import load_reference
     from build.weights import lay_out
@@ -141,6 +142,8 @@ def assemble(
             for folder, work in works.items()
         }
         staging.keep_only(graphs.values())
+    planned = {folder: encoder for folder, (_, encoder) in encoders.items()}
+    plans = plan_native(graphs, planned) if recipe.kernels is Kernels.NATIVE else NOTHING_NATIVE
     prepared = dict.fromkeys(encoders, UNPREPARED)
     with progress.stage("prepare", "scales and rounding, by measured error" if recipe.prepare else "nothing to do"):
         if recipe.prepare:
@@ -151,11 +154,11 @@ def assemble(
                 for folder, (name, encoder) in encoders.items()
             }
             reference.release()  # PERF: the original and the graph that is watched need not fit into memory together.
+            roundings = {folder: NATIVE if folder in plans.native else STOCK for folder in graphs}
             prepared = {
-                folder: prepare(graphs[folder], works[folder], texts[folder], progress.bars) for folder in graphs
+                folder: prepare(graphs[folder], works[folder], texts[folder], roundings[folder], progress.bars)
+                for folder in graphs
             }
-    planned = {folder: encoder for folder, (_, encoder) in encoders.items()}
-    plans = plan_native(graphs, planned) if recipe.kernels is Kernels.NATIVE else NOTHING_NATIVE
     names = graph_names(description)
     stock = {names[folder]: reason for folder, reason in plans.stock.items()}
     with progress.stage("quantize", _quantization(recipe, stock)):

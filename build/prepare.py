@@ -1,4 +1,4 @@
-"""Prepares weights for 8 bits by measured error, for any kernel: scaled activations, rounding with feedback."""
+"""Prepares weights for 8 bits by measured error: scaled activations, rounding with feedback."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from build.activations import watch
 from build.linear_inputs import LinearInput, find_linear_inputs, is_matrix
 from build.prepared import Prepared, ScaledInput
+from build.product_rounding import ProductRounding
 from build.rounding import Rounded, corrections, round_with_feedback
 from build.smoothing import Choice, choose, unscaled
 from build.treatment import BY_COLUMN, BY_ROW, Treatment, nearest
@@ -28,10 +29,13 @@ NAMELESS = "onnx::"
 ERROR_DECIMALS = 6
 
 
-def prepare(graph: Path, work: Path, texts: Sequence[NDArray[np.int64]], progress: bool) -> Prepared:
+def prepare(
+    graph: Path, work: Path, texts: Sequence[NDArray[np.int64]], rounding: ProductRounding, progress: bool
+) -> Prepared:
     """Watch the fp32 ``graph`` run over ``texts`` (token ids), choose a scaling for each input, round its matrices.
 
-    Deterministic: what is chosen depends on the graph and the texts, not on time. Rounded matrices lie below ``work``.
+    ``rounding``: that of the kernels that will run the graph. Deterministic: what is chosen depends on the graph and
+    the texts, not on time. Rounded matrices lie below ``work``.
     """
     model = load_graph(graph)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -41,13 +45,14 @@ def prepare(graph: Path, work: Path, texts: Sequence[NDArray[np.int64]], progres
     treatments: list[Treatment] = []
     for one, activations in tqdm(watch(graph, inputs, texts), desc="Prepared", total=len(inputs), disable=not progress):
         matrices = [_read(tensors[name], graph.parent) for name in one.matrices]
-        choice = choose(one, activations, matrices)
+        choice = choose(one, activations, matrices, rounding)
         if choice.scaling is not None:
             scaled.append(ScaledInput(one, choice.scaling))
         scaling = choice.scaling or unscaled(one.width)
         corrected = corrections(scaling.moments(activations.moments))
         for name, matrix in zip(one.matrices, matrices, strict=True):
-            steps = round_with_feedback(scaling.matrix(matrix), corrected)
+            scaled_matrix = scaling.matrix(matrix)
+            steps = round_with_feedback(scaled_matrix, corrected, rounding.groups(len(scaled_matrix)))
             rounded[name] = _kept(steps, work / f"rounded-{len(rounded)}.npy")
         treatments += _treatments(one, model, choice, "nearest" if corrected is None else "gptq")
     tables = _tables(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,16 +24,21 @@ DAMPING = 0.01
 
 @dataclass(frozen=True)
 class Rounded:
-    """``steps`` int8, shaped as the matrix, and the fp32 ``scales`` of a step, one for each column (or row)."""
+    """``steps`` int8, shaped as the matrix, and the fp32 ``scales`` of a step: one for each column (or row), or in each
+    column one for each group of rows, (groups, columns).
+    """
 
     steps: NDArray[np.int8]
     scales: NDArray[np.float32]
 
 
-def round_columns(matrix: NDArray[np.float32]) -> Rounded:
-    """Each weight of fp32 (rows, columns) to the nearest step of its column."""
-    scales = column_scales(matrix)
-    steps = matrix / scales
+def round_columns(matrix: NDArray[np.float32], groups: Sequence[int] | None = None) -> Rounded:
+    """Each weight of fp32 (rows, columns) to the nearest step of its column, or of its group of rows in the column.
+
+    ``groups``: how many neighbouring rows each of them has.
+    """
+    scales = column_scales(matrix) if groups is None else group_scales(matrix, groups)
+    steps = matrix / spread(scales, groups)
     np.round(steps, out=steps)
     return Rounded(steps.astype(np.int8), scales)
 
@@ -53,6 +59,16 @@ def column_scales(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     scales = 2 * np.abs(matrix).max(axis=0).astype(np.float64) / (2 * STEPS)
     scales[scales < np.finfo(np.float32).tiny] = 1
     return scales.astype(np.float32)
+
+
+def group_scales(matrix: NDArray[np.float32], groups: Sequence[int]) -> NDArray[np.float32]:
+    """(groups, columns): what one step is worth in each group of rows."""
+    return np.stack([column_scales(part) for part in np.split(matrix, np.cumsum(groups)[:-1])])
+
+
+def spread(scales: NDArray[np.float32], groups: Sequence[int] | None) -> NDArray[np.float32]:
+    """From (groups, columns) to (rows, columns); what has no groups, as it is."""
+    return scales if groups is None else np.repeat(scales, groups, axis=0)
 
 
 @dataclass(frozen=True)
@@ -86,25 +102,29 @@ def corrections(moments: NDArray[np.float64]) -> Corrections | None:
     return Corrections(order, factor) if np.isfinite(factor).all() else None
 
 
-def round_with_feedback(matrix: NDArray[np.float32], corrections: Corrections | None) -> Rounded:
+def round_with_feedback(
+    matrix: NDArray[np.float32], corrections: Corrections | None, groups: Sequence[int] | None = None
+) -> Rounded:
     """GPTQ (Frantar et al. 2023, algorithm 1): row by row, each one's rounding error is made up for by the rows after.
 
-    ``corrections``: the input's; without them weights go to their nearest step.
+    ``corrections``: the input's; without them weights go to their nearest step. ``groups``: see ``round_columns``.
     """
     if corrections is None:
-        return round_columns(matrix)
+        return round_columns(matrix, groups)
     order, factor = corrections.order, corrections.factor
     rows, columns = matrix.shape
-    scales = column_scales(matrix)
-    left, step = matrix[order].astype(np.float64), scales.astype(np.float64)
+    scales = column_scales(matrix) if groups is None else group_scales(matrix, groups)
+    group_of = np.zeros(rows, dtype=np.int64) if groups is None else np.repeat(np.arange(len(groups)), groups)
+    left, step = matrix[order].astype(np.float64), np.atleast_2d(scales).astype(np.float64)
     steps = np.empty((rows, columns), dtype=np.int8)
     for start in range(0, rows, BLOCK):
         stop = min(start + BLOCK, rows)
         errors = np.empty((stop - start, columns))
         for row in range(start, stop):
-            rounded = np.clip(np.rint(left[row] / step), -STEPS, STEPS)
+            worth = step[group_of[order[row]]]
+            rounded = np.clip(np.rint(left[row] / worth), -STEPS, STEPS)
             steps[order[row]] = rounded
-            errors[row - start] = (left[row] - rounded * step) / factor[row, row]
+            errors[row - start] = (left[row] - rounded * worth) / factor[row, row]
             left[row + 1 : stop] -= np.outer(factor[row, row + 1 : stop], errors[row - start])
         left[stop:] -= factor[start:stop, stop:].T @ errors
     return Rounded(steps, scales)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from build.activations import Activations
 from build.linear_inputs import LinearInput
-from build.rounding import round_columns
+from build.product_rounding import ProductRounding
+from build.rounding import round_columns, spread
 
 ALPHAS = (0.35, 0.5, 0.65, 0.8, 0.9)
 ALPHAS_OF_REPEATED = (None, 0.35, 0.5, 0.65)
@@ -32,7 +33,6 @@ QUIET = 0.01
 COLUMNS_TRIED = 512
 """Errors are measured in so many columns of a matrix, spread evenly: each has over a thousand products already."""
 
-LEVELS = 255
 SMALLEST = 1e-5
 
 
@@ -83,12 +83,20 @@ class Choice:
     plain_error: float
 
 
-def choose(linear_input: LinearInput, activations: Activations, matrices: Sequence[NDArray[np.float32]]) -> Choice:
-    """The scaling with the smallest error, if it is worth what it costs."""
+def choose(
+    linear_input: LinearInput,
+    activations: Activations,
+    matrices: Sequence[NDArray[np.float32]],
+    rounding: ProductRounding,
+) -> Choice:
+    """The scaling with the smallest error under ``rounding``, if it is worth what it costs."""
     matrix = np.concatenate(matrices, axis=1)
     some = matrix[:, :: math.ceil(matrix.shape[1] / COLUMNS_TRIED)]
-    plain = squared_error(activations.sample, some, None)
-    tried = [(squared_error(activations.sample, some, one), one) for one in scalings(linear_input, activations, matrix)]
+    plain = squared_error(activations.sample, some, None, rounding)
+    tried = [
+        (squared_error(activations.sample, some, one, rounding), one)
+        for one in scalings(linear_input, activations, matrix)
+    ]
     # NOTE: an error that is not a number is larger than any.
     least, best = min([pair for pair in tried if pair[0] >= 0], key=lambda pair: pair[0], default=(math.inf, None))
     worth = 1.0 if linear_input.norm else WORTH_A_NODE
@@ -137,30 +145,20 @@ def repetitions(largest: NDArray[np.float32], extra: int) -> NDArray[np.int64]:
     return copies
 
 
-def squared_error(sample: Sequence[NDArray[np.float32]], matrix: NDArray[np.float32], scaling: Scaling | None) -> float:
-    """Mean squared error of the products, relative to their variance; activations and weights in 8 bits.
-
-    The mean of two arithmetics: one scale for each text, and one for each token. What suits both suits any kernel.
-    """
+def squared_error(
+    sample: Sequence[NDArray[np.float32]],
+    matrix: NDArray[np.float32],
+    scaling: Scaling | None,
+    rounding: ProductRounding,
+) -> float:
+    """Mean squared error of the products, relative to their variance; activations and weights in 8 bits."""
     rows = np.concatenate(sample)
     exact = rows @ matrix
     variance = float(np.square(exact - exact.mean(axis=0)).sum(dtype=np.float64)) or 1.0
     if scaling is not None:
         sample, matrix = [scaling.activation(text) for text in sample], scaling.matrix(matrix)
-    rounded = round_columns(matrix)
-    weights = rounded.steps * rounded.scales
-    per_text = np.concatenate([_rounded(text, axis=None) for text in sample])
-    per_token = np.concatenate([_rounded(text, axis=1) for text in sample])
-    errors = [np.square(given @ weights - exact).sum(dtype=np.float64) for given in (per_text, per_token)]
-    return float(sum(errors)) / 2 / variance
-
-
-def _rounded(rows: NDArray[np.float32], axis: int | None) -> NDArray[np.float32]:
-    """As ONNX's DynamicQuantizeLinear does it: 256 steps from the least to the largest value, 0 being one of them."""
-    low = np.minimum(rows.min(axis=axis, keepdims=True), 0)
-    high = np.maximum(rows.max(axis=axis, keepdims=True), 0)
-    scale = (high - low) / np.float32(LEVELS)
-    scale[scale == 0] = 1
-    zero = np.rint(-low / scale)
-    steps: NDArray[np.float32] = np.clip(np.rint(rows / scale) + zero, 0, LEVELS) - zero
-    return steps * scale
+    groups = rounding.groups(len(matrix))
+    rounded = round_columns(matrix, groups)
+    weights = rounded.steps * spread(rounded.scales, groups)
+    errors = [float(np.square(given @ weights - exact).sum(dtype=np.float64)) for given in rounding.of(sample)]
+    return sum(errors) / len(errors) / variance

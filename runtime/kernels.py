@@ -41,7 +41,8 @@ def open_kernels(op_sets: Iterable[OpSet | None], isa: str | None = None, home: 
             )
     library = _find(home)
     functions = _load(library)
-    _check_version(library, functions.cpu2vec_kernels_opset(), max(ops.version for ops in wanted))
+    for ops in wanted:
+        _check_version(library, functions.cpu2vec_kernels_opset(), ops.version)
     return Kernels(library, _choose(functions, isa))
 
 
@@ -67,10 +68,11 @@ def _load(library: Path) -> ctypes.CDLL:
 
 
 def _check_version(library: Path, has: int, wanted: int) -> None:
-    if wanted > has:
+    if wanted != has:
+        image = "a newer image" if wanted > has else "an older image"
         raise BundleError(
             f"the bundle wants version {wanted} of the ops {DOMAIN}, and {library.name} has version {has}: "
-            "serve it with a newer image, or rebuild it with this version's quantize.py"
+            f"serve it with {image}, or rebuild it with this version's quantize.py"
         )
 
 

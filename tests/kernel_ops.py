@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from build.kernels import ensure, library
-from build.pack import pack, sums
+from build.pack import channel_groups, pack, sums
 from manifest import Target
 from runtime.cpu import host_target
 
 DOMAIN = "cpu2vec"
+OP_SET = 2
 EXACT_LEVELS, AVX2_LEVELS = 255, 127
 SMALLEST_RANGE = 1e-35
 
@@ -69,7 +70,7 @@ def graph(
     op: str,
     inputs: Mapping[str, Array | None],
     initializers: tuple[str, ...] = (),
-    op_set: int = 1,
+    op_set: int = OP_SET,
     **attributes: object,
 ) -> onnx.ModelProto:
     """A graph of one node whose inputs, by name and in order, are fed or are ``initializers``; None is left out."""
@@ -127,7 +128,7 @@ class Map:
     """A quantized linear map from k to n channels."""
 
     weight: NDArray[np.int8]  # (k, n)
-    scale: NDArray[np.float32]
+    scale: NDArray[np.float32]  # (groups of k, n)
     bias: NDArray[np.float32]
     smooth: NDArray[np.float32] | None = None
     shift: NDArray[np.float32] | None = None
@@ -140,25 +141,32 @@ class Map:
         return {f"smooth{suffix}": self.smooth, f"shift{suffix}": self.shift}
 
     def of(self, x: Array, steps: int) -> Array:
-        """x W + bias in float64, with x quantized row by row to 0..steps as docs/kernels.md says."""
+        """x W + bias in float64, with x quantized group by group in each row to 0..steps as docs/kernels.md says."""
         x = x.astype(np.float32)
         if self.smooth is not None:
             x = x * self.smooth
         if self.shift is not None:
             x = x - self.shift
-        low = x.min(axis=1, keepdims=True)
-        span = x.max(axis=1, keepdims=True) - low
-        step = span / np.float32(steps)
-        inverse = np.divide(np.float32(steps), span, where=span > SMALLEST_RANGE, out=0 * span)
-        q = np.rint((x - low).astype(np.float64) * inverse)
-        dequantized = q * step.astype(np.float64) + low
-        return dequantized @ (self.weight.astype(np.float64) * self.scale) + self.bias
+        sizes = channel_groups(len(self.weight))
+        parts = np.split(x, np.cumsum(sizes)[:-1], axis=1)
+        near = np.concatenate([_on_a_grid_of_its_own(part, steps) for part in parts], axis=1)
+        return near @ (self.weight.astype(np.float64) * np.repeat(self.scale, sizes, axis=0)) + self.bias
+
+
+def _on_a_grid_of_its_own(x: Array, steps: int) -> Array:
+    """Each row."""
+    low = x.min(axis=1, keepdims=True)
+    span = x.max(axis=1, keepdims=True) - low
+    step = span / np.float32(steps)
+    inverse = np.divide(np.float32(steps), span, where=span > SMALLEST_RANGE, out=0 * span)
+    q = np.rint((x - low).astype(np.float64) * inverse)
+    return q * step.astype(np.float64) + low
 
 
 def random_map(rng: np.random.Generator, k: int, n: int, smooth: bool = False, shift: bool = False) -> Map:
     return Map(
         rng.integers(-127, 128, (k, n), dtype=np.int8),
-        (rng.uniform(0.5, 1.5, n) / (127 * math.sqrt(k))).astype(np.float32),
+        (rng.uniform(0.5, 1.5, (len(channel_groups(k)), n)) / (127 * math.sqrt(k))).astype(np.float32),
         rng.normal(size=n).astype(np.float32),
         rng.uniform(0.5, 2, k).astype(np.float32) if smooth else None,
         rng.normal(size=k).astype(np.float32) if shift else None,

@@ -19,9 +19,10 @@ from build.export import export
 from build.linear_inputs import find_linear_inputs
 from build.native_graph import write_native
 from build.native_plan import NativePlan, Plans, plan_native
+from build.pack import channel_groups
 from build.prepared import UNPREPARED, Prepared, ScaledInput
 from build.quiet import quiet
-from build.rounding import round_columns, round_rows
+from build.rounding import round_columns, round_rows, spread
 from build.smoothing import Scaling
 from build.trust import NO_TRUST
 from build.weights import lay_out, load_graph
@@ -143,10 +144,11 @@ def _linear(x, weight, scale, total, bias, smooth=None, shift=None, residual=Non
     assert shift is None
     steps = weight.transpose(1, 3, 0, 2).reshape(weight.shape[1] * 4, -1)
     assert not steps[x.shape[1] :].any()
-    assert not steps[:, len(scale) :].any()
-    steps = steps[: x.shape[1], : len(scale)].astype(np.float64)
-    np.testing.assert_array_equal(total, steps.sum(axis=0))
-    made = (x if smooth is None else x * smooth) @ (steps * scale) + bias
+    assert not steps[:, len(bias) :].any()
+    steps = steps[: x.shape[1], : len(bias)].astype(np.float64)
+    groups = channel_groups(x.shape[1])
+    np.testing.assert_array_equal(total, [part.sum(axis=0) for part in np.split(steps, np.cumsum(groups)[:-1])])
+    made = (x if smooth is None else x * smooth) @ (steps * np.repeat(scale, groups, axis=0)) + bias
     return made if residual is None else layer_norm(made + residual, gamma, beta, epsilon)
 
 
@@ -176,7 +178,8 @@ def made_up_preparation(graph: Path, seed: int = 0) -> Prepared:
         divisors = (rng.uniform(0.5, 2, copies.sum()) * np.repeat(copies, copies)).astype(np.float32)
         scaling = Scaling(copies, divisors, None)
         scaled.append(ScaledInput(one, scaling))
-        rounded |= {name: round_columns(scaling.matrix(matrices[name])) for name in one.matrices}
+        groups = channel_groups(len(divisors))
+        rounded |= {name: round_columns(scaling.matrix(matrices[name]), groups) for name in one.matrices}
     return Prepared(tuple(scaled), rounded, (), ())
 
 
@@ -191,8 +194,8 @@ def with_rounded_weights(graph: Path, plan: NativePlan, prepared: Prepared) -> P
             rounded = round_rows(values)
             values = rounded.steps * rounded.scales[:, np.newaxis]
         elif tensor.name in multiplied:
-            rounded = prepared.rounded.get(tensor.name) or round_columns(values)
-            values = rounded.steps.astype(np.float64) * rounded.scales
+            rounded = prepared.rounded.get(tensor.name) or round_columns(values, channel_groups(len(values)))
+            values = rounded.steps.astype(np.float64) * spread(rounded.scales, channel_groups(len(rounded.steps)))
             if scaling := scalings.get(tensor.name):
                 starts = np.cumsum(scaling.copies) - scaling.copies
                 values = np.add.reduceat(values / scaling.divisors[:, np.newaxis], starts, axis=0)

@@ -43,7 +43,7 @@ from tests.text_models import NORMALIZE, a_text_model, an_encoder
 WORDS, WIDTH, HEADS, MIDDLE, POSITIONS = 40, 32, 2, 96, 300
 CLS, SEP = 0, 1
 PAGE = 4096
-OPS = OpSet("cpu2vec", 1)
+OPS = OpSet(ops.DOMAIN, ops.OP_SET)
 GRAPH = Graph("model.onnx", "model.onnx.data", ("input_ids", "lengths"), "last_hidden_state", Layout.PACKED, OPS)
 
 Array = NDArray[Any]
@@ -75,7 +75,7 @@ class NativeModel:
     def _norm(self, index: int, x: Array) -> Array:
         return ops.layer_norm(x, self.gammas[index], self.betas[index], 1e-12)
 
-    def write(self, directory: Path, op_set: int = 1, shift: int = 0) -> Path:
+    def write(self, directory: Path, op_set: int = ops.OP_SET, shift: int = 0) -> Path:
         """The graph, with weights beside it on page boundaries, or ``shift`` bytes behind them."""
         tensors: dict[str, Array] = {"word": self.word, "word_scale": self.word_scale, "position": self.position}
         tensors |= {f"{name}{n}": v for name in ("gamma", "beta") for n, v in enumerate(getattr(self, f"{name}s"))}

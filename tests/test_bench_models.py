@@ -294,7 +294,7 @@ class TestWorkers:
         }
         model = kernel_ops.graph("Embedding", inputs, ("word", "word_scale"))
         session = ort.InferenceSession(model.SerializeToString(), kernel_ops.options())
-        graph = Graph("", "", ("input_ids", "lengths"), "y", Layout.PACKED, OpSet("cpu2vec", 1))
+        graph = Graph("", "", ("input_ids", "lengths"), "y", Layout.PACKED, OpSet("cpu2vec", 2))
         found = PackedModel(session, graph, "any").run([[5, 6], [7]])
         expected = (inputs["word"] * inputs["word_scale"][:, np.newaxis])[[5, 6, 7]]
         assert found == pytest.approx(expected, rel=1e-6)

@@ -14,7 +14,7 @@ from tests import kernel_ops as ops
 from tests.kernel_ops import Op, random_map, run
 
 ISAS = ops.available()
-ODD = st.sampled_from([1, 3, 4, 15, 16, 17, 32, 48, 52, 64, 80, 100, 128, 192, 200, 312])
+ODD = st.sampled_from([1, 3, 4, 15, 16, 17, 32, 48, 52, 64, 80, 100, 128, 192, 200, 312, 321, 384])
 ROWS = st.sampled_from([0, 1, 2, 7, 8, 9, 16, 31, 33, 70, 129])
 SEED = st.integers(0, 2**32 - 1)
 
@@ -71,13 +71,13 @@ class TestLinear:
     @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
     def test_activations(self, isa, activation):
         x = np.linspace(-12, 12, 4000, dtype=np.float32)[:, np.newaxis]
-        one = ops.Map(np.full((1, 1), 1, np.int8), np.ones(1, np.float32), np.zeros(1, np.float32))
+        one = ops.Map(np.full((1, 1), 1, np.int8), np.ones((1, 1), np.float32), np.zeros(1, np.float32))
         actual = run("Linear", {"x": x, **one.inputs()}, isa, activation=activation)
         expected = ops.ACTIVATIONS[activation](x.astype(np.float64))
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=6e-5)
 
     def test_exact_instruction_sets_give_the_same_bits(self):
-        case = linear_inputs(np.random.default_rng(5), 37, 100, 84, smooth=True, shift=True)
+        case = linear_inputs(np.random.default_rng(5), 37, 700, 84, smooth=True, shift=True)
         scalar = run("Linear", case["inputs"], "scalar")
         for isa in ISAS:
             if ops.levels(isa) == ops.EXACT_LEVELS:
@@ -160,7 +160,7 @@ class TestFeedForward:
 
     def test_rows_and_threads_do_not_change_bits(self, isa):
         rng = np.random.default_rng(12)
-        first, second = random_map(rng, 48, 96), random_map(rng, 96, 48)
+        first, second = random_map(rng, 48, 650), random_map(rng, 650, 48)
         x = rng.normal(size=(300, 48)).astype(np.float32)
         inputs = {"x": x, **first.inputs("1"), **first.before("1"), **second.inputs("2")}
         inputs |= {"gamma": np.ones(48, np.float32), "beta": np.zeros(48, np.float32)}

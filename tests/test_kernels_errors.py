@@ -63,7 +63,7 @@ class TestRegistration:
         names = ops.available()
         assert library.cpu2vec_kernels_isa().decode() == names[0]
         assert names[-1] == "scalar"
-        assert library.cpu2vec_kernels_opset() == 1
+        assert library.cpu2vec_kernels_opset() == 2
 
     @pytest.mark.parametrize("isa", ["avx10", "AVX2", "x" * 63])
     def test_an_instruction_set_that_is_not_there(self, isa):
@@ -106,8 +106,10 @@ class TestLinear:
     @pytest.mark.parametrize(
         ("changed", "sentence"),
         [
-            ({"scale": floats(24, 1)}, "scale must have one element per output channel"),
-            ({"scale": floats(0)}, "scale must have one element per output channel"),
+            ({"bias": floats(24, 1)}, "bias must have one element per output channel"),
+            ({"bias": floats(0)}, "bias must have one element per output channel"),
+            ({"scale": floats(24)}, "scale must have the shape [1, 24], a row for each group of input channels"),
+            ({"scale": floats(2, 24)}, "scale must have the shape [1, 24], a row for each group of input channels"),
             (
                 {"weight": np.zeros((2, 4, 16, 4), np.int8)},
                 "the input has 20 channels, and weight is made for 13 to 16",
@@ -116,8 +118,11 @@ class TestLinear:
             ({"weight": np.zeros((2, 5, 4, 16), np.int8)}, "weight must have the shape [2, input channels / 4, 16, 4]"),
             ({"weight": np.zeros((2, 5, 64), np.int8)}, "weight must have the shape [2, input channels / 4, 16, 4]"),
             ({"weight": np.zeros((2, 0, 16, 4), np.int8)}, "weight must have the shape [2, input channels / 4, 16, 4]"),
-            ({"sums": np.zeros(25, np.int32)}, "sums must have 24 elements in one dimension"),
-            ({"bias": floats(23)}, "bias must have 24 elements in one dimension"),
+            (
+                {"sums": np.zeros((1, 25), np.int32)},
+                "sums must have the shape [1, 24], a row for each group of input channels",
+            ),
+            ({"bias": floats(23)}, "scale must have the shape [1, 23], a row for each group of input channels"),
             ({"smooth": floats(16)}, "smooth and shift must have one element per input channel of the weight"),
             ({"shift": floats(20, 1)}, "smooth and shift must have one element per input channel of the weight"),
             ({"smooth": floats(19)}, "smooth must have 20 elements in one dimension"),
@@ -158,7 +163,7 @@ class TestFeedForward:
                 {"weight2": np.zeros((2, 9, 16, 4), np.int8)},
                 "the input has 40 channels, and weight2 is made for 33 to 36",
             ),
-            ({"bias2": floats(21)}, "bias2 must have 20 elements in one dimension"),
+            ({"bias2": floats(21)}, "scale2 must have the shape [1, 21], a row for each group of input channels"),
             ({"smooth2": floats(39)}, "smooth2 must have 40 elements in one dimension"),
         ],
     )

@@ -13,6 +13,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 from build.fidelity import cosines
 from build.prepare import prepare
 from build.prepared import UNPREPARED
+from build.product_rounding import NATIVE
 from build.weights import write_graph
 from manifest import Layout, OpSet
 from tests.kernel_ops import available
@@ -75,7 +76,7 @@ def test_an_activation_function_is_told_by_what_it_computes(function: str, tmp_p
 @pytest.mark.parametrize("model", [*NATIVE_MODELS, *ODD_SHAPES], ids=by_name)
 def test_the_kernels_give_nearly_what_the_original_gives(model: TinyModel, tmp_path: Path):
     one, texts = exported(model), some_texts()
-    prepared = prepare(one.graph, tmp_path, some_texts((30,) * 20, seed=2), progress=False)
+    prepared = prepare(one.graph, tmp_path, some_texts((30,) * 20, seed=2), NATIVE, progress=False)
     graph = rewritten(one.plan(), tmp_path / "native", prepared)
     for isa in available():
         for text, expected in zip(natively(graph, texts, isa), in_fp32(one.graph, texts), strict=True):
@@ -86,9 +87,9 @@ def test_the_kernels_give_nearly_what_the_original_gives(model: TinyModel, tmp_p
 def test_a_graph_says_that_it_is_native(model: TinyModel, tmp_path: Path):
     graph = write_graph(rewritten(exported(model).plan(), tmp_path / "work"), tmp_path, "model")
     assert (graph.inputs, graph.output) == (("input_ids", "lengths"), "last_hidden_state")
-    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 1))
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 2))
     written = onnx.load(tmp_path / graph.file, load_external_data=False)
-    assert [(entry.domain, entry.version) for entry in written.opset_import] == [("cpu2vec", 1)]
+    assert [(entry.domain, entry.version) for entry in written.opset_import] == [("cpu2vec", 2)]
     assert {node.domain for node in written.graph.node} == {"cpu2vec"}
     open_native(tmp_path / graph.file)
 

@@ -29,7 +29,7 @@ from tests.model_table import LARGE_DOCUMENT, SMALL_QUERY
 from tests.native_graphs import NATIVE_MODELS, exported
 from tests.tiny_description import Routes, TinyModel
 
-NATIVE = OpSet("cpu2vec", 1)
+NATIVE = OpSet("cpu2vec", 2)
 BERT = NATIVE_MODELS[0]
 T5 = TinyModel("stock-t5", "t5", "t5", "T5EncoderModel")
 TWO = TinyModel("native-router", "bert", "bert", "BertModel", router=Routes(SMALL_QUERY, LARGE_DOCUMENT))

@@ -23,6 +23,7 @@ from build.heldout import heldout_texts
 from build.optimize import optimize
 from build.prepare import TABLE_BYTES, prepare
 from build.prepared import UNPREPARED, Prepared
+from build.product_rounding import STOCK
 from build.quantize import quantize
 from build.quiet import quiet
 from build.recipes import recipe_for
@@ -74,7 +75,7 @@ class Exported:
     tokenizer: Tokenizer
 
     def prepared(self) -> Prepared:
-        return prepare(self.graph, self.work, self.texts, progress=False)
+        return prepare(self.graph, self.work, self.texts, STOCK, progress=False)
 
 
 def exported(directory: Path, work: Path) -> Exported:
@@ -193,12 +194,12 @@ def test_the_same_model_gives_the_same_bytes_for_every_target(bert: Exported, pr
 
 
 def test_without_bars_nothing_is_written(bert: Exported, capfd: pytest.CaptureFixture[str]):
-    prepare(bert.graph, bert.work, bert.texts[:5], progress=False)
+    prepare(bert.graph, bert.work, bert.texts[:5], STOCK, progress=False)
     assert capfd.readouterr() == ("", "")
 
 
 def test_with_bars_they_go_to_standard_error(bert: Exported, capfd: pytest.CaptureFixture[str]):
-    prepare(bert.graph, bert.work, bert.texts[:5], progress=True)
+    prepare(bert.graph, bert.work, bert.texts[:5], STOCK, progress=True)
     out, err = capfd.readouterr()
     assert out == ""
     assert "Prepared" in err
@@ -253,7 +254,7 @@ def test_matrices_of_which_nothing_can_be_known_go_to_the_nearest_steps_and_are_
         ("Add", ["b", "c"], "d"),
         ("MatMul", ["d", "third"], OUTPUT),
     )
-    prepared = prepare(graph, tmp_path, some_ids(), progress=False)
+    prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
     assert set(prepared.rounded) == {"third"}
     assert {one.weight: (one.rounding, one.error is None) for one in prepared.treatments} == {
         "first": ("nearest", True),
@@ -267,7 +268,7 @@ def test_a_table_that_is_also_a_matrix_is_rounded_by_column_and_kept_as_it_is_fo
     table = np.random.default_rng(4).standard_normal((side, side)).astype(np.float32)
     steps: list[Step] = [("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "table"], OUTPUT)]
     graph = small(tmp_path / "graph.onnx", *steps, table=table)
-    prepared = prepare(graph, tmp_path, some_ids(4, side), progress=False)
+    prepared = prepare(graph, tmp_path, some_ids(4, side), STOCK, progress=False)
     assert prepared.tables == ()
     assert [one.storage for one in prepared.treatments] == ["int8, one scale per column"]
     found = onnx.load(quantize(graph, tmp_path, INT8, prepared)).graph.initializer
@@ -279,7 +280,7 @@ def test_a_table_that_is_also_a_matrix_is_rounded_by_column_and_kept_as_it_is_fo
 @pytest.mark.parametrize(("rows", "table"), [(TABLE_BYTES // 4 // WIDTH, False), (TABLE_BYTES // 4 // WIDTH + 1, True)])
 def test_how_large_a_table_must_be(tmp_path: Path, rows: int, table: bool):
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], OUTPUT), rows=rows)
-    assert prepare(graph, tmp_path, some_ids(1), progress=False).tables == (("table",) if table else ())
+    assert prepare(graph, tmp_path, some_ids(1), STOCK, progress=False).tables == (("table",) if table else ())
 
 
 OTHER_READERS: dict[str, list[Step]] = {
@@ -296,13 +297,13 @@ OTHER_READERS: dict[str, list[Step]] = {
 @pytest.mark.parametrize("kind", OTHER_READERS)
 def test_a_table_of_which_something_else_is_read_stays_as_it_is(tmp_path: Path, kind: str):
     graph = small(tmp_path / "graph.onnx", *OTHER_READERS[kind], rows=30_000)
-    assert prepare(graph, tmp_path, some_ids(1), progress=False).tables == ()
+    assert prepare(graph, tmp_path, some_ids(1), STOCK, progress=False).tables == ()
 
 
 def test_without_texts_everything_goes_to_the_nearest_steps(tmp_path: Path):
     """As for a tokenizer that leaves nothing of them."""
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
-    prepared = prepare(graph, tmp_path, [], progress=False)
+    prepared = prepare(graph, tmp_path, [], STOCK, progress=False)
     assert (prepared.scaled, prepared.rounded, prepared.tables) == ((), {}, ())
     assert [(one.weight, one.rounding, one.error) for one in prepared.treatments] == [("first", "nearest", None)]
 
@@ -314,7 +315,7 @@ def test_activations_that_are_no_numbers_give_the_nearest_steps(tmp_path: Path):
     steps: list[Step] = [("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT)]
     graph = small(tmp_path / "graph.onnx", *steps, table=table)
     with np.errstate(all="ignore"):
-        prepared = prepare(graph, tmp_path, some_ids(), progress=False)
+        prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
     source = {one.name: numpy_helper.to_array(one) for one in onnx.load(graph).graph.initializer}
     assert prepared.scaled == ()
     np.testing.assert_array_equal(prepared.rounded["first"].steps, round_columns(source["first"]).steps)
@@ -323,6 +324,6 @@ def test_activations_that_are_no_numbers_give_the_nearest_steps(tmp_path: Path):
 
 def test_rounded_matrices_lie_on_disk_and_not_in_memory(tmp_path: Path):
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
-    prepared = prepare(graph, tmp_path, some_ids(), progress=False)
+    prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
     assert isinstance(prepared.rounded["first"].steps, np.memmap)
     assert (tmp_path / "rounded-0.npy").exists()

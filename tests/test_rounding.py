@@ -23,9 +23,11 @@ from build.rounding import (
     Rounded,
     column_scales,
     corrections,
+    group_scales,
     round_columns,
     round_rows,
     round_with_feedback,
+    spread,
 )
 
 MATRICES = arrays.arrays(
@@ -79,6 +81,33 @@ def test_a_table_of_more_rows_than_are_rounded_at_once_has_them_all(rows: int):
     np.testing.assert_array_equal(rounded.scales, expected.scales)
 
 
+@pytest.mark.parametrize("groups", [(9,), (1, 8), (4, 4, 1)])
+def test_groups_of_rows_are_rounded_as_matrices_of_their_own(groups: tuple[int, ...]):
+    matrix = np.random.default_rng(3).standard_normal((9, 5)).astype(np.float32)
+    rounded = round_columns(matrix, groups)
+    parts = [round_columns(part) for part in np.split(matrix, np.cumsum(groups)[:-1])]
+    np.testing.assert_array_equal(rounded.steps, np.concatenate([part.steps for part in parts]))
+    np.testing.assert_array_equal(rounded.scales, np.stack([part.scales for part in parts]))
+    np.testing.assert_array_equal(spread(rounded.scales, groups)[:, 2], np.repeat(rounded.scales[:, 2], groups))
+
+
+@pytest.mark.parametrize("groups", [(BLOCK + 9,), (64, BLOCK - 55), (3, BLOCK, 6)])
+@pytest.mark.parametrize("correlation", [0.0, 0.6])
+def test_feedback_goes_from_group_to_group(groups: tuple[int, ...], correlation: float):
+    """The textbook's way, with each row on its own group's grid."""
+    matrix, moments = a_problem(7, sum(groups), 4, correlation)
+    found = round_with_feedback(matrix, corrections(moments), groups)
+    np.testing.assert_array_equal(found.scales, group_scales(matrix, groups))
+    np.testing.assert_array_equal(found.steps, textbook(matrix, moments, spread(found.scales, groups)))
+
+
+def test_groups_without_corrections_go_to_their_nearest_steps():
+    matrix, _ = a_problem(8, 20, 4, 0.0)
+    found, nearest = round_with_feedback(matrix, None, (15, 5)), round_columns(matrix, (15, 5))
+    np.testing.assert_array_equal(found.steps, nearest.steps)
+    np.testing.assert_array_equal(found.scales, nearest.scales)
+
+
 def values(rounded: Rounded) -> NDArray[np.float64]:
     return rounded.steps.astype(np.float64) * rounded.scales.astype(np.float64)
 
@@ -98,19 +127,21 @@ def a_problem(seed: int, rows: int, columns: int, correlation: float) -> tuple[N
     return random.standard_normal((rows, columns)).astype(np.float32), vectors.T @ vectors / len(vectors)
 
 
-def textbook(matrix: NDArray[np.float32], moments: NDArray[np.float64]) -> NDArray[np.int8]:
+def textbook(
+    matrix: NDArray[np.float32], moments: NDArray[np.float64], scales: NDArray[np.float32] | None = None
+) -> NDArray[np.int8]:
     """Optimal brain quantization, those rows first that have the largest inputs: one at a time, without blocks and
     without Cholesky.
 
     What a rounded row leaves of the inverse moments: Frantar et al. 2023, equations 2 and 3.
     """
     inverse = np.linalg.inv(moments + DAMPING * np.diag(moments).mean() * np.eye(len(moments)))
-    left, scales = matrix.astype(np.float64), column_scales(matrix).astype(np.float64)
-    steps = np.empty(matrix.shape, dtype=np.int8)
+    grids = np.broadcast_to(column_scales(matrix) if scales is None else scales, matrix.shape).astype(np.float64)
+    left, steps = matrix.astype(np.float64), np.empty(matrix.shape, dtype=np.int8)
     for row in sorted(range(len(matrix)), key=lambda row: -moments[row, row]):
-        steps[row] = np.clip(np.rint(left[row] / scales), -STEPS, STEPS)
+        steps[row] = np.clip(np.rint(left[row] / grids[row]), -STEPS, STEPS)
         share = inverse[:, row] / inverse[row, row]
-        left -= np.outer(share, left[row] - steps[row] * scales)
+        left -= np.outer(share, left[row] - steps[row] * grids[row])
         inverse -= np.outer(share, inverse[row])
     return steps
 

@@ -10,7 +10,7 @@ from manifest import BundleError, OpSet
 from runtime.cpu import host_target
 from runtime.kernels import open_kernels
 
-NATIVE = [None, OpSet("cpu2vec", 1)]
+NATIVE = [None, OpSet("cpu2vec", 2)]
 
 
 def test_a_bundle_without_native_ops_needs_no_library(tmp_path: Path):

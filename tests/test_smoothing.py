@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from build.activations import Activations
 from build.linear_inputs import LinearInput, Norm, Origin
+from build.product_rounding import NATIVE, STOCK
 from build.smoothing import (
     ALPHAS,
     ALPHAS_OF_REPEATED,
@@ -176,6 +178,21 @@ def in_float64(
     return float(np.square(np.concatenate(products) - exact).sum() / np.square(exact - exact.mean(axis=0)).sum())
 
 
+def in_groups(rows: NDArray[np.float32], matrix: NDArray[np.float32]) -> float:
+    """The relative squared error as docs/kernels.md defines products, in float64."""
+    exact = rows.astype(np.float64) @ matrix.astype(np.float64)
+    width, products = len(matrix), np.zeros(exact.shape)
+    size = 64 * math.ceil(width / math.ceil(width / 320) / 64)
+    for begin in range(0, width, size):
+        x, w = (part.astype(np.float64) for part in (rows[:, begin : begin + size], matrix[begin : begin + size]))
+        low = x.min(axis=1, keepdims=True)
+        step = (x.max(axis=1, keepdims=True) - low) / 255
+        step[step == 0] = 1
+        scale = np.abs(w).max(axis=0) / 127
+        products += (np.rint((x - low) / step) * step + low) @ (np.rint(w / scale) * scale)
+    return float(np.square(products - exact).sum() / np.square(exact - exact.mean(axis=0)).sum())
+
+
 def a_sample(seed: int = 1, sizes: NDArray[np.float64] | float = 1.0) -> tuple[NDArray[np.float32], ...]:
     random = np.random.default_rng(seed)
     return tuple((random.standard_normal((n, WIDTH)) * sizes + 0.3).astype(np.float32) for n in (7, TOKENS - 8, 1))
@@ -219,22 +236,44 @@ class TestError:
         sample = a_sample(sizes=sizes)
         scaling = None if which is None else tried(sample, ORIGIN)[which]
         both = [in_float64(sample, a_matrix(), scaling, per_token) for per_token in (False, True)]
-        assert squared_error(sample, a_matrix(), scaling) == pytest.approx(sum(both) / 2, rel=2e-3)
+        assert squared_error(sample, a_matrix(), scaling, STOCK) == pytest.approx(sum(both) / 2, rel=2e-3)
 
     def test_scaling_by_nothing_is_none(self):
         sample = a_sample()
-        assert squared_error(sample, a_matrix(), unscaled(WIDTH)) == squared_error(sample, a_matrix(), None)
+        plain = squared_error(sample, a_matrix(), None, STOCK)
+        assert squared_error(sample, a_matrix(), unscaled(WIDTH), STOCK) == plain
 
     @pytest.mark.parametrize("sign", [1, -1])
     def test_texts_of_one_sign_and_of_zeros_are_rounded_as_onnx_does(self, sign: int):
         """Zero is always one of the steps."""
         sample = (*(sign * (np.abs(text) + 1) for text in a_sample()), np.zeros((3, WIDTH), dtype=np.float32))
         both = [in_float64(sample, a_matrix(), None, per_token) for per_token in (False, True)]
-        assert squared_error(sample, a_matrix(), None) == pytest.approx(sum(both) / 2, rel=2e-3)
+        assert squared_error(sample, a_matrix(), None, STOCK) == pytest.approx(sum(both) / 2, rel=2e-3)
+
+    @pytest.mark.parametrize("width", [1, 300, 320, 321, 700])
+    def test_the_native_kernels_is_that_of_groups_of_channels_in_float64(self, width: int):
+        random = np.random.default_rng(width)
+        sample = tuple((random.standard_normal((n, width)) * 3 + 1).astype(np.float32) for n in (30, 1))
+        matrix = random.standard_normal((width, COLUMNS)).astype(np.float32)
+        found = squared_error(sample, matrix, None, NATIVE)
+        # A value between two steps may go the other way in fp32.
+        assert found == pytest.approx(in_groups(np.concatenate(sample), matrix), rel=1e-2)
+
+    def test_the_native_kernels_round_an_outlier_apart_from_other_groups(self):
+        random = np.random.default_rng(5)
+        sample = random.standard_normal((50, 640)).astype(np.float32)
+        matrix = random.standard_normal((640, COLUMNS)).astype(np.float32)
+        plain = squared_error([sample], matrix, None, NATIVE)
+        sample[:, 3] = 100
+        one_group, all_groups = (
+            squared_error([sample], matrix, None, NATIVE),
+            squared_error([sample], matrix, None, STOCK),
+        )
+        assert plain < one_group < 0.7 * all_groups
 
     def test_an_input_that_never_changes_has_one_too(self):
         sample = (np.zeros((4, WIDTH), dtype=np.float32),)
-        assert squared_error(sample, a_matrix(), None) == 0
+        assert squared_error(sample, a_matrix(), None, STOCK) == 0
 
 
 def test_what_is_tried_is_every_alpha_and_repeating_where_that_can_be():
@@ -273,7 +312,7 @@ def test_channels_that_are_always_zero_have_finite_divisors():
 class TestChoice:
     def test_channels_of_uneven_size_are_smoothed(self):
         sample = a_sample(sizes=uneven())
-        choice = choose(an_input(), watched(sample), halves())
+        choice = choose(an_input(), watched(sample), halves(), STOCK)
         assert choice.scaling is not None
         assert choice.scaling.alpha in ALPHAS
         assert not choice.scaling.repeats
@@ -284,14 +323,14 @@ class TestChoice:
         random = np.random.default_rng(2)
         signs, sizes = random.choice([-1.0, 1.0], (WIDTH, COLUMNS)), random.uniform(0.5, 1, (WIDTH, COLUMNS))
         sample = a_sample(sizes=one_outlier())
-        choice = choose(an_input(origin=ORIGIN), watched(sample), [(signs * sizes).astype(np.float32)])
+        choice = choose(an_input(origin=ORIGIN), watched(sample), [(signs * sizes).astype(np.float32)], STOCK)
         assert choice.scaling is not None
         assert choice.scaling.extra == extra_channels(WIDTH)
         assert np.argmax(choice.scaling.copies) == 5
         assert choice.error < 0.5 * choice.plain_error
 
     def test_an_outlier_is_not_repeated_elsewhere(self):
-        choice = choose(an_input(norm=NORM), watched(a_sample(sizes=one_outlier())), halves())
+        choice = choose(an_input(norm=NORM), watched(a_sample(sizes=one_outlier())), halves(), STOCK)
         assert choice.scaling is not None
         assert not choice.scaling.repeats
 
@@ -301,7 +340,7 @@ class TestChoice:
         random = np.random.default_rng(3)
         sample = (random.choice([-1.0, 1.0], (TOKENS, WIDTH)).astype(np.float32) * np.float32(127) + 0.5,)
         matrix = random.choice([-1.0, 1.0], (WIDTH, COLUMNS)).astype(np.float32)
-        choice = choose(an_input(norm=NORM, origin=origin), watched(sample), [matrix])
+        choice = choose(an_input(norm=NORM, origin=origin), watched(sample), [matrix], STOCK)
         assert choice.scaling is None
         assert choice.error == choice.plain_error
 
@@ -309,10 +348,10 @@ class TestChoice:
         """A mild unevenness: the gain lies between the two bars."""
         sizes = np.exp(np.random.default_rng(9).uniform(-0.25, 0.25, WIDTH))
         sample = a_sample(sizes=sizes)
-        least = min(squared_error(sample, a_matrix(), one) for one in tried(sample))
-        plain = squared_error(sample, a_matrix(), None)
+        least = min(squared_error(sample, a_matrix(), one, STOCK) for one in tried(sample))
+        plain = squared_error(sample, a_matrix(), None, STOCK)
         assert WORTH_A_NODE * plain < least < plain
-        alone, folded = (choose(an_input(norm=norm), watched(sample), halves()) for norm in (None, NORM))
+        alone, folded = (choose(an_input(norm=norm), watched(sample), halves(), STOCK) for norm in (None, NORM))
         assert alone.scaling is None
         assert alone.error == pytest.approx(plain**0.5)
         assert folded.scaling is not None
@@ -322,22 +361,22 @@ class TestChoice:
     @pytest.mark.parametrize("sizes", [uneven(), one_outlier(), one_outlier(3)])
     def test_it_is_the_one_with_the_smallest_error(self, sizes: NDArray[np.float64], origin: Origin | None):
         sample = a_sample(sizes=sizes)
-        choice = choose(an_input(norm=NORM, origin=origin), watched(sample), halves())
-        errors = [squared_error(sample, a_matrix(), one) for one in tried(sample, origin)]
+        choice = choose(an_input(norm=NORM, origin=origin), watched(sample), halves(), STOCK)
+        errors = [squared_error(sample, a_matrix(), one, STOCK) for one in tried(sample, origin)]
         assert choice.error == pytest.approx(min(errors) ** 0.5)
-        assert choice.plain_error == pytest.approx(squared_error(sample, a_matrix(), None) ** 0.5)
+        assert choice.plain_error == pytest.approx(squared_error(sample, a_matrix(), None, STOCK) ** 0.5)
 
     @pytest.mark.parametrize("spoilt", [np.nan, np.inf])
     def test_activations_that_are_no_numbers_leave_channels_as_they_are(self, spoilt: float):
         sample = a_sample(sizes=uneven())
         sample[1][3, 4] = spoilt
         with np.errstate(all="ignore"):
-            choice = choose(an_input(norm=NORM, origin=ORIGIN), watched(sample), halves())
+            choice = choose(an_input(norm=NORM, origin=ORIGIN), watched(sample), halves(), STOCK)
         assert choice.scaling is None
 
     def test_the_same_is_chosen_every_time(self):
         sample = a_sample(sizes=one_outlier())
-        first, second = (choose(an_input(origin=ORIGIN), watched(sample), halves()) for _ in range(2))
+        first, second = (choose(an_input(origin=ORIGIN), watched(sample), halves(), STOCK) for _ in range(2))
         assert first.scaling is not None
         assert second.scaling is not None
         assert first.scaling.copies.tolist() == second.scaling.copies.tolist()
@@ -351,4 +390,4 @@ class TestChoice:
         bad = Scaling(good.copies, np.full(WIDTH, np.nan, dtype=np.float32), 0.1)
         monkeypatch.setattr("build.smoothing.scalings", lambda *_: iter([bad, good]))
         with np.errstate(all="ignore"):
-            assert choose(an_input(), watched(sample), halves()).scaling is good
+            assert choose(an_input(), watched(sample), halves(), STOCK).scaling is good

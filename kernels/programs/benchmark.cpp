@@ -51,17 +51,25 @@ float noise() { return (float)rand() / (float)RAND_MAX * 4 - 2; }
 struct Data {
   float *x = aligned<float>(512 * kMiddle), *y = aligned<float>(512 * kMiddle);
   int8_t* packed = aligned<int8_t>(kHidden * kMiddle);
-  float* ones = aligned<float>(kMiddle);
-  int32_t* sums = aligned<int32_t>(kMiddle);
+  float* ones = aligned<float>(groups(kMiddle) * kMiddle);
+  int32_t* sums = aligned<int32_t>(groups(kMiddle) * kMiddle);
   uint8_t* q = aligned<uint8_t>(512 * kMiddle);
-  float* scales = aligned<float>(1024);
+  float* scales = aligned<float>(2 * 512 * groups(kMiddle));
   void* scratch = aligned<char>(16 << 20);
+  QuantizedRows quantized(const Weight& w) const {
+    return {q, (size_t)w.k, scales, scales + 512 * groups(w.k)};
+  }
   Data() {
     for (int i = 0; i < 512 * kMiddle; ++i) x[i] = noise();
     for (int i = 0; i < kHidden * kMiddle; ++i) packed[i] = (int8_t)(rand() % 255 - 127);
-    for (int i = 0; i < kMiddle; ++i) ones[i] = 1, sums[i] = 1;
+    for (int i = 0; i < groups(kMiddle) * kMiddle; ++i) ones[i] = 1, sums[i] = 1;
   }
 };
+
+void quantize_all(const Kernels& kernels, const float* x, int rows, const Weight& w, const QuantizedRows& to) {
+  for (int g = 0; g < groups(w.k); ++g)
+    kernels.quantize({x + g * group_width(w.k), (size_t)w.k}, rows, w, g, to);
+}
 
 // Multiplications and additions per second, in units of 1e9.
 double peak(const Kernels& kernels) {
@@ -91,9 +99,10 @@ void report(const Kernels& kernels, Data& data) {
   for (int rows : row_counts) {
     for (const auto& p : products) {
       const Weight w = {data.packed, data.ones, data.sums, data.ones, nullptr, nullptr, p.k, p.n};
-      const QuantizedRows q = {data.q, (size_t)p.k, data.scales, data.scales + 512};
-      kernels.quantize(data.x, rows, w, q);
-      const double us = microseconds([&] { kernels.matmul(q, rows, w, 0, panels(p.n), p.activation, data.y); });
+      const QuantizedRows q = data.quantized(w);
+      quantize_all(kernels, data.x, rows, w, q);
+      const Rows<float> y = {data.y, (size_t)p.n};
+      const double us = microseconds([&] { kernels.matmul(q, rows, w, 0, panels(p.n), p.activation, y); });
       const double gops = 2.0 * rows * p.k * p.n / us / 1e3;
       printf("  %4d rows, %-20s %8.1f us %6.0f GOPS, %3.0f %% of peak\n", rows, p.name, us, gops, 100 * gops / top);
     }
@@ -102,7 +111,6 @@ void report(const Kernels& kernels, Data& data) {
   for (int rows : text_lengths) {
     const Weight narrow = {data.packed, data.ones, data.sums, data.ones, nullptr, nullptr, kHidden, kHidden};
     const Weight wide = {data.packed, data.ones, data.sums, data.ones, nullptr, nullptr, kMiddle, kHidden};
-    const QuantizedRows q = {data.q, kMiddle, data.scales, data.scales + 512};
     const size_t width = kHidden / kHeads;
     const double attention = microseconds([&] {
       for (int h = 0; h < kHeads; ++h) {
@@ -112,8 +120,8 @@ void report(const Kernels& kernels, Data& data) {
                           data.scratch);
       }
     });
-    const double quantize = microseconds([&] { kernels.quantize(data.x, rows, narrow, q); });
-    const double quantize4 = microseconds([&] { kernels.quantize(data.x, rows, wide, q); });
+    const double quantize = microseconds([&] { quantize_all(kernels, data.x, rows, narrow, data.quantized(narrow)); });
+    const double quantize4 = microseconds([&] { quantize_all(kernels, data.x, rows, wide, data.quantized(wide)); });
     memset(data.y, 0, sizeof(float) * 512 * kMiddle);
     const double add_norm = microseconds([&] { kernels.add_norm(data.y, data.x, rows, kHidden, &norm); });
     printf("  %4d rows, attention %.1f us, quantize %d channels %.1f us, %d channels %.1f us, add and normalize %.1f us\n",

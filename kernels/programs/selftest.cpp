@@ -38,7 +38,7 @@ struct Random {
   int below(int n) { return (int)(next() % (uint32_t)n); }
   float number() { return (float)next() / 1073741824.0f - 1; }
   int size() {
-    constexpr int kSizes[] = {1, 2, 3, 4, 5, 15, 16, 17, 20, 32, 48, 60, 64, 80, 96, 100, 128, 132, 192, 260};
+    constexpr int kSizes[] = {1, 2, 3, 4, 5, 15, 16, 17, 20, 32, 48, 60, 64, 80, 96, 100, 128, 132, 192, 260, 321, 384, 650};
     return kSizes[below(sizeof kSizes / sizeof(int))];
   }
   int rows() {
@@ -72,12 +72,17 @@ struct Map {
   Weight weight;
 
   Map(Random& random, int k, int n)
-      : packed((size_t)panels(n) * quads(k) * kPanel * kQuad), scale(n), bias(n), smooth(k), shift(k), sums(n) {
+      : packed((size_t)panels(n) * quads(k) * kPanel * kQuad),
+        scale((size_t)groups(k) * n),
+        bias(n),
+        smooth(k),
+        shift(k),
+        sums(scale.size) {
     for (int j = 0; j < n; ++j)
       for (int i = 0; i < k; ++i) {
         const int8_t w = (int8_t)(random.below(255) - 127);
         packed.data[((size_t)(j / kPanel * quads(k) + i / kQuad) * kPanel + j % kPanel) * kQuad + i % kQuad] = w;
-        sums.data[j] += w;
+        sums.data[i / group_width(k) * n + j] += w;
       }
     scale.fill(random, 0.2f / 127 / std::sqrt((float)k), 1.0f / 127 / std::sqrt((float)k));
     bias.fill(random);

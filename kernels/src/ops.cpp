@@ -30,28 +30,67 @@ struct Failure {
   Error answer() const { return happened ? no_memory() : Error(); }
 };
 
-bool quantized(const Kernels& kernels, const float* x, int64_t rows, const Weight& w, QuantizedRows& to) {
+// Where the activations of one product lie on this thread, in 8 bits.
+struct Place {
+  ScratchUse rows, scales;
+};
+constexpr Place kGiven = {ScratchUse::kQuantized, ScratchUse::kScales};
+constexpr Place kHidden = {ScratchUse::kQuantizedHidden, ScratchUse::kScalesOfHidden};
+
+bool make_room(int64_t rows, const Weight& w, Place place, QuantizedRows& to) {
   const int64_t padded = round_up(rows, kRowsOf), stride = round_up(w.k, kStrideOf);
-  to.q = static_cast<uint8_t*>(scratch(ScratchUse::kQuantized, padded * stride));
-  to.scale = static_cast<float*>(scratch(ScratchUse::kScales, 2 * padded * sizeof(float)));
+  to.q = static_cast<uint8_t*>(scratch(place.rows, padded * stride));
+  to.scale = static_cast<float*>(scratch(place.scales, 2 * padded * groups(w.k) * sizeof(float)));
   if (!to.q || !to.scale) return false;
-  to.low = to.scale + padded;
+  to.low = to.scale + padded * groups(w.k);
   to.stride = stride;
-  kernels.quantize(x, (int)rows, w, to);
   return true;
 }
 
+bool quantized(const Kernels& kernels, const float* x, int64_t rows, const Weight& w, Place place, QuantizedRows& to) {
+  if (!make_room(rows, w, place, to)) return false;
+  for (int g = 0; g < groups(w.k); ++g)
+    kernels.quantize({x + (size_t)g * group_width(w.k), (size_t)w.k}, (int)rows, w, g, to);
+  return true;
+}
+
+Rows<float> columns_from(float* y, int panel, const Weight& w) { return {y + (size_t)panel * kPanel, (size_t)w.n}; }
+
 void finish(const Kernels& kernels, const LinearStep& step, const float* residual, int64_t rows, float* y) {
   if (residual || step.norm) kernels.add_norm(y, residual, (int)rows, step.weight.n, step.norm);
+}
+
+void all_columns(const Kernels& kernels, const QuantizedRows& q, int64_t rows, const LinearStep& step,
+                 const float* residual, float* y) {
+  const Weight& w = step.weight;
+  kernels.matmul(q, (int)rows, w, 0, panels(w.n), step.activation, columns_from(y, 0, w));
+  finish(kernels, step, residual, rows, y);
 }
 
 // All of a step, on this thread, for rows of one block.
 bool step_on_rows(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& step, const float* residual,
                   float* y) {
   QuantizedRows q;
-  if (!quantized(kernels, x, rows, step.weight, q)) return false;
-  kernels.matmul(q, (int)rows, step.weight, 0, panels(step.weight.n), step.activation, y);
-  finish(kernels, step, residual, rows, y);
+  if (!quantized(kernels, x, rows, step.weight, kGiven, q)) return false;
+  all_columns(kernels, q, rows, step, residual, y);
+  return true;
+}
+
+// Both steps of a feed-forward block, on this thread, for rows of one block. Hidden channels are made group by group of
+// the second weight's: in floats there is one group at a time.
+bool both_on_rows(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& first,
+                  const LinearStep& second, float* y) {
+  const Weight &up = first.weight, &down = second.weight;
+  const int width = group_width(down.k);
+  QuantizedRows q, hidden_q;
+  auto* hidden = static_cast<float*>(scratch(ScratchUse::kHidden, rows * width * sizeof(float)));
+  if (!hidden || !quantized(kernels, x, rows, up, kGiven, q) || !make_room(rows, down, kHidden, hidden_q)) return false;
+  for (int g = 0; g < groups(down.k); ++g) {
+    const int begin = g * width / kPanel, end = panels(group_end(down.k, g));
+    kernels.matmul(q, (int)rows, up, begin, end, first.activation, {hidden, (size_t)width});
+    kernels.quantize({hidden, (size_t)width}, (int)rows, down, g, hidden_q);
+  }
+  all_columns(kernels, hidden_q, rows, second, x, y);
   return true;
 }
 
@@ -59,11 +98,12 @@ bool step_on_rows(const Kernels& kernels, const float* x, int64_t rows, const Li
 bool step_on_columns(const Kernels& kernels, const Threads& threads, const float* x, int64_t rows,
                      const LinearStep& step, const float* residual, float* y) {
   QuantizedRows q;
-  if (!quantized(kernels, x, rows, step.weight, q)) return false;
-  const int all = panels(step.weight.n), parts = all < threads.count ? all : threads.count;
+  const Weight& w = step.weight;
+  if (!quantized(kernels, x, rows, w, kGiven, q)) return false;
+  const int all = panels(w.n), parts = all < threads.count ? all : threads.count;
   parallel(threads, parts, [&](int i) {
-    kernels.matmul(q, (int)rows, step.weight, (int)part(all, i, parts), (int)part(all, i + 1, parts), step.activation,
-                   y);
+    const int begin = (int)part(all, i, parts), end = (int)part(all, i + 1, parts);
+    kernels.matmul(q, (int)rows, w, begin, end, step.activation, columns_from(y, begin, w));
   });
   finish(kernels, step, residual, rows, y);
   return true;
@@ -157,21 +197,15 @@ Error feed_forward(const Kernels& kernels, const Threads& threads, const float* 
   if (Error e = check_rows(rows)) return e;
   if (rows == 0) return {};
   const size_t k = first.weight.k, middle = first.weight.n;
-  const auto memory = [&](int64_t count) {
-    return static_cast<float*>(scratch(ScratchUse::kHidden, count * middle * sizeof(float)));
-  };
   if (few(rows, threads)) {
-    float* hidden = memory(rows);
+    auto* hidden = static_cast<float*>(scratch(ScratchUse::kHidden, rows * middle * sizeof(float)));
     const bool done = hidden && step_on_columns(kernels, threads, x, rows, first, nullptr, hidden) &&
                       step_on_columns(kernels, threads, hidden, rows, second, x, y);
     return done ? Error() : no_memory();
   }
   Failure failure;
   blocks_of_rows(threads, rows, [&](int64_t row, int64_t count) {
-    float* hidden = memory(count);
-    if (!hidden || !step_on_rows(kernels, x + row * k, count, first, nullptr, hidden) ||
-        !step_on_rows(kernels, hidden, count, second, x + row * k, y + row * k))
-      failure.note();
+    if (!both_on_rows(kernels, x + row * k, count, first, second, y + row * k)) failure.note();
   });
   return failure.answer();
 }

@@ -17,7 +17,7 @@ namespace cpu2vec {
 namespace {
 
 constexpr const char* kDomain = "cpu2vec";
-constexpr int kOpSet = 1;
+constexpr int kOpSet = 2;
 constexpr int kMostInputs = 16;
 constexpr int kMostThreads = 1024;
 
@@ -199,15 +199,19 @@ struct WeightInputs {
   int first, smooth, shift;
 
   Error check(const Node& node, int& n) const {
-    const Shape &packed = node.constant[first], &scale = node.constant[first + 1];
-    if (scale.rank != 1 || scale.of[0] < 1 || scale.of[0] > 1 << 20)
-      return error("%s must have one element per output channel", node.inputs[first + 1].name);
-    n = (int)scale.of[0];
+    const Shape &packed = node.constant[first], &bias = node.constant[first + 3];
+    if (bias.rank != 1 || bias.of[0] < 1 || bias.of[0] > 1 << 20)
+      return error("%s must have one element per output channel", node.inputs[first + 3].name);
+    n = (int)bias.of[0];
     if (packed.rank != 4 || packed.of[0] != panels(n) || packed.of[1] < 1 || packed.of[1] > 1 << 18 ||
         packed.of[2] != kPanel || packed.of[3] != kQuad)
       return error("%s must have the shape [%d, input channels / 4, 16, 4]", node.inputs[first].name, panels(n));
-    if (Error e = node.vector(first + 2, n)) return e;
-    if (Error e = node.vector(first + 3, n)) return e;
+    // NOTE: up to three input channels more or less make as many groups: 320 is a multiple of four.
+    const int grouped[2] = {first + 1, first + 2}, all = groups((int)packed.of[1] * kQuad);
+    for (int i : grouped)
+      if (!node.constant[i].is(all, n))
+        return error("%s must have the shape [%d, %d], a row for each group of input channels", node.inputs[i].name,
+                     all, n);
     const Shape* before[2] = {&node.constant[smooth], &node.constant[shift]};
     for (const Shape* shape : before)
       if (shape->given() && (shape->rank != 1 || shape->of[0] < 1 || shape->of[0] > 1 << 20 ||

@@ -8,7 +8,7 @@ namespace cpu2vec {
 namespace {
 
 // Odd sizes, so that full tiles, short tiles and padding all take part.
-constexpr int kRowsProved = 9, kK = 76, kN = 84, kTokens = 70, kWidth = 20;
+constexpr int kRowsProved = 9, kK = 340, kN = 84, kTokens = 70, kWidth = 20;
 
 // Numbers in [-1, 1), the same in every run (Numerical Recipes' linear congruential generator).
 struct Noise {
@@ -21,8 +21,8 @@ struct Noise {
 
 struct alignas(kAlignment) Problem {
   int8_t packed[panels(kN) * quads(kK) * kPanel * kQuad] = {};
-  float scale[kN], bias[kN], x[kRowsProved * kK], qkv[kTokens * 3 * kWidth], gamma[kN], beta[kN];
-  int32_t sums[kN] = {};
+  float scale[groups(kK) * kN], bias[kN], x[kRowsProved * kK], qkv[kTokens * 3 * kWidth], gamma[kN], beta[kN];
+  int32_t sums[groups(kK) * kN] = {};
 
   Problem() {
     Noise noise;
@@ -30,11 +30,11 @@ struct alignas(kAlignment) Problem {
       for (int i = 0; i < kK; ++i) {
         const int8_t w = (int8_t)(noise.next() * 127.5f);
         packed[((j / kPanel * quads(kK) + i / kQuad) * kPanel + j % kPanel) * kQuad + i % kQuad] = w;
-        sums[j] += w;
+        sums[i / group_width(kK) * kN + j] += w;
       }
-      scale[j] = 0.01f + 0.001f * noise.next();
       bias[j] = noise.next(), gamma[j] = noise.next(), beta[j] = noise.next();
     }
+    for (float& v : scale) v = 0.005f + 0.0005f * noise.next();
     for (float& v : x) v = 3 * noise.next();
     for (float& v : qkv) v = 2 * noise.next();
   }
@@ -47,12 +47,12 @@ struct Answer {
 void solve(const Kernels& kernels, const Problem& p, Answer& to) {
   alignas(kAlignment) static uint8_t q[kRowsOf * round_up(kK, kStrideOf)];
   alignas(kAlignment) static char scratch[256 << 10];
-  float scale[kRowsOf], low[kRowsOf];
+  float scale[kRowsOf * groups(kK)], low[kRowsOf * groups(kK)];
   const Weight w = {p.packed, p.scale, p.sums, p.bias, nullptr, nullptr, kK, kN};
   const QuantizedRows rows = {q, (size_t)round_up(kK, kStrideOf), scale, low};
   const Norm norm = {p.gamma, p.beta, 1e-5f};
-  kernels.quantize(p.x, kRowsProved, w, rows);
-  kernels.matmul(rows, kRowsProved, w, 0, panels(kN), Activation::kGelu, to.product);
+  for (int g = 0; g < groups(kK); ++g) kernels.quantize({p.x + g * group_width(kK), kK}, kRowsProved, w, g, rows);
+  kernels.matmul(rows, kRowsProved, w, 0, panels(kN), Activation::kGelu, {to.product, kN});
   kernels.add_norm(to.product, nullptr, kRowsProved, kN, &norm);
   AttentionHead head = {p.qkv, p.qkv + kWidth, p.qkv + 2 * kWidth, 3 * kWidth, kTokens, kWidth, 0.25f, nullptr, 0,
                         to.context, kWidth};

@@ -10,32 +10,35 @@ namespace {
 constexpr int kLevels = 255;
 constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer, halves to even
 
-float affine(const float* x, const Weight& w, int i) {
-  float v = x[i];
+// Of channel i of the weight; x begins with channel `first`.
+float affine(const float* x, const Weight& w, int first, int i) {
+  float v = x[i - first];
   if (w.smooth) v *= w.smooth[i];
   if (w.shift) v -= w.shift[i];
   return v;
 }
 
-void quantize(const float* x, int rows, const Weight& w, const QuantizedRows& to) {
-  for (int r = 0; r < rows; ++r, x += w.k) {
+void quantize(Rows<const float> x, int rows, const Weight& w, int group, const QuantizedRows& to) {
+  const int begin = group * group_width(w.k), end = group_end(w.k, group);
+  for (int r = 0; r < rows; ++r, x.data += x.stride) {
     uint8_t* q = to.q + r * to.stride;
-    memset(q, 0, to.stride);
-    float low = affine(x, w, 0), high = low;
+    memset(q + begin, 0, (end < w.k ? end : to.stride) - begin);
+    float low = affine(x.data, w, begin, begin), high = low;
     bool finite = true;
-    for (int i = 0; i < w.k; ++i) {
-      const float v = affine(x, w, i);
+    for (int i = begin; i < end; ++i) {
+      const float v = affine(x.data, w, begin, i);
       finite = finite && std::isfinite(v);
       low = v < low ? v : low;
       high = v > high ? v : high;
     }
     const float range = high - low;
     finite = finite && std::isfinite(range);
-    to.scale[r] = finite ? range / kLevels : NAN;
-    to.low[r] = finite ? low : NAN;
-    if (!finite || range < kSmallestRange) continue;  // a constant row: all is in `low`
+    to.scale[r * groups(w.k) + group] = finite ? range / kLevels : NAN;
+    to.low[r * groups(w.k) + group] = finite ? low : NAN;
+    if (!finite || range < kSmallestRange) continue;  // constant: all is in `low`
     const float inverse = kLevels / range;
-    for (int i = 0; i < w.k; ++i) q[i] = (uint8_t)(std::fma(affine(x, w, i) - low, inverse, kRounder) - kRounder);
+    for (int i = begin; i < end; ++i)
+      q[i] = (uint8_t)(std::fma(affine(x.data, w, begin, i) - low, inverse, kRounder) - kRounder);
   }
 }
 
@@ -51,16 +54,25 @@ float activate(Activation activation, float x) {
   return x;
 }
 
-void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation, float* y) {
-  const int last = end * kPanel < w.n ? end * kPanel : w.n;
+// Sums of one group's products in integers, and what they add to the products of the groups before.
+float add_group(float product, const QuantizedRows& x, int r, const Weight& w, int j, int g) {
+  const int8_t* column = w.packed + ((size_t)(j / kPanel) * quads(w.k) * kPanel + j % kPanel) * kQuad;
+  const uint8_t* q = x.q + r * x.stride;
+  int32_t sum = 0;
+  for (int i = g * group_width(w.k); i < group_end(w.k, g); ++i)
+    sum += q[i] * column[i / kQuad * kPanel * kQuad + i % kQuad];
+  const size_t row = (size_t)r * groups(w.k) + g, of = (size_t)g * w.n + j;
+  return std::fma(std::fma(x.low[row], (float)w.sums[of], x.scale[row] * (float)sum), w.scale[of], product);
+}
+
+void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation,
+            Rows<float> y) {
+  const int first = begin * kPanel, last = end * kPanel < w.n ? end * kPanel : w.n;
   for (int r = 0; r < rows; ++r)
-    for (int j = begin * kPanel; j < last; ++j) {
-      const int8_t* column = w.packed + ((size_t)(j / kPanel) * quads(w.k) * kPanel + j % kPanel) * kQuad;
-      const uint8_t* q = x.q + r * x.stride;
-      int32_t sum = 0;
-      for (int i = 0; i < w.k; ++i) sum += q[i] * column[i / kQuad * kPanel * kQuad + i % kQuad];
-      const float product = std::fma(x.low[r], (float)w.sums[j], x.scale[r] * (float)sum);
-      y[(size_t)r * w.n + j] = activate(activation, std::fma(product, w.scale[j], w.bias[j]));
+    for (int j = first; j < last; ++j) {
+      float product = w.bias[j];
+      for (int g = 0; g < groups(w.k); ++g) product = add_group(product, x, r, w, j, g);
+      y.data[r * y.stride + j - first] = activate(activation, product);
     }
 }
 

@@ -16,7 +16,7 @@ struct Piece {
   size_t size;
 };
 struct Pieces {
-  Piece of[4];
+  Piece of[kScratchUses];
 };
 
 pthread_key_t key;  // NOTE: not thread_local with a destructor, which would need the C++ run-time library

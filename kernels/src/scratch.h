@@ -4,7 +4,8 @@
 
 namespace cpu2vec {
 
-enum class ScratchUse { kQuantized, kScales, kHidden, kAttention };
+enum class ScratchUse { kQuantized, kScales, kHidden, kQuantizedHidden, kScalesOfHidden, kAttention };
+constexpr int kScratchUses = 6;
 
 // Aligned to kAlignment, valid until the thread's next call for the same use; null where there is no memory.
 void* scratch(ScratchUse use, size_t bytes);

@@ -66,6 +66,12 @@ INLINE Floats load(const float* p, int count, float fill = 0) {
   for (int i = 0; i < count; ++i) lanes[i] = p[i];
   return load(lanes);
 }
+INLINE Ints load(const int32_t* p, int count) {
+  if (count == kLanes) return load_as<Ints>(p);
+  Ints v = Ints(0);
+  for (int i = 0; i < count; ++i) v[i] = p[i];
+  return v;
+}
 INLINE void store(float* p, Floats v, int count) {
   if (count == kLanes) return store(p, v);
   float lanes[kLanes];

@@ -6,10 +6,10 @@ namespace cpu2vec {
 namespace {
 
 template <bool kSmooth, bool kShift>
-INLINE Floats affine(const float* x, const Weight& w, int i, int count) {
+INLINE Floats affine(const float* x, const float* smooth, const float* shift, int i, int count) {
   Floats v = load(x + i, count);
-  if (kSmooth) v *= load(w.smooth + i, count);
-  if (kShift) v -= load(w.shift + i, count);
+  if (kSmooth) v *= load(smooth + i, count);
+  if (kShift) v -= load(shift + i, count);
   return v;
 }
 
@@ -18,14 +18,17 @@ INLINE Floats padded_with(Floats v, int count, Floats other) {
   return v;
 }
 
-// One row, see QuantizedRows. Sums and products are rounded one by one, as the scalar kernel does: the integers are
-// the same on all instruction sets with the same number of levels.
+// One group of a row, see QuantizedRows: `x`, smooth and shift begin with its first channel. Sums and products are
+// rounded one by one, as the scalar kernel does: the integers are the same on all instruction sets with the same number
+// of levels.
 template <bool kSmooth, bool kShift>
-INLINE void quantize_row(const float* x, const Weight& w, uint8_t* q, size_t stride, float* scale, float* low_out) {
-  const Floats first = splat(affine<kSmooth, kShift>(x, w, 0, 1)[0]);
+INLINE void quantize_row(const float* x, int width, const float* smooth, const float* shift, uint8_t* q, float* scale,
+                         float* low_out) {
+  const auto value = [&](int i, int count) { return affine<kSmooth, kShift>(x, smooth, shift, i, count); };
+  const Floats first = splat(value(0, 1)[0]);
   Floats lows[2] = {first, first}, highs[2] = {first, first}, poison[2] = {splat(0), splat(0)};
-  each_vector_of_two(w.k, [&](int i, int count, int chain) {
-    Floats v = affine<kSmooth, kShift>(x, w, i, count);
+  each_vector_of_two(width, [&](int i, int count, int chain) {
+    Floats v = value(i, count);
     if (count < kLanes) v = padded_with(v, count, first);
     lows[chain] = min(lows[chain], v);
     highs[chain] = max(highs[chain], v);
@@ -38,46 +41,93 @@ INLINE void quantize_row(const float* x, const Weight& w, uint8_t* q, size_t str
   *low_out = low + not_a_number;
   const Floats inverse = splat(flat ? 0 : kLevels / range), start = splat(low);
   const Floats rounder = splat(kRounder);
-  each_vector(w.k, [&](int i, int count) {
-    const Floats steps = fma(affine<kSmooth, kShift>(x, w, i, count) - start, inverse, rounder);
+  each_vector(width, [&](int i, int count) {
+    const Floats steps = fma(value(i, count) - start, inverse, rounder);
     const Bytes bytes = __builtin_convertvector(as_ints(steps) - Ints(kActivationOffset), Bytes);
     memcpy(q + i, &bytes, count);
   });
-  memset(q + w.k, 0, stride - w.k);
 }
 
-void quantize(const float* x, int rows, const Weight& w, const QuantizedRows& to) {
-  for (int r = 0; r < rows; ++r, x += w.k) {
-    uint8_t* q = to.q + r * to.stride;
-    if (w.smooth && w.shift) quantize_row<true, true>(x, w, q, to.stride, to.scale + r, to.low + r);
-    else if (w.smooth) quantize_row<true, false>(x, w, q, to.stride, to.scale + r, to.low + r);
-    else if (w.shift) quantize_row<false, true>(x, w, q, to.stride, to.scale + r, to.low + r);
-    else quantize_row<false, false>(x, w, q, to.stride, to.scale + r, to.low + r);
+template <bool kSmooth, bool kShift>
+void quantize_rows(Rows<const float> x, int rows, const Weight& w, int group, const QuantizedRows& to) {
+  const int begin = group * group_width(w.k), end = group_end(w.k, group);
+  for (int r = 0; r < rows; ++r) {
+    const size_t place = (size_t)r * groups(w.k) + group;
+    quantize_row<kSmooth, kShift>(x.data + r * x.stride, end - begin, kSmooth ? w.smooth + begin : nullptr,
+                                  kShift ? w.shift + begin : nullptr, to.q + r * to.stride + begin, to.scale + place,
+                                  to.low + place);
+    if (end == w.k) memset(to.q + r * to.stride + end, 0, to.stride - end);
   }
 }
 
-// The scales, sums and biases of the columns of a product, and where it goes.
-struct Columns {
-  const float* scale;
-  const int32_t* sums;
-  const float* bias;
-  float* y;
-  size_t stride;
-};
-
-INLINE Floats finished(Ints sums, float scale, float low, const Columns& to, int column) {
-  const Floats weight_sums = to_float(load_as<Ints>(to.sums + column));
-  const Floats product = fma(splat(low), weight_sums, splat(scale) * to_float(sums));
-  return fma(product, load(to.scale + column), load(to.bias + column));
+void quantize(Rows<const float> x, int rows, const Weight& w, int group, const QuantizedRows& to) {
+  if (w.smooth && w.shift) quantize_rows<true, true>(x, rows, w, group, to);
+  else if (w.smooth) quantize_rows<true, false>(x, rows, w, group, to);
+  else if (w.shift) quantize_rows<false, true>(x, rows, w, group, to);
+  else quantize_rows<false, false>(x, rows, w, group, to);
 }
 
+// The weight's part in what one group of input channels adds to a vector of output channels.
+struct GroupOfColumns {
+  GroupOfColumns(const Weight& w, int group, int column, int count)
+      : sums(load(w.sums + (size_t)group * w.n + column, count)),
+        scale(load(w.scale + (size_t)group * w.n + column, count)) {}
+  Ints start() const { return sums * kActivationOffset; }
+  Floats add_to(Floats product, Ints of, float row_scale, float low) const {
+    return fma(fma(splat(low), to_float(sums), splat(row_scale) * to_float(of)), scale, product);
+  }
+  Ints sums;
+  Floats scale;
+};
+
+INLINE int lanes_of(int columns) { return columns >= kLanes ? kLanes : columns < 0 ? 0 : columns; }
+
+// The row before which a product stands as far as it is there: its bias, or what groups before have made of it.
+INLINE Rows<const float> product_so_far(const Weight& w, int group, int column, Rows<float> y) {
+  return group ? Rows<const float>{y.data, y.stride} : Rows<const float>{w.bias + column, 0};
+}
+
+// Adds to `y` what a group makes of the `sums` of some rows from `row` on and of a panel, in rows of `stride`; these are
+// without what the activations' offset adds.
+INLINE void add_group(const QuantizedRows& x, int row, int rows, const Weight& w, int group, int panel, const int32_t* sums,
+               size_t stride, Rows<float> y) {
+  const int first = panel * kPanel, all = groups(w.k);
+  const float *scale = x.scale + (size_t)row * all + group, *low = x.low + (size_t)row * all + group;
+  const Rows<const float> before = product_so_far(w, group, first, y);
+  for (int v = 0; v < kPanel; v += kLanes) {
+    const int count = lanes_of(w.n - first - v);
+    const GroupOfColumns columns(w, group, first + v, count);
+    for (int r = 0; r < rows; ++r) {
+      const Floats product = load(before.data + r * before.stride + v, count);
+      const Ints of = load_as<Ints>(sums + r * stride + v) + columns.start();
+      store(y.data + r * y.stride + v, columns.add_to(product, of, scale[r * all], low[r * all]), count);
+    }
+  }
+}
+
+// Weights that will be read next come nearer while others are multiplied: a line of kPanel x kQuad bytes for each
+// quad of input channels, from each of so many panels. `packed` may be any address where there is none.
+struct Ahead {
+  const int8_t* packed;
+  int panels;
+};
+
 // sums[r][v] += rows of 8-bit activations times columns of a packed weight; panels lie `panel` bytes apart.
-template <int R, int V>
-INLINE void dots(const uint8_t* q, size_t stride, const int8_t* packed, int k, size_t panel, Ints (&sums)[R][V]) {
+template <int R, int V, int P = 0>
+INLINE void dots(const uint8_t* q, size_t stride, const int8_t* packed, int k, size_t panel, Ints (&sums)[R][V],
+                 const Ahead& ahead = {nullptr, 0}) {
+  constexpr size_t kLine = kPanel * kQuad;
+  const int8_t* next[P + 1];
+  size_t step[P + 1];
+  UNROLL for (int p = 0; p < P; ++p) {
+    next[p] = p < ahead.panels ? ahead.packed + p * panel : packed;
+    step[p] = p < ahead.panels ? kLine : 0;
+  }
   for (int i = 0; i < k; ++i) {
+    UNROLL for (int p = 0; p < P; ++p) __builtin_prefetch(next[p] + i * step[p], 0, 2);
     Ints weights[V];
     UNROLL for (int v = 0; v < V; ++v) {
-      weights[v] = load_as<Ints>(packed + v / kVectors * panel + (i * kVectors + v % kVectors) * kLanes * kQuad);
+      weights[v] = load_as<Ints>(packed + v / kVectors * panel + i * kLine + v % kVectors * kLanes * kQuad);
     }
     UNROLL for (int r = 0; r < R; ++r) {
       const int32_t a = four_bytes(q + r * stride + i * kQuad);
@@ -86,81 +136,75 @@ INLINE void dots(const uint8_t* q, size_t stride, const int8_t* packed, int k, s
   }
 }
 
+// R rows from `row` on by P panels from `panel` on, of which the last may be a part.
 template <int R, int P>
-INLINE void tile(const QuantizedRows& x, int row, const Weight& w, const int8_t* packed, const Columns& to) {
+INLINE void tile(const QuantizedRows& x, int row, const Weight& w, int panel, const Ahead& ahead, Rows<float> y) {
   constexpr int V = P * kVectors;
-  Ints sums[R][V];
+  const int first = panel * kPanel, all = groups(w.k);
+  const auto count = [&](int v) { return P > 1 ? kLanes : lanes_of(w.n - first - v * kLanes); };
+  const size_t size = (size_t)quads(w.k) * kPanel * kQuad;
+  // PERF: else what is written to cold lines holds up all later stores.
+  for (int r = 0; r < R; ++r)
+    UNROLL for (int p = 0; p < P; ++p) __builtin_prefetch(y.data + r * y.stride + p * kPanel, 1);
+  Floats products[R][V];
   UNROLL for (int v = 0; v < V; ++v) {
-    const Ints start = load_as<Ints>(to.sums + v * kLanes) * kActivationOffset;
-    UNROLL for (int r = 0; r < R; ++r) sums[r][v] = start;
+    const Floats bias = load(w.bias + first + v * kLanes, count(v));
+    UNROLL for (int r = 0; r < R; ++r) products[r][v] = bias;
   }
-  const int k = quads(w.k);
-  dots<R, V>(x.q + row * x.stride, x.stride, packed, k, (size_t)k * kPanel * kQuad, sums);
-  UNROLL for (int v = 0; v < V; ++v) {
-    UNROLL for (int r = 0; r < R; ++r) {
-      store(to.y + r * to.stride + v * kLanes, finished(sums[r][v], x.scale[row + r], x.low[row + r], to, v * kLanes));
+  for (int g = 0; g < all; ++g) {
+    const int begin = g * group_width(w.k), k = quads(group_end(w.k, g) - begin);
+    const size_t place = (size_t)begin * kPanel;
+    Ints sums[R][V];
+    UNROLL for (int v = 0; v < V; ++v) {
+      const Ints start = kActivationOffset ? GroupOfColumns(w, g, first + v * kLanes, count(v)).start() : Ints(0);
+      UNROLL for (int r = 0; r < R; ++r) sums[r][v] = start;
+    }
+    dots<R, V, P>(x.q + row * x.stride + begin, x.stride, w.packed + panel * size + place, k, size, sums,
+                  {ahead.packed + place, ahead.panels});
+    const float *scale = x.scale + (size_t)row * all + g, *low = x.low + (size_t)row * all + g;
+    UNROLL for (int v = 0; v < V; ++v) {
+      const GroupOfColumns columns(w, g, first + v * kLanes, count(v));
+      UNROLL for (int r = 0; r < R; ++r) {
+        const Floats product = columns.add_to(products[r][v], sums[r][v], scale[r * all], low[r * all]);
+        if (g + 1 < all) products[r][v] = product;
+        else store(y.data + r * y.stride + v * kLanes, product, count(v));
+      }
     }
   }
 }
 
 template <int P, int R = kRows>
-INLINE void tile_of(int rows, const QuantizedRows& x, int row, const Weight& w, const int8_t* packed,
-                    const Columns& to) {
-  if (rows == R) return tile<R, P>(x, row, w, packed, to);
-  if constexpr (R > 1) tile_of<P, R - 1>(rows, x, row, w, packed, to);
+INLINE void tile_of(int rows, const QuantizedRows& x, int row, const Weight& w, int panel, const Ahead& ahead,
+                    Rows<float> y) {
+  if (rows == R) return tile<R, P>(x, row, w, panel, ahead, y);
+  if constexpr (R > 1) tile_of<P, R - 1>(rows, x, row, w, panel, ahead, y);
 }
 
 // P panels for all rows. Rows are split evenly, so that a short last tile never runs alone.
 template <int P>
-void columns(const QuantizedRows& x, int rows, const Weight& w, int panel, Activation activation, float* y) {
-  const int first = panel * kPanel, tiles = (rows + kRows - 1) / kRows;
-  const size_t size = (size_t)P * quads(w.k) * kPanel * kQuad;
-  const int8_t *packed = w.packed + panel * (size / P), *next = packed + size;
-  const size_t ahead = tiles > 1 && first + 2 * P * kPanel <= w.n ? size : 0;
+void columns(const QuantizedRows& x, int rows, const Weight& w, int panel, Activation activation, Rows<float> y) {
+  const int tiles = (rows + kRows - 1) / kRows, width = w.n - panel * kPanel;
+  const size_t size = (size_t)quads(w.k) * kPanel * kQuad;
+  const int left = panels(w.n) - panel - P, next = left < P ? left : P;
   for (int t = 0; t < tiles; ++t) {
-    // PERF: while the rows of a text take turns with these panels, the next ones come nearer; of a few rows, the
-    // hardware sees that weights are read in order.
-    for (size_t i = ahead * t / tiles; i < ahead * (t + 1) / tiles; i += 64) __builtin_prefetch(next + i, 0, 2);
     const int row = (int)((int64_t)rows * t / tiles), end = (int)((int64_t)rows * (t + 1) / tiles);
-    float* corner = y + (size_t)row * w.n + first;
-    tile_of<P>(end - row, x, row, w, packed, {w.scale + first, w.sums + first, w.bias + first, corner, (size_t)w.n});
-    activate(activation, corner, w.n, end - row, P * kPanel);
-  }
-}
-
-// The columns of a last panel that is not full, by way of a panel on the stack: product(scratch columns, row, rows).
-template <int R, class F>
-INLINE void part_panel(int rows, const Weight& w, int panel, Activation activation, float* y, F product) {
-  const int first = panel * kPanel, width = w.n - first;
-  float scale[kPanel] = {}, bias[kPanel] = {}, scratch[R * kPanel];
-  int32_t sums[kPanel] = {};
-  for (int i = 0; i < width; ++i) {
-    scale[i] = w.scale[first + i];
-    bias[i] = w.bias[first + i];
-    sums[i] = w.sums[first + i];
-  }
-  for (int row = 0; row < rows; row += R) {
-    const int count = rows - row < R ? rows - row : R;
-    product(Columns{scale, sums, bias, scratch, kPanel}, row, count);
-    activate(activation, scratch, kPanel, count, kPanel);
-    for (int r = 0; r < count; ++r)
-      memcpy(y + (size_t)(row + r) * w.n + first, scratch + r * kPanel, width * sizeof(float));
+    const int share = (int)((int64_t)next * t / tiles), share_end = (int)((int64_t)next * (t + 1) / tiles);
+    const Rows<float> corner = {y.data + row * y.stride, y.stride};
+    tile_of<P>(end - row, x, row, w, panel, {w.packed + (panel + P + share) * size, share_end - share}, corner);
+    activate(activation, corner.data, corner.stride, end - row, width < P * kPanel ? width : P * kPanel);
   }
 }
 
 #ifndef CPU2VEC_OWN_MATMUL
-void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation, float* y) {
+void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation,
+            Rows<float> y) {
   const int full = end * kPanel <= w.n ? end : end - 1;
+  const auto from = [&](int p) { return Rows<float>{y.data + (p - begin) * kPanel, y.stride}; };
   int p = begin;
-  for (; p + kColumns <= full; p += kColumns) columns<kColumns>(x, rows, w, p, activation, y);
+  for (; p + kColumns <= full; p += kColumns) columns<kColumns>(x, rows, w, p, activation, from(p));
   if constexpr (kColumns > 2)
-    for (; p + 2 <= full; p += 2) columns<2>(x, rows, w, p, activation, y);
-  for (; p < full; ++p) columns<1>(x, rows, w, p, activation, y);
-  if (p == end) return;
-  const int8_t* packed = w.packed + (size_t)p * quads(w.k) * kPanel * kQuad;
-  part_panel<kRows>(rows, w, p, activation, y, [&](const Columns& to, int row, int count) {
-    tile_of<1>(count, x, row, w, packed, to);
-  });
+    for (; p + 2 <= full; p += 2) columns<2>(x, rows, w, p, activation, from(p));
+  for (; p < end; ++p) columns<1>(x, rows, w, p, activation, from(p));
 }
 #endif
 

@@ -33,15 +33,15 @@ struct Panel {
   const int8_t* tile(int i) const { return i < full ? packed + i * sizeof rest : rest; }
 };
 
-// The sums of 32 rows from `row` on and of two panels.
-INLINE void tiles(const QuantizedRows& x, int row, bool two, const Panel& left, const Panel& right, int count,
+// The sums over tiles [begin, end) of 32 rows from `row` on and of two panels.
+INLINE void tiles(const QuantizedRows& x, int row, bool two, const Panel& left, const Panel& right, int begin, int end,
                   int32_t (&sums)[32][32]) {
   const uint8_t *upper = x.q + (size_t)row * x.stride, *lower = upper + kTileRows * x.stride;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  for (int i = 0; i < count; ++i) {
+  for (int i = begin; i < end; ++i) {
     _tile_loadd(4, upper + i * kTileBytes, x.stride);
     _tile_loadd(6, left.tile(i), kTileBytes);
     _tile_dpbusd(0, 4, 6);
@@ -59,34 +59,27 @@ INLINE void tiles(const QuantizedRows& x, int row, bool two, const Panel& left, 
   _tile_stored(3, sums[kTileRows] + kPanel, sizeof sums[0]);
 }
 
-void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation, float* y) {
+void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation,
+            Rows<float> y) {
   alignas(64) int32_t sums[32][32];
   alignas(64) static const TileShapes shapes;
   __asm__ volatile("" ::"m"(shapes));  // NOTE: a compiler has been seen to load it before it was written
   _tile_loadconfig(&shapes);
-  const int count = (quads(w.k) + kTileRows - 1) / kTileRows, full = end * kPanel <= w.n ? end : end - 1;
   for (int p = begin; p < end; p += 2) {
-    const Panel left(w, p), right(w, p + 1 < end ? p + 1 : p);
+    const int both = p + 1 < end ? 2 : 1;
+    const Panel left(w, p), right(w, p + both - 1);
     for (int row = 0; row < rows; row += 32) {
       const int some = rows - row < 32 ? rows - row : 32;
-      tiles(x, row, some > kTileRows, left, right, count, sums);
-      for (int v = 0; v < 2 && p + v < full; ++v) {
-        const int first = (p + v) * kPanel;
-        const Columns to = {w.scale + first, w.sums + first, w.bias + first, y + (size_t)row * w.n + first, (size_t)w.n};
-        for (int r = 0; r < some; ++r)
-          store(to.y + r * to.stride, finished(load_as<Ints>(sums[r] + v * kPanel), x.scale[row + r], x.low[row + r],
-                                               to, 0));
-        activate(activation, to.y, to.stride, some, kPanel);
+      const Rows<float> corner = {y.data + row * y.stride + (p - begin) * kPanel, y.stride};
+      for (int g = 0; g < groups(w.k); ++g) {
+        const int first = g * group_width(w.k) / kTileBytes, last = (group_end(w.k, g) + kTileBytes - 1) / kTileBytes;
+        tiles(x, row, some > kTileRows, left, right, first, last, sums);
+        for (int v = 0; v < both; ++v)
+          add_group(x, row, some, w, g, p + v, &sums[0][v * kPanel], 32, {corner.data + v * kPanel, corner.stride});
       }
+      const int columns = w.n - p * kPanel;
+      activate(activation, corner.data, corner.stride, some, columns < both * kPanel ? columns : both * kPanel);
     }
-  }
-  if (full < end) {
-    const Panel last(w, full);
-    part_panel<32>(rows, w, full, activation, y, [&](const Columns& to, int row, int some) {
-      tiles(x, row, some > kTileRows, last, last, count, sums);
-      for (int r = 0; r < some; ++r)
-        store(to.y + r * to.stride, finished(load_as<Ints>(sums[r]), x.scale[row + r], x.low[row + r], to, 0));
-    });
   }
   _tile_release();
 }

@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kTileRows = 8;
 
-// Sums of 8 rows from `row` on, and of one panel; without what the activations' offset adds.
-INLINE void tile8(const QuantizedRows& x, int row, const int8_t* packed, int k, int32_t (&sums)[kTileRows][kPanel]) {
+// Sums of 8 rows of `q` and of one panel over k quads; without what the activations' offset adds.
+INLINE void tile8(const uint8_t* q, size_t stride, const int8_t* packed, int k, int32_t (&sums)[kTileRows][kPanel]) {
   for (int half = 0; half < 2; ++half) {  // 8 columns at a time, so that the sums fit into the registers
     int32x4_t acc[4][4];
     UNROLL for (int r = 0; r < 4; ++r) {
@@ -26,8 +26,8 @@ INLINE void tile8(const QuantizedRows& x, int row, const int8_t* packed, int k, 
         weights[2 * v + 1] = vreinterpretq_s8_s32(vzip2q_s32(low, high));
       }
       UNROLL for (int r = 0; r < 4; ++r) {
-        const int8_t* q = reinterpret_cast<const int8_t*>(x.q) + (row + 2 * r) * x.stride + i * kQuad;
-        const int8x16_t a = vcombine_s8(vld1_s8(q), vld1_s8(q + x.stride));
+        const int8_t* two = reinterpret_cast<const int8_t*>(q) + 2 * r * stride + i * kQuad;
+        const int8x16_t a = vcombine_s8(vld1_s8(two), vld1_s8(two + stride));
         UNROLL for (int v = 0; v < 4; ++v) acc[r][v] = vmmlaq_s32(acc[r][v], a, weights[v]);
       }
     }
@@ -40,35 +40,21 @@ INLINE void tile8(const QuantizedRows& x, int row, const int8_t* packed, int k, 
   }
 }
 
-INLINE void finish_tile(const QuantizedRows& x, int row, int rows, const int32_t (&sums)[kTileRows][kPanel],
-                        const Columns& to) {
-  for (int r = 0; r < rows; ++r)
-    for (int v = 0; v < kPanel; v += kLanes) {
-      const Ints offset = load_as<Ints>(to.sums + v) * kActivationOffset;
-      store(to.y + r * to.stride + v,
-            finished(load_as<Ints>(&sums[r][v]) + offset, x.scale[row + r], x.low[row + r], to, v));
-    }
-}
-
-void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation, float* y) {
-  const int k = quads(w.k);
+void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation,
+            Rows<float> y) {
+  const size_t size = (size_t)quads(w.k) * kPanel * kQuad;
   int32_t sums[kTileRows][kPanel];
   for (int p = begin; p < end; ++p) {
-    const int first = p * kPanel;
-    const int8_t* packed = w.packed + (size_t)first * k * kQuad;
-    if (first + kPanel > w.n) {
-      part_panel<kTileRows>(rows, w, p, activation, y, [&](const Columns& to, int row, int some) {
-        tile8(x, row, packed, k, sums);
-        finish_tile(x, row, some, sums, to);
-      });
-      continue;
-    }
+    const int columns = w.n - p * kPanel;
     for (int row = 0; row < rows; row += kTileRows) {
       const int some = rows - row < kTileRows ? rows - row : kTileRows;
-      float* corner = y + (size_t)row * w.n + first;
-      tile8(x, row, packed, k, sums);
-      finish_tile(x, row, some, sums, {w.scale + first, w.sums + first, w.bias + first, corner, (size_t)w.n});
-      activate(activation, corner, w.n, some, kPanel);
+      const Rows<float> corner = {y.data + row * y.stride + (p - begin) * kPanel, y.stride};
+      for (int g = 0; g < groups(w.k); ++g) {
+        const int first = g * group_width(w.k), k = quads(group_end(w.k, g) - first);
+        tile8(x.q + row * x.stride + first, x.stride, w.packed + p * size + (size_t)first * kPanel, k, sums);
+        add_group(x, row, some, w, g, p, sums[0], kPanel, corner);
+      }
+      activate(activation, corner.data, corner.stride, some, columns < kPanel ? columns : kPanel);
     }
   }
 }

@@ -54,30 +54,31 @@ INLINE Floats sigmoid(Floats x) {
 
 INLINE Floats silu(Floats x) { return x * sigmoid(x); }
 
-INLINE Floats tanh(Floats x) { return fma(splat(2.0f), sigmoid(x + x), splat(-1.0f)); }
+INLINE Floats tanh(Floats x) {
+  const Floats y = fma(splat(2.0f), sigmoid(x + x), splat(-1.0f));
+  return x == x ? y : x;
+}
 
 INLINE Floats gelu_tanh(Floats x) {
   return x * sigmoid(splat(1.59576912f) * fma(splat(0.044715f) * x, x * x, x));
 }
 
-INLINE Floats nan_kept(Floats x, Floats y) { return x == x ? y : x; }
-
 template <class F>
 INLINE void map(float* y, size_t stride, int rows, int columns, F f) {
   for (int r = 0; r < rows; ++r, y += stride)
     each_vector(columns, [&](int i, int count) {
-      const Floats x = load(y + i, count);
-      store(y + i, nan_kept(x, f(x)), count);
+      store(y + i, f(load(y + i, count)), count);
     });
 }
 
+// NOTE: NaN stays NaN because x itself is a factor of what comes out; in relu, because it is the second operand.
 // In place, on a tile that was just written and is still in the nearest cache.
 __attribute__((noinline)) void activate(Activation activation, float* y, size_t stride, int rows, int columns) {
   switch (activation) {
     case Activation::kNone: return;
     case Activation::kGelu: return map(y, stride, rows, columns, gelu);
     case Activation::kGeluTanh: return map(y, stride, rows, columns, gelu_tanh);
-    case Activation::kRelu: return map(y, stride, rows, columns, [](Floats x) { return max(x, splat(0)); });
+    case Activation::kRelu: return map(y, stride, rows, columns, [](Floats x) { return max(splat(0), x); });
     case Activation::kSilu: return map(y, stride, rows, columns, silu);
     case Activation::kTanh: return map(y, stride, rows, columns, tanh);
   }
