@@ -10,6 +10,9 @@ from falcon.asgi import Request
 
 from runtime.errors import BodyTimeout, BodyTooLarge, InvalidRequest
 
+WHOLE_BODY = "cpu2vec.whole_body"
+"""Key of the ASGI scope: the body of a request, where it arrived in one piece with its header: nobody waits for it."""
+
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 AsgiApp = Callable[[dict[str, Any], Receive, Any], Awaitable[None]]
 
@@ -35,6 +38,10 @@ async def read_body(req: Request, max_bytes: int, timeout_seconds: float) -> byt
     """The whole body. Raises ``BodyTooLarge`` (by Content-Length, before reading a byte, where there is one),
     ``BodyTimeout``, and ``InvalidRequest`` for a body shorter than its Content-Length.
     """
+    whole: bytes | None = req.scope.get(WHOLE_BODY)
+    if whole is not None:
+        _refuse_beyond(max_bytes, len(whole))
+        return whole
     announced: int | None = req.content_length
     _refuse_beyond(max_bytes, announced or 0)
     chunks: list[bytes] = []

@@ -13,6 +13,8 @@ from runtime.errors import InvalidRequest
 DEFAULT_STRATEGY = "masked_mean"
 """Weaviate sends this whenever its user chose nothing, so it means «the model's own pooling»."""
 
+TASKS = {task.value: task for task in Task}
+
 STRATEGIES = {DEFAULT_STRATEGY: PoolingMode.MEAN, "cls": PoolingMode.CLS}
 
 
@@ -49,11 +51,12 @@ def parse_body(body: bytes, model: TextModel, honor_pooling_strategy: bool) -> E
     if not isinstance(config, dict):
         raise InvalidRequest(f"config is {_name(config)}, and must be an object")
     request = plain_request(model, text, _task(config.get("task_type")), _prompt_name(config.get("prompt_name"), model))
-    return replace(
-        request,
-        pooling=_pooling(config.get("pooling_strategy"), request.pooling, honor_pooling_strategy),
-        dimensions=_dimensions(config.get("dimensions"), model),
-    )
+    pooling = _pooling(config.get("pooling_strategy"), request.pooling, honor_pooling_strategy)
+    dimensions = _dimensions(config.get("dimensions"), model)
+    # PERF: hardly any request asks for either, and a copy takes as long as all the rest.
+    if pooling == request.pooling and dimensions is None:
+        return request
+    return replace(request, pooling=pooling, dimensions=dimensions)
 
 
 def plain_request(model: TextModel, text: str, task: Task | None, prompt_name: str | None) -> EmbedRequest:
@@ -86,8 +89,8 @@ def _parse_object(body: bytes) -> dict[str, Any]:
 def _task(value: Any) -> Task | None:
     if value is None or value == "":
         return None
-    if isinstance(value, str) and value in tuple(Task):
-        return Task(value)
+    if isinstance(value, str) and value in TASKS:
+        return TASKS[value]
     raise InvalidRequest(f"config.task_type is {_show(value)}, and must be query or passage")
 
 

@@ -35,7 +35,8 @@ def _max(tokens: Array, first: int) -> Array:
 
 def _mean(tokens: Array, first: int) -> Array:
     kept = tokens[first:]
-    return kept.sum(axis=0, dtype=np.float32) / np.maximum(np.float32(len(kept)), FLOOR)
+    # PERF: Python's max() of two numbers is several times faster than numpy's.
+    return kept.sum(axis=0, dtype=np.float32) / max(np.float32(len(kept)), FLOOR)
 
 
 def _mean_sqrt_len(tokens: Array, first: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +76,8 @@ class RunGroup:
         # NOTE: one lease for all: a thread that held one and asked for another could wait for itself.
         with self._budget.lease(self._memory):
             tokens = self._runs[0].engine.run(TokenBatch.joined(batches), cores)
-        if len(batches) == 1:
-            return [tokens]
-        return np.split(tokens, np.cumsum([run.tokens for run in self._runs[:-1]]))
+        ends = accumulate(run.tokens for run in self._runs)
+        return [tokens[end - run.tokens : end] for run, end in zip(self._runs, ends, strict=True)]
 
 
 def _alone(budget: MemoryBudget, run: TokenRun) -> RunGroup:

@@ -24,6 +24,10 @@ NEIGHBOURHOODS = (64, 59)
 """Characters on each side of a cut between pieces that show whether it changes a token. Two numbers without a common
 factor, because the tokens of a run such as «-----» depend on where it begins."""
 
+SHORT_TEXT = 512
+"""Characters. So short a text is tokenized, in some 0.1 ms, without letting other threads of Python run: to get
+the interpreter back afterwards takes longer than that under load."""
+
 PROBES = ("", "a", "Two words, 12 signs.")
 """Texts that show which special tokens surround every text."""
 
@@ -82,7 +86,7 @@ class Tokenizer:
             start = end
 
     def _piece(self, text: str, start: int, end: int) -> Piece:
-        encoding = self._encoding(self._tokenizer.encode_batch, text[start:end])
+        encoding = self._call(self._tokenizer.encode_batch, [text[start:end]])[0]
         return Piece(encoding.ids, [(left + start, right + start) for left, right in encoding.offsets])
 
     def _end_of_piece(self, text: str, start: int) -> int:
@@ -124,12 +128,16 @@ class Tokenizer:
         return common.pop()
 
     def _ids(self, text: str, special: bool = False) -> list[int]:
-        # PERF: unlike encode(), encode_batch_fast() releases the GIL, and it tracks no spans.
-        ids: list[int] = self._encoding(self._tokenizer.encode_batch_fast, text, special).ids
+        # PERF: encode() holds the GIL and tracks spans; encode_batch_fast() does neither.
+        ids: list[int]
+        if len(text) <= SHORT_TEXT:
+            ids = self._call(self._tokenizer.encode, text, special).ids
+        else:
+            ids = self._call(self._tokenizer.encode_batch_fast, [text], special)[0].ids
         return ids
 
-    def _encoding(self, encode_batch: Callable[..., list[Any]], text: str, special: bool = False) -> Any:
+    def _call(self, encode: Callable[..., Any], what: str | list[str], special: bool = False) -> Any:
         try:
-            return encode_batch([text], add_special_tokens=special)[0]
+            return encode(what, add_special_tokens=special)
         except Exception as error:  # NOTE: tokenizers raises bare Exception.
             raise InferenceFailed(f"tokenizers failed: {error}") from error

@@ -168,6 +168,11 @@ def test_a_vector_that_is_not_finite_is_an_error(tokenizer, engine, spoil: float
         embedder(tokenizer, engine).embed(a_request("a"), 1)
 
 
+def test_a_vector_whose_square_is_beyond_the_largest_number_is_finite_all_the_same(tokenizer, engine):
+    engine.spoil = 1e30
+    assert np.isfinite(embedder(tokenizer, engine).embed(a_request("a"), 1)).all()
+
+
 def test_whether_a_text_fits_is_known(tokenizer, engine):
     small = embedder(tokenizer, engine)
     assert small.fits(a_request("a b c", "q "))

@@ -83,6 +83,10 @@ def test_normalizing_keeps_the_direction(vector):
     np.testing.assert_allclose(normalize(vector), expected, atol=1e-5)
 
 
+def test_a_vector_with_nan_has_nothing_else_when_normalized():
+    assert np.isnan(normalize(np.array([1, np.nan, 2], dtype=np.float32))).all()
+
+
 def test_a_zero_vector_stays_zero():
     np.testing.assert_array_equal(normalize(np.zeros(3, dtype=np.float32)), np.zeros(3))
 

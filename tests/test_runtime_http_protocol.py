@@ -115,6 +115,52 @@ def test_a_body_that_stalls_is_a_408(sent: bytes):
     assert body == {"error": "the body did not arrive within 0.2 seconds"}
 
 
+def in_pieces(body: bytes) -> list[list[bytes]]:
+    """The same request, cut in different places."""
+    head = b"POST /vectors HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    sized = head + b"Content-Length: %d\r\n\r\n" % len(body)
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+    chunks = [b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:3], body[3:])]
+    return [
+        [sized + body],
+        [sized, body],
+        [sized + body[:5], body[5:]],
+        [sized[:20], sized[20:] + body],
+        [chunked + b"".join(chunks) + b"0\r\n\r\n"],
+        [chunked + chunks[0], chunks[1], b"0\r\n\r\n"],
+    ]
+
+
+@pytest.mark.parametrize("pieces", range(6))
+def test_a_body_is_read_whole_however_it_arrives(pieces: int):
+    async def main() -> bytes:
+        async with serving() as port:
+            return await talk(port, *in_pieces(b'{"text": "in pieces"}')[pieces], pause=0.02)
+
+    head, body = asyncio.run(main()).split(b"\r\n\r\n", 1)
+    assert head.startswith(b"HTTP/1.1 200")
+    assert json.loads(body)["text"] == "in pieces"
+
+
+@pytest.mark.parametrize("pieces", [0, 4])
+def test_a_body_over_the_limit_is_a_413_in_one_piece_with_its_header_too(pieces: int):
+    async def main() -> bytes:
+        async with serving() as port:
+            return await talk(port, *in_pieces(b'{"text": "%s"}' % (b"a" * 1000))[pieces])
+
+    answer = asyncio.run(main())
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer
+
+
+def test_a_body_shorter_than_announced_is_not_taken_for_whole():
+    async def main() -> bytes:
+        async with serving() as port:
+            return await talk(port, b'POST /vectors HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{"text": "hi"}')
+
+    assert asyncio.run(main()).startswith(b"HTTP/1.1 408")
+
+
 def test_connections_beyond_the_bound_are_closed_and_the_others_kept():
     async def main() -> tuple[bytes, bytes]:
         async with serving() as port:

@@ -13,7 +13,7 @@ from tokenizers import models, processors
 from manifest import BundleError
 from runtime.errors import InferenceFailed
 from runtime.piece_ends import TRIES, possible_ends
-from runtime.tokenizer import PIECE_CHARACTERS, Tokenizer
+from runtime.tokenizer import PIECE_CHARACTERS, SHORT_TEXT, Tokenizer
 from tests.tokenizer_kinds import KINDS, around, bare_wordpiece, wild_texts, wordpiece, write
 
 SMALL_PIECE = 10
@@ -39,6 +39,8 @@ def byte_level(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=100, deadline=None)
 @given(wild_texts)
+@example("the tea " * (SHORT_TEXT // 8))
+@example("the tea " * (SHORT_TEXT // 8) + ".")
 def test_a_text_gives_the_ids_of_the_original_whole(pair, text: str):
     ours, fast = pair
     assert ours.encode(text) == fast.encode(text).ids
