@@ -61,9 +61,11 @@ INLINE Floats first_lanes(Floats v, int count) {
 
 // The largest score so far; what was summed up under an earlier one is scaled down.
 INLINE float raise_top(Shared& s, int r, const float* scores, int keys, int width, bool first) {
-  Floats tops = splat(scores[0]);
-  each_vector(keys, [&](int i, int count) { tops = max(tops, load(scores + i, count, scores[0])); });
-  const float top = max_of(tops);
+  Floats tops[2] = {splat(scores[0]), splat(scores[0])};
+  each_vector_of_two(keys, [&](int i, int count, int chain) {
+    tops[chain] = max(tops[chain], load(scores + i, count, scores[0]));
+  });
+  const float top = max_of(max(tops[0], tops[1]));
   if (first) {
     s.sum[r] = 0;
     return s.top[r] = top;

@@ -8,6 +8,7 @@ namespace {
 
 // NOTE: one byte per weight would lose the many small weights of a long text. The bits are chosen so that the sum over
 // a block of keys fits into 32 bits.
+constexpr int kRowsAhead = 16;
 constexpr int kWeightMax = 32767, kValueMax = 255, kQueryZero = 128;
 static_assert((int64_t)kBlock * kWeightMax * kValueMax <= INT32_MAX, "a block's sum would overflow");
 
@@ -34,9 +35,18 @@ struct InIntegers {
     stride = round_up(h.width, kStrideOf);
     poison = 0;
     memset(query, 0, kRows * stride);
-    for (int j = 0; j < h.tokens; ++j) pack_key(j);
+    for (int j = 0; j < h.tokens; ++j) {
+      fetch_row(h.key, j + kRowsAhead);
+      pack_key(j);
+    }
     finish_keys();
     for (int i = 0; i < padded; i += kLanes) pack_values(i);
+  }
+
+  // PERF: rows lie pages apart, where the hardware does not look ahead.
+  INLINE void fetch_row(const float* part, int token) {
+    if (head->tokens < kBlock || token >= head->tokens) return;
+    for (int i = 0; i < head->width; i += kPanel) __builtin_prefetch(part + token * head->stride + i);
   }
 
   INLINE int8_t* packed_key(int j) {
@@ -77,7 +87,10 @@ struct InIntegers {
     const int count = head->width - i >= kLanes ? kLanes : head->width > i ? head->width - i : 0;
     const float* from = head->value + i;
     Ints largest = magnitude(splat(kSmallestRange));
-    for (int j = 0; j < head->tokens; ++j) largest = max(largest, magnitude(load(from + j * head->stride, count)));
+    for (int j = 0; j < head->tokens; ++j) {
+      if (i == 0) fetch_row(head->value, j + kRowsAhead);
+      largest = max(largest, magnitude(load(from + j * head->stride, count)));
+    }
     poison += poison_of(max_of(largest));
     const Floats tops = as_floats(largest);
     store(value_scale + i, tops * splat(1.0f / kValueMax));
@@ -93,6 +106,7 @@ struct InIntegers {
 
   void queries(int row) {
     for (int r = 0; r < kRows; ++r) {
+      fetch_row(head->query, row + r + kRows);
       const float* from = query_of(*head, row + r);
       const int32_t top = largest(from, head->width);
       s.poison[r] = poison_of(top) + poison;
@@ -139,7 +153,7 @@ struct InIntegers {
     const Floats below = splat(top - 14.99995598f);  // log2(kWeightMax)
     Ints sums = Ints(0);
     each_vector(count, [&](int i, int lanes) {
-      const Ints steps = rounded(first_lanes(exp2(load(scores + i) - below), lanes));
+      const Ints steps = rounded(first_lanes(exp2_coarsely(load(scores + i) - below), lanes));
       store_as(to + i, __builtin_convertvector(steps, Shorts));
       sums += steps;
     });
