@@ -199,7 +199,7 @@ def rounded(x: Array, axis: int, steps: int) -> Array:
     return np.rint(x / np.where(step > 0, step, 1)) * step
 
 
-INTEGERS_FROM = 32
+INTEGERS_FROM = 17
 """Tokens of a text from which on the instruction sets of WITH_INTEGERS round queries, keys and values."""
 
 WITH_INTEGERS = ("amx", "avx512vnni", "avxvnni")

@@ -87,7 +87,7 @@ class TestTheLibrary:
 
 class TestRuns:
     @pytest.mark.parametrize("isa", ops.available())
-    @pytest.mark.parametrize("length", [1, 2, 31, 32, 33, 200])
+    @pytest.mark.parametrize("length", [1, 2, 16, 17, 31, 32, 33, 200])
     def test_token_embeddings_are_the_references(self, path: Path, isa: str, length: int):
         found = open_engine(path, GRAPH, 1, kernels(isa)).run(TokenBatch.of(some_ids(length)), 1)
         assert cosines(found, MODEL.expected(some_ids(length), isa)).min() > 0.9999

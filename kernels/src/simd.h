@@ -125,6 +125,12 @@ INLINE Ints magnitude(Floats a) { return as_ints(a) & 0x7fffffff; }
 INLINE Ints max(Ints a, Ints b) { return a > b ? a : b; }
 INLINE float float_of(int32_t bits) { return load_as<float>(&bits); }
 
+// The first `count` lanes of `v`, or more than there are; the others are `fill`.
+INLINE Floats first_lanes(Floats v, int count, Floats fill) {
+  static const int32_t kNumbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  return load_as<Ints>(kNumbers) < Ints(count) ? v : fill;
+}
+
 // Over all lanes, by halves.
 INLINE float sum_of(float v) { return v; }
 template <class V>

@@ -53,17 +53,11 @@ INLINE Floats biased(const AttentionHead& head, const Shared& s, Floats score, i
   return score + load(s.bias + first - query + head.tokens - 1);
 }
 
-INLINE Floats first_lanes(Floats v, int count) {
-  if (count == kLanes) return v;
-  for (int i = count; i < kLanes; ++i) v[i] = 0;
-  return v;
-}
-
 // The largest score so far; what was summed up under an earlier one is scaled down.
 INLINE float raise_top(Shared& s, int r, const float* scores, int keys, int width, bool first) {
   Floats tops[2] = {splat(scores[0]), splat(scores[0])};
   each_vector_of_two(keys, [&](int i, int count, int chain) {
-    tops[chain] = max(tops[chain], load(scores + i, count, scores[0]));
+    tops[chain] = max(tops[chain], first_lanes(load(scores + i), count, splat(scores[0])));
   });
   const float top = max_of(max(tops[0], tops[1]));
   if (first) {
@@ -79,7 +73,7 @@ INLINE float raise_top(Shared& s, int r, const float* scores, int keys, int widt
 }
 
 // Runs over tiles of rows and blocks of keys. `How` holds packed keys and values and has:
-//   queries(row)                         makes ready the tile's queries
+//   queries(row, rows)                   makes ready the tile's queries
 //   score(row, first key, panels)        scores of the tile, into s.scores
 //   exponents(r, keys, top)              scores of one row to weights; returns their sum
 //   values_of(first key, keys)           adds the tile's weighted values to s.context
@@ -91,7 +85,7 @@ INLINE void attend(const AttentionHead& head, Shared& s, How& how) {
   for (int row = 0; row < head.tokens; row += kRows) {
     const int rows = head.tokens - row < kRows ? head.tokens - row : kRows;
     memset(s.context, 0, sizeof(float) * kRows * padded);
-    how.queries(row);
+    how.queries(row, rows);
     for (int first = 0; first < head.tokens; first += kBlock) {
       const int keys = head.tokens - first < kBlock ? head.tokens - first : kBlock;
       how.score(row, first, panels(keys));
@@ -103,10 +97,6 @@ INLINE void attend(const AttentionHead& head, Shared& s, How& how) {
     }
     for (int r = 0; r < rows; ++r) how.write(row + r, r, 1.0f / s.sum[r] + s.poison[r]);
   }
-}
-
-INLINE const float* query_of(const AttentionHead& head, int row) {
-  return head.query + (row < head.tokens ? row : head.tokens - 1) * head.stride;
 }
 
 // The largest magnitude among n numbers, as an integer: kInfinity or more where one is not finite.

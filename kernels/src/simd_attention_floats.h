@@ -55,11 +55,9 @@ struct InFloats {
     poison = poison_of(max_of(tops));
   }
 
-  void queries(int row) {
-    for (int r = 0; r < kRows; ++r) {
-      query[r] = query_of(*head, row + r);
-      s.poison[r] = poison_of(largest(query[r], head->width)) + poison;
-    }
+  void queries(int row, int rows) {
+    for (int r = 0; r < kRows; ++r) query[r] = head->query + (row + (r < rows ? r : rows - 1)) * head->stride;
+    for (int r = 0; r < rows; ++r) s.poison[r] = poison_of(largest(query[r], head->width)) + poison;
   }
 
   template <int P>
@@ -90,6 +88,8 @@ struct InFloats {
   void score(int row, int first, int count) {
     int p = 0;
     for (; p + kColumns <= count; p += kColumns) score_panels<kColumns>(row, first, p);
+    if constexpr (kColumns > 2)
+      for (; p + 2 <= count; p += 2) score_panels<2>(row, first, p);
     for (; p < count; ++p) score_panels<1>(row, first, p);
   }
 
@@ -97,7 +97,7 @@ struct InFloats {
     Floats sums = splat(0);
     float* weights = s.scores + r * kBlock;
     each_vector(count, [&](int i, int lanes) {
-      const Floats e = first_lanes(exp2(load(weights + i) - splat(top)), lanes);
+      const Floats e = first_lanes(exp2(load(weights + i) - splat(top)), lanes, splat(0));
       store(weights + i, e);
       sums += e;
     });

@@ -104,10 +104,11 @@ struct InIntegers {
     }
   }
 
-  void queries(int row) {
-    for (int r = 0; r < kRows; ++r) {
+  // A tile with fewer rows computes with those of the one before as well, and does not write them.
+  void queries(int row, int rows) {
+    for (int r = 0; r < rows; ++r) {
       fetch_row(head->query, row + r + kRows);
-      const float* from = query_of(*head, row + r);
+      const float* from = head->query + (row + r) * head->stride;
       const int32_t top = largest(from, head->width);
       s.poison[r] = poison_of(top) + poison;
       query_scale[r] = step_of(top);
@@ -143,6 +144,8 @@ struct InIntegers {
   void score(int row, int first, int count) {
     int p = 0;
     for (; p + kColumns <= count; p += kColumns) score_panels<kColumns>(row, first, p);
+    if constexpr (kColumns > 2)
+      for (; p + 2 <= count; p += 2) score_panels<2>(row, first, p);
     for (; p < count; ++p) score_panels<1>(row, first, p);
   }
 
@@ -153,7 +156,7 @@ struct InIntegers {
     const Floats below = splat(top - 14.99995598f);  // log2(kWeightMax)
     Ints sums = Ints(0);
     each_vector(count, [&](int i, int lanes) {
-      const Ints steps = rounded(first_lanes(exp2_coarsely(load(scores + i) - below), lanes));
+      const Ints steps = rounded(first_lanes(exp2_coarsely(load(scores + i) - below), lanes, splat(0)));
       store_as(to + i, __builtin_convertvector(steps, Shorts));
       sums += steps;
     });
@@ -211,7 +214,7 @@ struct InIntegers {
   uint8_t* query;       // [kRows][stride]
   int16_t* weights;     // [kRows][kBlock]
   const AttentionHead* head = nullptr;
-  float query_scale[kRows];
+  float query_scale[kRows] = {};
   size_t stride = 0;
   float poison = 0;
   int padded = 0;

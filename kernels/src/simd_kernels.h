@@ -15,7 +15,7 @@ namespace cpu2vec {
 namespace {
 
 // Shorter texts do not win back what packing keys and values as integers costs.
-constexpr int kIntegersFrom = 32;
+constexpr int kIntegersFrom = 17;
 
 INLINE bool in_integers(int tokens) { return kHasDot2 && tokens >= kIntegersFrom; }
 
