@@ -20,9 +20,10 @@ Text = NDArray[np.float32]
 class ProductRounding:
     """``groups(channels)``: the sizes of the groups of neighbouring input channels that have a scale of their own in
     each column of a matrix; None where a column has one scale. ``activations``: each gives a text as products see it;
-    errors are the mean over them.
+    errors are the mean over them. ``scaling_is_a_node``: channels that no norm scales take a product more in each run.
     """
 
+    scaling_is_a_node: bool
     groups: Callable[[int], tuple[int, ...] | None]
     activations: tuple[Callable[[Text], Text], ...]
 
@@ -48,8 +49,8 @@ def by_token(text: Text) -> Text:
     return _through_zero(text, axis=1)
 
 
-NATIVE = ProductRounding(channel_groups, (by_group,))
-STOCK = ProductRounding(lambda channels: None, (by_text, by_token))
+NATIVE = ProductRounding(False, channel_groups, (by_group,))
+STOCK = ProductRounding(True, lambda channels: None, (by_text, by_token))
 """NOTE: onnxruntime takes one scale for a text. What suits single tokens as well has been nearer on unseen texts."""
 
 

@@ -24,8 +24,9 @@ REPEATED_PART = 96
 REPEATED_MULTIPLE = 16
 """Kernels work on so many columns at once: fewer cost as much."""
 
-WORTH_A_NODE = 0.8
-"""A product with a factor per channel takes time at each run: it must leave at most this part of the squared error."""
+WORTH_ITS_TIME = 0.8
+"""A product with a factor per channel takes time at each run, and so do more channels: they must leave at most this
+part of the squared error."""
 
 QUIET = 0.01
 """Of the median of all channels' largest values: what is smaller is taken for as large."""
@@ -98,10 +99,17 @@ def choose(
         for one in scalings(linear_input, activations, matrix)
     ]
     # NOTE: an error that is not a number is larger than any.
-    least, best = min([pair for pair in tried if pair[0] >= 0], key=lambda pair: pair[0], default=(math.inf, None))
-    worth = 1.0 if linear_input.norm else WORTH_A_NODE
-    chosen, error = (best, least) if least < worth * plain else (None, plain)
+    weighed = [(error / _worth(one, linear_input, rounding), error, one) for error, one in tried if error >= 0]
+    least, error, best = min(weighed, key=lambda each: each[0], default=(math.inf, math.inf, None))
+    chosen, error = (best, error) if least < plain else (None, plain)
     return Choice(chosen, math.sqrt(error), math.sqrt(plain))
+
+
+def _worth(scaling: Scaling, linear_input: LinearInput, rounding: ProductRounding) -> float:
+    """Which part of the squared error it must leave at most: 1 where it costs nothing at run time."""
+    if linear_input.norm is not None or not (rounding.scaling_is_a_node or scaling.repeats):
+        return 1.0
+    return WORTH_ITS_TIME
 
 
 def scalings(linear_input: LinearInput, activations: Activations, matrix: NDArray[np.float32]) -> Iterator[Scaling]:

@@ -21,7 +21,7 @@ from build.smoothing import (
     REPEATED_MULTIPLE,
     REPEATED_PART,
     SMALLEST,
-    WORTH_A_NODE,
+    WORTH_ITS_TIME,
     Scaling,
     choose,
     extra_channels,
@@ -316,7 +316,7 @@ class TestChoice:
         assert choice.scaling is not None
         assert choice.scaling.alpha in ALPHAS
         assert not choice.scaling.repeats
-        assert choice.error**2 < WORTH_A_NODE * choice.plain_error**2
+        assert choice.error**2 < WORTH_ITS_TIME * choice.plain_error**2
 
     def test_an_outlier_is_repeated_where_it_can_be(self):
         """Weights of one size cannot take over what the outlier has too much of."""
@@ -350,12 +350,25 @@ class TestChoice:
         sample = a_sample(sizes=sizes)
         least = min(squared_error(sample, a_matrix(), one, STOCK) for one in tried(sample))
         plain = squared_error(sample, a_matrix(), None, STOCK)
-        assert WORTH_A_NODE * plain < least < plain
+        assert WORTH_ITS_TIME * plain < least < plain
         alone, folded = (choose(an_input(norm=norm), watched(sample), halves(), STOCK) for norm in (None, NORM))
         assert alone.scaling is None
         assert alone.error == pytest.approx(plain**0.5)
         assert folded.scaling is not None
         assert folded.error == pytest.approx(least**0.5)
+
+    def test_native_kernels_smooth_for_nothing_and_repeat_only_what_is_worth_it(self):
+        sample = a_sample(sizes=one_outlier(3))
+        plain = squared_error(sample, a_matrix(), None, NATIVE)
+        errors = [(squared_error(sample, a_matrix(), one, NATIVE), one) for one in tried(sample, ORIGIN)]
+        smoothed = min(error for error, one in errors if not one.repeats)
+        repeated = min(error for error, one in errors if one.repeats)
+        choice = choose(an_input(origin=ORIGIN), watched(sample), halves(), NATIVE)
+        assert choice.error**2 == pytest.approx(
+            min((smoothed, smoothed), (plain, plain), (repeated / 0.8, repeated))[1]
+        )
+        without = choose(an_input(), watched(sample), halves(), NATIVE)
+        assert without.error**2 == pytest.approx(min(smoothed, plain))
 
     @pytest.mark.parametrize("origin", [None, ORIGIN])
     @pytest.mark.parametrize("sizes", [uneven(), one_outlier(), one_outlier(3)])
