@@ -99,6 +99,8 @@ INLINE void each_vector_of_two(int n, F body) {
   if (i < n) body(i, n - i, 1);
 }
 
+constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer, halves to even
+
 // NOTE: of a NaN and a number, x86 takes the second operand and ARM the NaN: kernels look for NaN on their own.
 #if CPU2VEC_VECTOR_BYTES == 64
 INLINE Floats fma(Floats a, Floats b, Floats c) { return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }

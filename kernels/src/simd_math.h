@@ -1,11 +1,10 @@
 // Functions of vectors of floats: powers of two, and the activations of transformers.
 #pragma once
-#include "simd.h"
+#include "simd_gelu.h"
 
 namespace cpu2vec {
 namespace {
 
-constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer, halves to even
 constexpr float kLog2E = 1.44269504f;
 
 // 2^f for f in [-1/2, 1/2]: a least-squares fit at Chebyshev nodes, relative error 4e-6.
@@ -43,22 +42,6 @@ INLINE Floats exp2_coarsely(Floats x) {
 #else
   return exp2(x);
 #endif
-}
-
-// x * Phi(x), absolute error below 5e-5: Phi is an odd polynomial of x clipped to 4.4, fitted by weights x.
-INLINE Floats gelu(Floats x) {
-  const Floats t = min(max(x, splat(-4.4f)), splat(4.4f)), u = t * t;
-  Floats p = splat(7.14473411e-11f);
-  p = fma(p, u, splat(-7.51284102e-09f));
-  p = fma(p, u, splat(3.48327802e-07f));
-  p = fma(p, u, splat(-9.45256033e-06f));
-  p = fma(p, u, splat(0.000168615035f));
-  p = fma(p, u, splat(-0.00211015693f));
-  p = fma(p, u, splat(0.0192866139f));
-  p = fma(p, u, splat(-0.13215372f));
-  p = fma(p, u, splat(0.797523677f));
-  const Floats erf = min(max(p * t, splat(-1.0f)), splat(1.0f)), half = x * splat(0.5f);
-  return fma(half, erf, half);
 }
 
 // 1 / (1 + e^-x)
