@@ -40,7 +40,9 @@ from tests import kernel_ops as ops
 from tests.kernel_ops import Map, random_map
 from tests.text_models import NORMALIZE, a_text_model, an_encoder
 
-WORDS, WIDTH, HEADS, MIDDLE, POSITIONS = 40, 32, 2, 96, 300
+WORDS, WIDTH, HEADS, MIDDLE, POSITIONS = 40, 330, 5, 400, 300
+"""Heads of 66; channels are in groups of 192 and 138, hidden ones of 256 and 144."""
+
 CLS, SEP = 0, 1
 PAGE = 4096
 OPS = OpSet(ops.DOMAIN, ops.OP_SET)
@@ -146,7 +148,7 @@ def native_bundle(directory: Path, op_set: OpSet = OPS) -> Path:
         layers=(NORMALIZE,),
         width=WIDTH,
         max_tokens=POSITIONS,
-        memory=WorkingMemory(fixed=0, per_token=4000, per_pair=0),
+        memory=WorkingMemory(fixed=0, per_token=20_000, per_pair=0),
     )
     described = a_text_model(
         dim=WIDTH, encoders={"text": encoder}, graphs={"model": dataclasses.replace(GRAPH, ops=op_set)}

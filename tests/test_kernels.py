@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from build.pack import channel_groups
 from tests import kernel_ops as ops
 from tests.kernel_ops import Op, random_map, run
 
 ISAS = ops.available()
-ODD = st.sampled_from([1, 3, 4, 15, 16, 17, 32, 48, 52, 64, 80, 100, 128, 192, 200, 312, 321, 384])
+ODD = st.sampled_from([1, 3, 4, 15, 16, 17, 32, 48, 52, 64, 80, 100, 128, 192, 200, 312, 320, 321, 384, 641])
+GROUP_EDGES = [319, 320, 321, 640, 641, 1281]
+"""Channels of one group that is full, of one channel more, of two, and of a last group that is one channel."""
 ROWS = st.sampled_from([0, 1, 2, 7, 8, 9, 16, 31, 33, 70, 129])
 SEED = st.integers(0, 2**32 - 1)
 
@@ -38,13 +41,21 @@ def linear_inputs(
         "map": mapping,
         "inputs": {
             "x": x,
-            **mapping.inputs(),
-            **mapping.before(),
+            **mapping_inputs(mapping),
             "residual": residual,
             "gamma": gamma,
             "beta": beta,
         },
     }
+
+
+def mapping_inputs(mapping: ops.Map) -> dict:
+    return {**mapping.inputs(), **mapping.before()}
+
+
+def channels_of_groups(k: int) -> list[slice]:
+    ends = np.cumsum(channel_groups(k)).tolist()
+    return [slice(end - size, end) for end, size in zip(ends, channel_groups(k), strict=True)]
 
 
 class TestLinear:
@@ -82,6 +93,28 @@ class TestLinear:
         for isa in ISAS:
             if ops.levels(isa) == ops.EXACT_LEVELS:
                 np.testing.assert_array_equal(run("Linear", case["inputs"], isa), scalar, isa)
+
+    @pytest.mark.parametrize("k", GROUP_EDGES)
+    def test_groups_of_input_channels_have_each_a_grid_of_their_own(self, isa, k):
+        rng = np.random.default_rng(k)
+        mapping = random_map(rng, k, 37, smooth=True)
+        x = rng.normal(size=(19, k)).astype(np.float32)
+        for group, channels in enumerate(channels_of_groups(k)):
+            x[:, channels] *= 10.0**-group  # one grid for all would round the last group to nothing
+        actual = run("Linear", {"x": x, **mapping_inputs(mapping)}, isa)
+        np.testing.assert_allclose(actual, mapping.of(x, ops.levels(isa)), rtol=1e-4, atol=2e-4)
+
+    @pytest.mark.parametrize("k", GROUP_EDGES)
+    def test_one_group_that_is_not_finite_is_enough(self, isa, k):
+        inputs = linear_inputs(np.random.default_rng(k), 5, k, 20)["inputs"]
+        op = Op("Linear", inputs, isa)
+        whole = op.run()
+        for channels in channels_of_groups(k):
+            x = inputs["x"].copy()
+            x[1, channels.start], x[3, channels.stop - 1] = math.nan, math.inf
+            y = op.run(x=x)
+            assert np.isnan(y[[1, 3]]).all()
+            np.testing.assert_array_equal(y[[0, 2, 4]], whole[[0, 2, 4]])
 
     def test_a_row_does_not_depend_on_its_neighbours_or_threads(self, isa):
         inputs = linear_inputs(np.random.default_rng(6), 150, 64, 48, norm=True)["inputs"]
@@ -159,16 +192,52 @@ class TestFeedForward:
             np.testing.assert_allclose(actual, expected, rtol=1e-2, atol=max(step, 1e-2) * 3)
 
     def test_rows_and_threads_do_not_change_bits(self, isa):
-        rng = np.random.default_rng(12)
-        first, second = random_map(rng, 48, 650), random_map(rng, 650, 48)
-        x = rng.normal(size=(300, 48)).astype(np.float32)
-        inputs = {"x": x, **first.inputs("1"), **first.before("1"), **second.inputs("2")}
-        inputs |= {"gamma": np.ones(48, np.float32), "beta": np.zeros(48, np.float32)}
+        inputs = feed_forward_inputs(np.random.default_rng(12), 300, 48, 650)
+        x = inputs["x"]
         one, two = (Op("FeedForward", inputs, isa, threads, activation="gelu") for threads in (1, 2))
         whole = one.run()
         for rows in (300, 129, 31, 5, 1):
             np.testing.assert_array_equal(one.run(x=x[:rows]), whole[:rows])
             np.testing.assert_array_equal(two.run(x=x[:rows]), whole[:rows])
+
+    @pytest.mark.parametrize("middle", GROUP_EDGES)
+    def test_few_rows_and_many_threads_give_the_same_bits_as_one_thread(self, isa, middle):
+        """Threads share out the columns of few rows, down to none for some; groups are whole all the same."""
+        inputs = feed_forward_inputs(np.random.default_rng(middle), 40, 20, middle)
+        one = Op("FeedForward", inputs, isa, activation="gelu")
+        whole = one.run()
+        for threads in (2, 7):
+            many = Op("FeedForward", inputs, isa, threads, activation="gelu")
+            for rows in (40, 17, 1):
+                np.testing.assert_array_equal(many.run(x=inputs["x"][:rows]), whole[:rows])
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    @pytest.mark.parametrize("rows", [5, 70])
+    def test_what_is_not_finite_gives_nan_and_leaves_other_rows_alone(self, isa, rows, threads):
+        inputs = feed_forward_inputs(np.random.default_rng(19), rows, 330, 650)
+        op = Op("FeedForward", inputs, isa, threads, activation="gelu")
+        whole = op.run()
+        for channel, value in ((0, math.nan), (191, math.inf), (192, -math.inf), (329, math.nan)):
+            x = inputs["x"].copy()
+            x[3, channel] = value
+            y = op.run(x=x)
+            assert np.isnan(y[3]).all()
+            np.testing.assert_array_equal(np.delete(y, 3, 0), np.delete(whole, 3, 0))
+
+    @pytest.mark.parametrize("rows", [5, 70])
+    @pytest.mark.parametrize("channel", [0, 255, 256, 511, 512, 649])
+    def test_one_hidden_channel_that_is_not_finite_is_enough(self, isa, channel, rows):
+        inputs = feed_forward_inputs(np.random.default_rng(20), rows, 20, 650)
+        inputs["bias1"][channel] = math.nan
+        for threads in (1, 3):
+            assert np.isnan(run("FeedForward", inputs, isa, threads, activation="relu")).all()
+
+
+def feed_forward_inputs(rng: np.random.Generator, rows: int, width: int, middle: int) -> dict:
+    first, second = random_map(rng, width, middle), random_map(rng, middle, width)
+    x = rng.normal(size=(rows, width)).astype(np.float32)
+    inputs = {"x": x, **first.inputs("1"), **first.before("1"), **second.inputs("2")}
+    return {**inputs, "gamma": np.ones(width, np.float32), "beta": np.zeros(width, np.float32)}
 
 
 def attention_inputs(rng: np.random.Generator, lengths: list[int], heads: int, width: int, bias: int = 0) -> dict:

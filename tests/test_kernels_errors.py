@@ -37,9 +37,9 @@ def linear(k: int = 20, n: int = 24, **changed: object) -> dict:
     return {**inputs, "residual": None, "gamma": None, "beta": None, **changed}
 
 
-def feed_forward(**changed: object) -> dict:
+def feed_forward(middle: int = 40, **changed: object) -> dict:
     rng = np.random.default_rng(2)
-    first, second = random_map(rng, 20, 40), random_map(rng, 40, 20)
+    first, second = random_map(rng, 20, middle), random_map(rng, middle, 20)
     inputs = {"x": rng.normal(size=(3, 20)).astype(np.float32), **first.inputs("1"), **first.before("1")}
     ones = np.ones(20, np.float32)
     return {**inputs, **second.inputs("2"), "gamma": ones, "beta": ones, **second.before("2"), **changed}
@@ -132,6 +132,7 @@ class TestLinear:
             ({"x": floats(1, 1, 1, 1, 20)}, "x has 5 dimensions, more than any input of this op"),
             ({"residual": floats(3, 23)}, "residual must have the shape [3, 24] of the output"),
             ({"residual": floats(2, 24)}, "residual must have the shape [3, 24] of the output"),
+            ({"x": floats(3, 0)}, "the input has 0 channels, and weight is made for 17 to 20"),
             ({"gamma": floats(24)}, "gamma and beta go together"),
             ({"gamma": floats(24), "beta": floats(23)}, "beta must have 24 elements in one dimension"),
         ],
@@ -139,10 +140,19 @@ class TestLinear:
     def test_shapes(self, changed, sentence):
         refused(linear(**changed), "Linear", sentence)
 
-    def test_weights_that_are_fed(self):
-        model = graph("Linear", linear(), ("scale", "sums", "bias"))
-        with pytest.raises(Exception, match="weight must be an initializer"):
-            ort.InferenceSession(model.SerializeToString(), options(), providers=["CPUExecutionProvider"])
+    @pytest.mark.parametrize(("k", "groups"), [(316, 1), (317, 1), (320, 1), (321, 2), (640, 2), (641, 3), (1281, 5)])
+    @pytest.mark.parametrize("name", ["scale", "sums"])
+    def test_tables_that_have_not_a_row_for_each_group(self, k, groups, name):
+        right = linear(k)
+        assert len(right[name]) == groups
+        assert run("Linear", right).shape == (3, 24)
+        for wrong in (right[name][:-1], np.concatenate([right[name], right[name][:1]]), right[name].T.copy()):
+            sentence = f"{name} must have the shape [{groups}, 24], a row for each group of input channels"
+            refused({**right, name: wrong}, "Linear", sentence)
+
+    def test_more_rows_than_one_call_may_have(self):
+        rows = np.zeros((2**24 + 1, 1), np.float32)
+        refused(linear(1, 1, x=rows), "Linear", "16777217 tokens are more than the 16777216 that one call may have")
 
     @pytest.mark.parametrize("activation", ["GELU", "swish", "", "g" * 40])
     def test_an_activation_that_is_not_there(self, activation):
@@ -152,6 +162,50 @@ class TestLinear:
     def test_a_type_that_is_not_the_inputs(self):
         with pytest.raises(Exception, match="float64|double"):
             run("Linear", linear(x=np.ones((3, 20))))
+
+
+TABLES = [
+    ("Embedding", embedding(), {}, ("word", "word_scale", "position", "gamma", "beta")),
+    (
+        "Linear",
+        linear(smooth=floats(20), shift=floats(20), gamma=floats(24), beta=floats(24)),
+        {},
+        ("weight", "scale", "sums", "bias", "smooth", "shift", "gamma", "beta"),
+    ),
+    (
+        "FeedForward",
+        feed_forward(smooth1=floats(20), shift1=floats(20), smooth2=floats(40), shift2=floats(40)),
+        {},
+        ("weight1", "sums1", "smooth1", "shift1", "scale2", "bias2", "smooth2", "shift2", "gamma", "beta"),
+    ),
+    ("Attention", attention(relative_bias=floats(2, 5)), {"heads": 2}, ("relative_bias",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "fed"),
+    [(op, inputs, attributes, name) for op, inputs, attributes, names in TABLES for name in names],
+)
+def test_weights_and_tables_that_are_fed(op, inputs, attributes, fed):
+    """Also those that may be left out, which would else be taken for left out."""
+    initializers = tuple(name for name in inputs if name not in (*ops.FED, fed))
+    model = graph(op, inputs, initializers, **attributes)
+    with pytest.raises(Exception, match=f'cpu2vec {op} "tested": {fed} must be an initializer'):
+        ort.InferenceSession(model.SerializeToString(), options(), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "name"),
+    [
+        (op, inputs, attributes, name)
+        for op, inputs, attributes, _ in TABLES
+        for name in inputs
+        if name.startswith(("ids", "lengths", "x", "qkv", "word", "weight", "scale", "sums", "bias"))
+    ],
+)
+def test_an_input_that_may_not_be_left_out(op, inputs, attributes, name):
+    with pytest.raises(Exception, match=r"Node ?\(tested\)"):
+        run(op, {**inputs, name: None}, **attributes)
 
 
 class TestFeedForward:
@@ -165,10 +219,17 @@ class TestFeedForward:
             ),
             ({"bias2": floats(21)}, "scale2 must have the shape [1, 21], a row for each group of input channels"),
             ({"smooth2": floats(39)}, "smooth2 must have 40 elements in one dimension"),
+            ({"scale2": floats(2, 20)}, "scale2 must have the shape [1, 20], a row for each group of input channels"),
         ],
     )
     def test_shapes(self, changed, sentence):
         refused(feed_forward(**changed), "FeedForward", sentence)
+
+    def test_a_table_that_has_not_a_row_for_each_group_of_hidden_channels(self):
+        right = feed_forward(middle=650)
+        assert run("FeedForward", right).shape == (3, 20)
+        sentence = "sums2 must have the shape [3, 20], a row for each group of input channels"
+        refused({**right, "sums2": right["sums2"][:2]}, "FeedForward", sentence)
 
 
 class TestAttention:
@@ -229,42 +290,83 @@ class TestEmbedding:
 
 
 class TestWeightsFile:
-    """Weights as external data beside the graph."""
+    """A weight or a table as external data beside the graph."""
 
     @staticmethod
-    def saved(directory: Path, offset: int = 0) -> Path:
+    def saved(directory: Path, offset: int = 0, name: str = "weight") -> Path:
         model = graph("Linear", linear(), tuple(name for name in linear() if name != "x"))
-        weight = next(tensor for tensor in model.graph.initializer if tensor.name == "weight")
-        (directory / "weights").write_bytes(bytes(offset) + weight.raw_data)
-        length = len(weight.raw_data)
-        weight.ClearField("raw_data")
-        weight.data_location = TensorProto.EXTERNAL
+        tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+        (directory / "weights").write_bytes(bytes(offset) + tensor.raw_data)
+        length = len(tensor.raw_data)
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
         for key, value in (("location", "weights"), ("offset", offset), ("length", length)):
-            weight.external_data.add(key=key, value=str(value))
+            tensor.external_data.add(key=key, value=str(value))
         onnx.save(model, directory / "model.onnx")
         return directory / "model.onnx"
 
     def session(self, path: Path) -> ort.InferenceSession:
         return ort.InferenceSession(str(path), options(), providers=["CPUExecutionProvider"])
 
-    @pytest.mark.parametrize("offset", [0, 4096])
-    def test_aligned_weights_are_read_in_place(self, tmp_path, offset):
+    @pytest.mark.parametrize(("name", "offset"), [("weight", 0), ("weight", 4096), ("scale", 4096 + 4), ("sums", 64)])
+    def test_what_is_aligned_is_read_in_place(self, tmp_path, name, offset):
         inputs = linear()
-        actual = self.session(self.saved(tmp_path, offset)).run(None, {"x": inputs["x"]})[0]
+        actual = self.session(self.saved(tmp_path, offset, name)).run(None, {"x": inputs["x"]})[0]
         np.testing.assert_array_equal(actual, run("Linear", inputs))
 
-    @pytest.mark.parametrize("offset", [4097, 4096 + 32])
-    def test_misaligned_weights_are_refused(self, tmp_path, offset):
-        path = self.saved(tmp_path, offset)
-        with pytest.raises(Exception, match="weight does not lie on a multiple of 64 bytes: store it as external data"):
+    @pytest.mark.parametrize(
+        ("name", "offset", "multiple"),
+        [("weight", 4097, 64), ("weight", 4096 + 32, 64), ("scale", 4096 + 2, 4), ("bias", 4097, 4)],
+    )
+    def test_what_is_misaligned_is_refused(self, tmp_path, name, offset, multiple):
+        path = self.saved(tmp_path, offset, name)
+        sentence = f"{name} does not lie on a multiple of {multiple} bytes: store it as external data"
+        with pytest.raises(Exception, match=sentence):
             self.session(path)
 
-    def test_truncated_weights_are_refused(self, tmp_path):
-        path = self.saved(tmp_path)
+    @pytest.mark.parametrize("lost", [1, 64, 640])
+    @pytest.mark.parametrize("offset", [0, 4096])
+    def test_truncated_weights_are_refused(self, tmp_path, offset, lost):
+        path = self.saved(tmp_path, offset)
         weights = tmp_path / "weights"
-        weights.write_bytes(weights.read_bytes()[:-1])
+        weights.write_bytes(weights.read_bytes()[:-lost])
         with pytest.raises(Exception, match="weight"):
             self.session(path)
+
+    def test_missing_weights_are_refused(self, tmp_path):
+        path = self.saved(tmp_path)
+        (tmp_path / "weights").unlink()
+        with pytest.raises(Exception, match="weight"):
+            self.session(path)
+
+
+WITH_LITTLE_MEMORY = """
+import ctypes, resource, sys
+from tests.kernel_ops import Op
+from tests.test_kernels_errors import floats, linear
+op = Op("Linear", linear(2**20, 1, x=floats(1, 2**20)), threads=int(sys.argv[1]))
+ctypes.CDLL(None).malloc_trim(0)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**24, limit[1]))
+try:
+    op.run()
+except Exception as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, limit)
+print(op.run().shape)
+"""
+"""Activations take 32 rows of a megabyte here, and the process may have half as much."""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_lack_of_memory_is_an_error_and_the_next_run_works(threads):
+    """In a process of its own, which has no free memory from tests before."""
+    command = [sys.executable, "-c", WITH_LITTLE_MEMORY, threads]
+    result = subprocess.run(command, cwd=kernels.ROOT, capture_output=True, text=True, check=True)
+    said, shape = result.stdout.splitlines()
+    assert said.endswith('cpu2vec Linear "tested": there is not enough memory for this op')
+    assert shape == "(1, 1)"
 
 
 def test_other_python_threads_run_while_an_op_does():

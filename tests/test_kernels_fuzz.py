@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import onnxruntime as ort
 import pytest
 
+from build import kernels
+from build.kernels import SANITIZED, Toolchain
+from runtime.cpu import host_target
 from tests import kernel_ops as ops
 from tests.test_kernels_errors import attention, embedding, feed_forward, linear
 
@@ -13,7 +22,9 @@ CASES = 300
 CORRECT = {
     "Embedding": (embedding, {}),
     "Linear": (linear, {"activation": "gelu"}),
+    "Linear in groups": (lambda: linear(330), {"activation": "gelu"}),
     "FeedForward": (feed_forward, {"activation": "silu"}),
+    "FeedForward in groups": (lambda: feed_forward(330), {"activation": "silu"}),
     "Attention": (attention, {"heads": 2}),
 }
 WILD = np.array([0, 1, -1, np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 2**24], np.float32)
@@ -39,10 +50,10 @@ def mutated(rng: np.random.Generator, value: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("isa", ops.available())
-@pytest.mark.parametrize("op", CORRECT)
-def test_no_input_ends_the_process(op, isa):
+@pytest.mark.parametrize("case", CORRECT)
+def test_no_input_ends_the_process(case, isa):
     rng = np.random.default_rng(16)
-    correct, attributes = CORRECT[op]
+    op, (correct, attributes) = case.split()[0], CORRECT[case]
     sentences: list[str] = []
     for _ in range(CASES):
         inputs = correct()
@@ -64,3 +75,41 @@ def test_no_input_ends_the_process(op, isa):
             assert len(y) == len(next(iter(given.values())))
     assert all(f'cpu2vec {op} "tested": ' in sentence for sentence in sentences), sentences
     assert CASES / 20 < len(sentences) < CASES * 19 / 20
+
+
+IN_A_SANITIZED_LIBRARY = """
+import sys
+from pathlib import Path
+import pytest
+from build import kernels
+kernels.LIBRARIES, kernels.is_current = Path(sys.argv[1]), lambda target: True
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-m", "not system", *sys.argv[2:]]))
+"""
+REFUSALS = [f"tests/test_kernels_errors.py::Test{op}" for op in ("Linear", "FeedForward", "Attention", "Embedding")]
+
+
+@pytest.mark.system
+def test_sanitizers_find_nothing_inside_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In what the ops read of a graph and of a call, whatever is wrong with it."""
+    compiler = SANITIZED.compiler[0]
+    assert shutil.which(compiler), f"{compiler} is missing: install clang"
+    shared = Toolchain(SANITIZED.compiler, (*SANITIZED.flags, "-shared-libasan"))
+    monkeypatch.setattr(kernels, "LIBRARIES", tmp_path)
+    monkeypatch.setattr(kernels, "for_image", lambda target: shared)
+    monkeypatch.setattr(kernels, "LINK", [flag for flag in kernels.LINK if flag not in ("-s", "-Wl,--no-undefined")])
+    target = host_target()
+    assert target is not None
+    kernels.build(target)
+    architecture = kernels.ARCHITECTURES[target].machine
+    query = [compiler, f"-print-file-name=libclang_rt.asan-{architecture}.so"]
+    sanitizer = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
+    result = subprocess.run(
+        [sys.executable, "-c", IN_A_SANITIZED_LIBRARY, tmp_path, "tests/test_kernels_fuzz.py", *REFUSALS],
+        cwd=kernels.ROOT,
+        env={**os.environ, "LD_PRELOAD": sanitizer, "ASAN_OPTIONS": "detect_leaks=0"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]

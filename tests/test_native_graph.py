@@ -40,6 +40,11 @@ SHAPES = {
     "another epsilon": {"layer_norm_eps": 0.1},
 }
 ODD_SHAPES = [replace(BERT, name=f"native {name}", settings=settings) for name, settings in SHAPES.items()]
+WIDE = replace(
+    BERT, name="native wide", settings={"hidden_size": 400, "num_attention_heads": 5, "intermediate_size": 650}
+)
+"""Heads of 80, and channels in two and in three groups. Random weights of that width double what rounding costs."""
+
 FUNCTIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "silu", "tanh": "tanh"}
 COSINE = 0.99
 """Of a token; random weights lose more than trained ones, and a wrong scale or a mixed-up matrix loses all."""
@@ -60,7 +65,7 @@ def assert_same_network(model: TinyModel, tmp_path: Path, prepared_by_hand: bool
         np.testing.assert_allclose(text, wanted, rtol=0, atol=2e-4 * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("model", [*NATIVE_MODELS, *ODD_SHAPES], ids=by_name)
+@pytest.mark.parametrize("model", [*NATIVE_MODELS, *ODD_SHAPES, WIDE], ids=by_name)
 @pytest.mark.parametrize("prepared", [False, True], ids=["nearest steps", "scaled and repeated channels"])
 def test_the_native_graph_is_the_same_network(model: TinyModel, prepared: bool, tmp_path: Path):
     assert_same_network(model, tmp_path, prepared)

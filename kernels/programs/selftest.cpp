@@ -1,6 +1,7 @@
 // Checks every instruction set that runs here against the scalar kernels, and the ops over whole batches: random shapes,
-// values that are not finite, wrong ids and lengths. Needs no onnxruntime, so that it runs under emulators and with
-// sanitizers. Arguments: the number of random cases, and the names of instruction sets that must be among those tested.
+// the edges of groups, values that are not finite, wrong ids and lengths. Needs no onnxruntime, so that it runs under
+// emulators and with sanitizers. Arguments: the number of random cases, and the names of instruction sets that must be
+// among those tested.
 #include <pthread.h>
 
 #include <cmath>
@@ -38,7 +39,8 @@ struct Random {
   int below(int n) { return (int)(next() % (uint32_t)n); }
   float number() { return (float)next() / 1073741824.0f - 1; }
   int size() {
-    constexpr int kSizes[] = {1, 2, 3, 4, 5, 15, 16, 17, 20, 32, 48, 60, 64, 80, 96, 100, 128, 132, 192, 260, 321, 384, 650};
+    constexpr int kSizes[] = {1,  2,  3,  4,   5,   15,  16,  17,  20,  32,  48,  60,
+                              64, 80, 96, 100, 128, 132, 192, 260, 320, 321, 384, 650};
     return kSizes[below(sizeof kSizes / sizeof(int))];
   }
   int rows() {
@@ -169,6 +171,82 @@ void test_feed_forward(const Kernels& kernels, Random& random) {
         "rows %d k %d middle %d", rows, k, middle);
 }
 
+// Whether row `bad` is all NaN, and every other one has the same bits as `without` it.
+bool only_row(int bad, const Block<float>& y, const Block<float>& without, int rows) {
+  const size_t n = y.size / rows;
+  for (size_t i = 0; i < y.size; ++i)
+    if ((int)(i / n) == bad ? !std::isnan(y.data[i]) : memcmp(y.data + i, without.data + i, sizeof(float)))
+      return false;
+  return true;
+}
+
+// Sizes on the edges of groups, down to a last group of one channel: products are the scalar kernels', and one value
+// that is not finite, first or last in any group, gives NaN in all of its row and in no other.
+void test_groups(const Kernels& kernels, Random& random) {
+  constexpr int kEdges[] = {319, 320, 321, 639, 640, 641, 960, 961, 1281}, rows = 18, n = 33, kThreads[] = {1, 3, 8};
+  for (int k : kEdges) {
+    const Map map(random, k, n);
+    Block<float> x((size_t)rows * k), y((size_t)rows * n), expected(y.size);
+    x.fill(random, 3, 0.5f);
+    const LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr};
+    linear(kScalar, threads(1), x.data, rows, step, expected.data);
+    for (int count : kThreads) {
+      linear(kernels, threads(count), x.data, rows, step, y.data);
+      check(near(y, expected, kernels.levels == kScalar.levels ? 0 : 3e-2), kernels.name, "product in groups",
+            "k %d threads %d", k, count);
+    }
+    memcpy(expected.data, y.data, y.size * sizeof(float));
+    for (int g = 0; g < groups(k); ++g) {
+      const int ends[] = {g * group_width(k), group_end(k, g) - 1};
+      for (int channel : ends) {
+        const int row = random.below(rows);
+        float& value = x.data[(size_t)row * k + channel];
+        const float before = value;
+        value = random.below(2) ? NAN : INFINITY;
+        linear(kernels, threads(1), x.data, rows, step, y.data);
+        check(only_row(row, y, expected, rows), kernels.name, "not finite in one group", "k %d channel %d", k, channel);
+        value = before;
+      }
+    }
+  }
+}
+
+// Hidden channels on the edges of groups: the path for few rows, on more threads than some products have columns for,
+// gives the bits of the path in blocks of rows; a hidden channel that is not finite, in any group, gives NaN.
+void test_hidden_groups(const Kernels& kernels, Random& random) {
+  constexpr int kEdges[] = {320, 321, 640, 641, 1281}, rows = 35, k = 20;
+  constexpr int kThreads[] = {1, 2, 3, 8}, kRows[] = {rows, 16, 1};
+  for (int middle : kEdges) {
+    Map first(random, k, middle);
+    const Map second(random, middle, k);
+    Block<float> x((size_t)rows * k), y(x.size), expected(x.size);
+    x.fill(random);
+    const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr};
+    const LinearStep down = {second.weight, Activation::kNone, nullptr, nullptr};
+    feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
+    feed_forward(kernels, threads(1), x.data, rows, up, down, y.data);
+    check(near(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward in groups",
+          "middle %d", middle);
+    memcpy(expected.data, y.data, y.size * sizeof(float));
+    for (int count : kThreads)
+      for (int some : kRows) {
+        feed_forward(kernels, threads(count), x.data, some, up, down, y.data);
+        check(!memcmp(y.data, expected.data, (size_t)some * k * sizeof(float)), kernels.name, "bits of few rows",
+              "middle %d threads %d rows %d", middle, count, some);
+      }
+    for (int g = 0; g < groups(middle); ++g)
+      for (int count : kThreads) {
+        float& bias = first.bias.data[group_end(middle, g) - 1];
+        const float before = bias;
+        bias = NAN;
+        feed_forward(kernels, threads(count), x.data, 2, up, down, y.data);
+        for (int i = 0; i < 2 * k; ++i)
+          check(std::isnan(y.data[i]), kernels.name, "NaN in one hidden channel", "middle %d group %d", middle, g);
+        bias = before;
+      }
+  }
+}
+
 void test_attention(const Kernels& kernels, Random& random) {
   constexpr int kWidths[] = {1, 3, 16, 26, 32, 48, 64, 80, 128};
   const int heads = 1 + random.below(3), width = kWidths[random.below(9)], texts = random.below(4);
@@ -224,6 +302,8 @@ int main(int count, char** arguments) {
   snprintf(names, sizeof names, "%s", usable_names());
   for (char* name = strtok(names, ","); name; name = strtok(nullptr, ",")) {
     Random random = {20240607};
+    test_groups(*usable(name), random);
+    test_hidden_groups(*usable(name), random);
     for (int i = 0; i < cases; ++i) {
       test_linear(*usable(name), random);
       test_feed_forward(*usable(name), random);

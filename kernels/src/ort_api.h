@@ -78,6 +78,7 @@ using GetOutput = Function<91, OrtStatus*, OrtKernelContext*, size_t, const int6
 using ReleaseStatus = Function<93, void, OrtStatus*>;
 using ReleaseShape = Function<99, void, OrtTensorTypeAndShapeInfo*>;
 using GetNodeInputCount = Function<230, OrtStatus*, const OrtKernelInfo*, size_t*>;
+using GetNodeInputName = Function<232, OrtStatus*, const OrtKernelInfo*, size_t, char*, size_t*>;
 using HasConfigEntry = Function<237, OrtStatus*, const OrtSessionOptions*, const char*, int*>;
 using GetConfigEntry = Function<238, OrtStatus*, const OrtSessionOptions*, const char*, char*, size_t*>;
 using GetNodeName = Function<244, OrtStatus*, const OrtKernelInfo*, char*, size_t*>;

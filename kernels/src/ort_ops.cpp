@@ -115,6 +115,14 @@ struct Node {
   }
 };
 
+// Whether input `i` has a name: an empty one stands for what is left out.
+Error is_named(const Node& node, int i, bool& named) {
+  size_t size = 0;  // with the zero at the end
+  OrtStatus* status = ort::GetNodeInputName::call(node.api, node.info, i, nullptr, &size);
+  named = size > 1;
+  return checked(node.api, status, node.inputs[i].name);
+}
+
 Error read_constants(Node& node, int count) {
   size_t given = 0;
   if (Error e = checked(node.api, ort::GetNodeInputCount::call(node.api, node.info, &given), "the inputs")) return e;
@@ -126,7 +134,9 @@ Error read_constants(Node& node, int count) {
     OrtStatus* status = ort::GetConstantInput::call(node.api, node.info, i, &constant, &value);
     if (Error e = checked(node.api, status, input.name)) return e;
     if (!constant || !value) {
-      if (input.required) return error("%s must be an initializer", input.name);
+      bool named = false;
+      if (Error e = is_named(node, i, named)) return e;
+      if (named || input.required) return error("%s must be an initializer", input.name);
       continue;
     }
     if (Error e = shape_of(node.api, value, input, node.constant[i])) return e;
