@@ -82,18 +82,13 @@ struct GroupOfColumns {
 
 INLINE int lanes_of(int columns) { return columns >= kLanes ? kLanes : columns < 0 ? 0 : columns; }
 
-// The row before which a product stands as far as it is there: its bias, or what groups before have made of it.
-INLINE Rows<const float> product_so_far(const Weight& w, int group, int column, Rows<float> y) {
-  return group ? Rows<const float>{y.data, y.stride} : Rows<const float>{w.bias + column, 0};
-}
-
-// Adds to `y` what a group makes of the `sums` of some rows from `row` on and of a panel, in rows of `stride`; these are
-// without what the activations' offset adds.
+// Adds to `y`, or the first group to the bias, what a group makes of the `sums` of some rows from `row` on and of a panel,
+// in rows of `stride`; these are without what the activations' offset adds.
 INLINE void add_group(const QuantizedRows& x, int row, int rows, const Weight& w, int group, int panel, const int32_t* sums,
                size_t stride, Rows<float> y) {
   const int first = panel * kPanel, all = groups(w.k);
   const float *scale = x.scale + (size_t)row * all + group, *low = x.low + (size_t)row * all + group;
-  const Rows<const float> before = product_so_far(w, group, first, y);
+  const Rows<const float> before = group ? Rows<const float>{y.data, y.stride} : Rows<const float>{w.bias + first, 0};
   for (int v = 0; v < kPanel; v += kLanes) {
     const int count = lanes_of(w.n - first - v);
     const GroupOfColumns columns(w, group, first + v, count);
