@@ -253,12 +253,20 @@ class TestWorkers:
         assert set(times.seconds[Spec(CPU2VEC)]) == {"8", "16", TOGETHER, APART}
         assert times.samples == 2 * (2 * len(WITHOUT_OPENVINO) + 2)
         assert told[0] == "8 tokens: 2 rounds of 4 processes"
-        costs = take_costs(Spec(ORT_FP32), subject.files[Files.FP32], PLAN)
-        assert costs.session_seconds > 0
-        assert costs.pss > 0
         near = take_fidelities([Spec(ORT_FP32), Spec(TORCH)], subject.files, subject.texts[:5], PLAN)
         assert near[Spec(TORCH)].cosine_min == 1
         assert near[Spec(ORT_FP32)].cosine_min > 0.999999
+
+    def test_memory_is_that_of_the_weights(self, scratch: Path):
+        """Of so many that other processes, which share this one's libraries as they come and go, are small beside it."""
+        wide = replace(TINY, name="whole wide", settings={"intermediate_size": 100_000})
+        subject = prepare(str(tiny_models.make(wide)), (ORT_FP32,), scratch)
+        weights = subject.size(Files.FP32)
+        costs = take_costs(Spec(ORT_FP32), subject.files[Files.FP32], PLAN)
+        assert weights > 40e6
+        assert 0.8 * weights < costs.private < 2.5 * weights
+        assert 0.8 * weights < costs.pss < 4 * weights
+        assert costs.session_seconds > 0
 
     def test_without_the_original_nothing_is_compared(self):
         assert take_fidelities([Spec(ORT_FP32)], {}, [(1, 2)], PLAN) == {}

@@ -336,6 +336,8 @@ def test_an_interrupted_build_leaves_nothing(docker: FakeDocker, number: signal.
         while not docker.calls:
             assert process.poll() is None
             time.sleep(0.02)
+        # NOTE: docker tells of its call before the process that called it is back from calling, and able to end it.
+        time.sleep(0.5)
         process.send_signal(number)
         _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (
