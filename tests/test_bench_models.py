@@ -258,7 +258,7 @@ class TestWorkers:
         assert near[Spec(ORT_FP32)].cosine_min > 0.999999
 
     def test_memory_is_that_of_the_weights(self, scratch: Path):
-        """Of so many that other processes, which share this one's libraries as they come and go, are small beside it."""
+        """Of so many that processes which share libraries with this one, and come and go, are small beside it."""
         wide = replace(TINY, name="whole wide", settings={"intermediate_size": 100_000})
         subject = prepare(str(tiny_models.make(wide)), (ORT_FP32,), scratch)
         weights = subject.size(Files.FP32)
