@@ -49,8 +49,10 @@ def read_head(directory: Path, encoders: dict[str, Encoder]) -> dict[str, Head]:
 
 def normalize(vector: Array) -> Array:
     """The vector divided by its Euclidean norm; a zero vector stays zero."""
-    # PERF: as np.linalg.norm and np.maximum, to the bit, in half of their time; NaN stays NaN where it comes first.
-    return vector / max(np.float32(math.sqrt(vector.dot(vector))), NORM_FLOOR)
+    # NOTE: in fp64, because CPUs sum in different orders: rounded to fp32, the norm is the same on all of them.
+    wide = vector.astype(np.float64)
+    # PERF: np.linalg.norm and np.maximum take twice as long; NaN stays NaN where it comes first.
+    return vector / max(np.float32(math.sqrt(wide.dot(wide))), NORM_FLOOR)
 
 
 def _prepare(layer: Layer, tensors: dict[str, Array]) -> Callable[[Array], Array]:
