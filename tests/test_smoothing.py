@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -178,21 +177,6 @@ def in_float64(
     return float(np.square(np.concatenate(products) - exact).sum() / np.square(exact - exact.mean(axis=0)).sum())
 
 
-def in_groups(rows: NDArray[np.float32], matrix: NDArray[np.float32]) -> float:
-    """The relative squared error as docs/kernels.md defines products, in float64."""
-    exact = rows.astype(np.float64) @ matrix.astype(np.float64)
-    width, products = len(matrix), np.zeros(exact.shape)
-    size = 64 * math.ceil(width / math.ceil(width / 320) / 64)
-    for begin in range(0, width, size):
-        x, w = (part.astype(np.float64) for part in (rows[:, begin : begin + size], matrix[begin : begin + size]))
-        low = x.min(axis=1, keepdims=True)
-        step = (x.max(axis=1, keepdims=True) - low) / 255
-        step[step == 0] = 1
-        scale = np.abs(w).max(axis=0) / 127
-        products += (np.rint((x - low) / step) * step + low) @ (np.rint(w / scale) * scale)
-    return float(np.square(products - exact).sum() / np.square(exact - exact.mean(axis=0)).sum())
-
-
 def a_sample(seed: int = 1, sizes: NDArray[np.float64] | float = 1.0) -> tuple[NDArray[np.float32], ...]:
     random = np.random.default_rng(seed)
     return tuple((random.standard_normal((n, WIDTH)) * sizes + 0.3).astype(np.float32) for n in (7, TOKENS - 8, 1))
@@ -249,27 +233,6 @@ class TestError:
         sample = (*(sign * (np.abs(text) + 1) for text in a_sample()), np.zeros((3, WIDTH), dtype=np.float32))
         both = [in_float64(sample, a_matrix(), None, per_token) for per_token in (False, True)]
         assert squared_error(sample, a_matrix(), None, STOCK) == pytest.approx(sum(both) / 2, rel=2e-3)
-
-    @pytest.mark.parametrize("width", [1, 300, 320, 321, 700])
-    def test_the_native_kernels_is_that_of_groups_of_channels_in_float64(self, width: int):
-        random = np.random.default_rng(width)
-        sample = tuple((random.standard_normal((n, width)) * 3 + 1).astype(np.float32) for n in (30, 1))
-        matrix = random.standard_normal((width, COLUMNS)).astype(np.float32)
-        found = squared_error(sample, matrix, None, NATIVE)
-        # A value between two steps may go the other way in fp32.
-        assert found == pytest.approx(in_groups(np.concatenate(sample), matrix), rel=1e-2)
-
-    def test_the_native_kernels_round_an_outlier_apart_from_other_groups(self):
-        random = np.random.default_rng(5)
-        sample = random.standard_normal((50, 640)).astype(np.float32)
-        matrix = random.standard_normal((640, COLUMNS)).astype(np.float32)
-        plain = squared_error([sample], matrix, None, NATIVE)
-        sample[:, 3] = 100
-        one_group, all_groups = (
-            squared_error([sample], matrix, None, NATIVE),
-            squared_error([sample], matrix, None, STOCK),
-        )
-        assert plain < one_group < 0.7 * all_groups
 
     def test_an_input_that_never_changes_has_one_too(self):
         sample = (np.zeros((4, WIDTH), dtype=np.float32),)
