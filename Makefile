@@ -51,13 +51,13 @@ serve: .venv/runtime/.ready library $(BUNDLE)/manifest.json  ## build the bundle
 bundle: $(BUNDLE)/manifest.json  ## build the bundle where there is none
 
 image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=, REVISION=)
-	@$(PYTHON) build/host_check.py --without-environments
+	@$(PYTHON) build/host/check.py --without-environments
 	@$(PYTHON) -m build.image --arch '$(ARCH)' --precision '$(PRECISION)' $(if $(TAG),--tag '$(TAG)') \
 	  $(if $(REVISION),--revision '$(REVISION)') $(trust) $(thresholds) \
 	  $(if $(filter command line environment,$(origin BUNDLE)),--bundle '$(BUNDLE)',--model '$(MODEL)')
 
 compare: what-to-compare setup  ## tell whether a bundle's vectors fit those of a running container (OLD=, BUNDLE=, TEXTS=)
-	@$(BUILD) -m build.compare_cli --old '$(OLD)' --bundle '$(BUNDLE)' --texts '$(TEXTS)' \
+	@$(BUILD) -m build.compare --old '$(OLD)' --bundle '$(BUNDLE)' --texts '$(TEXTS)' \
 	  $(if $(TASK),--task '$(TASK)') $(if $(POOLING_STRATEGY),--pooling-strategy '$(POOLING_STRATEGY)') \
 	  $(if $(JSON),--json '$(JSON)')
 
@@ -111,14 +111,14 @@ $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	  $(if $(REVISION),--revision '$(REVISION)') $(trust) $(thresholds)
 
 .venv/runtime/.ready: requirements.txt
-	@$(PYTHON) build/host_check.py
+	@$(PYTHON) build/host/check.py
 	@echo "setting up .venv/runtime"
 	@rm -rf .venv/runtime && $(PYTHON) -m venv .venv/runtime
 	@$(RUNTIME) $(PIP_INSTALL) --require-hashes -r requirements.txt
 	@touch $@
 
 .venv/build/.ready: build/requirements.txt build/torch-requirement.txt
-	@$(PYTHON) build/host_check.py
+	@$(PYTHON) build/host/check.py
 	@echo "setting up .venv/build (PyTorch for the CPU and what exports a model, about 1.3 GB)"
 	@rm -rf .venv/build && $(PYTHON) -m venv .venv/build
 	@$(BUILD) $(PIP_INSTALL) $(if $(TORCH_LINKS),--find-links '$(TORCH_LINKS)') -r build/torch-requirement.txt
@@ -126,7 +126,7 @@ $(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
 	@touch $@
 
 .venv/lint/.ready: tests/lint-requirements.txt
-	@$(PYTHON) build/host_check.py
+	@$(PYTHON) build/host/check.py
 	@rm -rf .venv/lint && $(PYTHON) -m venv .venv/lint
 	@.venv/lint/bin/python $(PIP_INSTALL) --require-hashes -r tests/lint-requirements.txt
 	@touch $@

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, Stopwatch, fail, interrupt_on_terminate, positive
 from bench.errors import BenchError
-from bench.fidelity import reference_vectors
-from bench.measurement import measure
-from bench.report import render
-from bench.results import Settings, save
-from bench.systems import ROOT, SYSTEMS, System
-from build.default_model import fetch_from_package
+from bench.report.results import Settings, save
+from bench.report.tables import render
+from bench.server.fidelity import reference_vectors
+from bench.server.measurement import measure
+from bench.server.systems import ROOT, SYSTEMS, System
 from build.errors import BuildError
-from build.heldout import heldout_texts
+from build.fidelity.heldout import heldout_texts
+from build.model.default_model import fetch_from_package
 
 FULL = Settings(rounds=5, seconds=3.0, starts=5, idle_seconds=10.0)
 QUICK = Settings(rounds=1, seconds=1.0, starts=1, idle_seconds=2.0)

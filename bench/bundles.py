@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from build.describe import describe
-from build.fetch import fetch
+from build.bundle.staging import staged
+from build.model.describe import describe
+from build.model.fetch import fetch
+from build.model.trust import NO_TRUST
 from build.pipeline import STAGES, assemble
+from build.precisions import Recipe
 from build.progress import Progress
 from build.quiet import quiet
-from build.recipes import Recipe
-from build.staging import staged
-from build.trust import NO_TRUST
 
 
 def unverified_bundle(model: str, recipe: Recipe, output: Path) -> Path:

@@ -8,15 +8,15 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from build.default_model import MODEL
+from build.bundle.staging import DISK_FULL
 from build.errors import BuildError
-from build.host import host_target
+from build.fidelity.thresholds import add_options, read_options
+from build.host.machine import host_target
+from build.model.default_model import MODEL
+from build.model.trust import Trust
 from build.pipeline import STAGES, Order, build_bundle
 from build.progress import Progress
-from build.staging import DISK_FULL
 from build.summary import summary
-from build.thresholds import add_options, read_options
-from build.trust import Trust
 from manifest import Precision, Target
 
 EXIT_FAILED = 1

@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from build.describe import Description, describe
-from build.fetch import fetch
-from build.model_files import ModelFiles, weight_files
+from build.bundle.retarget import retarget
+from build.bundle.staging import Staging, refuse_existing, staged
+from build.fidelity.thresholds import DEFAULTS, Asked, Thresholds
+from build.host.resources import available_memory, check_resources, free_disk, weights_in_fp32
+from build.model.describe import Description, describe
+from build.model.fetch import fetch
+from build.model.files import ModelFiles, weight_files
+from build.model.trust import NO_TRUST, Trust
+from build.precisions import Kernels, Recipe, recipe_for
 from build.progress import Progress
+from build.quantization.record import Treatment
 from build.quiet import quiet
-from build.recipes import Kernels, Recipe, recipe_for
-from build.resources import available_memory, check_resources, free_disk, weights_in_fp32
-from build.retarget import retarget
-from build.staging import Staging, refuse_existing, staged
-from build.thresholds import DEFAULTS, Asked, Thresholds
-from build.treatment import Treatment
-from build.trust import NO_TRUST, Trust
 from manifest import Manifest, Precision, Target
 
 if TYPE_CHECKING:
-    from build.reference import Reference
+    from build.pytorch.reference import Reference
 
 STAGES = 8
 
@@ -72,11 +72,11 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
     with staged(order.output, order.force) as staging, quiet():
         assembled = assemble(files, description, recipe, order.trust, staging, progress)
         manifest, reference = assembled.manifest, assembled.reference
-        from build.gate import check
-        from build.golden_texts import choose_golden_texts
-        from build.measuring import measuring_of
-        from build.package import seal
-        from build.verify import verify
+        from build.bundle.writer import seal
+        from build.fidelity.gate import check
+        from build.fidelity.golden import choose_golden_texts
+        from build.fidelity.measuring import measuring_of
+        from build.fidelity.verify import verify
 
         with progress.stage("verify", "against the original in fp32, on held-out texts, through the real runtime"):
             candidates = choose_golden_texts(manifest.text, reference.tokenizer)
@@ -116,21 +116,21 @@ def assemble(
 ) -> Assembled:
     """From a model's files to an unverified bundle. Raises ``BuildError``."""
     # PERF: imported only now, because torch takes seconds, and a wrong name should be told at once.
-    from build.calibration import calibration_ids
-    from build.export import export
-    from build.head import read_head
-    from build.native_graph import write_native
-    from build.native_memory import native_memory
-    from build.native_plan import NOTHING_NATIVE, plan_native
-    from build.native_treatments import native_treatments
-    from build.optimize import optimize
-    from build.package import graph_names, package
-    from build.prepare import prepare
-    from build.prepared import UNPREPARED
-    from build.product_rounding import NATIVE, STOCK
-    from build.quantize import quantize
-    from build.reference import load_reference
-    from build.weights import lay_out
+    from build.bundle.writer import graph_names, package
+    from build.graph.external_data import lay_out
+    from build.graph.optimize import optimize
+    from build.native.lowering import write_native
+    from build.native.memory import native_memory
+    from build.native.plan import NOTHING_NATIVE, plan_native
+    from build.native.records import native_treatments
+    from build.pytorch.export import export
+    from build.pytorch.head import read_head
+    from build.pytorch.reference import load_reference
+    from build.quantization.calibrate import prepare
+    from build.quantization.calibrated import UNPREPARED
+    from build.quantization.calibration_texts import calibration_ids
+    from build.quantization.quantize import quantize
+    from build.quantization.scheme import NATIVE, STOCK
 
     encoders = {encoder.folder: (name, encoder) for name, encoder in description.encoders.items()}
     works = {folder: staging.work / str(number) for number, folder in enumerate(encoders)}

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Golden, TextModel
-from runtime.embed_request import EmbedRequest, plain_request
 from runtime.errors import GoldenMismatch
+from runtime.text.request import EmbedRequest, plain_request
 
 SHOWN_CHARACTERS = 60
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 from manifest import BundleError, TextModel
 from runtime.bundle import Bundle, open_bundle
-from runtime.cores import available_cores
-from runtime.cpu import host_target
 from runtime.errors import SettingsError
-from runtime.kernels import Kernels, open_kernels
+from runtime.host.cores import available_cores
+from runtime.host.cpu import host_target
+from runtime.inference.native_ops import Kernels, open_kernels
 from runtime.logs import logging_config
-from runtime.memory import MemoryBudget, available_memory
+from runtime.scheduling.memory_budget import MemoryBudget, available_memory
 from runtime.settings import Settings, read_settings
-from runtime.window_limit import window_limit
+from runtime.text.window_limit import window_limit
 
 if TYPE_CHECKING:
-    from runtime.server import Service
-    from runtime.windows import Windows
+    from runtime.server.server import Service
+    from runtime.text.windows import Windows
 
 EXIT_BAD_START = 2
 
@@ -42,19 +42,19 @@ def main() -> None:
         sys.exit(EXIT_BAD_START)
     _log_start(settings, bundle, kernels)
 
-    from runtime.server import Server
+    from runtime.server.server import Server
 
     Server(lambda: make_service(settings, bundle, limits, kernels), settings.port, log_config).run()
 
 
 def make_service(settings: Settings, bundle: Bundle, limits: dict[str, int], kernels: Kernels | None) -> Service:
     """Load tokenizers and sessions and put the service together; runs in the worker process."""
-    from runtime.embedder import Embedder
-    from runtime.engine import open_engine
-    from runtime.head import read_head
+    from runtime.inference.engine import open_engine
     from runtime.service import EmbeddingService
-    from runtime.tokenizer import Tokenizer
-    from runtime.windows import Windows
+    from runtime.text.embedder import Embedder
+    from runtime.text.head import read_head
+    from runtime.text.tokenizer import Tokenizer
+    from runtime.text.windows import Windows
 
     text = bundle.manifest.text
     cores = settings.threads or available_cores()

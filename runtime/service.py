@@ -10,20 +10,20 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.app import create_app
-from runtime.body import begin_before_body
+from runtime.api.app import create_app
+from runtime.api.body import begin_before_body
+from runtime.api.limits import Limits
 from runtime.bundle import Bundle
-from runtime.embed_request import EmbedRequest
-from runtime.embedder import Embedder, Steps
 from runtime.errors import GoldenMismatch, ServingError
 from runtime.golden import check_golden
-from runtime.kernels import Kernels
-from runtime.limits import Limits
-from runtime.memory import MemoryBudget
+from runtime.inference.native_ops import Kernels
+from runtime.inference.token_run import RunGroup
 from runtime.readiness import Readiness
+from runtime.scheduling.memory_budget import MemoryBudget
+from runtime.scheduling.scheduler import WorkQueue
 from runtime.settings import Settings
-from runtime.token_run import RunGroup
-from runtime.work_queue import WorkQueue
+from runtime.text.embedder import Embedder, Steps
+from runtime.text.request import EmbedRequest
 
 log = logging.getLogger("cpu2vec")
 

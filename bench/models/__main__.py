@@ -20,11 +20,11 @@ from bench.models.measurement import Plan, Say, take_times
 from bench.models.report import Measured, heading, render
 from bench.models.rows import SYSTEMS, System, default_rows, rows
 from bench.models.subject import OPENVINO_ENVIRONMENT, RANDOM, Subject, prepare
-from bench.systems import ROOT, RUNTIME_ENVIRONMENT
-from build.default_model import MODEL
+from bench.server.systems import ROOT, RUNTIME_ENVIRONMENT
 from build.errors import BuildError
-from build.host import host_target, instruction_sets
+from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
+from build.model.default_model import MODEL
 from manifest import Target
 
 TOKENS = (8, 16, 128, 512)

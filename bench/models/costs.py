@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bench.models.measurement import Plan
 from bench.models.process import Process
 from bench.models.rows import TORCH_FP32, Files, Spec
-from bench.quantiles import median
-from build.fidelity import cosines, summarize
+from bench.report.quantiles import median
+from build.fidelity.cosine import cosines, summarize
 from manifest import Fidelity
 
 CREATIONS = 5

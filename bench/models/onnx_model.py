@@ -14,8 +14,8 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from manifest import Graph, Layout, read_manifest
-from runtime.cpu import host_target
-from runtime.padded_engine import signed_weights_saturate
+from runtime.host.cpu import host_target
+from runtime.inference.padded_engine import signed_weights_saturate
 
 LIBRARIES = Path(__file__).resolve().parent.parent.parent / "kernels" / "lib"
 UNKNOWN = "onnxruntime's choice"

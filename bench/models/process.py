@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from bench.errors import ModelFailed
 from bench.models.rows import Spec
-from bench.systems import ROOT
+from bench.server.systems import ROOT
 
 ENVIRONMENTS = {"onnxruntime": "runtime", "openvino": "openvino", "torch": "build"}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.engine_times import median_ratio
 from bench.machine import Machine
 from bench.models.costs import Costs
 from bench.models.measurement import APART, DISTURBED, TEXTS, TOGETHER, TOKENS_EACH, Plan, Times
 from bench.models.rows import INT8, NATIVE, Files, Row, Spec
-from bench.quantiles import median
-from bench.report import table
+from bench.precisions.engine_times import median_ratio
+from bench.report.quantiles import median
+from bench.report.tables import table
 
 NOT_RUN = "not run here"
 NOTHING = "–"

@@ -18,16 +18,16 @@ from bench.errors import SetupFailed
 from bench.models.process import QUIET, python_of
 from bench.models.rows import Files, System
 from bench.random_model import SHAPES, write_model
-from bench.systems import ROOT
-from build.calibration import calibration_ids
-from build.describe import describe
-from build.fetch import fetch
-from build.heldout import heldout_texts
-from build.host import host_target
-from build.json_files import read_object
-from build.model_files import CONFIG
-from build.recipes import recipe_for
-from build.trust import NO_TRUST
+from bench.server.systems import ROOT
+from build.fidelity.heldout import heldout_texts
+from build.host.machine import host_target
+from build.model.describe import describe
+from build.model.fetch import fetch
+from build.model.files import CONFIG
+from build.model.json_files import read_object
+from build.model.trust import NO_TRUST
+from build.precisions import recipe_for
+from build.quantization.calibration_texts import calibration_ids
 from manifest import Precision, read_manifest
 
 RANDOM = "random:"

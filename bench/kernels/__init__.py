@@ -1,0 +1,1 @@
+"""Times the native kernels: ``python -m bench.kernels --help``."""

@@ -1,0 +1,1 @@
+"""Measures what each precision costs in fidelity and time: ``python -m bench.precisions --help``."""

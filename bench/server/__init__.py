@@ -1,0 +1,1 @@
+"""Puts servers under load."""

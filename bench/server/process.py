@@ -1,0 +1,96 @@
+"""Owns one started server process: its start until it is ready, what it costs, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+from bench.errors import ServerFailed
+from bench.server import process_tree
+from bench.server.process_tree import Memory
+
+START_SECONDS = 300.0
+STOP_SECONDS = 20.0
+POLL_SECONDS = 0.005
+READY_REQUEST = b"GET /.well-known/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+
+
+class Server:
+    """Started when made; ``start_seconds`` is the time from exec until ``/.well-known/ready`` first answered 2xx."""
+
+    def __init__(self, command: Sequence[str | Path], port: int, environment: Mapping[str, str], folder: Path) -> None:
+        """Raises ``ServerFailed`` with the last line that the server wrote."""
+        self.port = port
+        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
+        started = time.perf_counter()
+        try:
+            self._process = subprocess.Popen(
+                list(command),
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                start_new_session=True,  # Ctrl-C reaches this program alone, which then stops the server in order
+            )
+        except OSError as error:
+            self._log.close()
+            raise ServerFailed(f"the server cannot be started ({error}): run `make setup`") from None
+        try:
+            while not self._is_ready():
+                if self._process.poll() is not None or time.perf_counter() - started > START_SECONDS:
+                    raise ServerFailed(f"the server does not turn ready: {self._last_line()}")
+                time.sleep(POLL_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
+        self.start_seconds = time.perf_counter() - started
+
+    def check_alive(self) -> None:
+        """Raises ``ServerFailed``."""
+        if self._process.poll() is not None:
+            raise ServerFailed(f"the server ended with status {self._process.returncode}: {self._last_line()}")
+
+    def memory(self) -> Memory:
+        return process_tree.memory(process_tree.tree(self._process.pid))
+
+    def cpu_seconds(self) -> float:
+        """Used so far by all its processes."""
+        return process_tree.cpu_seconds(process_tree.tree(self._process.pid))
+
+    def stop(self) -> None:
+        """Ask it to end, and after a while make it end, with the processes that it started."""
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)  # of its own session, so of its own group
+            self._process.wait()
+        self._log.close()
+
+    def _is_ready(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=START_SECONDS) as connection:
+                connection.sendall(READY_REQUEST)
+                return connection.recv(64)[9:10] == b"2"
+        except OSError:
+            return False
+
+    def _last_line(self) -> str:
+        self._log.seek(0)
+        lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        return lines[-1] if lines else "it wrote no reason"
+
+
+def free_port() -> int:
+    """A TCP port on which nothing listens at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,1 @@
+"""Compares a bundle with a running container: ``python -m build.compare --help``."""

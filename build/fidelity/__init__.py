@@ -1,0 +1,1 @@
+"""How close a bundle is to its original, and the report on it."""

@@ -1,0 +1,1 @@
+"""ONNX graphs on disk and in memory. Knows no model, kernel or precision."""

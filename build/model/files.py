@@ -1,0 +1,118 @@
+"""Knows which files of a model directory matter, and gives such a directory a content hash."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.errors import UnsupportedModel
+from build.model.trust import Trust
+from manifest import Source, sha256_of
+
+CONFIG = "config.json"
+MODULES = "modules.json"
+WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
+PICKLED_WEIGHTS = ("pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json")
+WANTED_ONCE = ("README.md", MODULES, "config_sentence_transformers.json")
+WANTED = (
+    *WEIGHTS,
+    CONFIG,
+    "router_config.json",
+    "sentence_*_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "*.model",
+)
+MODULE_FOLDERS = ("[0-9]*_[A-Z]*", "*_[0-9]*_[A-Z]*")
+"""Folders of sentence-transformers' modules, «1_Pooling», and of those in a Router, «query_0_Transformer»."""
+DEEPEST = 2
+"""How many folders deep a module's files lie: a Router in a folder of its own has those of its modules in it."""
+
+CODE = ("*.py",)
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model on disk: the hub's spelling of its id, or the directory's name; where it came from."""
+
+    model: str
+    source: Source
+    directory: Path
+
+
+def wanted_files(names: list[str], trust: Trust) -> list[str]:
+    """The names, sorted, of the files that a build reads.
+
+    Raises ``UnsupportedModel`` without weights, or where a folder has pickled ones alone and ``trust`` has none of it.
+    """
+    wanted = {name for name in names if _is_wanted(name, trust.remote_code)}
+    safe = {_folder(name) for name in wanted if _matches(name, WEIGHTS)}
+    without_need = {*safe, *({""} if CONFIG not in names else ())}
+    pickled = sorted(
+        name
+        for name in names
+        if _matches(name, PICKLED_WEIGHTS) and _is_read(_folder(name)) and _folder(name) not in without_need
+    )
+    if pickled and not trust.pickle:
+        raise UnsupportedModel(
+            f"the model's weights are pickled ({pickled[0]}), and a pickle can be made to run code: save it with "
+            "safetensors, use a revision that has model.safetensors, or pass --allow-pickle to read it as data alone"
+        )
+    homes = {"" if CONFIG in names else _folder(name) for name in wanted if name.endswith(CONFIG)}
+    if not homes & {*safe, *map(_folder, pickled)}:
+        raise UnsupportedModel("the model has no weights: model.safetensors is missing")
+    return sorted({*wanted, *pickled})
+
+
+def code_files(names: list[str]) -> list[str]:
+    """Python files in the top folder."""
+    return sorted(name for name in names if not _folder(name) and _matches(name, CODE))
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a transformer's weights: safetensors where there are some, else pickles."""
+    for single, shards in (("model.safetensors", "model-*-of-*.safetensors"), PICKLED_WEIGHTS[:2]):
+        if found := [folder / single] if (folder / single).exists() else sorted(folder.glob(shards)):
+            return found
+    return []
+
+
+def files_below(directory: Path) -> list[str]:
+    """Names, relative to ``directory``, of the files in it and in its subdirectories, as deep as modules lie."""
+    found = [path for pattern in ("*", "*/*", "*/*/*") for path in directory.glob(pattern) if path.is_file()]
+    return sorted(path.relative_to(directory).as_posix() for path in found)
+
+
+def content_hash(directory: Path, names: list[str]) -> str:
+    """``sha256:`` and a hash over the names and contents of the files, whatever else lies beside them."""
+    digest = hashlib.sha256()
+    for name in sorted(names):
+        digest.update(f"{sha256_of(directory / name)}  {name}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _is_wanted(name: str, with_code: bool) -> bool:
+    patterns = WANTED if _folder(name) else (*WANTED_ONCE, *WANTED, *(CODE if with_code else ()))
+    return _is_read(_folder(name)) and _matches(name, patterns)
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _is_read(folder: str) -> bool:
+    """Whether a build looks into a folder: the top one, and those of modules and of the modules in a Router."""
+    parts = folder.split("/") if folder else []
+    return len(parts) <= DEEPEST and all(_matches(part, MODULE_FOLDERS) for part in parts)
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether the file itself, wherever it lies, has a name of one of the patterns."""
+    return any(fnmatch.fnmatchcase(name.rpartition("/")[2], pattern) for pattern in patterns)

@@ -1,0 +1,104 @@
+"""Reads what sentence-transformers lays beside a transformer: the chain of modules, or one for each route; prompts.
+
+Every key is either understood, or known not to change vectors, or refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.errors import ModelNotFound, UnsupportedModel
+from build.model.json_files import read_json, read_object, refuse_unknown
+from build.model.sentence_modules import TRANSFORMER, Chain, Module, named, read_chain
+from build.model.sentence_router import TASK_NAMES, Routing, read_routing
+from manifest import ONLY_ENCODER, Task
+
+MODULES = "modules.json"
+PROMPTS = "config_sentence_transformers.json"
+PROMPT_KEYS_WITHOUT_EFFECT = ("__version__", "model_type", "similarity_fn_name")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """``prompts`` maps a name to the text in front; ``truncate_dim``: components that are kept, None: all."""
+
+    prompts: dict[str, str]
+    default: str | None
+    truncate_dim: int | None
+
+    def tasks(self) -> dict[str, str]:
+        """The prompt's name for each task that has one; an empty prompt is none."""
+        found = {task: [name for name in names if self.prompts.get(name)] for task, names in TASK_NAMES.items()}
+        return {task.value: names[0] for task, names in found.items() if names}
+
+
+@dataclass(frozen=True)
+class SentenceFiles:
+    """``chains`` by an encoder's name; ``routes``: a task's encoder; ``default``: the encoder without a task."""
+
+    chains: dict[str, Chain]
+    routes: dict[Task, str]
+    default: str | None
+    prompts: Prompts
+
+
+def has_sentence_files(directory: Path) -> bool:
+    """Whether they are there. Raises ``UnsupportedModel`` where only some are."""
+    if (directory / MODULES).exists():
+        return True
+    for name in (PROMPTS, *TRANSFORMER):
+        if (directory / name).exists():
+            raise UnsupportedModel(
+                f"{name} is there and {MODULES} is not: the sentence-transformers files are incomplete"
+            )
+    return False
+
+
+def read_sentence_files(directory: Path) -> SentenceFiles:
+    """Raises ``UnsupportedModel`` that names the file and the key, or ``ModelNotFound``."""
+    modules = _read_modules(directory)
+    routing = _read_routing(directory, modules)
+    if routing is None:
+        chains = {ONLY_ENCODER: read_chain(directory, modules, MODULES)}
+        return SentenceFiles(chains, {}, ONLY_ENCODER, read_prompts(directory))
+    place = next(place for place, module in enumerate(modules) if module.kind == "Router")
+    chains = {
+        route: read_chain(directory, [*modules[:place], *inner, *modules[place + 1 :]], MODULES)
+        for route, inner in routing.modules.items()
+    }
+    return SentenceFiles(chains, routing.routes, routing.default, read_prompts(directory))
+
+
+def read_prompts(directory: Path) -> Prompts:
+    if not (directory / PROMPTS).exists():
+        return Prompts({}, None, None)
+    config = read_object(directory, PROMPTS)
+    refuse_unknown(config, {"prompts", "default_prompt_name", "truncate_dim", *PROMPT_KEYS_WITHOUT_EFFECT}, PROMPTS)
+    size = config.get("truncate_dim")
+    if size is not None and (type(size) is not int or size < 1):
+        raise UnsupportedModel(f"{PROMPTS}: truncate_dim is {json.dumps(size)}, and must be a positive whole number")
+    prompts = config.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise UnsupportedModel(f"{PROMPTS}: prompts is not an object of strings")
+    default = config.get("default_prompt_name")
+    if default is not None and default not in list(prompts):
+        raise UnsupportedModel(f"{PROMPTS}: default_prompt_name is {default}, and no prompt has that name")
+    return Prompts(dict(prompts), default, size)
+
+
+def _read_modules(directory: Path) -> list[Module]:
+    entries = read_json(directory, MODULES)
+    try:
+        pairs = [(str(entry["type"]), str(entry["path"])) for entry in entries]
+    except (TypeError, KeyError):
+        raise ModelNotFound(f"{MODULES} is not a list of modules with a type and a path") from None
+    return [named(kind, folder, MODULES) for kind, folder in pairs]
+
+
+def _read_routing(directory: Path, modules: list[Module]) -> Routing | None:
+    routers = [module for module in modules if module.kind == "Router"]
+    if len(routers) > 1:
+        raise UnsupportedModel(f"{MODULES}: more than one Router is not supported")
+    return read_routing(directory, routers[0].folder) if routers else None

@@ -1,0 +1,213 @@
+"""Knows the modules of sentence-transformers: one row each, and what its config file declares.
+
+Every key is either understood, or known not to change vectors, or refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from build.errors import UnsupportedModel
+from build.model.json_files import read_object, refuse_unknown
+from manifest import Activation, LayerKind, Pooling, PoolingMode
+
+HOME = "sentence_transformers."
+TRANSFORMER = tuple(
+    f"sentence_{name}_config.json"
+    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+"""The names of a Transformer's config, in the order in which sentence-transformers looks for them."""
+
+LEGACY_POOLING = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+"""Flags of the older form of a pooling config, and the mode's name in the newer form; vectors follow in this order."""
+
+PLAIN_TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
+TRANSFORMER_DEFAULTS = {
+    "transformer_task": "feature-extraction",
+    "module_output_name": "token_embeddings",
+    "processing_kwargs": {},
+    "unpad_inputs": None,
+}
+"""Keys of the newer form, with the only values that mean a plain text encoder."""
+
+ACTIVATIONS = {
+    "torch.nn.modules.linear.Identity": Activation.IDENTITY,
+    "torch.nn.modules.activation.Tanh": Activation.TANH,
+    "torch.nn.modules.activation.ReLU": Activation.RELU,
+    "torch.nn.modules.activation.GELU": Activation.GELU,
+    "torch.nn.modules.activation.SiLU": Activation.SILU,
+    "torch.nn.modules.activation.Sigmoid": Activation.SIGMOID,
+}
+
+
+@dataclass(frozen=True)
+class Module:
+    """An entry of modules.json, or of a Router's: the module's class without where it lives, and its folder."""
+
+    kind: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """Where a layer's tensors lie: a folder of the model directory, and their names in its weights."""
+
+    folder: str
+    weight: str
+    bias: str | None
+
+
+@dataclass(frozen=True)
+class PlannedLayer:
+    """A layer behind pooling. ``takes`` and ``gives``: components of its input and output; None: as many as come."""
+
+    kind: LayerKind
+    takes: int | None = None
+    gives: int | None = None
+    activation: Activation | None = None
+    tensors: Tensors | None = None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One way from text to vector. ``max_seq_length`` None: the tokenizer and the positions decide."""
+
+    transformer: str
+    max_seq_length: int | None
+    pooling: Pooling
+    layers: tuple[PlannedLayer, ...]
+
+
+def named(kind: str, folder: str, name: str) -> Module:
+    """The module of a type, as the file ``name`` spells it. Raises ``UnsupportedModel`` for foreign code or files."""
+    if folder.startswith("/") or ".." in Path(folder).parts:
+        raise UnsupportedModel(f"{name}: the path {folder} leads out of the model")
+    if not kind.startswith(HOME):
+        raise UnsupportedModel(f"{name}: the module {kind} is not one of sentence-transformers' own")
+    return Module(kind.rsplit(".", 1)[1], folder)
+
+
+def read_chain(directory: Path, modules: list[Module], name: str) -> Chain:
+    """A Transformer, a Pooling, and layers. Raises ``UnsupportedModel`` that names the file and the key."""
+    kinds = [module.kind for module in modules]
+    for kind in kinds:
+        if kind not in ("Transformer", "Pooling", *LAYERS):
+            raise UnsupportedModel(f"{name}: the module {kind} is not supported")
+    if kinds[:2] != ["Transformer", "Pooling"] or not all(kind in LAYERS for kind in kinds[2:]):
+        raise UnsupportedModel(f"{name}: the chain {' > '.join(kinds)} is not supported")
+    transformer, pooling, *rest = modules
+    layers = [LAYERS[module.kind](directory, module.folder) for module in rest]
+    return Chain(
+        transformer=transformer.folder,
+        max_seq_length=_read_max_seq_length(directory, transformer.folder),
+        pooling=_read_pooling(directory, f"{pooling.folder}/config.json"),
+        layers=tuple(layer for layer in layers if layer is not None),
+    )
+
+
+def _read_pooling(directory: Path, name: str) -> Pooling:
+    config = read_object(directory, name)
+    known = {"word_embedding_dimension", "embedding_dimension", "pooling_mode", "include_prompt", *LEGACY_POOLING}
+    refuse_unknown(config, known, name)
+    include_prompt = config.get("include_prompt", True)
+    if type(include_prompt) is not bool:
+        raise UnsupportedModel(f"{name}: include_prompt is {json.dumps(include_prompt)}, and must be true or false")
+    flags = [mode for flag, mode in LEGACY_POOLING.items() if config.get(flag)]
+    declared = config.get("pooling_mode", flags or "mean")
+    modes = declared if isinstance(declared, list) else [declared]
+    for mode in modes or [None]:
+        if mode not in list(PoolingMode):
+            raise UnsupportedModel(f"{name}: the pooling mode {mode} is not supported")
+    return Pooling(tuple(PoolingMode(mode) for mode in modes), include_prompt)
+
+
+def _read_max_seq_length(directory: Path, folder: str) -> int | None:
+    names = [_inside(folder, name) for name in TRANSFORMER]
+    name = next((name for name in names if (directory / name).exists()), None)
+    if name is None:
+        return None
+    config = read_object(directory, name)
+    refuse_unknown(config, {"max_seq_length", "do_lower_case", "modality_config", *TRANSFORMER_DEFAULTS}, name)
+    for key, plain in TRANSFORMER_DEFAULTS.items():
+        if key in config and config[key] != plain:
+            raise UnsupportedModel(f"{name}: {key} is {json.dumps(config[key])}, which is not supported")
+    modalities = config.get("modality_config")
+    # NOTE: other modalities stand beside the text's where a model could take them as well; texts do not touch them.
+    if modalities is not None and (not isinstance(modalities, dict) or modalities.get("text") != PLAIN_TEXT):
+        raise UnsupportedModel(f"{name}: modality_config is {json.dumps(modalities)}, which is not supported")
+    limit = config.get("max_seq_length")
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise UnsupportedModel(f"{name}: max_seq_length is {json.dumps(limit)}, and must be a positive whole number")
+    return limit
+
+
+def _read_dense(directory: Path, folder: str) -> PlannedLayer:
+    name = f"{folder}/config.json"
+    config = read_object(directory, name)
+    known = {"in_features", "out_features", "bias", "activation_function", "module_input_name", "module_output_name"}
+    refuse_unknown(config, known, name)
+    for key in ("module_input_name", "module_output_name"):
+        if config.get(key) not in (None, "sentence_embedding"):
+            raise UnsupportedModel(f"{name}: {key} is {json.dumps(config[key])}, which is not supported")
+    activation = config.get("activation_function", "torch.nn.modules.activation.Tanh")
+    if not isinstance(activation, str) or activation not in ACTIVATIONS:
+        raise UnsupportedModel(f"{name}: activation_function is {json.dumps(activation)}, which is not supported")
+    bias = config.get("bias", True)
+    if type(bias) is not bool:
+        raise UnsupportedModel(f"{name}: bias is {json.dumps(bias)}, and must be true or false")
+    return PlannedLayer(
+        LayerKind.DENSE,
+        takes=_size(config, "in_features", name),
+        gives=_size(config, "out_features", name),
+        activation=ACTIVATIONS[activation],
+        tensors=Tensors(folder, "linear.weight", "linear.bias" if bias else None),
+    )
+
+
+def _read_layer_norm(directory: Path, folder: str) -> PlannedLayer:
+    name = f"{folder}/config.json"
+    config = read_object(directory, name)
+    refuse_unknown(config, {"dimension"}, name)
+    width = _size(config, "dimension", name)
+    return PlannedLayer(
+        LayerKind.LAYER_NORM, takes=width, gives=width, tensors=Tensors(folder, "norm.weight", "norm.bias")
+    )
+
+
+def _normalize(directory: Path, folder: str) -> PlannedLayer:
+    return PlannedLayer(LayerKind.NORMALIZE)
+
+
+def _nothing(directory: Path, folder: str) -> None:
+    """Dropout acts in training alone."""
+
+
+LAYERS: dict[str, Callable[[Path, str], PlannedLayer | None]] = {
+    "Dense": _read_dense,
+    "LayerNorm": _read_layer_norm,
+    "Normalize": _normalize,
+    "Dropout": _nothing,
+}
+"""The modules that may stand behind Pooling, and how each one's folder is read."""
+
+
+def _size(config: dict[str, Any], key: str, name: str) -> int:
+    value = config.get(key)
+    if type(value) is not int or value < 1:
+        raise UnsupportedModel(f"{name}: {key} is {json.dumps(value)}, and must be a positive whole number")
+    return value
+
+
+def _inside(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

@@ -1,0 +1,1 @@
+"""Lowers encoders to the project's own ops."""

@@ -1,0 +1,1 @@
+"""The original network: the only folder that imports torch's model libraries."""

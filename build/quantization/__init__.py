@@ -1,0 +1,1 @@
+"""Post-training quantization of any fp32 graph."""

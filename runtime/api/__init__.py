@@ -1,0 +1,1 @@
+"""HTTP: parses requests, hands them over, encodes answers."""

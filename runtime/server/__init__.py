@@ -1,0 +1,1 @@
+"""gunicorn, uvicorn and the HTTP protocol."""

@@ -1,0 +1,77 @@
+"""Turns one checked request into one vector: windows, inference, pooling, layers. Knows nothing of HTTP or queues."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifest import Encoder
+from runtime.errors import InferenceFailed
+from runtime.inference.engine import Engine
+from runtime.inference.token_batch import TokenBatch
+from runtime.inference.token_run import TokenRun, Tokens
+from runtime.text.head import Head, normalize
+from runtime.text.pooling import pool
+from runtime.text.request import EmbedRequest
+from runtime.text.windows import Window, Windows
+
+Vector = NDArray[np.float32]
+Steps = Generator[TokenRun, Tokens, Vector]
+
+
+class Embedder:
+    """One way from text to vector. Thread-safe."""
+
+    def __init__(self, encoder: Encoder, windows: Windows, engine: Engine, head: Head) -> None:
+        self._encoder, self._windows, self._engine, self._head = encoder, windows, engine, head
+
+    def begin(self, request: EmbedRequest) -> Steps:
+        """Yields one window a step, to be run; the result is (dim,) or (dimensions,) float32.
+
+        The vectors of several windows are averaged, weighted by their numbers of the text's tokens. Raises
+        ``InvalidRequest``, or ``InferenceFailed``, also for a vector that is not finite.
+        """
+        windows = self._windows.of(request.prompt, request.text)
+        window = next(windows)
+        vector = yield from self._vector(window, request)
+        if (following := next(windows, None)) is not None:
+            total, weight = vector.astype(np.float64) * window.tokens, window.tokens
+            while following is not None:
+                total += (yield from self._vector(following, request)).astype(np.float64) * following.tokens
+                weight += following.tokens
+                following = next(windows, None)
+            vector = (total / weight).astype(np.float32)
+            if self._encoder.normalizes:
+                vector = normalize(vector)
+        if request.dimensions is not None:
+            vector = vector[: request.dimensions]
+            if self._encoder.normalizes:
+                vector = normalize(vector)
+        if not np.isfinite(vector).all():
+            raise InferenceFailed("the model returned a vector that is not finite")
+        return vector
+
+    def embed(self, request: EmbedRequest, cores: int) -> Vector:
+        """All steps at once, where nothing else is in work."""
+        steps = self.begin(request)
+        try:
+            run = next(steps)
+            while True:
+                run = steps.send(run.engine.run(run.batch, cores))
+        except StopIteration as end:
+            vector: Vector = end.value
+            return vector
+
+    def fits(self, request: EmbedRequest) -> bool:
+        """Whether the text with its prompt fits into one window."""
+        return self._windows.fit(request.prompt, request.text)
+
+    def _vector(self, window: Window, request: EmbedRequest) -> Steps:
+        if not window.ids:
+            # NOTE: without special tokens an empty text has none; sentence-transformers' masked mean is zero then.
+            return self._head.apply(np.zeros(self._encoder.width * len(request.pooling), dtype=np.float32))
+        memory = self._encoder.memory.of(len(window.ids))
+        tokens = yield TokenRun(self._engine, TokenBatch.of(window.ids), memory)
+        return self._head.apply(pool(tokens, request.pooling, request.left_out))

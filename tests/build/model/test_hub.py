@@ -1,0 +1,494 @@
+"""The hub: the real client against a hub on this machine, each case in a process of its own, as a user's would be."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build.model.hub import ATTEMPTS
+from tests.support.paths import ROOT
+from tests.support.server import hub_server
+from tests.support.server.hub_server import Hub, Repository
+
+MODEL = "Tiny-Org/Tiny-Model"
+TOKEN = "hf_aVeryPrivateToken0123456789"
+CHUNK = 10 * 1024 * 1024
+"""Bytes in which the client writes what arrives: a broken connection loses the chunk that was under way."""
+
+FETCH = """
+import json, sys
+from build.errors import BuildError
+from build.model.fetch import fetch
+from build.model.trust import Trust
+model, revision, with_code, with_pickle = json.loads(sys.argv[1])
+try:
+    files = fetch(model, revision, Trust(with_code, with_pickle))
+except BuildError as error:
+    print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+else:
+    names = sorted(p.relative_to(files.directory).as_posix() for p in files.directory.rglob("*") if p.is_file())
+    print(json.dumps({"model": files.model, "kind": files.source.kind, "revision": files.source.revision,
+                      "directory": str(files.directory), "names": names}))
+"""
+
+FILES = {
+    "config.json": b'{"model_type": "bert"}',
+    "model.safetensors": bytes(range(256)) * 40,
+    "tokenizer.json": b'{"version": "1.0"}',
+    "tokenizer_config.json": b'{"file": "tokenizer_config.json"}',
+    "vocab.txt": b"[PAD]\n[UNK]\n",
+    "modules.json": b"[]",
+    "1_Pooling/config.json": b'{"file": "1_Pooling/config.json"}',
+    "sentence_bert_config.json": b'{"file": "sentence_bert_config.json"}',
+    "config_sentence_transformers.json": b'{"file": "config_sentence_transformers.json"}',
+    "README.md": b"---\nlicense: mit\n---\n",
+}
+UNWANTED = {
+    ".gitattributes": b"*.bin lfs",
+    "pytorch_model.bin": b"pickle",
+    "tf_model.h5": b"tensorflow",
+    "rust_model.ot": b"rust",
+    "onnx/model.onnx": b"onnx",
+    "onnx/config.json": b"{}",
+    "openvino/openvino_model.xml": b"<xml/>",
+    "train_script.py": b"print('never run')",
+    "modeling.py": b"class Model: ...",
+    "data_config.json": b"[]",
+    "old/pytorch_model.bin": b"pickle",
+}
+
+
+@dataclass
+class Fetched:
+    """What one run of the client answered, and what it wrote on standard error."""
+
+    answer: dict[str, Any]
+    stderr: str
+
+    def __getitem__(self, key: str) -> Any:
+        return self.answer[key]
+
+
+@pytest.fixture
+def hub() -> Iterator[Hub]:
+    with hub_server.running_hub() as hub:
+        hub.repositories[MODEL] = Repository(FILES | UNWANTED, refs=("main", "v1.0", "refs/pr/7"))
+        yield hub
+
+
+@pytest.fixture
+def fetch(hub: Hub, tmp_path: Path) -> Callable[..., Fetched]:
+    def run(
+        model: str = MODEL,
+        revision: str | None = None,
+        with_code: bool = False,
+        with_pickle: bool = False,
+        **environment: str,
+    ) -> Fetched:
+        result = subprocess.run(
+            [sys.executable, "-W", "error", "-c", FETCH, json.dumps([model, revision, with_code, with_pickle])],
+            cwd=ROOT,
+            env={
+                "PATH": os.defpath,
+                "HOME": str(tmp_path / "home"),
+                "HF_HOME": str(tmp_path / "cache"),
+                "HF_ENDPOINT": hub.endpoint,
+                "HF_HUB_ETAG_TIMEOUT": "2",
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        return Fetched(json.loads(result.stdout), result.stderr)
+
+    return run
+
+
+def on_disk(fetched: Fetched) -> dict[str, bytes]:
+    return {name: (Path(fetched["directory"]) / name).read_bytes() for name in fetched["names"]}
+
+
+def test_only_the_files_that_a_build_reads_are_downloaded(hub: Hub, fetch):
+    fetched = fetch()
+    assert on_disk(fetched) == FILES
+    assert sorted(hub.downloads()) == sorted(FILES)
+    assert (fetched["model"], fetched["kind"]) == (MODEL, "hub")
+    assert fetched.stderr == ""
+
+
+def test_code_is_downloaded_once_it_is_trusted(hub: Hub, fetch):
+    assert set(fetch(with_code=True)["names"]) - set(FILES) == {"train_script.py", "modeling.py"}
+
+
+def test_a_second_run_downloads_nothing(hub: Hub, fetch):
+    first = fetch()
+    hub.seen.clear()
+    assert fetch().answer == first.answer
+    assert [request.path for request in hub.seen] == [f"/api/models/{MODEL}/revision/main"]
+
+
+@pytest.mark.parametrize("spelling", ["tiny-org/tiny-model", "TINY-ORG/TINY-MODEL"])
+def test_another_spelling_is_the_same_model_under_the_hubs_name(hub: Hub, fetch, spelling: str):
+    canonical = fetch()
+    hub.seen.clear()
+    assert fetch(spelling).answer == canonical.answer
+    assert hub.downloads() == []
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", "refs/pr/7"])
+def test_a_branch_or_tag_becomes_the_commit_it_names(hub: Hub, fetch, revision: str | None):
+    commit = hub.repositories[MODEL].commit
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    assert fetch(revision=revision)["revision"] == commit
+    assert fetch(revision=commit)["revision"] == commit
+    assert all(commit in request.path for request in hub.seen if "/api/" not in request.path)
+
+
+def test_a_branch_that_moved_is_followed(hub: Hub, fetch):
+    old = fetch()
+    hub.repositories[MODEL] = Repository(FILES | {"README.md": b"new"})
+    hub.seen.clear()
+    new = fetch()
+    assert new["revision"] == hub.repositories[MODEL].commit != old["revision"]
+    assert on_disk(new)["README.md"] == b"new"
+    assert hub.downloads() == ["README.md"]
+
+
+def test_the_default_model_with_a_revision_comes_from_the_hub(hub: Hub, fetch):
+    hub.repositories["sentence-transformers/all-MiniLM-L6-v2"] = Repository(FILES)
+    fetched = fetch("sentence-transformers/all-minilm-l6-v2", revision="main")
+    assert (fetched["model"], fetched["kind"]) == ("sentence-transformers/all-MiniLM-L6-v2", "hub")
+
+
+def refused(fetched: Fetched) -> tuple[str, str]:
+    assert fetched.stderr == ""
+    assert len(fetched["message"].splitlines()) == 1
+    return fetched["error"], fetched["message"]
+
+
+def test_an_unknown_revision_is_named(fetch):
+    error, message = refused(fetch(revision="v9"))
+    assert error == "ModelNotFound"
+    assert message == f"the hub has {MODEL}, and no revision v9 of it"
+
+
+@pytest.mark.parametrize("environment", [{}, {"HF_TOKEN": TOKEN}])
+def test_a_model_that_does_not_exist_or_is_private_is_named(hub: Hub, fetch, environment: dict[str, str]):
+    error, message = refused(fetch("tiny-org/no-such-model", **environment))
+    assert error == "ModelNotFound"
+    assert message.startswith("the hub has no model tiny-org/no-such-model, or it is private")
+    assert "HF_TOKEN" in message
+
+
+@pytest.mark.parametrize("model", ["no spaces allowed", "a/b/c", "--model", "name.", "x" * 200])
+def test_what_cannot_be_a_models_id_is_named(hub: Hub, fetch, model: str):
+    error, message = refused(fetch(model))
+    assert error == "ModelNotFound"
+    assert message == f"{model!r} is neither a directory nor a model id of the hub"
+    assert hub.seen == []
+
+
+def test_a_private_model_wants_the_token_and_gets_it_on_the_hub_alone(hub: Hub, fetch):
+    hub.repositories[MODEL].token = TOKEN
+    assert refused(fetch())[0] == "ModelNotFound"
+    assert refused(fetch(HF_TOKEN="hf_wrong"))[0] == "ModelNotFound"
+    hub.seen.clear()
+    assert on_disk(fetch(HF_TOKEN=TOKEN)) == FILES
+    assert {request.token for request in hub.seen if request.host == "127.0.0.1"} == {TOKEN}
+    storage = [request for request in hub.seen if request.host == "localhost"]
+    assert [(request.method, request.token) for request in storage] == [("GET", None)]
+
+
+@pytest.mark.parametrize("environment", [{}, {"HF_TOKEN": "hf_without_access"}])
+def test_a_gated_model_says_how_to_pass_a_token(hub: Hub, fetch, environment: dict[str, str]):
+    hub.repositories[MODEL].token, hub.repositories[MODEL].gated = TOKEN, True
+    error, message = refused(fetch(**environment))
+    assert error == "AccessDenied"
+    assert message == f"{MODEL} is gated: accept its terms on the hub, and pass a token in HF_TOKEN"
+    assert on_disk(fetch(HF_TOKEN=TOKEN)) == FILES
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "say"),
+    [
+        (403, "AccessDenied", f"the hub denies access to {MODEL} (403)"),
+        (401, "ModelNotFound", f"the hub has no model {MODEL}, or it is private"),
+        (404, "ModelNotFound", f"the hub has no model {MODEL}, or it is private"),
+        (418, "HubUnreachable", f"the hub answered 418 for {MODEL}: try again later"),
+        (500, "HubUnreachable", f"the hub answered 500 for {MODEL}: try again later"),
+    ],
+)
+def test_other_answers_are_told_by_their_status(hub: Hub, fetch, status: int, error: str, say: str):
+    hub.status = status
+    found, message = refused(fetch())
+    assert found == error
+    assert message.startswith(say)
+
+
+def test_a_token_that_the_hub_does_not_know_is_told_from_a_model_that_it_does_not_know(hub: Hub, fetch):
+    hub.status = 401
+    error, message = refused(fetch(HF_TOKEN=TOKEN))
+    assert error == "AccessDenied"
+    assert message == f"the hub does not accept the token for {MODEL} (401): pass another in HF_TOKEN"
+
+
+def test_a_file_that_is_denied_is_told_by_its_status(hub: Hub, fetch):
+    hub.repositories[MODEL].denied = 403
+    error, message = refused(fetch())
+    assert error == "AccessDenied"
+    assert message.startswith(f"the hub denies access to {MODEL} (403)")
+    hub.repositories[MODEL].denied = 404
+    error, message = refused(fetch())
+    assert (error, message) == (
+        "DamagedDownload",
+        f"a file of {MODEL} vanished from the hub while it was read: try again",
+    )
+
+
+def test_a_connection_that_breaks_within_a_file_is_taken_up_where_it_broke(hub: Hub, fetch):
+    content = os.urandom(CHUNK) * 2 + b"the end"
+    hub.repositories[MODEL].files = FILES | {"model.safetensors": content}
+    hub.repositories[MODEL].breaks["model.safetensors"] = [CHUNK + 1000, 500]
+    assert on_disk(fetch())["model.safetensors"] == content
+    ranges = [request.range for request in hub.seen if request.method == "GET" and request.host == "localhost"]
+    assert ranges == [None, f"bytes={CHUNK}-", f"bytes={CHUNK}-"]
+
+
+def test_a_connection_that_always_breaks_ends_in_a_sentence_and_the_next_run_goes_on(hub: Hub, fetch):
+    content = os.urandom(CHUNK) * 2
+    hub.repositories[MODEL].files = FILES | {"model.safetensors": content}
+    hub.repositories[MODEL].breaks["model.safetensors"] = [CHUNK + 1000] + [10] * (ATTEMPTS - 1)
+    error, message = refused(fetch())
+    assert error == "HubUnreachable"
+    assert message.startswith(f"the hub cannot be reached for {MODEL}")
+    hub.seen.clear()
+    assert on_disk(fetch())["model.safetensors"] == content
+    assert [request.range for request in hub.seen if request.host == "localhost"] == [f"bytes={CHUNK}-"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_file_that_is_not_what_the_hub_states_is_refused_and_downloaded_again(hub: Hub, fetch, name: str):
+    hub.repositories[MODEL].served[name] = FILES[name][:-1] + b"?"
+    error, message = refused(fetch())
+    assert error == "DamagedDownload"
+    assert message == f"{name} is not the file that the hub describes (its hash differs): try again"
+    hub.repositories[MODEL].served.clear()
+    hub.seen.clear()
+    assert on_disk(fetch()) == FILES
+    assert name in hub.downloads()
+
+
+@pytest.mark.parametrize("content", [FILES["model.safetensors"][:-9], FILES["model.safetensors"] + b"more"])
+def test_a_file_of_another_size_is_refused_and_downloaded_again(hub: Hub, fetch, content: bytes):
+    hub.repositories[MODEL].served["model.safetensors"] = content
+    error, message = refused(fetch())
+    assert error == "DamagedDownload"
+    assert message == "model.safetensors has not the size that the hub states: try again"
+    hub.repositories[MODEL].served.clear()
+    assert on_disk(fetch()) == FILES
+
+
+def test_a_file_that_was_damaged_on_this_disk_is_found_and_downloaded_again(fetch):
+    path = Path(fetch()["directory"]) / "model.safetensors"
+    path.write_bytes(b"x" * len(FILES["model.safetensors"]))
+    assert refused(fetch())[0] == "DamagedDownload"
+    assert on_disk(fetch()) == FILES
+
+
+def test_without_a_server_one_sentence_says_what_can_be_done(fetch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        error, message = refused(fetch(HF_ENDPOINT=f"http://127.0.0.1:{closed.getsockname()[1]}"))
+    assert error == "HubUnreachable"
+    assert message.startswith(f"the hub cannot be reached for {MODEL}: check the network")
+    assert "HF_HUB_OFFLINE=1" in message
+
+
+def test_a_server_that_never_answers_is_given_up(fetch):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        error, _ = refused(fetch(HF_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}", HF_HUB_ETAG_TIMEOUT="1"))
+    assert error == "HubUnreachable"
+
+
+@pytest.mark.parametrize("endpoint", ["not a url", "http://"])
+def test_an_endpoint_that_is_no_address_is_a_hub_that_cannot_be_reached(fetch, endpoint: str):
+    assert refused(fetch(HF_ENDPOINT=endpoint))[0] == "HubUnreachable"
+
+
+@pytest.mark.parametrize("spelling", [MODEL, "tiny-org/TINY-model"])
+@pytest.mark.parametrize("revision", [None, "main"])
+def test_offline_a_model_that_was_downloaded_is_found_in_any_spelling(hub: Hub, fetch, spelling: str, revision: Any):
+    online = fetch()
+    hub.seen.clear()
+    assert fetch(spelling, revision=revision, HF_HUB_OFFLINE="1").answer == online.answer
+    assert hub.seen == []
+
+
+@pytest.mark.parametrize("revision", ["v1.0", "refs/pr/7", "commit"])
+def test_offline_a_revision_that_was_downloaded_is_found_by_its_name(hub: Hub, fetch, revision: str):
+    asked = hub.repositories[MODEL].commit if revision == "commit" else revision
+    online = fetch(revision=asked)
+    assert fetch(revision=asked, HF_HUB_OFFLINE="1").answer == online.answer
+    assert fetch(revision=online["revision"], HF_HUB_OFFLINE="1").answer == online.answer
+
+
+def test_offline_a_branch_is_what_it_was_when_it_was_last_downloaded(hub: Hub, fetch):
+    old = fetch(revision="v1.0")
+    hub.repositories[MODEL] = Repository(FILES | {"README.md": b"new"})
+    new = fetch()
+    assert fetch(HF_HUB_OFFLINE="1").answer == new.answer
+    assert fetch(revision="v1.0", HF_HUB_OFFLINE="1").answer == old.answer
+
+
+def assert_not_there(fetched: Fetched, shown: str = MODEL) -> None:
+    error, message = refused(fetched)
+    assert error == "HubUnreachable"
+    assert message.startswith(f"offline (HF_HUB_OFFLINE is set), and {shown} was not downloaded here before")
+
+
+def test_offline_a_model_or_revision_that_was_not_downloaded_is_named(hub: Hub, fetch):
+    assert_not_there(fetch(HF_HUB_OFFLINE="1"))
+    fetch(revision="v1.0")
+    assert_not_there(fetch(HF_HUB_OFFLINE="1"))
+    assert_not_there(fetch(revision="v2", HF_HUB_OFFLINE="1"), f"{MODEL} at v2")
+    assert_not_there(fetch("tiny-org/other", HF_HUB_OFFLINE="1"), "tiny-org/other")
+
+
+def test_offline_half_a_download_is_not_a_model(hub: Hub, fetch):
+    """Everything is there but the files of sentence-transformers: a bare transformer, by its looks."""
+    hub.repositories[MODEL].breaks["modules.json"] = [0] * ATTEMPTS
+    assert refused(fetch())[0] == "HubUnreachable"
+    assert_not_there(fetch(HF_HUB_OFFLINE="1"))
+
+
+def test_offline_what_another_program_fetched_is_not_a_model(hub: Hub, fetch, tmp_path: Path):
+    hub.repositories[MODEL].files = {name: FILES[name] for name in ("config.json", "model.safetensors")}
+    snapshot = Path(fetch()["directory"])
+    (snapshot.parent.parent / "cpu2vec" / "main.json").unlink()
+    assert_not_there(fetch(HF_HUB_OFFLINE="1"))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "modules.json"])
+def test_offline_a_download_of_which_a_file_went_missing_is_not_a_model(fetch, name: str):
+    (Path(fetch()["directory"]) / name).unlink()
+    assert_not_there(fetch(HF_HUB_OFFLINE="1"))
+
+
+def test_a_cache_in_which_nothing_can_be_noted_will_do(fetch):
+    first = fetch()
+    records = Path(first["directory"]).parent.parent / "cpu2vec"
+    shutil.rmtree(records)
+    records.write_text("in the way")
+    assert fetch().answer == first.answer
+
+
+def test_the_hubs_own_tools_still_read_the_cache(fetch, tmp_path: Path):
+    fetch()
+    program = (
+        "from huggingface_hub import scan_cache_dir\n"
+        "info = scan_cache_dir()\n"
+        "assert not info.warnings, info.warnings\n"
+        "print(*(repo.repo_id for repo in info.repos))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"HF_HOME": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.split() == [MODEL]
+
+
+@pytest.mark.parametrize(
+    ("files", "say"),
+    [
+        ({"model.safetensors": None, "pytorch_model.bin": b"p"}, "the model's weights are pickled (pytorch_model.bin)"),
+        (
+            {"model.safetensors": None, "pytorch_model.bin": None, "pytorch_model-00001-of-00002.bin": b"p"},
+            "the model's weights are pickled",
+        ),
+        (
+            {"model.safetensors": None, "pytorch_model.bin": None},
+            "the model has no weights: model.safetensors is missing",
+        ),
+    ],
+)
+def test_a_model_without_safe_weights_is_refused_before_any_download(hub: Hub, fetch, files: dict, say: str):
+    merged = FILES | UNWANTED | files
+    hub.repositories[MODEL].files = {name: data for name, data in merged.items() if data is not None}
+    error, message = refused(fetch())
+    assert error == "UnsupportedModel"
+    assert message.startswith(say)
+    assert hub.downloads() == []
+
+
+def test_a_download_that_does_not_fit_is_refused_before_it_begins(hub: Hub, fetch, tmp_path: Path):
+    hub.repositories[MODEL].stated = {"model.safetensors": 10**15}
+    error, said = refused(fetch())
+    assert error == "OutOfDisk"
+    assert said.startswith(f"{MODEL} is a download of 1000000000.0 MB, and ")
+    assert "make room, or set HF_HOME" in said
+    assert hub.downloads() == []
+
+
+def test_a_model_without_a_config_is_refused(hub: Hub, fetch):
+    for name in ("config.json", "modules.json"):
+        del hub.repositories[MODEL].files[name]
+    error, message = refused(fetch())
+    said = f"{MODEL} has neither config.json nor modules.json: not a model for transformers"
+    assert (error, message) == ("ModelNotFound", said)
+
+
+ROUTED = {
+    "modules.json": b"[]",
+    "router_config.json": b"{}",
+    "query_0_Transformer/config.json": b"{}",
+    "query_0_Transformer/model.safetensors": b"query",
+    "query_0_Transformer/tokenizer.json": b"{}",
+    "document_0_Transformer/config.json": b"{}",
+    "document_0_Transformer/model.safetensors": b"document",
+    "2_Router/query_0_Dense/model.safetensors": b"dense",
+}
+
+
+def test_transformers_in_folders_of_their_own_are_downloaded(hub: Hub, fetch):
+    hub.repositories[MODEL].files = {**ROUTED, **UNWANTED, "onnx/model.safetensors": b"o", "a/b/c/config.json": b"{}"}
+    assert on_disk(fetch()) == ROUTED
+
+
+PICKLES = {"pytorch_model.bin": b"p", "2_Dense/pytorch_model.bin": b"d"}
+
+
+def test_pickled_weights_are_downloaded_once_they_are_allowed(hub: Hub, fetch):
+    plain = {name: data for name, data in FILES.items() if not name.endswith("model.safetensors")}
+    hub.repositories[MODEL].files = plain | PICKLES | {"tf_model.h5": b"t"}
+    assert on_disk(fetch(with_pickle=True)) == plain | PICKLES
+
+
+def test_a_module_whose_weights_are_pickled_alone_is_named(hub: Hub, fetch):
+    hub.repositories[MODEL].files = FILES | PICKLES
+    assert "weights are pickled (2_Dense/pytorch_model.bin)" in refused(fetch())[1]
+
+
+def test_shards_and_their_index_are_downloaded(hub: Hub, fetch):
+    shards = {f"model-0000{n}-of-00002.safetensors": b"shard %d" % n for n in (1, 2)}
+    sharded = {name: data for name, data in FILES.items() if name != "model.safetensors"}
+    sharded |= shards | {"model.safetensors.index.json": b"{}"}
+    hub.repositories[MODEL].files = sharded | UNWANTED
+    assert on_disk(fetch()) == sharded

@@ -1,0 +1,58 @@
+"""What a native run takes: a bound that grows with the tokens alone, against what the process takes in truth."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from build.fidelity.runtime_process import ROOT
+from build.native.memory import native_memory
+from manifest import WorkingMemory
+from tests.support.graphs.native_graphs import NATIVE_MODELS, exported, rewritten
+from tests.support.models.tiny_models import TinyModel
+
+SIZES = {"hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 768, "num_hidden_layers": 2}
+POSITIONS = 4096
+WIDE = [
+    replace(model, name=f"wide-{model.name}", settings=SIZES, positions=POSITIONS + 2, max_seq_length=None)
+    for model in NATIVE_MODELS
+    if model.family in ("bert", "mpnet")
+]
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+import numpy as np
+import onnxruntime as ort
+from tests.support.graphs.kernel_ops import options
+session = ort.InferenceSession(sys.argv[1], options())
+def peak(tokens):
+    session.run(None, {"input_ids": np.full(tokens, 20), "lengths": np.array([tokens])})
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak(1)
+print(peak(int(sys.argv[2])) - before)
+"""
+"""In a process of its own, with little in memory beside it: bytes that a long text adds to the most so far."""
+
+
+@pytest.mark.parametrize("model", WIDE, ids=lambda model: model.name)
+def test_a_run_takes_no_more_than_is_declared(model: TinyModel, tmp_path: Path):
+    plan = exported(model).plan()
+    memory = native_memory(plan.encoder, plan.parts)
+    command = [sys.executable, "-c", MEASURE, rewritten(plan, tmp_path), str(POSITIONS)]
+    taken = int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert taken <= memory.of(POSITIONS)
+    assert memory.per_pair == 0
+    assert taken >= memory.of(POSITIONS) / 4, "a bound that is much too high wastes what could be served"
+
+
+def test_it_grows_with_the_shape_and_leaves_room_for_repeated_channels():
+    bert = NATIVE_MODELS[0]
+    plan = exported(bert).plan()
+    width, heads, hidden = 32, 2, 48
+    expected = 4 * 8 * width + heads * (8 * 16 + 16) + 5 * (hidden + 16)
+    assert native_memory(plan.encoder, plan.parts) == WorkingMemory(128 * expected, expected, 0)

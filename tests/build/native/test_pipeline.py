@@ -1,0 +1,152 @@
+"""The pipeline with native kernels: which graphs are native, what is said of those that are not, what is measured."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from build.bundle.staging import staged
+from build.fidelity.measuring import measuring_of
+from build.fidelity.report import FidelityReport
+from build.model.describe import describe
+from build.model.fetch import fetch
+from build.model.trust import NO_TRUST
+from build.pipeline import STAGES, Assembled, Delivery, Order, assemble, build_bundle
+from build.precisions import recipe_for
+from build.progress import Progress
+from build.quantization.quantize import quantize
+from build.quiet import quiet
+from build.summary import summary
+from manifest import Layout, Manifest, OpSet, Precision, Target, from_json, read_manifest
+from tests.support.graphs.kernel_ops import available
+from tests.support.graphs.native_graphs import NATIVE_MODELS, exported
+from tests.support.models import tiny_models
+from tests.support.models.model_table import LARGE_DOCUMENT, SMALL_QUERY
+from tests.support.models.tiny_description import Routes, TinyModel
+
+NATIVE = OpSet("cpu2vec", 2)
+BERT = NATIVE_MODELS[0]
+T5 = TinyModel("stock-t5", "t5", "t5", "T5EncoderModel")
+TWO = TinyModel("native-router", "bert", "bert", "BertModel", router=Routes(SMALL_QUERY, LARGE_DOCUMENT))
+MIXED = TinyModel("mixed-router", "bert", "bert", "BertModel", router=Routes(T5, BERT))
+
+
+@dataclass(frozen=True)
+class Made:
+    assembled: Assembled
+    told: str
+    bundle: Path
+
+    @property
+    def manifest(self) -> Manifest:
+        return read_manifest(self.bundle)
+
+
+def make(model: TinyModel, output: Path, precision: Precision = Precision.INT8) -> Made:
+    """A bundle that is not verified."""
+    files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
+    description = describe(files.directory, trust_remote_code=False)
+    told, recipe = io.StringIO(), recipe_for(precision, Target.AMD64)
+    with staged(output, force=False) as staging, quiet():
+        assembled = assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, told))
+    return Made(assembled, told.getvalue(), output)
+
+
+def line(made: Made, stage: str) -> str:
+    return next(row for row in made.told.splitlines() if f" {stage}: " in row).partition(f"{stage}: ")[2]
+
+
+def test_a_native_graph_is_not_optimized_again(tmp_path: Path):
+    made = make(BERT, tmp_path / "bundle")
+    assert (line(made, "quantize"), line(made, "optimize")) == ("int8 for amd64", "nothing to do")
+    (graph,) = made.manifest.text.graphs.values()
+    assert (graph.layout, graph.ops, made.assembled.stock_kernels) == (Layout.PACKED, NATIVE, {})
+
+
+def test_memory_is_that_of_the_native_kernels(tmp_path: Path):
+    native, stock = (
+        make(BERT, tmp_path / precision, precision).manifest.text.main_encoder.memory
+        for precision in (Precision.INT8, Precision.INT8_STOCK)
+    )
+    assert native.per_pair == 0 < stock.per_pair
+
+
+def test_another_family_is_quantized_for_onnxruntime_and_the_reason_told(tmp_path: Path):
+    made = make(T5, tmp_path / "bundle")
+    assert line(made, "quantize") == "int8 for amd64 in onnxruntime's own kernels: the native kernels have no t5"
+    assert line(made, "optimize") == "graph"
+    (graph,) = made.manifest.text.graphs.values()
+    assert (graph.layout, graph.ops) == (Layout.PADDED, None)
+    assert made.assembled.stock_kernels == {"model": "the native kernels have no t5"}
+    assert made.manifest.precision is Precision.INT8
+
+
+@pytest.mark.parametrize("precision", [Precision.INT8_STOCK, Precision.FP32])
+def test_what_does_not_ask_for_native_kernels_has_none_and_gives_no_reason(precision: Precision, tmp_path: Path):
+    made = make(BERT, tmp_path / "bundle", precision)
+    assert line(made, "quantize") == f"{precision} for amd64"
+    (graph,) = made.manifest.text.graphs.values()
+    assert (graph.layout, graph.ops, made.assembled.stock_kernels) == (Layout.PADDED, None, {})
+
+
+def test_stock_int8_is_of_onnxruntimes_integer_products(tmp_path: Path):
+    made = make(BERT, tmp_path / "bundle", Precision.INT8_STOCK)
+    found = {node.op_type for node in onnx.load(made.bundle / "model.onnx", load_external_data=False).graph.node}
+    assert found & {"MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+    alone = quantize(exported(BERT).graph, tmp_path, recipe_for(Precision.INT8_STOCK, Target.AMD64))
+    assert {node.domain for node in onnx.load(alone, load_external_data=False).graph.node} == {""}
+
+
+def test_each_route_has_a_native_graph_of_its_own(tmp_path: Path):
+    made = make(TWO, tmp_path / "bundle")
+    graphs = made.manifest.text.graphs
+    assert len(graphs) == 2
+    assert {graph.ops for graph in graphs.values()} == {NATIVE}
+    weights = [(made.bundle / graph.weights).read_bytes() for graph in graphs.values()]
+    assert weights[0] != weights[1]
+
+
+def test_of_two_routes_one_can_be_native(tmp_path: Path):
+    made = make(MIXED, tmp_path / "bundle")
+    text = made.manifest.text
+    ops = {name: graph.ops for name, graph in text.graphs.items()}
+    assert sorted(ops.values(), key=str) == [None, NATIVE]
+    (stock,) = (name for name, used in ops.items() if used is None)
+    assert made.assembled.stock_kernels == {stock: "the native kernels have no t5"}
+    table = summary(
+        Delivery(made.manifest, 0, recipe_for(Precision.INT8, Target.AMD64).thresholds, made.assembled.stock_kernels),
+        made.bundle,
+    )
+    assert f"  native; onnxruntime's own for {stock}, because the native kernels have no t5\n" in table
+    assert measuring_of(text, recipe_for(Precision.INT8, Target.AMD64)).passes[0].arithmetic.name.endswith("per token")
+
+
+def test_what_was_measured_is_in_the_report_class_by_class(tmp_path: Path):
+    order = Order(str(tiny_models.make(BERT)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False)
+    delivery = build_bundle(order, Progress(STAGES, io.StringIO()))
+    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
+    best, *others = available()
+    first = "u7 x s8, per token" if best == "avx2" else "u8 x s8, per token"
+    assert set(report.classes) == {first, *(["u7 x s8, per token"] if "avx2" in others else [])}
+    assert delivery.manifest.fidelity == report.classes[first].fidelity
+    assert np.mean([one.cosine for one in report.texts]) == pytest.approx(delivery.manifest.fidelity.cosine_mean)
+    assert "kernels     native\n" in summary(delivery, tmp_path / "bundle")
+
+
+def test_why_graphs_are_not_native_is_in_the_report(tmp_path: Path):
+    order = Order(str(tiny_models.make(T5)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False)
+    delivery = build_bundle(order, Progress(STAGES, io.StringIO()))
+    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
+    assert report.stock_kernels == {"model": "the native kernels have no t5"}
+    assert set(report.classes) == {"u8 x s8, exact"}
+    page = (tmp_path / "bundle" / "fidelity.html").read_text()
+    assert (
+        "Computed by onnxruntime&#x27;s own kernels: <code>model</code>" in page
+        or "the native kernels have no t5" in page
+    )
+    assert "kernels     onnxruntime's own, because the native kernels have no t5\n" in summary(delivery, Path("b"))

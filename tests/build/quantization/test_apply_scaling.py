@@ -1,0 +1,269 @@
+"""Factors per channel in a graph: with the matrices that make up for them it computes what it did before."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import numpy as np
+import onnxruntime as ort
+import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto, numpy_helper
+
+from build.graph.external_data import load_graph
+from build.quantization.apply_scaling import scale_channels
+from build.quantization.calibrated import ScaledInput
+from build.quantization.linear_inputs import LinearInput, find_linear_inputs
+from build.quantization.smoothing import Scaling
+from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, written
+
+WIDTH, WIDE, TOKENS = 8, 12, 5
+
+
+def weights(*names: str) -> dict[str, NDArray[np.float32]]:
+    shapes = {
+        "query": (WIDTH, WIDTH),
+        "key": (WIDTH, WIDTH),
+        "up": (WIDTH, WIDE),
+        "gate": (WIDTH, WIDE),
+        "down": (WIDE, WIDTH),
+        "cube": (2, WIDTH, WIDTH),
+        "scale": (WIDTH,),
+        "bias": (WIDTH,),
+        "wide_bias": (WIDE,),
+        "wide_scale": (WIDE,),
+    }
+    random = np.random.default_rng(1)
+    made = {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    return {name: made[name] for name in names}
+
+
+def smooth(width: int, seed: int = 1) -> Scaling:
+    divisors = np.exp(np.random.default_rng(seed).uniform(-2, 2, width)).astype(np.float32)
+    return Scaling(np.ones(width, dtype=np.int64), divisors, 0.5)
+
+
+def repeat(width: int, seed: int = 1) -> Scaling:
+    copies = np.random.default_rng(seed).integers(1, 4, width)
+    copies[0] = 3
+    return Scaling(copies, np.repeat(copies, copies).astype(np.float32), None)
+
+
+def run(path: Path) -> list[NDArray[np.float32]]:
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(7).standard_normal((2, TOKENS, WIDTH)).astype(np.float32)
+    return session.run(None, {"x": x})
+
+
+def with_matrices(
+    model: ModelProto,
+    source: Mapping[str, NDArray[np.float32]],
+    scaled: Sequence[ScaledInput],
+    columns: Mapping[str, NDArray[np.int64]],
+) -> None:
+    """Give the matrices the content that quantization rounds."""
+    rows = {name: one.scaling for one in scaled for name in one.linear_input.matrices}
+    for tensor in model.graph.initializer:
+        if tensor.name in rows or tensor.name in columns:
+            matrix = source[tensor.name]
+            matrix = rows[tensor.name].matrix(matrix) if tensor.name in rows else matrix
+            matrix = np.repeat(matrix, columns.get(tensor.name, 1), axis=1)
+            assert list(tensor.dims) == list(matrix.shape)
+            tensor.CopyFrom(numpy_helper.from_array(matrix, tensor.name))
+
+
+def ops(model: ModelProto) -> list[str]:
+    return [node.op_type for node in model.graph.node]
+
+
+@pytest.fixture(params=[False, True], ids=["inside", "beside"])
+def scaled_graph(request, tmp_path: Path):
+    """A function: the graph of steps with scalings by the input's name, having shown that it computes the same."""
+
+    def scale(
+        steps: Sequence[Step],
+        source: Mapping[str, NDArray[np.float32]],
+        scalings: Mapping[str, Scaling],
+        outputs: tuple[str, ...] = (OUTPUT,),
+    ) -> ModelProto:
+        path = written(a_model(steps, source, outputs=outputs), tmp_path / "source.onnx", request.param)
+        model = load_graph(path)
+        inputs: dict[str, LinearInput] = {one.name: one for one in find_linear_inputs(model)}
+        scaled = [ScaledInput(inputs[name], scaling) for name, scaling in scalings.items()]
+        columns = scale_channels(model, tmp_path, scaled)
+        with_matrices(model, source, scaled, columns)
+        (tmp_path / "scaled.onnx").write_bytes(model.SerializeToString())
+        for found, expected in zip(run(tmp_path / "scaled.onnx"), run(path), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+        return model
+
+    return scale
+
+
+NORMS: dict[str, list[Step]] = {
+    "with a bias": [("LayerNormalization", ["x", "scale", "bias"], "n", {"axis": -1})],
+    "without a bias": [("LayerNormalization", ["x", "scale"], "n", {"axis": -1})],
+    "with a bias that a node holds": [
+        constant(np.linspace(-1, 1, WIDTH), "held"),
+        ("LayerNormalization", ["x", "scale", "held"], "n", {"axis": -1}),
+    ],
+    "of the mean square": [
+        ("Mul", ["x", "x"], "square"),
+        ("ReduceMean", ["square", "axes"], "mean"),
+        ("Sqrt", ["mean"], "root"),
+        ("Div", ["x", "root"], "y"),
+        ("Mul", ["scale", "y"], "n"),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_a_norm_takes_the_factors_in_and_no_node_is_added(scaled_graph, kind: str):
+    steps = [*NORMS[kind], ("MatMul", ["n", "query"], "q"), ("MatMul", ["n", "up"], "u"), ("Softmax", ["q"], OUTPUT)]
+    source = weights("scale", "bias", "query", "up") | {"axes": np.array([-1])}
+    model = scaled_graph(steps, source, {"n": smooth(WIDTH)}, outputs=(OUTPUT, "u"))
+    assert ops(model) == [step[0] for step in steps]
+
+
+def test_vectors_that_another_norm_reads_stay_as_they_are_there(scaled_graph):
+    norm: Step = ("LayerNormalization", ["x", "scale", "bias"], "n", {"axis": -1})
+    other: Step = ("LayerNormalization", ["q", "scale", "bias"], OUTPUT, {"axis": -1})
+    scaled_graph(
+        [norm, ("MatMul", ["n", "query"], "q"), other], weights("scale", "bias", "query"), {"n": smooth(WIDTH)}
+    )
+
+
+def test_one_vector_may_be_both_scale_and_bias(scaled_graph):
+    norm: Step = ("LayerNormalization", ["x", "scale", "scale"], "n", {"axis": -1})
+    scaled_graph([norm, ("MatMul", ["n", "query"], OUTPUT)], weights("scale", "query"), {"n": smooth(WIDTH)})
+
+
+def test_two_norms_that_share_their_vectors_take_different_factors(scaled_graph):
+    steps: list[Step] = [
+        ("LayerNormalization", ["x", "scale", "bias"], "n", {"axis": -1}),
+        ("MatMul", ["n", "query"], "q"),
+        ("LayerNormalization", ["q", "scale", "bias"], "m", {"axis": -1}),
+        ("MatMul", ["m", "key"], OUTPUT),
+    ]
+    source = weights("scale", "bias", "query", "key")
+    scaled_graph(steps, source, {"n": smooth(WIDTH, 1), "m": smooth(WIDTH, 2)})
+
+
+def test_elsewhere_products_get_a_node_and_everything_else_reads_what_it_did(scaled_graph):
+    steps: list[Step] = [
+        ("LayerNormalization", ["x", "scale", "bias"], "n", {"axis": -1}),
+        ("MatMul", ["n", "query"], "q"),
+        ("MatMul", ["n", "key"], "k"),
+        ("Add", ["q", "n"], "r"),
+        ("Mul", ["r", "k"], OUTPUT),
+    ]
+    model = scaled_graph(steps, weights("scale", "bias", "query", "key"), {"n": smooth(WIDTH)})
+    assert ops(model) == ["LayerNormalization", "Mul", "MatMul", "MatMul", "Add", "Mul"]
+
+
+def test_an_input_of_the_graph_can_be_scaled(scaled_graph):
+    model = scaled_graph([("MatMul", ["x", "query"], OUTPUT)], weights("query"), {"x": smooth(WIDTH)})
+    assert ops(model) == ["Mul", "MatMul"]
+
+
+def test_an_output_of_the_graph_stays_what_it_was(scaled_graph):
+    steps: list[Step] = [("Tanh", ["x"], "t"), ("MatMul", ["t", "query"], OUTPUT)]
+    scaled_graph(steps, weights("query"), {"t": smooth(WIDTH)}, outputs=(OUTPUT, "t"))
+
+
+def test_a_product_whose_weights_are_no_matrix_reads_what_it_did(scaled_graph):
+    steps: list[Step] = [
+        ("Tanh", ["x"], "t"),
+        ("MatMul", ["t", "query"], "q"),
+        ("MatMul", ["t", "cube"], "c"),
+        ("MatMul", ["t", "bias"], "b"),
+        ("Add", ["q", "c"], OUTPUT),
+    ]
+    scaled_graph(steps, weights("query", "cube", "bias"), {"t": smooth(WIDTH)}, outputs=(OUTPUT, "b"))
+
+
+def test_channels_are_repeated_where_they_come_from(scaled_graph):
+    steps: list[Step] = [
+        ("MatMul", ["x", "up"], "u"),
+        ("Add", ["wide_bias", "u"], "a"),
+        ("Gelu", ["a"], "g"),
+        ("Mul", ["g", "wide_scale"], "m"),
+        ("MatMul", ["m", "down"], OUTPUT),
+    ]
+    scaling = repeat(WIDE)
+    model = scaled_graph(steps, weights("up", "wide_bias", "wide_scale", "down"), {"m": scaling})
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    assert scaling.extra > 0
+    assert (shapes["up"], shapes["down"]) == ((WIDTH, WIDE + scaling.extra), (WIDE + scaling.extra, WIDTH))
+    assert shapes["wide_bias"] == shapes["wide_scale"] == (WIDE + scaling.extra,)
+    assert ops(model) == ["MatMul", "Add", "Gelu", "Mul", "Mul", "MatMul"]
+
+
+def test_channels_behind_a_gate_are_repeated_in_both_matrices(scaled_graph):
+    steps: list[Step] = [
+        ("MatMul", ["x", "gate"], "g"),
+        ("Sigmoid", ["g"], "s"),
+        ("Mul", ["g", "s"], "silu"),
+        ("MatMul", ["x", "up"], "u"),
+        ("Mul", ["silu", "u"], "m"),
+        ("MatMul", ["m", "down"], OUTPUT),
+    ]
+    model = scaled_graph(steps, weights("gate", "up", "down"), {"m": repeat(WIDE)})
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    assert shapes["gate"] == shapes["up"] == (WIDTH, WIDE + repeat(WIDE).extra)
+
+
+def test_a_gelu_written_out_and_a_vector_that_a_node_holds_are_repeated(scaled_graph):
+    steps: list[Step] = [
+        ("MatMul", ["x", "up"], "u"),
+        constant(np.linspace(-1, 1, WIDE), "held"),
+        ("Add", ["held", "u"], "a"),
+        constant(2**0.5, "root"),
+        ("Div", ["a", "root"], "d"),
+        ("Erf", ["d"], "e"),
+        constant([1.0], "one"),
+        ("Add", ["e", "one"], "f"),
+        ("Mul", ["a", "f"], "g"),
+        ("MatMul", ["g", "down"], OUTPUT),
+    ]
+    scaled_graph(steps, weights("up", "down"), {"g": repeat(WIDE)})
+
+
+def test_a_matrix_can_get_rows_and_columns(scaled_graph):
+    """Scaled before it, and its products' channels repeated behind it; smoothed or repeated, in either order."""
+    steps: list[Step] = [
+        ("LayerNormalization", ["x", "scale", "bias"], "n", {"axis": -1}),
+        ("MatMul", ["n", "query"], "q"),
+        ("Tanh", ["q"], "t"),
+        ("MatMul", ["t", "up"], "u"),
+        ("Relu", ["u"], "a"),
+        ("MatMul", ["a", "down"], OUTPUT),
+    ]
+    source = weights("scale", "bias", "query", "up", "down")
+    scalings = {"n": smooth(WIDTH), "t": repeat(WIDTH), "a": repeat(WIDE, 2)}
+    scaled_graph(steps, source, scalings)
+    scaled_graph(steps, source, dict(reversed(scalings.items())))
+
+
+def test_a_norm_whose_channels_are_repeated_keeps_its_vectors_values(scaled_graph):
+    """The factors go into a node, because the vector is repeated already."""
+    steps: list[Step] = [
+        ("MatMul", ["x", "up"], "u"),
+        ("Mul", ["u", "wide_scale"], "m"),
+        ("MatMul", ["m", "down"], OUTPUT),
+    ]
+    source = weights("up", "wide_scale", "down")
+    assert ops(scaled_graph(steps, source, {"m": repeat(WIDE)})) == ["MatMul", "Mul", "Mul", "MatMul"]
+    assert ops(scaled_graph(steps, source, {"m": smooth(WIDE)})) == ["MatMul", "Mul", "MatMul"]
+
+
+def test_nothing_scaled_changes_nothing():
+    model = a_model([("MatMul", ["x", "query"], OUTPUT)], weights("query"))
+    before = model.SerializeToString(deterministic=True)
+    assert scale_channels(model, Path(), []) == {}
+    assert model.SerializeToString(deterministic=True) == before

@@ -1,0 +1,329 @@
+"""Weights prepared for 8 bits: nearer to the original than plain rounding, on texts that preparation never saw."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from tokenizers import Tokenizer
+
+from build.fidelity.heldout import heldout_texts
+from build.graph.optimize import optimize
+from build.model.describe import describe
+from build.model.trust import NO_TRUST
+from build.precisions import recipe_for
+from build.pytorch.export import export
+from build.quantization.calibrate import TABLE_BYTES, prepare
+from build.quantization.calibrated import UNPREPARED, Prepared
+from build.quantization.calibration_texts import calibration_ids
+from build.quantization.observer import INPUTS
+from build.quantization.quantize import quantize
+from build.quantization.rounding import round_columns
+from build.quantization.scheme import STOCK
+from build.quiet import quiet
+from manifest import Precision, Target
+from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, session_of, written
+from tests.support.models import tiny_models
+from tests.support.models.model_table import FAMILY_MODELS, TABLE
+from tests.support.models.tiny_models import TinyModel
+
+INT8 = recipe_for(Precision.INT8_STOCK, Target.AMD64)
+MAX_TOKENS, TEXTS = 48, 80
+ROWS, WIDE, OUTLIER = 9000, 96, 7
+"""Of the table of words: more than a megabyte."""
+
+BERT = TinyModel(
+    "uneven-bert",
+    "bert",
+    "bert",
+    "BertModel",
+    settings={"vocab_size": ROWS, "intermediate_size": WIDE, "num_hidden_layers": 2},
+)
+
+
+def make_uneven(path: Path) -> None:
+    """What trained models have: norms that make some channels large, and a channel of a feed-forward that towers."""
+    from safetensors.numpy import load_file, save_file
+
+    weights, random = load_file(path), np.random.default_rng(3)
+    for name, tensor in weights.items():
+        if name.endswith("LayerNorm.weight"):
+            tensor *= np.exp(random.uniform(-2, 2, tensor.shape)).astype(np.float32)
+        if name == "encoder.layer.0.intermediate.dense.weight":
+            tensor[OUTLIER] *= 10
+        if name.endswith("output.dense.weight") and tensor.shape[1] == WIDE:
+            # NOTE: weights of one size cannot take over what an outlier has too much of.
+            tensor[:] = np.sign(tensor) * random.uniform(0.15, 0.3, tensor.shape)
+    save_file(weights, path, {"format": "pt"})
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A graph in fp32, a directory for what is made of it, and token ids to prepare it with."""
+
+    graph: Path
+    work: Path
+    texts: list[NDArray[np.int64]]
+    tokenizer: Tokenizer
+
+    def prepared(self) -> Prepared:
+        return prepare(self.graph, self.work, self.texts, STOCK, progress=False)
+
+
+def exported(directory: Path, work: Path) -> Exported:
+    encoder = next(iter(describe(directory, trust_remote_code=False).encoders.values()))
+    with quiet():
+        graph = export(encoder.folder, encoder.family, work, NO_TRUST)
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return Exported(graph, work, calibration_ids(tokenizer, [], MAX_TOKENS)[:TEXTS], tokenizer)
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    directory = tiny_models.copy(BERT, tmp_path_factory.mktemp("bert") / "model")
+    make_uneven(directory / "model.safetensors")
+    return exported(directory, tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def prepared(bert: Exported) -> Prepared:
+    return bert.prepared()
+
+
+def embeddings(graph: Path, texts: list[NDArray[np.int64]]) -> NDArray[np.float64]:
+    """Of all tokens, (tokens, width)."""
+    session = session_of(graph)
+    names = [value.name for value in session.get_inputs()]
+    runs = [session.run(None, {name: INPUTS[name](ids)[np.newaxis] for name in names})[0] for ids in texts]
+    return np.concatenate([run[0] for run in runs]).astype(np.float64)
+
+
+def errors(one: Exported, prepared: Prepared, work: Path) -> tuple[float, float]:
+    """Relative squared errors of token embeddings, with the preparation and without, on texts that were not used."""
+    texts = [np.array(one.tokenizer.encode(text).ids[:MAX_TOKENS]) for text in heldout_texts()[::2]]
+    exact, found = embeddings(one.graph, texts), []
+    for name, each in (("prepared", prepared), ("plain", UNPREPARED)):
+        (work / name).mkdir()
+        graph = optimize(quantize(one.graph, work / name, INT8, each), work / name)
+        found.append(np.square(embeddings(graph, texts) - exact).sum() / np.square(exact).sum())
+    return found[0], found[1]
+
+
+def test_prepared_weights_are_nearer_to_the_original_on_texts_that_were_not_used(
+    bert: Exported, prepared: Prepared, tmp_path: Path
+):
+    with_it, without = errors(bert, prepared, tmp_path)
+    assert with_it < 0.5 * without
+
+
+def test_the_channel_that_towers_is_repeated(prepared: Prepared):
+    one = next(one for one in prepared.scaled if "layer.0/intermediate" in one.linear_input.name)
+    assert one.linear_input.origin is not None
+    assert np.argmax(one.scaling.copies) == OUTLIER
+    assert one.scaling.extra == 16
+    assert not one.folded
+    treatment = next(each for each in prepared.treatments if each.weight == "encoder/layer.0/output/dense")
+    assert (treatment.shape, treatment.repeated, treatment.smoothing) == ((WIDE, 32), 16, one.scaling.alpha)
+
+
+def test_what_norms_make_uneven_is_smoothed_by_a_node_because_residuals_read_it_too(prepared: Prepared):
+    smoothed = [one for one in prepared.scaled if not one.scaling.repeats]
+    assert smoothed
+    assert all(one.linear_input.norm is None and not one.folded for one in smoothed)
+
+
+def test_every_matrix_and_table_in_8_bits_has_its_treatment(bert: Exported, prepared: Prepared, tmp_path: Path):
+    model = onnx.load(quantize(bert.graph, tmp_path, INT8, prepared))
+    stored = {tensor.name for tensor in model.graph.initializer if tensor.name.endswith("_quantized")}
+    assert {f"{name}_quantized" for name in (*prepared.rounded, *prepared.tables)} == stored
+    treated = prepared.treatments
+    assert len(treated) == len(stored) == 2 * 6 + 1
+    assert len({one.weight for one in treated}) == len(treated)
+    matrices = [one for one in treated if one.storage == "int8, one scale per column"]
+    assert [one.rounding for one in matrices] == ["gptq"] * 12
+    assert all(one.error is not None and 0 < one.error < 0.1 for one in matrices)
+    widths = {name: one for one in prepared.scaled for name in one.linear_input.matrices}
+    assert sum(one.smoothing is not None for one in matrices) == sum(
+        one.scaling.alpha is not None for one in widths.values()
+    )
+    assert {one.repeated for one in matrices} == {0, *(one.scaling.extra for one in widths.values())}
+    assert sorted(one.shape for one in matrices) == sorted([(32, 32)] * 8 + [(32, WIDE)] * 2 + [(WIDE, 32)] * 2)
+    assert all("onnx::" not in one.weight for one in treated)
+
+
+def test_a_large_table_is_stored_by_row_and_small_ones_stay_as_they_are(
+    bert: Exported, prepared: Prepared, tmp_path: Path
+):
+    words = "embeddings.word_embeddings.weight"
+    assert prepared.tables == (words,)
+    treatment = next(one for one in prepared.treatments if one.weight == words)
+    assert (treatment.storage, treatment.shape) == ("int8, one scale per row", (ROWS, 32))
+    assert (treatment.rounding, treatment.error, treatment.repeated) == ("nearest", None, 0)
+    quantized = {one.name: one for one in onnx.load(quantize(bert.graph, tmp_path, INT8, prepared)).graph.initializer}
+    original = {one.name: numpy_helper.to_array(one) for one in onnx.load(bert.graph).graph.initializer}
+    steps, scales = (numpy_helper.to_array(quantized[f"{words}_{suffix}"]) for suffix in ("quantized", "scale"))
+    assert (steps.dtype, scales.shape) == (np.int8, (ROWS, 1))
+    assert (np.abs(steps * scales - original[words]) <= 0.5001 * scales).all()
+    assert words not in quantized
+    positions = "embeddings.position_embeddings.weight"
+    np.testing.assert_array_equal(numpy_helper.to_array(quantized[positions]), original[positions])
+
+
+def hashes(work: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in work.iterdir()}
+
+
+def test_the_same_model_gives_the_same_bytes_for_every_target(bert: Exported, prepared: Prepared, tmp_path: Path):
+    contents = []
+    for target, each in ((Target.AMD64, prepared), (Target.ARM64, bert.prepared())):
+        (tmp_path / target).mkdir()
+        quantize(bert.graph, tmp_path / target, recipe_for(Precision.INT8_STOCK, target), each)
+        contents.append(hashes(tmp_path / target))
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 2
+
+
+def test_without_bars_nothing_is_written(bert: Exported, capfd: pytest.CaptureFixture[str]):
+    prepare(bert.graph, bert.work, bert.texts[:5], STOCK, progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_with_bars_they_go_to_standard_error(bert: Exported, capfd: pytest.CaptureFixture[str]):
+    prepare(bert.graph, bert.work, bert.texts[:5], STOCK, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Prepared" in err
+
+
+PRE_LN = [
+    next(model for model in [*FAMILY_MODELS, *TABLE.values()] if model.family == family)
+    for family in ("modernbert", "qwen3")
+]
+
+
+@pytest.fixture(scope="module", params=PRE_LN, ids=lambda model: model.family)
+def pre_ln(request, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return exported(tiny_models.make(request.param), tmp_path_factory.mktemp(request.param.name))
+
+
+def test_norms_before_products_take_factors_in(pre_ln: Exported, tmp_path: Path):
+    prepared = pre_ln.prepared()
+    folded = [one for one in prepared.scaled if one.folded]
+    assert folded
+    assert sum(one.folded for one in prepared.treatments) == sum(len(one.linear_input.matrices) for one in folded)
+    with_it, without = errors(pre_ln, prepared, tmp_path)
+    assert with_it < without
+
+
+WIDTH = 12
+
+
+def small(path: Path, *steps: Step, rows: int = 20, **more: NDArray[np.float32]) -> Path:
+    random = np.random.default_rng(4)
+    source = {name: random.standard_normal((WIDTH, WIDTH)) for name in ("first", "second", "third")}
+    source |= {"table": random.standard_normal((rows, WIDTH))} | more
+    read = {name for step in steps for name in step[1]}
+    model = a_model(steps, {name: value for name, value in source.items() if name in read}, ("input_ids",))
+    return written(model, path)
+
+
+def some_ids(texts: int = 20, rows: int = 20) -> list[NDArray[np.int64]]:
+    random = np.random.default_rng(5)
+    return [random.integers(0, rows, length) for length in range(1, texts + 1)]
+
+
+def test_matrices_of_which_nothing_can_be_known_go_to_the_nearest_steps_and_are_treated_too(tmp_path: Path):
+    """Two activations share one of them."""
+    graph = small(
+        tmp_path / "graph.onnx",
+        ("Gather", ["table", "input_ids"], "x"),
+        ("MatMul", ["x", "first"], "a"),
+        ("Softmax", ["a"], "s"),
+        ("MatMul", ["s", "first"], "b"),
+        ("MatMul", ["s", "second"], "c"),
+        ("Add", ["b", "c"], "d"),
+        ("MatMul", ["d", "third"], OUTPUT),
+    )
+    prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
+    assert set(prepared.rounded) == {"third"}
+    assert {one.weight: (one.rounding, one.error is None) for one in prepared.treatments} == {
+        "first": ("nearest", True),
+        "second": ("nearest", True),
+        "third": ("gptq", False),
+    }
+
+
+def test_a_table_that_is_also_a_matrix_is_rounded_by_column_and_kept_as_it_is_for_its_rows(tmp_path: Path):
+    side = int((TABLE_BYTES / 4) ** 0.5) + 1
+    table = np.random.default_rng(4).standard_normal((side, side)).astype(np.float32)
+    steps: list[Step] = [("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "table"], OUTPUT)]
+    graph = small(tmp_path / "graph.onnx", *steps, table=table)
+    prepared = prepare(graph, tmp_path, some_ids(4, side), STOCK, progress=False)
+    assert prepared.tables == ()
+    assert [one.storage for one in prepared.treatments] == ["int8, one scale per column"]
+    found = onnx.load(quantize(graph, tmp_path, INT8, prepared)).graph.initializer
+    kept = {tensor.name: numpy_helper.to_array(tensor) for tensor in found}
+    np.testing.assert_array_equal(kept["table"], table)
+    assert kept["table_quantized"].shape == (side, side)
+
+
+@pytest.mark.parametrize(("rows", "table"), [(TABLE_BYTES // 4 // WIDTH, False), (TABLE_BYTES // 4 // WIDTH + 1, True)])
+def test_how_large_a_table_must_be(tmp_path: Path, rows: int, table: bool):
+    graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], OUTPUT), rows=rows)
+    assert prepare(graph, tmp_path, some_ids(1), STOCK, progress=False).tables == (("table",) if table else ())
+
+
+OTHER_READERS: dict[str, list[Step]] = {
+    "columns": [("Gather", ["table", "input_ids"], OUTPUT, {"axis": 1})],
+    "another op": [
+        ("Gather", ["table", "input_ids"], "x"),
+        ("ReduceMean", ["table"], "m"),
+        ("Add", ["x", "m"], OUTPUT),
+    ],
+    "nothing": [constant([1.0], "one"), ("Identity", ["one"], OUTPUT), ("Shape", ["input_ids"], "table_shape")],
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_READERS)
+def test_a_table_of_which_something_else_is_read_stays_as_it_is(tmp_path: Path, kind: str):
+    graph = small(tmp_path / "graph.onnx", *OTHER_READERS[kind], rows=30_000)
+    assert prepare(graph, tmp_path, some_ids(1), STOCK, progress=False).tables == ()
+
+
+def test_without_texts_everything_goes_to_the_nearest_steps(tmp_path: Path):
+    """As for a tokenizer that leaves nothing of them."""
+    graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
+    prepared = prepare(graph, tmp_path, [], STOCK, progress=False)
+    assert (prepared.scaled, prepared.rounded, prepared.tables) == ((), {}, ())
+    assert [(one.weight, one.rounding, one.error) for one in prepared.treatments] == [("first", "nearest", None)]
+
+
+def test_activations_that_are_no_numbers_give_the_nearest_steps(tmp_path: Path):
+    """What is not finite does not reach the report, either: JSON has no word for it."""
+    table = np.random.default_rng(4).standard_normal((20, WIDTH)).astype(np.float32)
+    table[3, 4] = np.nan
+    steps: list[Step] = [("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT)]
+    graph = small(tmp_path / "graph.onnx", *steps, table=table)
+    with np.errstate(all="ignore"):
+        prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
+    source = {one.name: numpy_helper.to_array(one) for one in onnx.load(graph).graph.initializer}
+    assert prepared.scaled == ()
+    np.testing.assert_array_equal(prepared.rounded["first"].steps, round_columns(source["first"]).steps)
+    assert [(one.rounding, one.error) for one in prepared.treatments] == [("nearest", None)]
+
+
+def test_rounded_matrices_lie_on_disk_and_not_in_memory(tmp_path: Path):
+    graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
+    prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
+    assert isinstance(prepared.rounded["first"].steps, np.memmap)
+    assert (tmp_path / "rounded-0.npy").exists()

@@ -1,0 +1,379 @@
+"""Which activations are multiplied by which weights, and where factors per channel can get in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from build.quantization.linear_inputs import LinearInput, Norm, Origin, find_linear_inputs
+from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant
+
+WIDTH, WIDE = 4, 6
+SHAPES = {
+    "query": (WIDTH, WIDTH),
+    "key": (WIDTH, WIDTH),
+    "up": (WIDTH, WIDE),
+    "gate": (WIDTH, WIDE),
+    "down": (WIDE, WIDTH),
+    "square": (WIDE, WIDE),
+    "bias": (WIDTH,),
+    "scale": (WIDTH,),
+    "wide_bias": (WIDE,),
+    "wide_scale": (WIDE,),
+    "row": (1, 1, WIDE),
+    "half": (1,),
+    "cube": (2, WIDTH, WIDTH),
+    "empty": (WIDTH, 0),
+}
+
+
+def found(
+    *steps: Step, outputs: tuple[str, ...] = (OUTPUT,), inputs: tuple[str, ...] = ("x",), **more: np.ndarray
+) -> dict[str, LinearInput]:
+    """By the activation's name; the graph has those of the weights above that its nodes read."""
+    read = {name for step in steps for name in step[1]}
+    weights = {name: np.ones(shape) for name, shape in SHAPES.items() if name in read} | more
+    return {one.name: one for one in find_linear_inputs(a_model(steps, weights, inputs, outputs))}
+
+
+def norm(read: str, made: str, *vectors: str) -> Step:
+    return ("LayerNormalization", [read, *(vectors or ("scale", "bias"))], made)
+
+
+def test_matrices_are_listed_by_the_activation_that_they_are_multiplied_with_in_order():
+    inputs = found(
+        ("MatMul", ["x", "query"], "q"),
+        ("MatMul", ["x", "key"], "k"),
+        ("Softmax", ["q"], "s"),
+        ("MatMul", ["s", "up"], OUTPUT),
+    )
+    assert list(inputs) == ["x", "s"]
+    assert inputs["x"] == LinearInput("x", ("query", "key"), WIDTH, None, None)
+    assert inputs["s"] == LinearInput("s", ("up",), WIDTH, None, None)
+
+
+def test_a_matrix_that_two_nodes_multiply_with_the_same_activation_is_listed_once():
+    inputs = found(("MatMul", ["x", "query"], "q"), ("MatMul", ["x", "query"], "k"), ("Add", ["q", "k"], OUTPUT))
+    assert inputs["x"].matrices == ("query",)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        ("MatMul", ["x", "x"], OUTPUT),
+        ("MatMul", ["query", "x"], OUTPUT),
+        ("MatMul", ["x", "bias"], OUTPUT),
+        ("MatMul", ["x", "cube"], OUTPUT),
+        ("MatMul", ["x", "empty"], OUTPUT),
+        ("Gemm", ["x", "query"], OUTPUT),
+        ("MatMul", ["query", "key"], OUTPUT),
+    ],
+    ids=["activations", "matrix first", "vector", "three dimensions", "no column", "Gemm", "weights"],
+)
+def test_other_products_are_none(step: Step):
+    assert not found(step)
+
+
+def test_weights_that_are_not_fp32_are_none():
+    model = a_model([("MatMul", ["x", "query"], OUTPUT)], {"query": np.ones((WIDTH, WIDTH))})
+    model.graph.initializer[0].data_type = TensorProto.FLOAT16
+    assert not find_linear_inputs(model)
+
+
+def test_a_matrix_of_two_activations_leaves_both_out():
+    inputs = found(
+        ("MatMul", ["x", "query"], "q"),
+        ("MatMul", ["x", "key"], "k"),
+        ("Softmax", ["k"], "s"),
+        ("MatMul", ["s", "query"], "again"),
+        ("MatMul", ["again", "up"], OUTPUT),
+    )
+    assert list(inputs) == ["again"]
+
+
+def test_a_matrix_that_is_also_multiplied_from_the_left_is_left_out():
+    assert not found(("MatMul", ["x", "query"], "q"), ("MatMul", ["query", "q"], OUTPUT))
+
+
+def test_a_table_that_is_also_a_matrix_is_listed():
+    """Its rows are looked up in what stays in fp32."""
+    inputs = found(
+        ("Gather", ["query", "input_ids"], "e"),
+        norm("e", "n"),
+        ("MatMul", ["n", "query"], OUTPUT),
+        inputs=("input_ids",),
+    )
+    assert inputs["n"].matrices == ("query",)
+    assert inputs["n"].norm == Norm("n", "scale", "bias")
+
+
+class TestNorm:
+    """Where the node that makes an activation can take factors in."""
+
+    def test_before_products_alone(self):
+        inputs = found(norm("x", "n"), ("MatMul", ["n", "query"], "q"), ("MatMul", ["n", "key"], OUTPUT))
+        assert inputs["n"].norm == Norm("n", "scale", "bias")
+
+    def test_without_a_bias(self):
+        assert found(norm("x", "n", "scale"), ("MatMul", ["n", "query"], OUTPUT))["n"].norm == Norm("n", "scale", None)
+
+    def test_with_the_bias_of_zeros_that_the_exporter_makes(self):
+        inputs = found(
+            constant(np.zeros(WIDTH), "zeros"), norm("x", "n", "scale", "zeros"), ("MatMul", ["n", "query"], OUTPUT)
+        )
+        assert inputs["n"].norm == Norm("n", "scale", "zeros")
+
+    def test_whose_length_is_asked_for_too(self):
+        inputs = found(norm("x", "n"), ("Shape", ["n"], "s"), ("MatMul", ["n", "query"], OUTPUT), outputs=(OUTPUT, "s"))
+        assert inputs["n"].norm is not None
+
+    def test_not_one_that_a_residual_reads(self):
+        """As in BERT, where the norm comes after the sum."""
+        inputs = found(norm("x", "n"), ("MatMul", ["n", "query"], "q"), ("Add", ["q", "n"], OUTPUT))
+        assert inputs["n"].norm is None
+
+    def test_not_one_whose_result_the_graph_gives_away(self):
+        assert found(norm("x", "n"), ("MatMul", ["n", "query"], OUTPUT), outputs=(OUTPUT, "n"))["n"].norm is None
+
+    @pytest.mark.parametrize(
+        "step",
+        [
+            ("MatMul", ["n", "cube"], "other"),
+            ("MatMul", ["n", "n"], "other"),
+            ("Gemm", ["n", "key"], "other"),
+            ("MatMul", ["n", "bias"], "other"),
+        ],
+        ids=["three dimensions", "itself", "Gemm", "vector"],
+    )
+    def test_not_one_that_something_else_multiplies(self, step: Step):
+        assert found(norm("x", "n"), ("MatMul", ["n", "query"], OUTPUT), step)["n"].norm is None
+
+    def test_not_one_that_a_branch_reads(self):
+        inside = helper.make_graph(
+            [helper.make_node("Identity", ["n"], ["branch"])],
+            "branch",
+            [],
+            [helper.make_tensor_value_info("branch", TensorProto.FLOAT, None)],
+        )
+        choice: Step = ("If", ["condition"], "chosen", {"then_branch": inside, "else_branch": inside})
+        steps = [norm("x", "n"), ("MatMul", ["n", "query"], "q"), choice, ("Add", ["q", "chosen"], OUTPUT)]
+        assert found(*steps, inputs=("x", "condition"))["n"].norm is None
+
+    @pytest.mark.parametrize("order", [("a", "scale"), ("scale", "a")])
+    def test_the_product_that_an_rmsnorm_ends_with(self, order: tuple[str, str]):
+        inputs = found(("Softmax", ["x"], "a"), ("Mul", list(order), "n"), ("MatMul", ["n", "query"], OUTPUT))
+        assert inputs["n"].norm == Norm("n", "scale", None)
+
+    @pytest.mark.parametrize("factor", ["half", "row", "a", "y"])
+    def test_not_a_product_with_anything_but_a_vector(self, factor: str):
+        steps: list[Step] = [
+            ("Softmax", ["x"], "a"),
+            ("Mul", ["a", factor], "n"),
+            ("MatMul", ["n", "down"], OUTPUT),
+        ]
+        assert found(*steps, inputs=("x", "y"))["n"].norm is None
+
+    @pytest.mark.parametrize("op", ["Add", "Div", "Sub"])
+    def test_not_another_op_with_a_vector(self, op: str):
+        assert found((op, ["x", "scale"], "n"), ("MatMul", ["n", "query"], OUTPUT))["n"].norm is None
+
+    def test_not_one_over_several_axes(self):
+        """Its vectors are no vectors of channels."""
+        square = np.ones((WIDTH, WIDTH))
+        inputs = found(
+            ("LayerNormalization", ["x", "gain", "shift"], "n", {"axis": -2}),
+            ("MatMul", ["n", "query"], OUTPUT),
+            gain=square,
+            shift=square,
+        )
+        assert inputs["n"].norm is None
+
+    def test_not_one_that_gives_away_its_mean(self):
+        model = a_model([norm("x", "n"), ("MatMul", ["n", "query"], OUTPUT)], weights_of("scale", "bias", "query"))
+        model.graph.node[0].output.append("mean")
+        assert find_linear_inputs(model)[0].norm is None
+
+    def test_not_an_input_of_the_graph(self):
+        assert found(("MatMul", ["x", "query"], OUTPUT))["x"].norm is None
+
+
+def weights_of(*names: str) -> dict[str, Any]:
+    return {name: np.ones(SHAPES[name]) for name in names}
+
+
+def feed_forward(*between: Step, last: str) -> dict[str, LinearInput]:
+    """Up and down again, with ``between`` from «u» to ``last``."""
+    return found(("MatMul", ["x", "up"], "u"), *between, ("MatMul", [last, "down"], OUTPUT))
+
+
+GELU: list[Step] = [
+    ("Add", ["wide_bias", "u"], "a"),
+    constant(2**0.5, "root"),
+    ("Div", ["a", "root"], "d"),
+    ("Erf", ["d"], "e"),
+    constant([1.0], "one"),
+    ("Add", ["e", "one"], "f"),
+    ("Mul", ["a", "f"], "g"),
+    ("Mul", ["g", "half"], "h"),
+]
+
+
+class TestOrigin:
+    """Where channels of an activation can be repeated."""
+
+    def test_the_matrix_before(self):
+        assert feed_forward(last="u")["u"].origin == Origin(("up",), ())
+
+    @pytest.mark.parametrize("op", ["Relu", "Gelu", "Tanh", "Sigmoid", "Softplus", "Exp", "Neg", "Sqrt", "Erf"])
+    def test_behind_a_function_of_each_channel(self, op: str):
+        assert feed_forward((op, ["u"], "a"), last="a")["a"].origin == Origin(("up",), ())
+
+    def test_behind_a_gelu_written_out(self):
+        assert feed_forward(*GELU, last="h")["h"].origin == Origin(("up",), ("wide_bias",))
+
+    def test_behind_a_cast(self):
+        cast: Step = ("Cast", ["u"], "c", {"to": TensorProto.FLOAT})
+        assert feed_forward(cast, last="c")["c"].origin == Origin(("up",), ())
+
+    def test_of_a_gate(self):
+        steps: list[Step] = [
+            ("MatMul", ["x", "gate"], "g"),
+            ("Sigmoid", ["g"], "s"),
+            ("Mul", ["g", "s"], "silu"),
+            ("Mul", ["silu", "u"], "m"),
+        ]
+        origin = feed_forward(*steps, last="m")["m"].origin
+        assert origin is not None
+        assert (set(origin.matrices), origin.vectors) == ({"gate", "up"}, ())
+
+    def test_with_vectors_on_both_sides(self):
+        steps: list[Step] = [("Add", ["u", "wide_bias"], "a"), ("Relu", ["a"], "r"), ("Mul", ["wide_scale", "r"], "m")]
+        one = feed_forward(*steps, last="m")["m"]
+        assert one.norm == Norm("m", "wide_scale", None)
+        assert one.origin is not None
+        assert set(one.origin.vectors) == {"wide_bias", "wide_scale"}
+
+    def test_with_a_vector_that_a_node_holds(self):
+        steps = [constant(np.ones(WIDE), "held"), ("Add", ["u", "held"], "a")]
+        assert feed_forward(*steps, last="a")["a"].origin == Origin(("up",), ("held",))
+
+    @pytest.mark.parametrize("held", [{"value_float": 0.5}, {"value_floats": [0.5] * WIDE}, {"value_floats": [0.5]}])
+    def test_not_with_a_constant_of_another_form(self, held: dict[str, Any]):
+        steps: list[Step] = [("Constant", [], "held", held), ("Mul", ["u", "held"], "m")]
+        assert feed_forward(*steps, last="m")["m"].origin is None
+
+    @pytest.mark.parametrize("other", ["row", "x", "y"])
+    def test_not_with_values_that_are_no_vector(self, other: str):
+        steps: list[Step] = [
+            ("MatMul", ["x", "up"], "u"),
+            ("Mul", ["u", other], "m"),
+            ("MatMul", ["m", "down"], OUTPUT),
+        ]
+        assert found(*steps, inputs=("x", "y"))["m"].origin is None
+
+    def test_not_without_a_product(self):
+        assert found(("Relu", ["wide_bias"], "r"), ("MatMul", ["r", "down"], OUTPUT))["r"].origin is None
+
+    @pytest.mark.parametrize(
+        "step",
+        [
+            ("Softmax", ["u"], "a"),
+            ("Reshape", ["u", "sizes"], "a"),
+            ("Transpose", ["u"], "a", {"perm": [0, 1]}),
+            ("LayerNormalization", ["u", "wide_scale"], "a"),
+            ("Slice", ["u", "sizes", "sizes"], "a"),
+        ],
+        ids=lambda step: step[0],
+    )
+    def test_not_behind_what_mixes_or_moves_channels(self, step: Step):
+        steps: list[Step] = [("MatMul", ["x", "up"], "u"), step, ("MatMul", ["a", "down"], OUTPUT)]
+        sizes = np.array([-1, WIDE])
+        assert found(*steps, sizes=sizes)["a"].origin is None
+
+    def test_not_behind_a_split(self):
+        model = a_model(
+            [
+                ("MatMul", ["x", "both"], "b"),
+                ("Split", ["b"], "u", {"axis": -1, "num_outputs": 2}),
+                ("Sigmoid", ["g"], "s"),
+                ("Mul", ["u", "s"], "m"),
+                ("MatMul", ["m", "down"], OUTPUT),
+            ],
+            {"both": np.ones((WIDTH, 2 * WIDE)), **weights_of("down")},
+        )
+        model.graph.node[1].output.append("g")
+        by_name = {one.name: one for one in find_linear_inputs(model)}
+        assert by_name["m"].origin is None
+
+    def test_not_where_another_node_reads_what_lies_between(self):
+        steps: list[Step] = [("Relu", ["u"], "a"), ("Softmax", ["u"], "s"), ("MatMul", ["s", "square"], "other")]
+        inputs = feed_forward(*steps, last="a")
+        assert inputs["a"].origin is None
+        assert inputs["s"].origin is None
+
+    def test_not_where_a_residual_reads_the_activation(self):
+        steps: list[Step] = [
+            ("MatMul", ["x", "up"], "u"),
+            ("MatMul", ["u", "square"], "d"),
+            ("Add", ["u", "d"], OUTPUT),
+        ]
+        assert found(*steps)["u"].origin is None
+
+    def test_not_where_the_activations_length_is_asked_for(self):
+        steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("Shape", ["u"], "s"), ("MatMul", ["u", "down"], OUTPUT)]
+        assert found(*steps, outputs=(OUTPUT, "s"))["u"].origin is None
+
+    @pytest.mark.parametrize("given_away", ["u", "a"])
+    def test_not_where_the_graph_gives_away_what_lies_between(self, given_away: str):
+        steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("Relu", ["u"], "a"), ("MatMul", ["a", "down"], OUTPUT)]
+        assert found(*steps, outputs=(OUTPUT, given_away))["a"].origin is None
+
+    def test_not_where_a_product_lies_between(self):
+        """Its matrix would need more rows, too."""
+        steps: list[Step] = [("MatMul", ["u", "square"], "v"), ("Mul", ["u", "v"], "m")]
+        inputs = feed_forward(*steps, last="m")
+        assert inputs["m"].origin is None
+        assert inputs["u"].origin is None
+
+    @pytest.mark.parametrize("vector", ["wide_bias", "wide_scale"])
+    def test_not_with_a_vector_that_has_another_reader(self, vector: str):
+        steps: list[Step] = [
+            ("Add", ["u", "wide_bias"], "a"),
+            ("Mul", ["a", "wide_scale"], "m"),
+            ("Neg", [vector], "negative"),
+        ]
+        assert feed_forward(*steps, last="m")["m"].origin is None
+
+    def test_not_of_a_matrix_that_has_another_reader(self):
+        look_up: Step = ("Gather", ["up", "input_ids"], "e")
+        steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("MatMul", ["u", "down"], OUTPUT), look_up]
+        assert found(*steps, inputs=("x", "input_ids"))["u"].origin is None
+
+    def test_not_before_a_matrix_that_has_another_reader(self):
+        """What the other one reads would have more rows."""
+        look_up: Step = ("Gather", ["down", "input_ids"], "e")
+        steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("MatMul", ["u", "down"], OUTPUT), look_up]
+        one = found(*steps, inputs=("x", "input_ids"))["u"]
+        assert (one.matrices, one.origin) == (("down",), None)
+
+    def test_not_of_a_matrix_with_one_column_for_all_channels(self):
+        steps: list[Step] = [
+            ("MatMul", ["x", "narrow"], "n"),
+            ("MatMul", ["x", "up"], "u"),
+            ("Mul", ["n", "u"], "m"),
+            ("MatMul", ["m", "down"], OUTPUT),
+        ]
+        assert found(*steps, narrow=np.ones((WIDTH, 1)))["m"].origin is None
+
+    def test_the_second_of_two_layers_in_a_row(self):
+        steps: list[Step] = [("Relu", ["u"], "a"), ("MatMul", ["a", "square"], "v"), ("Tanh", ["v"], "t")]
+        inputs = feed_forward(*steps, last="t")
+        assert inputs["a"].origin == Origin(("up",), ())
+        assert inputs["t"].origin == Origin(("square",), ())
+
+
+def test_a_graph_without_products_has_none():
+    assert not found(("Relu", ["x"], OUTPUT))

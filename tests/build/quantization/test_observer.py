@@ -1,0 +1,230 @@
+"""What activations are like, against the same graph computed by hand in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from build.errors import UnsupportedModel
+from build.quantization import observer as activations
+from build.quantization.linear_inputs import LinearInput, find_linear_inputs
+from build.quantization.observer import CHUNK_TOKENS, SAMPLE_TOKENS, Activations, watch
+from tests.support.graphs.tiny_graphs import OUTPUT, a_model, written
+
+VOCABULARY, WIDTH, WIDE = 11, 4, 6
+INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+LENGTHS = (3, 1, 7)
+
+
+def weights() -> dict[str, NDArray[np.float32]]:
+    random = np.random.default_rng(2)
+    shapes = {"words": (VOCABULARY, WIDTH), "types": (2, WIDTH), "positions": (3000, WIDTH), "up": (WIDTH, WIDE)}
+    shapes |= {"key": (WIDTH, WIDTH), "down": (WIDE, WIDTH)}
+    return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def a_graph(path: Path, outside: bool = False) -> Path:
+    """Embeddings of words, types, positions and mask, and two layers."""
+    steps = [
+        ("Gather", ["words", "input_ids"], "w"),
+        ("Gather", ["types", "token_type_ids"], "t"),
+        ("Gather", ["positions", "position_ids"], "p"),
+        ("Cast", ["attention_mask"], "mask", {"to": onnx.TensorProto.FLOAT}),
+        ("Unsqueeze", ["mask", "last"], "m"),
+        ("Add", ["w", "t"], "wt"),
+        ("Add", ["wt", "p"], "wtp"),
+        ("Add", ["wtp", "m"], "x"),
+        ("MatMul", ["x", "key"], "k"),
+        ("MatMul", ["x", "up"], "u"),
+        ("Relu", ["u"], "a"),
+        ("MatMul", ["a", "down"], "d"),
+        ("Add", ["d", "k"], OUTPUT),
+    ]
+    return written(a_model(steps, weights() | {"last": np.array([-1])}, INPUTS), path, outside)
+
+
+def expected(ids: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """What the two activations are: the mask is 1, types are 0, positions count up."""
+    tables = {name: table.astype(np.float64) for name, table in weights().items()}
+    x = tables["words"][ids] + tables["types"][0] + tables["positions"][: len(ids)] + 1
+    return {"x": x, "a": np.maximum(x @ tables["up"], 0)}
+
+
+def some_texts(lengths: Sequence[int] = LENGTHS) -> list[NDArray[np.int64]]:
+    random = np.random.default_rng(3)
+    return [random.integers(0, VOCABULARY, length) for length in lengths]
+
+
+def watched(graph: Path, texts: Sequence[NDArray[np.int64]]) -> dict[str, Activations]:
+    inputs = find_linear_inputs(onnx.load(graph, load_external_data=False))
+    return {one.name: found for one, found in watch(graph, inputs, texts)}
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_moments_and_largest_values_are_numpys(tmp_path: Path, outside: bool):
+    found = watched(a_graph(tmp_path / "graph.onnx", outside), some_texts())
+    assert list(found) == ["x", "a"]
+    for name, one in found.items():
+        rows = np.concatenate([expected(ids)[name] for ids in some_texts()])
+        np.testing.assert_allclose(one.moments, rows.T @ rows / len(rows), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(one.largest, np.abs(rows).max(axis=0), rtol=1e-5, atol=1e-6)
+        assert one.moments.dtype == np.float64
+        assert one.largest.dtype == np.float32
+
+
+def test_the_sample_is_the_texts_activations_text_by_text(tmp_path: Path):
+    found = watched(a_graph(tmp_path / "graph.onnx"), some_texts())
+    for name, one in found.items():
+        for ids, rows in zip(some_texts(), one.sample, strict=True):
+            np.testing.assert_allclose(rows, expected(ids)[name], rtol=1e-5, atol=1e-6)
+
+
+def test_the_sample_ends_with_the_text_that_makes_it_large_enough_and_all_else_does_not(tmp_path: Path):
+    texts = some_texts((SAMPLE_TOKENS - 1, 5, 2500, 4))
+    for name, one in watched(a_graph(tmp_path / "graph.onnx"), texts).items():
+        assert [len(rows) for rows in one.sample] == [SAMPLE_TOKENS - 1, 5]
+        rows = np.concatenate([expected(ids)[name] for ids in texts])
+        np.testing.assert_allclose(one.moments, rows.T @ rows / len(rows), rtol=1e-5)
+        np.testing.assert_allclose(one.largest, np.abs(rows).max(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [CHUNK_TOKENS - 1, CHUNK_TOKENS, CHUNK_TOKENS + 1, 2 * CHUNK_TOKENS])
+def test_no_token_is_lost_where_a_chunk_ends(tmp_path: Path, tokens: int):
+    texts = some_texts((tokens - 3, 3))
+    rows = np.concatenate([expected(ids)["x"] for ids in texts])
+    found = watched(a_graph(tmp_path / "graph.onnx"), texts)["x"]
+    np.testing.assert_allclose(found.moments, rows.T @ rows / tokens, rtol=1e-5)
+
+
+def many(path: Path, layers: int) -> Path:
+    random = np.random.default_rng(4)
+    matrices = {f"w{n}": random.standard_normal((WIDTH, WIDTH)) for n in range(layers)}
+    steps = [("Gather", ["words", "input_ids"], "x0")]
+    for n in range(layers):
+        steps += [("MatMul", [f"x{n}", f"w{n}"], f"y{n}"), ("Tanh", [f"y{n}"], f"x{n + 1}")]
+    model = a_model(steps, matrices | {"words": weights()["words"]}, ("input_ids",), (f"x{layers}",))
+    return written(model, path)
+
+
+def one_by_one(found: dict[str, Activations]) -> dict[str, tuple]:
+    return {
+        name: (one.moments.tolist(), one.largest.tolist(), [rows.tolist() for rows in one.sample])
+        for name, one in found.items()
+    }
+
+
+@pytest.mark.parametrize("together", [1, 2, 3])
+def test_fewer_at_a_time_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int):
+    graph, texts = many(tmp_path / "graph.onnx", layers=5), some_texts()
+    at_once = one_by_one(watched(graph, texts))
+    assert list(at_once) == [f"x{n}" for n in range(5)]
+    size = 4 * WIDTH**2 + 4 * WIDTH * (SAMPLE_TOKENS + 2 * CHUNK_TOKENS)
+    monkeypatch.setattr(activations, "BYTES_AT_ONCE", together * size)
+    assert one_by_one(watched(graph, texts)) == at_once
+
+
+def test_one_that_is_too_large_for_memory_is_watched_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(activations, "BYTES_AT_ONCE", 1)
+    assert len(watched(many(tmp_path / "graph.onnx", layers=2), some_texts())) == 2
+
+
+def test_what_is_not_wanted_is_not_watched(tmp_path: Path):
+    graph = many(tmp_path / "graph.onnx", layers=3)
+    last = find_linear_inputs(onnx.load(graph))[2]
+    assert [one for one, _ in watch(graph, [last], some_texts())] == [last]
+    assert list(watch(graph, [], some_texts())) == []
+
+
+def test_activations_that_are_the_same_for_every_text_count_with_each(tmp_path: Path):
+    """As positions that are looked up without regard to a text's length."""
+    steps = [
+        ("Gather", ["words", "input_ids"], "w"),
+        ("Relu", ["positions"], "p"),
+        ("MatMul", ["p", "key"], "k"),
+        ("ReduceMean", ["k"], "mean"),
+        ("Add", ["w", "mean"], OUTPUT),
+    ]
+    tables = {name: weights()[name] for name in ("words", "key")} | {"positions": weights()["positions"][:9]}
+    found = watched(written(a_model(steps, tables, ("input_ids",)), tmp_path / "graph.onnx"), some_texts())
+    rows = np.maximum(tables["positions"].astype(np.float64), 0)
+    np.testing.assert_allclose(found["p"].moments, rows.T @ rows / 9, rtol=1e-6)
+    assert [one.shape for one in found["p"].sample] == [(9, WIDTH)] * 3
+
+
+def test_values_that_are_no_numbers_are_seen(tmp_path: Path):
+    tables = weights()
+    tables["words"][5, 2] = np.nan
+    steps = [("Gather", ["words", "input_ids"], "x"), ("MatMul", ["x", "key"], OUTPUT)]
+    model = a_model(steps, {name: tables[name] for name in ("words", "key")}, ("input_ids",))
+    found = watched(written(model, tmp_path / "graph.onnx"), [np.arange(VOCABULARY)])["x"]
+    assert np.isnan(found.largest).tolist() == [False, False, True, False]
+    assert np.isnan(found.moments[2]).all()
+
+
+def test_an_input_that_nobody_can_give_is_named(tmp_path: Path):
+    steps = [
+        ("Gather", ["words", "input_ids"], "x"),
+        ("Add", ["x", "pixels"], "y"),
+        ("MatMul", ["y", "key"], OUTPUT),
+    ]
+    model = a_model(steps, {name: weights()[name] for name in ("words", "key")}, ("input_ids", "pixels"))
+    graph = written(model, tmp_path / "graph.onnx")
+    with pytest.raises(UnsupportedModel, match="the graph wants an input that this build cannot give: pixels"):
+        watched(graph, some_texts())
+
+
+def test_the_graph_and_its_weights_stay_as_they_are_and_are_let_go_of(tmp_path: Path):
+    """So that the stages after this one have the memory, and may remove the files."""
+    graph = a_graph(tmp_path / "graph.onnx", outside=True)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    found = watched(graph, some_texts())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert str(tmp_path) not in Path("/proc/self/maps").read_text()
+    assert len(found) == 2
+
+
+def test_without_texts_nothing_is_known(tmp_path: Path):
+    for one in watched(a_graph(tmp_path / "graph.onnx"), []).values():
+        assert one.sample == ()
+        assert not one.largest.any()
+        assert not one.moments.any()
+
+
+def test_an_activations_own_input_is_handed_back(tmp_path: Path):
+    graph = many(tmp_path / "graph.onnx", layers=2)
+    inputs = find_linear_inputs(onnx.load(graph))
+    found: list[LinearInput] = [one for one, _ in watch(graph, inputs, some_texts())]
+    assert found == inputs
+
+
+def names_after(wanted: str) -> tuple[list[str], list[str], list[str]]:
+    """Outputs of nodes, weights and inputs that are left where ``wanted`` alone is watched."""
+    inner = a_model([("Add", ["w", "outside"], "sum")], {}, (), ("sum",)).graph
+    steps = [
+        ("Gather", ["words", "input_ids"], "w"),
+        ("Relu", ["table"], "outside"),
+        ("If", ["switch"], "either", {"then_branch": inner, "else_branch": inner}),
+        ("MatMul", ["either", "key"], "k"),
+        ("Gather", ["types", "token_type_ids"], "t"),
+        ("Add", ["k", "t"], OUTPUT),
+    ]
+    tables = {"words": np.ones((3, 4)), "table": np.ones(4), "key": np.ones((4, 4)), "types": np.ones((2, 4))}
+    graph = a_model(steps, tables | {"switch": np.array(True)}, ("input_ids", "token_type_ids")).graph
+    activations.keep_what_leads_to(graph, [wanted])
+    outputs = [name for node in graph.node for name in node.output]
+    return outputs, [tensor.name for tensor in graph.initializer], [value.name for value in graph.input]
+
+
+def test_a_run_does_no_more_than_what_is_watched_needs():
+    assert names_after("w") == (["w"], ["words"], ["input_ids"])
+    assert names_after("t") == (["t"], ["types"], ["token_type_ids"])
+
+
+def test_what_branches_read_from_outside_is_kept():
+    assert names_after("k") == (["w", "outside", "either", "k"], ["words", "table", "key", "switch"], ["input_ids"])
+    assert names_after(OUTPUT)[0] == ["w", "outside", "either", "k", "t", OUTPUT]

@@ -1,0 +1,229 @@
+"""When the native kernels are compiled: where the library is missing or made from something else, and only once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from build import kernels
+from build.errors import BuildError
+from manifest import Target
+from runtime.host.cpu import host_target
+from tests.support.paths import ROOT
+
+HOST = host_target()
+TARGET, OTHER = Target.AMD64, Target.ARM64
+SAYS = "compiling the native kernels (about 15 s)\n"
+SECONDS = 120
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose kernels are one function for each source file, so that they compile at once."""
+    sources = tmp_path / "kernels" / "src"
+    sources.mkdir(parents=True)
+    (sources / "exports.map").write_text("{ local: *; };\n")
+    isas = [f"isa_{name}" for architecture in kernels.ARCHITECTURES.values() for name in architecture.isas]
+    for unit in (*kernels.PLAIN, "ort_ops", *isas):
+        (sources / f"{unit}.cpp").write_text(f'extern "C" int {unit}() {{ return 1; }}\n')
+    shutil.copy(ROOT / "requirements.in", tmp_path)
+    monkeypatch.setattr(kernels, "ROOT", tmp_path)
+    monkeypatch.setattr(kernels, "LIBRARIES", tmp_path / "kernels" / "lib")
+    return tmp_path
+
+
+def identity(target: Target = TARGET) -> list[tuple[int, int]]:
+    """Of the library and its stamp; other ones after every compilation, whatever the bytes."""
+    found = [path.stat() for path in (kernels.library(target), kernels.stamp(target))]
+    return [(each.st_ino, each.st_mtime_ns) for each in found]
+
+
+def change(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+def test_the_first_call_compiles_and_the_next_finds_the_library_in_silence(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert kernels.ensure(TARGET) == checkout / "kernels/lib/libcpu2vec-amd64.so"
+    assert kernels.library(TARGET).read_bytes()[:4] == b"\x7fELF"
+    assert capsys.readouterr() == ("", SAYS)
+    before = identity()
+    assert kernels.ensure(TARGET) == kernels.library(TARGET)
+    assert identity() == before
+    assert capsys.readouterr() == ("", "")
+
+
+def test_architectures_have_each_its_own_library(checkout: Path):
+    kernels.ensure(TARGET)
+    before = identity()
+    kernels.ensure(OTHER)
+    assert identity() == before
+    assert kernels.stamp(TARGET).read_bytes() != kernels.stamp(OTHER).read_bytes()
+
+
+def test_dates_of_sources_do_not_count(checkout: Path):
+    kernels.ensure(TARGET)
+    before = identity()
+    for path in (checkout / "kernels/src").iterdir():
+        os.utime(path)
+    kernels.ensure(TARGET)
+    assert identity() == before
+
+
+def edited_source(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(checkout / "kernels/src/scalar.cpp", "// another one\n")
+
+
+def new_header(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (checkout / "kernels/src/new.h").write_text("")
+
+
+def other_flags(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "COMMON", (*kernels.COMMON, "-DANOTHER"))
+
+
+def other_link_flags(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "LINK", (*kernels.LINK, "-Wl,-O1"))
+
+
+def other_onnxruntime(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (checkout / "requirements.in").write_text("onnxruntime==9.9.9\n")
+
+
+def other_compiler(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "COMPILER_PACKAGE", "pip")  # of another version
+
+
+def missing_library(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels.library(TARGET).rename(checkout / "moved.so")
+
+
+def missing_stamp(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels.stamp(TARGET).rename(checkout / "moved")
+
+
+def damaged_stamp(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels.stamp(TARGET).write_bytes(b"\xff")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        edited_source,
+        new_header,
+        other_flags,
+        other_link_flags,
+        other_onnxruntime,
+        other_compiler,
+        missing_library,
+        missing_stamp,
+        damaged_stamp,
+    ],
+)
+def test_what_changes_the_library_compiles_it_once(
+    checkout: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: Callable[[Path, pytest.MonkeyPatch], None],
+):
+    kernels.ensure(TARGET)
+    before = identity()
+    changed(checkout, monkeypatch)
+    kernels.ensure(TARGET)
+    after = identity()
+    assert after[0] != before[0]
+    kernels.ensure(TARGET)
+    assert identity() == after
+    assert capsys.readouterr().err == SAYS * 2
+
+
+def test_compiling_by_order_leaves_a_library_that_is_current(checkout: Path):
+    kernels.build(TARGET)
+    before = identity()
+    kernels.ensure(TARGET)
+    assert identity() == before
+    kernels.build(TARGET)
+    assert identity()[0] != before[0]
+
+
+def test_sources_that_do_not_compile_leave_the_old_library_and_are_tried_again(checkout: Path):
+    kernels.ensure(TARGET)
+    before, source = identity(), checkout / "kernels/src/ops.cpp"
+    correct = source.read_text()
+    change(source, "#error broken\n")
+    for _ in range(2):
+        with pytest.raises(BuildError, match="the kernels do not compile"):
+            kernels.ensure(TARGET)
+        assert kernels.library(TARGET).stat().st_ino == before[0][0]
+        assert not kernels.stamp(TARGET).exists()
+    source.write_text(correct)
+    kernels.ensure(TARGET)
+    assert identity()[0] != before[0]
+
+
+def test_without_the_compilers_package(checkout: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(kernels, "COMPILER_PACKAGE", "no-such-package")
+    with pytest.raises(BuildError, match="no-such-package is missing: it compiles the kernels"):
+        kernels.ensure(TARGET)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def has_open(process: subprocess.Popen[str], path: Path) -> bool:
+    """Whether a process has a file open; False while it starts."""
+    links = list(Path(f"/proc/{process.pid}/fd").iterdir())
+    return any(link.is_symlink() and Path(os.path.realpath(link)) == path for link in links)
+
+
+def test_of_two_processes_at_once_one_compiles_and_the_other_waits(checkout: Path):
+    for name in ("manifest.py", "build/__init__.py", "build/errors.py", "build/kernels.py"):
+        (checkout / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, checkout / name)
+    command = [sys.executable, "-m", "build.kernels", "--arch", TARGET, "--if-needed"]
+    lock = checkout / "kernels/lib/lock"
+    lock.parent.mkdir()
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        processes = [
+            subprocess.Popen(command, cwd=checkout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        # Both have seen that there is no library.
+        wait_until(lambda: all(has_open(process, lock) for process in processes))
+    said = [process.communicate(timeout=SECONDS) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sorted(said) == [("", ""), ("", SAYS)]
+    assert kernels.is_current(TARGET)
+
+
+@pytest.mark.parametrize("goal", ["setup", "serve", "test", "test-system", "bench", "bench-fidelity"])
+def test_make_has_the_library_for_this_machine_before_anything_needs_it(goal: str):
+    """Whatever architecture a bundle is for."""
+    (other,) = set(Target) - {HOST}
+    planned = subprocess.run(
+        ["make", "--dry-run", goal, f"ARCH={other}"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    (made,) = [number for number, line in enumerate(planned) if "build.kernels" in line]
+    assert planned[made].endswith(f"-m build.kernels --arch '{HOST}' --if-needed")
+    needing = [number for number, line in enumerate(planned) if " quantize.py" in line or "pytest" in line]
+    assert all(made < number for number in needing)
+
+
+def test_make_clean_removes_it():
+    command = ["make", "--dry-run", "clean"]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "kernels/lib" in planned.split()

@@ -1,0 +1,399 @@
+"""What the native kernels refuse, and with which sentence: at registration, when a session is made, and in a run."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto
+
+from build import kernels
+from manifest import Target
+from runtime.host.cpu import host_target
+from tests.kernels.test_ops import attention_inputs, embedding_inputs
+from tests.support.graphs import kernel_ops as ops
+from tests.support.graphs.kernel_ops import Op, graph, options, random_map, run
+from tests.support.server.interpreter_lock import longest_wait
+
+LIBRARY = ops.host_library()
+
+
+def refused(inputs: dict, op: str, sentence: str, **attributes: object) -> None:
+    with pytest.raises(Exception, match=re.escape(f'cpu2vec {op} "tested": {sentence}')):
+        run(op, inputs, **attributes)
+
+
+def linear(k: int = 20, n: int = 24, **changed: object) -> dict:
+    rng = np.random.default_rng(1)
+    mapping = random_map(rng, k, n)
+    inputs = {"x": rng.normal(size=(3, k)).astype(np.float32), **mapping.inputs(), **mapping.before()}
+    return {**inputs, "residual": None, "gamma": None, "beta": None, **changed}
+
+
+def feed_forward(middle: int = 40, **changed: object) -> dict:
+    rng = np.random.default_rng(2)
+    first, second = random_map(rng, 20, middle), random_map(rng, middle, 20)
+    inputs = {"x": rng.normal(size=(3, 20)).astype(np.float32), **first.inputs("1"), **first.before("1")}
+    ones = np.ones(20, np.float32)
+    return {**inputs, **second.inputs("2"), "gamma": ones, "beta": ones, **second.before("2"), **changed}
+
+
+def attention(**changed: object) -> dict:
+    return {**attention_inputs(np.random.default_rng(3), [3, 4], 2, 8), **changed}
+
+
+def embedding(**changed: object) -> dict:
+    return {**embedding_inputs(np.random.default_rng(4), [3, 4], 16), **changed}
+
+
+def floats(*shape: int) -> np.ndarray:
+    return np.ones(shape, np.float32)
+
+
+class TestRegistration:
+    def test_the_library_says_what_it_runs(self):
+        library = ops.open_library()
+        names = ops.available()
+        assert library.cpu2vec_kernels_isa().decode() == names[0]
+        assert names[-1] == "scalar"
+        assert library.cpu2vec_kernels_opset() == 2
+
+    @pytest.mark.parametrize("isa", ["avx10", "AVX2", "x" * 63])
+    def test_an_instruction_set_that_is_not_there(self, isa):
+        with pytest.raises(Exception, match=f'cpu2vec.isa is "{isa}", and this machine runs {ops.available()[0]}'):
+            options(isa)
+
+    @pytest.mark.parametrize("threads", ["0", "-1", "two", "1.5", "1025", "9" * 30])
+    def test_threads_that_are_no_number(self, threads):
+        result = ort.SessionOptions()
+        result.add_session_config_entry("cpu2vec.threads", threads)
+        with pytest.raises(Exception, match=f'cpu2vec.threads is "{threads}", not a number from 1 to 1024'):
+            result.register_custom_ops_library(str(LIBRARY))
+
+    def test_entries_that_are_too_long(self):
+        with pytest.raises(Exception, match="buffer|size"):
+            options("x" * 1000)
+
+    def test_another_onnxruntime_is_refused_by_name(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(kernels, "LIBRARIES", tmp_path)
+        monkeypatch.setattr(kernels, "pinned_onnxruntime", lambda: "9.9.9")
+        target = host_target()
+        assert target is not None
+        path = kernels.build(target)
+        expected = f"the cpu2vec kernels were made for onnxruntime 9.9.9 and do not run in {ort.__version__}"
+        with pytest.raises(Exception, match=re.escape(expected)):
+            options(path=path)
+
+    def test_the_pinned_onnxruntime_is_the_runtimes(self):
+        assert kernels.pinned_onnxruntime() == ort.__version__
+
+    def test_sessions_with_different_settings_live_side_by_side(self):
+        inputs = linear()
+        sessions = [Op("Linear", inputs, isa, threads) for isa in ops.available() for threads in (1, 2)]
+        results = [session.run() for session in sessions]
+        for result in results:
+            np.testing.assert_allclose(result, results[0], atol=0.2)
+
+
+class TestLinear:
+    @pytest.mark.parametrize(
+        ("changed", "sentence"),
+        [
+            ({"bias": floats(24, 1)}, "bias must have one element per output channel"),
+            ({"bias": floats(0)}, "bias must have one element per output channel"),
+            ({"scale": floats(24)}, "scale must have the shape [1, 24], a row for each group of input channels"),
+            ({"scale": floats(2, 24)}, "scale must have the shape [1, 24], a row for each group of input channels"),
+            (
+                {"weight": np.zeros((2, 4, 16, 4), np.int8)},
+                "the input has 20 channels, and weight is made for 13 to 16",
+            ),
+            ({"weight": np.zeros((3, 5, 16, 4), np.int8)}, "weight must have the shape [2, input channels / 4, 16, 4]"),
+            ({"weight": np.zeros((2, 5, 4, 16), np.int8)}, "weight must have the shape [2, input channels / 4, 16, 4]"),
+            ({"weight": np.zeros((2, 5, 64), np.int8)}, "weight must have the shape [2, input channels / 4, 16, 4]"),
+            ({"weight": np.zeros((2, 0, 16, 4), np.int8)}, "weight must have the shape [2, input channels / 4, 16, 4]"),
+            (
+                {"sums": np.zeros((1, 25), np.int32)},
+                "sums must have the shape [1, 24], a row for each group of input channels",
+            ),
+            ({"bias": floats(23)}, "scale must have the shape [1, 23], a row for each group of input channels"),
+            ({"smooth": floats(16)}, "smooth and shift must have one element per input channel of the weight"),
+            ({"shift": floats(20, 1)}, "smooth and shift must have one element per input channel of the weight"),
+            ({"smooth": floats(19)}, "smooth must have 20 elements in one dimension"),
+            ({"x": floats(3, 21)}, "the input has 21 channels, and weight is made for 17 to 20"),
+            ({"x": floats(20)}, "x must have the shape [tokens, channels]"),
+            ({"x": floats(1, 3, 20)}, "x must have the shape [tokens, channels]"),
+            ({"x": floats(1, 1, 1, 1, 20)}, "x has 5 dimensions, more than any input of this op"),
+            ({"residual": floats(3, 23)}, "residual must have the shape [3, 24] of the output"),
+            ({"residual": floats(2, 24)}, "residual must have the shape [3, 24] of the output"),
+            ({"x": floats(3, 0)}, "the input has 0 channels, and weight is made for 17 to 20"),
+            ({"gamma": floats(24)}, "gamma and beta go together"),
+            ({"gamma": floats(24), "beta": floats(23)}, "beta must have 24 elements in one dimension"),
+        ],
+    )
+    def test_shapes(self, changed, sentence):
+        refused(linear(**changed), "Linear", sentence)
+
+    @pytest.mark.parametrize(("k", "groups"), [(316, 1), (317, 1), (320, 1), (321, 2), (640, 2), (641, 3), (1281, 5)])
+    @pytest.mark.parametrize("name", ["scale", "sums"])
+    def test_tables_that_have_not_a_row_for_each_group(self, k, groups, name):
+        right = linear(k)
+        assert len(right[name]) == groups
+        assert run("Linear", right).shape == (3, 24)
+        for wrong in (right[name][:-1], np.concatenate([right[name], right[name][:1]]), right[name].T.copy()):
+            sentence = f"{name} must have the shape [{groups}, 24], a row for each group of input channels"
+            refused({**right, name: wrong}, "Linear", sentence)
+
+    def test_more_rows_than_one_call_may_have(self):
+        rows = np.zeros((2**24 + 1, 1), np.float32)
+        refused(linear(1, 1, x=rows), "Linear", "16777217 tokens are more than the 16777216 that one call may have")
+
+    @pytest.mark.parametrize("activation", ["GELU", "swish", "", "g" * 40])
+    def test_an_activation_that_is_not_there(self, activation):
+        with pytest.raises(Exception, match="none of none, gelu, gelu_tanh, relu, silu, tanh"):
+            run("Linear", linear(), activation=activation)
+
+    def test_a_type_that_is_not_the_inputs(self):
+        with pytest.raises(Exception, match="float64|double"):
+            run("Linear", linear(x=np.ones((3, 20))))
+
+
+TABLES = [
+    ("Embedding", embedding(), {}, ("word", "word_scale", "position", "gamma", "beta")),
+    (
+        "Linear",
+        linear(smooth=floats(20), shift=floats(20), gamma=floats(24), beta=floats(24)),
+        {},
+        ("weight", "scale", "sums", "bias", "smooth", "shift", "gamma", "beta"),
+    ),
+    (
+        "FeedForward",
+        feed_forward(smooth1=floats(20), shift1=floats(20), smooth2=floats(40), shift2=floats(40)),
+        {},
+        ("weight1", "sums1", "smooth1", "shift1", "scale2", "bias2", "smooth2", "shift2", "gamma", "beta"),
+    ),
+    ("Attention", attention(relative_bias=floats(2, 5)), {"heads": 2}, ("relative_bias",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "fed"),
+    [(op, inputs, attributes, name) for op, inputs, attributes, names in TABLES for name in names],
+)
+def test_weights_and_tables_that_are_fed(op, inputs, attributes, fed):
+    """Also those that may be left out, which would else be taken for left out."""
+    initializers = tuple(name for name in inputs if name not in (*ops.FED, fed))
+    model = graph(op, inputs, initializers, **attributes)
+    with pytest.raises(Exception, match=f'cpu2vec {op} "tested": {fed} must be an initializer'):
+        ort.InferenceSession(model.SerializeToString(), options(), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize(
+    ("op", "inputs", "attributes", "name"),
+    [
+        (op, inputs, attributes, name)
+        for op, inputs, attributes, _ in TABLES
+        for name in inputs
+        if name.startswith(("ids", "lengths", "x", "qkv", "word", "weight", "scale", "sums", "bias"))
+    ],
+)
+def test_an_input_that_may_not_be_left_out(op, inputs, attributes, name):
+    with pytest.raises(Exception, match=r"Node ?\(tested\)"):
+        run(op, {**inputs, name: None}, **attributes)
+
+
+class TestFeedForward:
+    @pytest.mark.parametrize(
+        ("changed", "sentence"),
+        [
+            ({"x": floats(3, 24)}, "x must have the shape [tokens, 20]"),
+            (
+                {"weight2": np.zeros((2, 9, 16, 4), np.int8)},
+                "the input has 40 channels, and weight2 is made for 33 to 36",
+            ),
+            ({"bias2": floats(21)}, "scale2 must have the shape [1, 21], a row for each group of input channels"),
+            ({"smooth2": floats(39)}, "smooth2 must have 40 elements in one dimension"),
+            ({"scale2": floats(2, 20)}, "scale2 must have the shape [1, 20], a row for each group of input channels"),
+        ],
+    )
+    def test_shapes(self, changed, sentence):
+        refused(feed_forward(**changed), "FeedForward", sentence)
+
+    def test_a_table_that_has_not_a_row_for_each_group_of_hidden_channels(self):
+        right = feed_forward(middle=650)
+        assert run("FeedForward", right).shape == (3, 20)
+        sentence = "sums2 must have the shape [3, 20], a row for each group of input channels"
+        refused({**right, "sums2": right["sums2"][:2]}, "FeedForward", sentence)
+
+
+class TestAttention:
+    @pytest.mark.parametrize(
+        ("changed", "attributes", "sentence"),
+        [
+            ({}, {"heads": 0}, "heads is 0, not 1 to 1024"),
+            ({}, {}, "heads is 0, not 1 to 1024"),
+            ({}, {"heads": 5}, "qkv must have the shape [tokens, 3 x 5 heads x width]"),
+            ({"qkv": floats(7, 0)}, {"heads": 2}, "qkv must have the shape [tokens, 3 x 2 heads x width]"),
+            ({"qkv": floats(48)}, {"heads": 2}, "qkv must have the shape [tokens, 3 x 2 heads x width]"),
+            ({"relative_bias": floats(3, 5)}, {"heads": 2}, "relative_bias must have the shape [2, an odd number"),
+            ({"relative_bias": floats(2, 4)}, {"heads": 2}, "relative_bias must have the shape [2, an odd number"),
+            ({"lengths": np.array([3, 3])}, {"heads": 2}, "lengths add up to 6 tokens, and there are 7"),
+            ({"lengths": np.array([3, 5])}, {"heads": 2}, "lengths add up to at least 8 tokens, and there are 7"),
+            ({"lengths": np.array([8, -1])}, {"heads": 2}, "lengths add up to at least 8 tokens, and there are 7"),
+            ({"lengths": np.array([-1, 8])}, {"heads": 2}, "lengths[0] is -1; a text has 0 to 1048576 tokens"),
+            ({"lengths": np.array([2**62, 7])}, {"heads": 2}, "lengths[0] is 4611686018427387904; a text has 0 to"),
+            ({"lengths": np.zeros((1, 2), np.int64)}, {"heads": 2}, "lengths must have one dimension"),
+        ],
+    )
+    def test_shapes_and_lengths(self, changed, attributes, sentence):
+        refused(attention(**changed), "Attention", sentence, **attributes)
+
+
+class TestEmbedding:
+    @pytest.mark.parametrize(
+        ("changed", "attributes", "sentence"),
+        [
+            ({"ids": np.array([0, 1, 2, 3, 50, 5, 6])}, {}, "token 1 of text 1 has the id 50, outside the 50 rows"),
+            ({"ids": np.array([0, -1, 2, 3, 4, 5, 6])}, {}, "token 1 of text 0 has the id -1, outside the 50 rows"),
+            ({"ids": np.array([2**63 - 1] * 7)}, {}, "token 0 of text 0 has the id 9223372036854775807, outside"),
+            ({"ids": np.zeros((7, 1), np.int64)}, {}, "ids and lengths must have one dimension"),
+            ({"lengths": np.array([3, 3])}, {}, "lengths add up to 6 tokens, and there are 7"),
+            ({}, {"first_position": 21}, "text 1 has 4 tokens, more than the 3 that have a position: truncate it"),
+            ({}, {"first_position": 25}, "first_position is 25, outside the table of positions"),
+            ({}, {"first_position": -1}, "first_position is -1, outside the table of positions"),
+            ({"word": np.zeros((50, 16, 1), np.int8)}, {}, "word must have the shape [words, width]"),
+            ({"word_scale": floats(49)}, {}, "word_scale must have 50 elements in one dimension"),
+            ({"position": floats(24, 15)}, {}, "position must have the shape [positions, 16]"),
+            ({"beta": floats(15)}, {}, "beta must have 16 elements in one dimension"),
+        ],
+    )
+    def test_ids_lengths_and_tables(self, changed, attributes, sentence):
+        refused(embedding(**changed), "Embedding", sentence, **attributes)
+
+    def test_a_call_without_texts(self):
+        nothing = np.zeros(0, np.int64)
+        assert run("Embedding", embedding(ids=nothing, lengths=nothing)).shape == (0, 16)
+        assert run("Embedding", embedding(ids=nothing, lengths=np.zeros(3, np.int64))).shape == (0, 16)
+
+    def test_a_session_goes_on_after_an_error(self):
+        op = Op("Embedding", embedding())
+        before = op.run()
+        with pytest.raises(Exception, match="outside the 50 rows"):
+            op.run(ids=np.full(7, 99))
+        np.testing.assert_array_equal(op.run(), before)
+
+
+class TestWeightsFile:
+    """A weight or a table as external data beside the graph."""
+
+    @staticmethod
+    def saved(directory: Path, offset: int = 0, name: str = "weight") -> Path:
+        model = graph("Linear", linear(), tuple(name for name in linear() if name != "x"))
+        tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+        (directory / "weights").write_bytes(bytes(offset) + tensor.raw_data)
+        length = len(tensor.raw_data)
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in (("location", "weights"), ("offset", offset), ("length", length)):
+            tensor.external_data.add(key=key, value=str(value))
+        onnx.save(model, directory / "model.onnx")
+        return directory / "model.onnx"
+
+    def session(self, path: Path) -> ort.InferenceSession:
+        return ort.InferenceSession(str(path), options(), providers=["CPUExecutionProvider"])
+
+    @pytest.mark.parametrize(("name", "offset"), [("weight", 0), ("weight", 4096), ("scale", 4096 + 4), ("sums", 64)])
+    def test_what_is_aligned_is_read_in_place(self, tmp_path, name, offset):
+        inputs = linear()
+        actual = self.session(self.saved(tmp_path, offset, name)).run(None, {"x": inputs["x"]})[0]
+        np.testing.assert_array_equal(actual, run("Linear", inputs))
+
+    @pytest.mark.parametrize(
+        ("name", "offset", "multiple"),
+        [("weight", 4097, 64), ("weight", 4096 + 32, 64), ("scale", 4096 + 2, 4), ("bias", 4097, 4)],
+    )
+    def test_what_is_misaligned_is_refused(self, tmp_path, name, offset, multiple):
+        path = self.saved(tmp_path, offset, name)
+        sentence = f"{name} does not lie on a multiple of {multiple} bytes: store it as external data"
+        with pytest.raises(Exception, match=sentence):
+            self.session(path)
+
+    @pytest.mark.parametrize("lost", [1, 64, 640])
+    @pytest.mark.parametrize("offset", [0, 4096])
+    def test_truncated_weights_are_refused(self, tmp_path, offset, lost):
+        path = self.saved(tmp_path, offset)
+        weights = tmp_path / "weights"
+        weights.write_bytes(weights.read_bytes()[:-lost])
+        with pytest.raises(Exception, match="weight"):
+            self.session(path)
+
+    def test_missing_weights_are_refused(self, tmp_path):
+        path = self.saved(tmp_path)
+        (tmp_path / "weights").unlink()
+        with pytest.raises(Exception, match="weight"):
+            self.session(path)
+
+
+WITH_LITTLE_MEMORY = """
+import ctypes, resource, sys
+from tests.support.graphs.kernel_ops import Op
+from tests.kernels.test_errors import floats, linear
+op = Op("Linear", linear(2**20, 1, x=floats(1, 2**20)), threads=int(sys.argv[1]))
+ctypes.CDLL(None).malloc_trim(0)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2**24, limit[1]))
+try:
+    op.run()
+except Exception as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, limit)
+print(op.run().shape)
+"""
+"""Activations take 32 rows of a megabyte here, and the process may have half as much."""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_lack_of_memory_is_an_error_and_the_next_run_works(threads):
+    """In a process of its own, which has no free memory from tests before."""
+    command = [sys.executable, "-c", WITH_LITTLE_MEMORY, threads]
+    result = subprocess.run(command, cwd=kernels.ROOT, capture_output=True, text=True, check=True)
+    said, shape = result.stdout.splitlines()
+    assert said.endswith('cpu2vec Linear "tested": there is not enough memory for this op')
+    assert shape == "(1, 1)"
+
+
+def test_other_python_threads_run_while_an_op_does():
+    """The ops know nothing of Python, and onnxruntime's binding releases the interpreter's lock."""
+    op = Op("Attention", attention_inputs(np.random.default_rng(5), [1500], 4, 64), isa="scalar", heads=4)
+    assert longest_wait(op.run) < 0.5
+
+
+def test_the_library_needs_nothing_but_the_c_library():
+    needed = subprocess.run(["ldd", LIBRARY], capture_output=True, text=True, check=True).stdout
+    names = {line.split()[0].split("/")[-1] for line in needed.splitlines()}
+    assert not {name for name in names if not re.match(r"(linux-vdso|ld-linux|libc|libm|libpthread)\b", name)}
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_the_same_sources_give_the_same_bytes(target, tmp_path, monkeypatch):
+    first = kernels.build(target).read_bytes()
+    monkeypatch.setattr(kernels, "LIBRARIES", tmp_path / "elsewhere")
+    assert kernels.build(target).read_bytes() == first
+    assert b"/tmp" not in first
+
+
+def test_the_driver_builds_for_an_architecture():
+    command = [sys.executable, "-m", "build.kernels", "--arch", "arm64"]
+    result = subprocess.run(command, cwd=kernels.ROOT, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"kernels/lib/libcpu2vec-arm64.so  \d+ bytes\n", result.stdout)
+
+
+def test_nan_and_infinity_are_results_not_errors():
+    assert np.isnan(run("Linear", linear(x=np.full((1, 20), math.inf, np.float32)))).all()

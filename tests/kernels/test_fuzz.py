@@ -1,0 +1,115 @@
+"""Random shapes and values into every op: an answer of the right shape or a sentence, and never the process's end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from build import kernels
+from build.kernels import SANITIZED, Toolchain
+from runtime.host.cpu import host_target
+from tests.kernels.test_errors import attention, embedding, feed_forward, linear
+from tests.support.graphs import kernel_ops as ops
+
+CASES = 300
+CORRECT = {
+    "Embedding": (embedding, {}),
+    "Linear": (linear, {"activation": "gelu"}),
+    "Linear in groups": (lambda: linear(330), {"activation": "gelu"}),
+    "FeedForward": (feed_forward, {"activation": "silu"}),
+    "FeedForward in groups": (lambda: feed_forward(330), {"activation": "silu"}),
+    "Attention": (attention, {"heads": 2}),
+}
+WILD = np.array([0, 1, -1, np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 2**24], np.float32)
+WILD_INTEGERS = np.array([0, 1, -1, 2, 49, 50, 2**31, -(2**31), 2**62, 2**63 - 1, -(2**63)], np.int64)
+
+
+def mutated(rng: np.random.Generator, value: np.ndarray) -> np.ndarray:
+    """Another shape, other numbers, or both."""
+    shape = list(value.shape)
+    if rng.random() < 0.4 and shape:
+        shape[rng.integers(len(shape))] = int(rng.choice([0, 1, 2, 3, 5, 7, 16, 17, 33]))
+    if rng.random() < 0.1:
+        shape.insert(0, 1)
+    if rng.random() < 0.1 and shape:
+        shape.pop()
+    size = int(np.prod(shape))
+    flat = np.resize(value.ravel() if value.size else np.zeros(1, value.dtype), size)
+    if rng.random() < 0.3 and size and value.dtype != np.int8:
+        wild = WILD if value.dtype == np.float32 else WILD_INTEGERS
+        where = rng.integers(0, size, max(1, size // 4))
+        flat[where] = rng.choice(wild, len(where)).astype(value.dtype)
+    return flat.reshape(shape)
+
+
+@pytest.mark.parametrize("isa", ops.available())
+@pytest.mark.parametrize("case", CORRECT)
+def test_no_input_ends_the_process(case, isa):
+    rng = np.random.default_rng(16)
+    op, (correct, attributes) = case.split()[0], CORRECT[case]
+    sentences: list[str] = []
+    for _ in range(CASES):
+        inputs = correct()
+        for name in rng.choice(list(inputs), rng.integers(1, 3)):
+            if inputs[name] is not None:
+                inputs[name] = mutated(rng, inputs[name])
+        given = {name: value for name, value in inputs.items() if name in ops.FED and value is not None}
+        constants = tuple(name for name in inputs if name not in ops.FED)
+        model = ops.graph(op, inputs, constants, **attributes)
+        options = ops.options(isa, threads=int(rng.integers(1, 3)))
+        try:
+            session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            y = session.run(None, given)[0]
+        except Exception as error:
+            sentences.append(str(error))
+        else:
+            assert y.dtype == np.float32
+            assert y.ndim == 2
+            assert len(y) == len(next(iter(given.values())))
+    assert all(f'cpu2vec {op} "tested": ' in sentence for sentence in sentences), sentences
+    assert CASES / 20 < len(sentences) < CASES * 19 / 20
+
+
+IN_A_SANITIZED_LIBRARY = """
+import sys
+from pathlib import Path
+import pytest
+from build import kernels
+kernels.LIBRARIES, kernels.is_current = Path(sys.argv[1]), lambda target: True
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-m", "not system", *sys.argv[2:]]))
+"""
+REFUSALS = [f"tests/kernels/test_errors.py::Test{op}" for op in ("Linear", "FeedForward", "Attention", "Embedding")]
+
+
+@pytest.mark.system
+def test_sanitizers_find_nothing_inside_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In what the ops read of a graph and of a call, whatever is wrong with it."""
+    compiler = SANITIZED.compiler[0]
+    assert shutil.which(compiler), f"{compiler} is missing: install clang"
+    shared = Toolchain(SANITIZED.compiler, (*SANITIZED.flags, "-shared-libasan"))
+    monkeypatch.setattr(kernels, "LIBRARIES", tmp_path)
+    monkeypatch.setattr(kernels, "for_image", lambda target: shared)
+    monkeypatch.setattr(kernels, "LINK", [flag for flag in kernels.LINK if flag not in ("-s", "-Wl,--no-undefined")])
+    target = host_target()
+    assert target is not None
+    kernels.build(target)
+    architecture = kernels.ARCHITECTURES[target].machine
+    query = [compiler, f"-print-file-name=libclang_rt.asan-{architecture}.so"]
+    sanitizer = subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
+    result = subprocess.run(
+        [sys.executable, "-c", IN_A_SANITIZED_LIBRARY, tmp_path, "tests/kernels/test_fuzz.py", *REFUSALS],
+        cwd=kernels.ROOT,
+        env={**os.environ, "LD_PRELOAD": sanitizer, "ASAN_OPTIONS": "detect_leaks=0"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]

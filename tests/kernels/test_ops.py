@@ -1,0 +1,368 @@
+"""The native kernels inside onnxruntime: every instruction set of this machine against numpy in 64-bit floats."""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from build.native.packing import channel_groups
+from tests.support.graphs import kernel_ops as ops
+from tests.support.graphs.kernel_ops import Op, random_map, run
+
+ISAS = ops.available()
+ODD = st.sampled_from([1, 3, 4, 15, 16, 17, 32, 48, 52, 64, 80, 100, 128, 192, 200, 312, 320, 321, 384, 641])
+GROUP_EDGES = [319, 320, 321, 640, 641, 1281]
+"""Channels of one group that is full, of one channel more, of two, and of a last group that is one channel."""
+ROWS = st.sampled_from([0, 1, 2, 7, 8, 9, 16, 31, 33, 70, 129])
+SEED = st.integers(0, 2**32 - 1)
+
+pytestmark = pytest.mark.filterwarnings("error")
+examples = settings(max_examples=25, deadline=None, derandomize=True)
+
+
+@pytest.fixture(params=ISAS)
+def isa(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def linear_inputs(
+    rng: np.random.Generator, rows: int, k: int, n: int, *, smooth=False, shift=False, norm=False
+) -> dict:
+    mapping = random_map(rng, k, n, smooth, shift)
+    x = (rng.normal(size=(rows, k)) * 3 + 0.5).astype(np.float32)
+    residual = rng.normal(size=(rows, n)).astype(np.float32) if norm else None
+    gamma, beta = (rng.normal(size=n).astype(np.float32) if norm else None for _ in range(2))
+    return {
+        "map": mapping,
+        "inputs": {
+            "x": x,
+            **mapping_inputs(mapping),
+            "residual": residual,
+            "gamma": gamma,
+            "beta": beta,
+        },
+    }
+
+
+def mapping_inputs(mapping: ops.Map) -> dict:
+    return {**mapping.inputs(), **mapping.before()}
+
+
+def channels_of_groups(k: int) -> list[slice]:
+    ends = np.cumsum(channel_groups(k)).tolist()
+    return [slice(end - size, end) for end, size in zip(ends, channel_groups(k), strict=True)]
+
+
+class TestLinear:
+    @pytest.mark.parametrize("isa", ISAS)
+    @given(seed=SEED, rows=ROWS, k=ODD, n=ODD, smooth=st.booleans(), shift=st.booleans())
+    @examples
+    def test_product_is_that_of_the_quantized_rows(self, isa, seed, rows, k, n, smooth, shift):
+        case = linear_inputs(np.random.default_rng(seed), rows, k, n, smooth=smooth, shift=shift)
+        expected = case["map"].of(case["inputs"]["x"], ops.levels(isa)) if rows else np.zeros((0, n))
+        np.testing.assert_allclose(run("Linear", case["inputs"], isa), expected, rtol=1e-4, atol=2e-4)
+
+    @pytest.mark.parametrize("isa", ISAS)
+    @given(seed=SEED, rows=ROWS.filter(bool), n=ODD)
+    @examples
+    def test_activation_comes_before_residual_and_normalization(self, isa, seed, rows, n):
+        case = linear_inputs(np.random.default_rng(seed), rows, 40, n, norm=True)
+        inputs = case["inputs"]
+        y = ops.ACTIVATIONS["gelu"](case["map"].of(inputs["x"], ops.levels(isa))) + inputs["residual"]
+        expected = ops.layer_norm(y, inputs["gamma"], inputs["beta"], 1e-3)
+        actual = run("Linear", inputs, isa, activation="gelu", epsilon=1e-3)
+        # A row of one channel has no variance: rounding is all there is of it.
+        np.testing.assert_allclose(actual, expected, rtol=2e-3, atol=2e-3 if n > 3 else 0.1)
+
+    @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
+    def test_activations(self, isa, activation):
+        x = np.linspace(-12, 12, 4000, dtype=np.float32)[:, np.newaxis]
+        one = ops.Map(np.full((1, 1), 1, np.int8), np.ones((1, 1), np.float32), np.zeros(1, np.float32))
+        actual = run("Linear", {"x": x, **one.inputs()}, isa, activation=activation)
+        expected = ops.ACTIVATIONS[activation](x.astype(np.float64))
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=6e-5)
+
+    def test_exact_instruction_sets_give_the_same_bits(self):
+        case = linear_inputs(np.random.default_rng(5), 37, 700, 84, smooth=True, shift=True)
+        scalar = run("Linear", case["inputs"], "scalar")
+        for isa in ISAS:
+            if ops.levels(isa) == ops.EXACT_LEVELS:
+                np.testing.assert_array_equal(run("Linear", case["inputs"], isa), scalar, isa)
+
+    @pytest.mark.parametrize("k", GROUP_EDGES)
+    def test_groups_of_input_channels_have_each_a_grid_of_their_own(self, isa, k):
+        rng = np.random.default_rng(k)
+        mapping = random_map(rng, k, 37, smooth=True)
+        x = rng.normal(size=(19, k)).astype(np.float32)
+        for group, channels in enumerate(channels_of_groups(k)):
+            x[:, channels] *= 10.0**-group  # one grid for all would round the last group to nothing
+        actual = run("Linear", {"x": x, **mapping_inputs(mapping)}, isa)
+        np.testing.assert_allclose(actual, mapping.of(x, ops.levels(isa)), rtol=1e-4, atol=2e-4)
+
+    @pytest.mark.parametrize("k", GROUP_EDGES)
+    def test_one_group_that_is_not_finite_is_enough(self, isa, k):
+        inputs = linear_inputs(np.random.default_rng(k), 5, k, 20)["inputs"]
+        op = Op("Linear", inputs, isa)
+        whole = op.run()
+        for channels in channels_of_groups(k):
+            x = inputs["x"].copy()
+            x[1, channels.start], x[3, channels.stop - 1] = math.nan, math.inf
+            y = op.run(x=x)
+            assert np.isnan(y[[1, 3]]).all()
+            np.testing.assert_array_equal(y[[0, 2, 4]], whole[[0, 2, 4]])
+
+    def test_a_row_does_not_depend_on_its_neighbours_or_threads(self, isa):
+        inputs = linear_inputs(np.random.default_rng(6), 150, 64, 48, norm=True)["inputs"]
+        whole = run("Linear", inputs, isa)
+        np.testing.assert_array_equal(run("Linear", inputs, isa, threads=2), whole)
+        op = Op("Linear", inputs, isa)
+        for first, last in ((0, 1), (3, 12), (64, 150)):
+            part = {name: inputs[name][first:last] for name in ("x", "residual")}
+            np.testing.assert_array_equal(op.run(**part), whole[first:last])
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_a_row_that_is_not_finite_gives_nan_and_leaves_others_alone(self, isa, value):
+        inputs = linear_inputs(np.random.default_rng(7), 9, 52, 20)["inputs"]
+        op = Op("Linear", inputs, isa, activation="gelu")
+        whole = op.run()
+        for column in (0, 17, 51):
+            x = inputs["x"].copy()
+            x[4, column] = value
+            y = op.run(x=x)
+            assert np.isnan(y[4]).all()
+            np.testing.assert_array_equal(np.delete(y, 4, 0), np.delete(whole, 4, 0))
+
+    @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
+    def test_no_activation_hides_nan(self, isa, activation):
+        inputs = linear_inputs(np.random.default_rng(8), 2, 20, 20)["inputs"]
+        inputs["x"][1, 3] = math.nan
+        y = run("Linear", inputs, isa, activation=activation)
+        assert np.isnan(y[1]).all()
+        assert np.isfinite(y[0]).all()
+
+    def test_values_of_any_size_are_quantized_by_their_own_range(self, isa):
+        mapping = random_map(np.random.default_rng(9), 64, 32)
+        rng = np.random.default_rng(10)
+        x = np.stack(
+            [
+                np.zeros(64),
+                np.full(64, 3.7),
+                rng.uniform(0, 1e-38, 64),
+                1e6 + rng.uniform(0, 0.5, 64),
+                rng.normal(size=64) * 1e30,
+                rng.normal(size=64) * 1e-20,
+            ]
+        ).astype(np.float32)
+        actual = run("Linear", {"x": x, **mapping.inputs()}, isa)
+        expected = mapping.of(x, ops.levels(isa))
+        for row in range(len(x)):
+            size = np.abs(x[row]).max() + 1
+            np.testing.assert_allclose(actual[row], expected[row], rtol=1e-4, atol=1e-5 * size)
+
+    def test_a_range_beyond_floats_is_not_finite(self, isa):
+        inputs = linear_inputs(np.random.default_rng(11), 1, 20, 20)["inputs"]
+        inputs["x"][0, :2] = 3e38, -3e38
+        assert np.isnan(run("Linear", inputs, isa)).all()
+
+
+class TestFeedForward:
+    @pytest.mark.parametrize("isa", ISAS)
+    @given(seed=SEED, rows=ROWS, width=ODD, middle=ODD, smooth=st.booleans())
+    @examples
+    def test_two_products_and_a_normalized_residual(self, isa, seed, rows, width, middle, smooth):
+        rng = np.random.default_rng(seed)
+        first, second = random_map(rng, width, middle, smooth, smooth), random_map(rng, middle, width, smooth)
+        x = rng.normal(size=(rows, width)).astype(np.float32)
+        inputs = {"x": x, **first.inputs("1"), **first.before("1"), **second.inputs("2")}
+        gamma, beta = (rng.normal(size=width).astype(np.float32) for _ in range(2))
+        inputs |= {"gamma": gamma, "beta": beta, **second.before("2")}
+        actual = run("FeedForward", inputs, isa, activation="relu", epsilon=1e-2)
+        assert actual.shape == x.shape
+        if rows:
+            hidden = np.maximum(first.of(x, ops.levels(isa)), 0)
+            # A hidden value that rounds the other way moves one activation by one step.
+            y = second.of(hidden, ops.levels(isa)) + x
+            expected = ops.layer_norm(y, gamma, beta, 1e-2)
+            step = np.abs(hidden).max() / ops.levels(isa) * 3 / math.sqrt(middle) / (y.std() + 0.1)
+            np.testing.assert_allclose(actual, expected, rtol=1e-2, atol=max(step, 1e-2) * 3)
+
+    def test_rows_and_threads_do_not_change_bits(self, isa):
+        inputs = feed_forward_inputs(np.random.default_rng(12), 300, 48, 650)
+        x = inputs["x"]
+        one, two = (Op("FeedForward", inputs, isa, threads, activation="gelu") for threads in (1, 2))
+        whole = one.run()
+        for rows in (300, 129, 31, 5, 1):
+            np.testing.assert_array_equal(one.run(x=x[:rows]), whole[:rows])
+            np.testing.assert_array_equal(two.run(x=x[:rows]), whole[:rows])
+
+    @pytest.mark.parametrize("middle", GROUP_EDGES)
+    def test_few_rows_and_many_threads_give_the_same_bits_as_one_thread(self, isa, middle):
+        """Threads share out the columns of few rows, down to none for some; groups are whole all the same."""
+        inputs = feed_forward_inputs(np.random.default_rng(middle), 40, 20, middle)
+        one = Op("FeedForward", inputs, isa, activation="gelu")
+        whole = one.run()
+        for threads in (2, 7):
+            many = Op("FeedForward", inputs, isa, threads, activation="gelu")
+            for rows in (40, 17, 1):
+                np.testing.assert_array_equal(many.run(x=inputs["x"][:rows]), whole[:rows])
+
+    @pytest.mark.parametrize("threads", [1, 3])
+    @pytest.mark.parametrize("rows", [5, 70])
+    def test_what_is_not_finite_gives_nan_and_leaves_other_rows_alone(self, isa, rows, threads):
+        inputs = feed_forward_inputs(np.random.default_rng(19), rows, 330, 650)
+        op = Op("FeedForward", inputs, isa, threads, activation="gelu")
+        whole = op.run()
+        for channel, value in ((0, math.nan), (191, math.inf), (192, -math.inf), (329, math.nan)):
+            x = inputs["x"].copy()
+            x[3, channel] = value
+            y = op.run(x=x)
+            assert np.isnan(y[3]).all()
+            np.testing.assert_array_equal(np.delete(y, 3, 0), np.delete(whole, 3, 0))
+
+    @pytest.mark.parametrize("rows", [5, 70])
+    @pytest.mark.parametrize("channel", [0, 255, 256, 511, 512, 649])
+    def test_one_hidden_channel_that_is_not_finite_is_enough(self, isa, channel, rows):
+        inputs = feed_forward_inputs(np.random.default_rng(20), rows, 20, 650)
+        inputs["bias1"][channel] = math.nan
+        for threads in (1, 3):
+            assert np.isnan(run("FeedForward", inputs, isa, threads, activation="relu")).all()
+
+
+def feed_forward_inputs(rng: np.random.Generator, rows: int, width: int, middle: int) -> dict:
+    first, second = random_map(rng, width, middle), random_map(rng, middle, width)
+    x = rng.normal(size=(rows, width)).astype(np.float32)
+    inputs = {"x": x, **first.inputs("1"), **first.before("1"), **second.inputs("2")}
+    return {**inputs, "gamma": np.ones(width, np.float32), "beta": np.zeros(width, np.float32)}
+
+
+def attention_inputs(rng: np.random.Generator, lengths: list[int], heads: int, width: int, bias: int = 0) -> dict:
+    qkv = rng.normal(size=(sum(lengths), 3 * heads * width)).astype(np.float32)
+    relative = rng.normal(size=(heads, 2 * bias - 1)).astype(np.float32) if bias else None
+    return {"qkv": qkv, "lengths": np.array(lengths, np.int64), "relative_bias": relative}
+
+
+class TestAttention:
+    @pytest.mark.parametrize("isa", ISAS)
+    @given(
+        seed=SEED,
+        lengths=st.lists(st.sampled_from([0, 1, 2, 5, 16, 17, 40, 63, 64, 65, 97]), max_size=4),
+        heads=st.sampled_from([1, 3]),
+        width=st.sampled_from([2, 26, 32, 48, 64, 80, 128]),
+        bias=st.sampled_from([0, 1, 5, 100]),
+    )
+    @examples
+    def test_every_text_attends_to_itself_alone(self, isa, seed, lengths, heads, width, bias):
+        inputs = attention_inputs(np.random.default_rng(seed), lengths, heads, width, bias)
+        scale = 1 / math.sqrt(width)
+        expected = ops.attention(inputs["qkv"], lengths, heads, scale, inputs["relative_bias"], isa)
+        actual = run("Attention", inputs, isa, heads=heads)
+        in_integers = isa in ops.WITH_INTEGERS and any(length >= ops.INTEGERS_FROM for length in lengths)
+        np.testing.assert_allclose(actual, expected, atol=2e-3 if in_integers else 3e-5)
+
+    @pytest.mark.parametrize("tokens", [255, 256, 257, 700, 2049])
+    def test_long_texts_in_blocks_of_keys(self, isa, tokens):
+        inputs = attention_inputs(np.random.default_rng(tokens), [tokens], 2, 32, bias=130)
+        inputs["qkv"][:, :64] *= 4  # some keys stand out, and later ones more than earlier ones
+        inputs["qkv"][tokens // 2 :, 64:128] *= 2
+        expected = ops.attention(inputs["qkv"], [tokens], 2, 0.25, inputs["relative_bias"], isa)
+        actual = run("Attention", inputs, isa, heads=2, scale=0.25)
+        assert np.linalg.norm(actual - expected) < 2e-3 * np.linalg.norm(expected)
+
+    def test_rounding_queries_keys_and_values_costs_little(self, isa):
+        inputs = attention_inputs(np.random.default_rng(15), [200], 4, 32)
+        expected = ops.attention(inputs["qkv"], [200], 4, 1 / math.sqrt(32))
+        actual = run("Attention", inputs, isa, heads=4)
+        assert np.linalg.norm(actual - expected) < 1e-2 * np.linalg.norm(expected)
+
+    def test_many_small_weights_count(self, isa):
+        """One key that stands out, and a thousand that together weigh as much."""
+        tokens, width = 1001, 32
+        qkv = np.zeros((tokens, 3 * width), np.float32)
+        qkv[:, :width] = 1
+        qkv[0, width : 2 * width] = math.log(tokens - 1) / width
+        qkv[0, 2 * width :], qkv[1:, 2 * width :] = 1, -1
+        inputs = {"qkv": qkv, "lengths": np.array([tokens]), "relative_bias": None}
+        actual = run("Attention", inputs, isa, heads=1, scale=1.0)
+        np.testing.assert_allclose(actual, 0, atol=2e-2)
+
+    def test_a_text_does_not_depend_on_its_neighbours_or_threads(self, isa):
+        lengths = [70, 3, 128, 0, 64, 300, 12]
+        inputs = attention_inputs(np.random.default_rng(13), lengths, 3, 32)
+        whole = run("Attention", inputs, isa, heads=3)
+        np.testing.assert_array_equal(run("Attention", inputs, isa, threads=2, heads=3), whole)
+        op, start = Op("Attention", inputs, isa, heads=3), 0
+        for length in lengths:
+            rows = slice(start, start + length)
+            alone = op.run(qkv=inputs["qkv"][rows], lengths=np.array([length]))
+            np.testing.assert_array_equal(alone, whole[rows])
+            start += length
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize("length", [10, 80, 300])
+    def test_what_is_not_finite_stays_in_its_text_and_head(self, isa, value, length):
+        inputs = attention_inputs(np.random.default_rng(14), [5, length, 7], 2, 20)
+        op = Op("Attention", inputs, isa, heads=2)
+        whole = op.run()
+        for part in range(3):
+            qkv = inputs["qkv"].copy()
+            qkv[5 + 3, part * 40 + 20 + 4] = value  # of the second head
+            y = op.run(qkv=qkv)
+            hit = np.zeros(y.shape, bool)
+            hit[8 if part == 0 else slice(5, 5 + length), 20:] = True
+            assert np.isnan(y[hit]).all()
+            np.testing.assert_array_equal(y[~hit], whole[~hit])
+
+
+class TestEmbedding:
+    @pytest.mark.parametrize("isa", ISAS)
+    @given(
+        seed=SEED,
+        lengths=st.lists(st.integers(0, 20), max_size=4),
+        width=ODD.filter(lambda width: width > 3),
+        position=st.booleans(),
+        norm=st.booleans(),
+        first=st.sampled_from([0, 2]),
+    )
+    @examples
+    def test_word_and_position_are_added_and_normalized(self, isa, seed, lengths, width, position, norm, first):
+        rng = np.random.default_rng(seed)
+        inputs = embedding_inputs(rng, lengths, width, position, norm)
+        expected = inputs["word"][inputs["ids"]] * inputs["word_scale"][inputs["ids"], np.newaxis].astype(np.float64)
+        if position:
+            where = np.concatenate([np.arange(length) + first for length in lengths] + [np.zeros(0, int)]).astype(int)
+            expected = expected + inputs["position"][where]
+        if norm:
+            expected = ops.layer_norm(expected, inputs["gamma"], inputs["beta"], 1e-5)
+        actual = run("Embedding", inputs, isa, epsilon=1e-5, first_position=first)
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def embedding_inputs(rng: np.random.Generator, lengths: list[int], width: int, position=True, norm=True) -> dict:
+    floats = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+    return {
+        "ids": rng.integers(0, 50, sum(lengths)),
+        "lengths": np.array(lengths, np.int64),
+        "word": rng.integers(-127, 128, (50, width), dtype=np.int8),
+        "word_scale": rng.uniform(0.001, 0.1, 50).astype(np.float32),
+        "position": floats(24, width) if position else None,
+        "gamma": floats(width) if norm else None,
+        "beta": floats(width) if norm else None,
+    }
+
+
+def test_one_session_serves_several_threads_at_once(isa):
+    rng = np.random.default_rng(17)
+    op = Op("Attention", attention_inputs(rng, [60, 90], 4, 32), isa, heads=4)
+    batches = [{**attention_inputs(rng, [length, 20], 4, 32)} for length in (30, 80, 150, 300)]
+    feeds = [{name: batch[name] for name in ("qkv", "lengths")} for batch in batches]
+    alone = [op.run(**feed) for feed in feeds]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda feed: [op.run(**feed) for _ in range(10)], feeds))
+    for expected, actual in zip(alone, together, strict=True):
+        for result in actual:
+            np.testing.assert_array_equal(result, expected)

@@ -1,0 +1,148 @@
+"""The house's rules: imports point one way, and the runtime never needs what only a build needs."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from build.fidelity.runtime_process import RUNTIME_PYTHON
+from tests.support.paths import ROOT
+
+RUNTIME = sorted((ROOT / "runtime").rglob("*.py"))
+BUILD = sorted((ROOT / "build").rglob("*.py"))
+BUILD_ONLY = {
+    "torch",
+    "transformers",
+    "optimum",
+    "safetensors",
+    "sentence_transformers",
+    "onnx",
+    "huggingface_hub",
+    "requests",
+    "yaml",
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, by full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            found.add(node.module or "")
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def packages(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports(path)}
+
+
+def ids(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("path", RUNTIME, ids=ids)
+def test_the_runtime_imports_nothing_of_the_build(path: Path):
+    assert not packages(path) & (BUILD_ONLY | {"build", "bench", "tests"})
+
+
+@pytest.mark.parametrize("path", BUILD, ids=ids)
+def test_the_build_imports_nothing_of_the_runtime(path: Path):
+    assert not packages(path) & {"runtime", "falcon", "gunicorn", "uvicorn", "bench", "tests"}
+
+
+def test_the_manifest_needs_the_standard_library_alone():
+    assert packages(ROOT / "manifest.py") <= set(sys.stdlib_module_names)
+
+
+def test_only_the_session_imports_onnxruntime():
+    assert [path.name for path in RUNTIME if "onnxruntime" in packages(path)] == ["session.py"]
+
+
+def test_only_the_settings_read_the_environment():
+    readers = [path.name for path in RUNTIME if re.search(r"os\.(environ|getenv)", path.read_text())]
+    # __init__.py writes two variables, before any library that reads them is imported
+    assert readers == ["__init__.py", "settings.py"]
+    assert len(re.findall(r'^os\.environ\["\w+"\] = "1"$', (ROOT / "runtime/__init__.py").read_text(), re.M)) == 2
+    assert (ROOT / "runtime/__init__.py").read_text().count("os.environ") == 2
+
+
+def test_only_one_module_maps_errors_to_status_codes():
+    mappers = {path.name for path in RUNTIME if "add_error_handler" in path.read_text()}
+    assert mappers == {"error_handlers.py"}
+
+
+def test_only_the_main_module_composes_the_server():
+    composers = {
+        path.name
+        for path in RUNTIME
+        if {"runtime.inference.engine.open_engine", "runtime.server.server.Server"} <= imports(path)
+    }
+    assert composers == {"main.py"}
+
+
+def test_only_the_hub_module_talks_to_the_hub():
+    assert [path.name for path in BUILD if "huggingface_hub" in packages(path)] == ["hub.py"]
+
+
+@pytest.mark.parametrize("folder", ["runtime", "build"])
+def test_imports_have_no_cycle(folder: str):
+    modules = {module_name(path): path for path in (ROOT / folder).rglob("*.py")}
+    graph = {name: imports(path) & set(modules) for name, path in modules.items()}
+    done: set[str] = set()
+    while ready := {name for name, needs in graph.items() if name not in done and needs & set(graph) <= done}:
+        done |= ready
+    assert done == set(graph)
+
+
+@pytest.mark.parametrize("path", RUNTIME + BUILD + [ROOT / "manifest.py"], ids=ids)
+def test_every_module_opens_with_a_sentence_that_says_what_it_owns(path: Path):
+    docstring = ast.get_docstring(ast.parse(path.read_text()))
+    assert docstring
+    assert docstring.splitlines()[0].endswith((".", ":", ","))
+
+
+def test_the_runtime_loads_where_the_builds_packages_cannot_be_imported():
+    """In the runtime's own environment, with an import hook that fails for every one of them."""
+    modules = [module_name(path) for path in RUNTIME if path.stem != "__main__"]
+    program = f"""
+import importlib, sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {sorted(BUILD_ONLY | {"build"})!r}:
+            raise ImportError("refused: " + name)
+
+sys.meta_path.insert(0, Refuse())
+for name in {modules!r}:
+    importlib.import_module(name)
+"""
+    subprocess.run([RUNTIME_PYTHON, "-W", "error", "-c", program], cwd=ROOT, env={"PATH": os.defpath}, check=True)
+
+
+def test_the_runtimes_environment_holds_its_requirements_and_the_tests_tools_only():
+    listed = subprocess.run(
+        [RUNTIME_PYTHON, "-m", "pip", "list", "--format=freeze", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    installed = {line.split("==")[0].lower().replace("_", "-") for line in listed.splitlines()}
+    allowed = {"pip", "setuptools"}
+    for name in ("requirements.txt", "tests/requirements.txt"):
+        lines = (ROOT / name).read_text().splitlines()
+        allowed |= {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    assert installed <= allowed

@@ -1,0 +1,258 @@
+"""The compose files are valid and wire Weaviate as documented; the deployment page says what the code does."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from manifest import Target
+from tests.support.paths import ROOT
+
+DEPLOY = ROOT / "deploy"
+PAGE = (ROOT / "docs" / "deploy.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
+SETTINGS = (ROOT / "runtime" / "settings.py").read_text()
+CHECK_JSONSCHEMA = ROOT / ".venv" / "lint" / "bin" / "check-jsonschema"
+
+
+@dataclass(frozen=True)
+class Vectorizer:
+    """A service of a compose file, the variables that name its image and tell Weaviate of it, and its model."""
+
+    service: str
+    image_variable: str
+    told_by: str
+    model: str
+
+
+def default_model() -> str:
+    model = re.search(r"^MODEL \?= (\S+)$", MAKEFILE, re.MULTILINE)
+    assert model
+    return model[1]
+
+
+def default_tag(model: str, arch: str) -> str:
+    """What `make image` calls a model's image."""
+    return f"cpu2vec:{model.lower().replace('/', '-')}-{arch}"
+
+
+VECTORIZERS = {
+    "docker-compose.yml": [
+        Vectorizer("t2v-transformers", "T2V_IMAGE", "TRANSFORMERS_INFERENCE_API", default_model()),
+    ],
+    "docker-compose.dpr.yml": [
+        Vectorizer(
+            "t2v-passage",
+            "T2V_PASSAGE_IMAGE",
+            "TRANSFORMERS_PASSAGE_INFERENCE_API",
+            "facebook/dpr-ctx_encoder-single-nq-base",
+        ),
+        Vectorizer(
+            "t2v-query",
+            "T2V_QUERY_IMAGE",
+            "TRANSFORMERS_QUERY_INFERENCE_API",
+            "facebook/dpr-question_encoder-single-nq-base",
+        ),
+    ],
+}
+
+
+@pytest.fixture(scope="module", params=VECTORIZERS)
+def name(request: pytest.FixtureRequest) -> str:
+    """Of the compose file."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def compose(name: str) -> dict[str, Any]:
+    return read(name)
+
+
+@pytest.fixture(scope="module")
+def weaviate(compose: dict[str, Any]) -> dict[str, Any]:
+    return compose["services"]["weaviate"]
+
+
+@pytest.fixture(scope="module")
+def vectorizers(name: str, compose: dict[str, Any]) -> list[dict[str, Any]]:
+    return [compose["services"][one.service] for one in VECTORIZERS[name]]
+
+
+def read(name: str) -> dict[str, Any]:
+    """Every scalar as the string that is written there."""
+    return yaml.load((DEPLOY / name).read_text(), yaml.BaseLoader)
+
+
+def code_blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+def test_every_compose_file_is_tested():
+    assert {path.name for path in DEPLOY.glob("*.yml")} == set(VECTORIZERS)
+
+
+class TestCompose:
+    def test_it_is_valid(self, name: str):
+        command = [CHECK_JSONSCHEMA, "--builtin-schema", "vendor.compose-spec", DEPLOY / name]
+        checked = subprocess.run(command, capture_output=True, text=True)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    def test_there_are_weaviate_and_its_vectorizers(self, name: str, compose: dict[str, Any]):
+        assert set(compose["services"]) == {"weaviate", *(one.service for one in VECTORIZERS[name])}
+
+    def test_weaviate_is_pinned_and_all_images_are_variables(
+        self, name: str, weaviate: dict[str, Any], vectorizers: list[dict[str, Any]]
+    ):
+        assert re.fullmatch(
+            r"cr\.weaviate\.io/semitechnologies/weaviate:\$\{WEAVIATE_VERSION:-\d+\.\d+\.\d+\}", weaviate["image"]
+        )
+        assert [vectorizer["image"] for vectorizer in vectorizers] == [
+            f"${{{one.image_variable}:-{default_tag(one.model, 'amd64')}}}" for one in VECTORIZERS[name]
+        ]
+
+    def test_every_variable_has_a_default_and_a_line_at_the_head(self, name: str):
+        text = (DEPLOY / name).read_text()
+        variables = re.findall(r"\$\{?(\w+)(:-[^}]+)?", text)
+        assert variables
+        assert all(default for _, default in variables)
+        head = text.split("services:")[0]
+        assert set(re.findall(r"^#   ([A-Z0-9_]+)  ", head, re.MULTILINE)) == {name for name, _ in variables}
+
+    def test_weaviate_uses_the_vectorizers(self, name: str, weaviate: dict[str, Any]):
+        assert weaviate["environment"] == {
+            "ENABLE_MODULES": "text2vec-transformers",
+            "DEFAULT_VECTORIZER_MODULE": "text2vec-transformers",
+            **{one.told_by: f"http://{one.service}:8080" for one in VECTORIZERS[name]},
+            "PERSISTENCE_DATA_PATH": "/var/lib/weaviate",
+            "CLUSTER_HOSTNAME": "node1",
+            "QUERY_DEFAULTS_LIMIT": "25",
+            "AUTHENTICATION_ANONYMOUS_ACCESS_ENABLED": "true",
+        }
+        assert re.search(r"^DEFAULT_PORT = 8080$", SETTINGS, re.MULTILINE)
+
+    def test_the_data_outlives_the_container(self, compose: dict[str, Any], weaviate: dict[str, Any]):
+        assert weaviate["volumes"] == ["weaviate_data:" + weaviate["environment"]["PERSISTENCE_DATA_PATH"]]
+        assert "weaviate_data" in compose["volumes"]
+
+    def test_weaviate_waits_until_the_vectorizers_are_healthy(
+        self, name: str, weaviate: dict[str, Any], vectorizers: list[dict[str, Any]]
+    ):
+        healthy = {"condition": "service_healthy"}
+        assert weaviate["depends_on"] == {one.service: healthy for one in VECTORIZERS[name]}
+        assert weaviate["healthcheck"]["test"][-1] == "http://127.0.0.1:8080/v1/.well-known/ready"
+        # the image's own
+        assert not any("healthcheck" in vectorizer for vectorizer in vectorizers)
+
+    def test_open_access_is_open_to_this_machine_alone(
+        self, weaviate: dict[str, Any], vectorizers: list[dict[str, Any]]
+    ):
+        assert weaviate["ports"] == ["127.0.0.1:8080:8080", "127.0.0.1:50051:50051"]
+        assert not any("ports" in vectorizer for vectorizer in vectorizers)
+
+    def test_no_gpu_is_asked_for(self, vectorizers: list[dict[str, Any]]):
+        for vectorizer in vectorizers:
+            assert vectorizer["environment"] == {"ENABLE_CUDA": "0"}
+            assert not set(vectorizer) & {"runtime", "gpus", "devices", "device_cgroup_rules", "deploy"}
+
+    def test_the_vectorizers_are_locked_down(self, vectorizers: list[dict[str, Any]]):
+        for vectorizer in vectorizers:
+            assert vectorizer["read_only"] == "true"
+            assert vectorizer["cap_drop"] == ["ALL"]
+            assert vectorizer["security_opt"] == ["no-new-privileges:true"]
+            assert vectorizer["mem_limit"] == "${T2V_MEMORY:-1g}"
+            assert not set(vectorizer) & {"privileged", "cap_add", "volumes", "network_mode", "pid", "ipc", "user"}
+
+    def test_the_vectorizers_have_no_way_out(
+        self, compose: dict[str, Any], weaviate: dict[str, Any], vectorizers: list[dict[str, Any]]
+    ):
+        assert all(vectorizer["networks"] == ["inference"] for vectorizer in vectorizers)
+        assert "inference" in weaviate["networks"]
+        assert compose["networks"]["inference"] == {"internal": "true"}
+
+
+def test_weaviate_is_the_same_in_all_files():
+    """But for the vectorizers that it is told of and waits for."""
+    services = []
+    for name, vectorizers in VECTORIZERS.items():
+        weaviate = read(name)["services"]["weaviate"]
+        del weaviate["depends_on"]
+        for one in vectorizers:
+            del weaviate["environment"][one.told_by]
+        services.append(weaviate)
+    assert all(service == services[0] for service in services)
+
+
+def test_vectors_of_the_pair_are_kept_apart_from_those_of_the_other_file():
+    """Volumes are named after the project, which is the directory's name unless a file says otherwise."""
+    assert read("docker-compose.dpr.yml")["name"] not in (read("docker-compose.yml").get("name"), DEPLOY.name)
+
+
+class TestPage:
+    """docs/deploy.md"""
+
+    def test_default_sizes_are_those_of_the_code(self):
+        shift = re.search(r"^DEFAULT_MAX_BODY_BYTES = 1 << (\d+)$", SETTINGS, re.MULTILINE)
+        assert shift
+        assert f"| `MAX_BODY_BYTES` | {1 << int(shift[1])} |" in PAGE
+
+    def test_figures_are_those_of_the_server(self):
+        server = (ROOT / "runtime" / "server" / "server.py").read_text()
+        seconds = {name: int(value) for name, value in re.findall(r"^(\w+)_SECONDS = (\d+)$", server, re.MULTILINE)}
+        assert f"kept for {seconds['KEEP_ALIVE']} s" in PAGE
+        assert seconds["DRAIN"] + 1 < 10
+
+    def test_images_are_named_as_make_names_them(self):
+        assert set(re.findall(r"cpu2vec:sentence\S+", PAGE)) == {default_tag(default_model(), "amd64")}
+        assert {tag.rsplit("-", 1)[1] for tag in re.findall(r"cpu2vec:\S+", PAGE)} <= set(Target)
+
+    def test_make_targets_exist(self):
+        for target in re.findall(r"^make (\S+)", "".join(code_blocks("sh")), re.MULTILINE):
+            assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
+
+    def test_shell_blocks_are_valid_shell(self):
+        blocks = code_blocks("sh")
+        assert blocks
+        for block in blocks:
+            subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+
+    def test_bodies_that_it_sends_are_json(self):
+        bodies = re.findall(r"--json '(.*?)'", "".join(code_blocks("sh")), re.DOTALL)
+        assert [sorted(json.loads(body)) for body in bodies] == [
+            ["class", "moduleConfig", "properties", "vectorizer"],
+            ["class", "properties"],
+            ["query"],
+            ["class", "moduleConfig", "properties", "vectorIndexConfig", "vectorizer"],
+        ]
+
+    def test_a_collection_of_its_own_names_both_halves_of_a_pair(self):
+        """Weaviate takes passageInferenceUrl and queryInferenceUrl together, and no inferenceUrl beside them."""
+        pair = VECTORIZERS["docker-compose.dpr.yml"]
+        (body,) = [body for body in re.findall(r"--json '(.*?)'", PAGE, re.DOTALL) if "InferenceUrl" in body]
+        config = json.loads(body)["moduleConfig"]["text2vec-transformers"]
+        urls = {key: value for key, value in config.items() if key.lower().endswith("inferenceurl")}
+        passage, query = (f"http://{one.service}:8080" for one in pair)
+        assert urls == {"passageInferenceUrl": passage, "queryInferenceUrl": query}
+
+    def test_the_pair_that_it_makes_is_the_one_that_the_file_runs(self):
+        made = re.findall(r"^make image MODEL=(facebook/\S+)", "".join(code_blocks("sh")), re.MULTILINE)
+        assert made == [one.model for one in VECTORIZERS["docker-compose.dpr.yml"]]
+
+    def test_probes_ask_for_paths_that_the_server_has(self):
+        (container,) = yaml.safe_load(code_blocks("yaml")[0])["containers"]
+        routes = re.findall(r'add_route\("([^"]+)"', (ROOT / "runtime" / "api" / "app.py").read_text())
+        for probe, path in (("livenessProbe", "/.well-known/live"), ("readinessProbe", "/.well-known/ready")):
+            assert container[probe]["httpGet"] == {"path": path, "port": 8080}
+            assert path in routes
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+        assert container["image"] == default_tag(default_model(), "amd64")
+
+    def test_files_that_it_names_exist(self):
+        named = [ROOT / name for name in re.findall(r"(?:deploy|\.github)/[\w./-]+\w", PAGE)]
+        assert named
+        assert all(path.is_file() for path in named)

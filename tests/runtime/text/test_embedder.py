@@ -1,0 +1,179 @@
+"""From a request to a vector, around an engine whose token embeddings are plain: windows, averages, cuts, errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer as FastTokenizer
+from tokenizers import models, pre_tokenizers, processors
+
+from manifest import Layer, LayerKind, PoolingMode
+from runtime.errors import InferenceFailed, InvalidRequest
+from runtime.inference.token_batch import TokenBatch
+from runtime.text.embedder import Embedder
+from runtime.text.head import Head
+from runtime.text.long_text import LongText
+from runtime.text.request import EmbedRequest
+from runtime.text.tokenizer import Tokenizer
+from runtime.text.windows import Windows
+from tests.support.bundles.text_models import NORMALIZE, an_encoder
+
+WORDS = ["[CLS]", "[SEP]", "q", *"abcdefghij"]
+CLS, SEP, Q = 0, 1, 2
+MEAN = (PoolingMode.MEAN,)
+
+
+class PlainEngine:
+    """A token's embedding is (id, 1, id squared); keeps what it was asked, and on how many cores."""
+
+    joins_texts = True
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[list[int], int]] = []
+        self.spoil = 0.0
+
+    def run(self, batch: TokenBatch, cores: int) -> np.ndarray:
+        self.runs.append((batch.ids.tolist(), cores))
+        ids = batch.ids.astype(np.float32)
+        return np.stack([ids, np.ones_like(ids), ids**2], axis=1) + np.float32(self.spoil)
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path, request: pytest.FixtureRequest) -> Tokenizer:
+    fast = FastTokenizer(models.WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="a"))
+    fast.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    if getattr(request, "param", True):
+        fast.post_processor = processors.TemplateProcessing(
+            single="[CLS] $A [SEP]", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)]
+        )
+    fast.save(str(tmp_path / "tokenizer.json"))
+    return Tokenizer(tmp_path / "tokenizer.json")
+
+
+@pytest.fixture
+def engine() -> PlainEngine:
+    return PlainEngine()
+
+
+def embedder(
+    tokenizer: Tokenizer, engine: PlainEngine, *layers: Layer, max_tokens: int = 6, long_text: LongText = LongText.CHUNK
+) -> Embedder:
+    encoder = an_encoder(layers=layers, width=3)
+    windows = Windows(tokenizer, max_tokens, long_text)
+    return Embedder(encoder, windows, engine, Head(layers, {}))
+
+
+def a_request(text: str, prompt: str = "", left_out: int = 0, dimensions: int | None = None) -> EmbedRequest:
+    return EmbedRequest(text, "text", prompt, MEAN, left_out, dimensions)
+
+
+def rows(ids: list[int]) -> np.ndarray:
+    exact = np.asarray(ids, dtype=np.float64)
+    return np.stack([exact, np.ones_like(exact), exact**2], axis=1)
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return vector / np.linalg.norm(vector)
+
+
+A, B, C, D, E, F, G = range(3, 10)
+
+
+def test_a_text_that_fits_is_run_once(tokenizer, engine):
+    vector = embedder(tokenizer, engine).embed(a_request("a b"), 2)
+    assert engine.runs == [([CLS, A, B, SEP], 2)]
+    np.testing.assert_allclose(vector, rows([CLS, A, B, SEP]).mean(axis=0))
+
+
+def test_windows_are_averaged_by_their_numbers_of_the_texts_tokens(tokenizer, engine):
+    vector = embedder(tokenizer, engine).embed(a_request("a b c d e f g"), 1)
+    windows = [[CLS, A, B, C, D, SEP], [CLS, E, F, G, SEP]]
+    assert [ids for ids, _ in engine.runs] == windows
+    expected = sum(rows(ids).mean(axis=0) * (len(ids) - 2) for ids in windows) / 7
+    np.testing.assert_allclose(vector, expected, rtol=1e-6)
+
+
+def test_each_window_is_normalized_and_their_average_again(tokenizer, engine):
+    vector = embedder(tokenizer, engine, NORMALIZE).embed(a_request("a b c d e f g"), 1)
+    one, two = unit(rows([CLS, A, B, C, D, SEP]).mean(axis=0)), unit(rows([CLS, E, F, G, SEP]).mean(axis=0))
+    np.testing.assert_allclose(vector, unit(one * 4 + two * 3), rtol=1e-6)
+
+
+def test_the_prompt_is_in_each_window_and_pooling_can_leave_it_out(tokenizer, engine):
+    vector = embedder(tokenizer, engine).embed(a_request("a b c d", "q ", left_out=2), 1)
+    assert [ids for ids, _ in engine.runs] == [[CLS, Q, A, B, C, SEP], [CLS, Q, D, SEP]]
+    expected = (rows([A, B, C, SEP]).mean(axis=0) * 3 + rows([D, SEP]).mean(axis=0)) / 4
+    np.testing.assert_allclose(vector, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("text", ["a b", "a b c d e f g"])
+@pytest.mark.parametrize("layers", [(), (NORMALIZE,)])
+def test_fewer_dimensions_are_the_first_of_all_and_normalized_again_where_the_model_normalizes(
+    tokenizer, engine, text: str, layers: tuple
+):
+    whole = embedder(tokenizer, engine, *layers).embed(a_request(text), 1)
+    cut = embedder(tokenizer, engine, *layers).embed(a_request(text, dimensions=2), 1)
+    np.testing.assert_allclose(cut, unit(whole[:2]) if layers else whole[:2], rtol=1e-6)
+
+
+def test_a_model_that_cuts_after_normalizing_is_left_as_it_is(tokenizer, engine):
+    layers = (NORMALIZE, Layer(LayerKind.TRUNCATE, size=2))
+    vector = embedder(tokenizer, engine, *layers).embed(a_request("a b"), 1)
+    np.testing.assert_allclose(vector, unit(rows([CLS, A, B, SEP]).mean(axis=0))[:2], rtol=1e-6)
+
+
+def test_each_window_is_a_wish_that_states_its_memory(tokenizer, engine):
+    steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"))
+    first = next(steps)
+    second = steps.send(engine.run(first.batch, 1))
+    assert [run.batch.ids.tolist() for run in (first, second)] == [[CLS, A, B, C, D, SEP], [CLS, E, F, G, SEP]]
+    assert [run.memory for run in (first, second)] == [an_encoder().memory.of(tokens) for tokens in (6, 5)]
+    assert first.engine is second.engine is engine
+    with pytest.raises(StopIteration) as end:
+        steps.send(engine.run(second.batch, 1))
+    np.testing.assert_array_equal(end.value.value, embedder(tokenizer, engine).embed(a_request("a b c d e f g"), 1))
+
+
+def test_an_error_of_a_run_ends_the_text(tokenizer, engine):
+    steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"))
+    steps.send(engine.run(next(steps).batch, 1))
+    with pytest.raises(InferenceFailed, match="no memory"):
+        steps.throw(InferenceFailed("no memory"))
+
+
+def test_truncation_runs_the_first_window_alone(tokenizer, engine):
+    embedder(tokenizer, engine, long_text=LongText.TRUNCATE).embed(a_request("a b c d e f g"), 1)
+    assert [ids for ids, _ in engine.runs] == [[CLS, A, B, C, D, SEP]]
+
+
+def test_a_long_text_can_be_an_error(tokenizer, engine):
+    strict = embedder(tokenizer, engine, long_text=LongText.ERROR)
+    with pytest.raises(InvalidRequest, match="text has 9 tokens, .* and may have 6"):
+        strict.embed(a_request("a b c d e f g"), 1)
+    assert len(strict.embed(a_request("a b c d"), 1)) == 3
+
+
+@pytest.mark.parametrize("tokenizer", [False], indirect=True)
+def test_a_text_without_any_token_is_the_zero_vector(tokenizer, engine):
+    np.testing.assert_array_equal(embedder(tokenizer, engine, NORMALIZE).embed(a_request(""), 1), [0, 0, 0])
+    assert engine.runs == []
+
+
+@pytest.mark.parametrize("spoil", [np.nan, np.inf])
+def test_a_vector_that_is_not_finite_is_an_error(tokenizer, engine, spoil: float):
+    engine.spoil = spoil
+    with pytest.raises(InferenceFailed, match="not finite"):
+        embedder(tokenizer, engine).embed(a_request("a"), 1)
+
+
+def test_a_vector_whose_square_is_beyond_the_largest_number_is_finite_all_the_same(tokenizer, engine):
+    engine.spoil = 1e30
+    assert np.isfinite(embedder(tokenizer, engine).embed(a_request("a"), 1)).all()
+
+
+def test_whether_a_text_fits_is_known(tokenizer, engine):
+    small = embedder(tokenizer, engine)
+    assert small.fits(a_request("a b c", "q "))
+    assert not small.fits(a_request("a b c d", "q "))

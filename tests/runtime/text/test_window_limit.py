@@ -1,0 +1,58 @@
+"""How many tokens a window has: the model's limit, the user's, or what memory allows, and what is said of it."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from manifest import WorkingMemory
+from runtime.errors import SettingsError
+from runtime.text.window_limit import window_limit
+from tests.support.bundles.text_models import an_encoder
+
+ENCODER = an_encoder(max_tokens=8192, memory=WorkingMemory(fixed=0, per_token=80_000, per_pair=150))
+PLENTY = 64 << 30
+
+
+def test_the_models_limit_holds_where_there_is_memory(caplog: pytest.LogCaptureFixture):
+    assert window_limit(ENCODER, None, PLENTY) == 8192
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("wanted", [1, 100, 8192])
+def test_the_users_limit_holds_up_to_the_models(wanted: int):
+    assert window_limit(ENCODER, wanted, PLENTY) == wanted
+
+
+def test_more_than_the_model_takes_is_refused_with_its_limit():
+    with pytest.raises(SettingsError, match="MAX_TOKENS is 8193, and the model takes at most 8192"):
+        window_limit(ENCODER, 8193, PLENTY)
+
+
+def test_memory_lowers_the_models_limit_aloud(caplog: pytest.LogCaptureFixture):
+    limit = window_limit(ENCODER, None, 1 << 30)
+    assert ENCODER.memory.of(limit) <= 1 << 30 < ENCODER.memory.of(limit + 1)
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    said = f"windows of {limit} tokens instead of the model's 8192: a text of 8192 tokens takes up to 10,722 MB"
+    assert record.getMessage().startswith(said)
+    assert "half of the memory here is 1,074 MB (MAX_TOKENS sets it)" in record.getMessage()
+
+
+def test_memory_does_not_lower_the_users_limit_and_is_mentioned(caplog: pytest.LogCaptureFixture):
+    assert window_limit(ENCODER, 8000, 1 << 30) == 8000
+    assert "MAX_TOKENS is 8000, and may be too much: a text of 8000 tokens takes up to" in caplog.text
+
+
+@given(st.integers(0, 1 << 40))
+def test_a_limit_is_at_least_one_token_and_never_over_the_models(budget: int):
+    logging.disable()
+    try:
+        limit = window_limit(ENCODER, None, budget)
+    finally:
+        logging.disable(logging.NOTSET)
+    assert 1 <= limit <= 8192
+    assert limit == 1 or ENCODER.memory.of(limit) <= budget

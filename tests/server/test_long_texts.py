@@ -1,0 +1,174 @@
+"""Texts beyond a model's window, through the real server: against the original's vectors of each window."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sentence_transformers import SentenceTransformer
+
+from tests.server.test_families import assembled
+from tests.support.models import tiny_models
+from tests.support.models.tiny_models import TinyModel
+from tests.support.server.server_process import Answer, Server, ready, started
+
+MODEL = TinyModel(
+    "long-texts", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query : "}, max_seq_length=32
+)
+SENTENCES = [
+    "the river and a stone .",
+    "paper of seven green leaves in the morning light !",
+    "hello market ferry ?",
+    "walk under the island at seven .",
+    "the light of a green market in the morning and a walk .",
+] * 4
+"""Each word and each sign is one token, so that how many sentences fill a window can be counted by hand."""
+
+MEGABYTE = 1_000_000
+
+LONG_SECONDS = 300
+"""What two texts of a megabyte may take on a slow machine that has other work, too."""
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return assembled(tiny_models.make(MODEL), tmp_path_factory.mktemp("long") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def model() -> SentenceTransformer:
+    return SentenceTransformer(str(tiny_models.make(MODEL)), device="cpu", local_files_only=True)
+
+
+@pytest.fixture(scope="module")
+def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with ready(bundle, tmp_path_factory.mktemp("log") / "log") as server:
+        yield server
+
+
+def windows_of(sentences: list[str], room: int) -> list[str]:
+    """As many whole sentences as go into ``room`` words."""
+    windows: list[list[str]] = []
+    for sentence in sentences:
+        if windows and len(" ".join([*windows[-1], sentence]).split()) <= room:
+            windows[-1].append(sentence)
+        else:
+            windows.append([sentence])
+    return [" ".join(window) for window in windows]
+
+
+def average(model: SentenceTransformer, windows: list[str], prompt: str = "") -> NDArray[np.float64]:
+    vectors = model.encode([prompt + window for window in windows], prompt="").astype(np.float64)
+    total = np.array([len(window.split()) for window in windows]) @ vectors
+    return total / np.linalg.norm(total)
+
+
+def vector_of(answer: Answer) -> NDArray[np.float64]:
+    assert answer.status == 200, answer.body
+    return np.asarray(answer.json["vector"])
+
+
+def assert_close(found: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
+    assert np.abs(found - expected).max() <= TOLERANCE
+
+
+def test_a_long_text_is_the_average_of_its_windows(server: Server, model: SentenceTransformer):
+    windows = windows_of(SENTENCES, 30)
+    assert len(windows) > 4
+    assert_close(vector_of(server.embed(" ".join(SENTENCES))), average(model, windows))
+
+
+def test_a_prompt_stands_before_each_window(server: Server, model: SentenceTransformer):
+    expected = average(model, windows_of(SENTENCES, 28), "query : ")
+    assert_close(vector_of(server.embed(" ".join(SENTENCES), task_type="query")), expected)
+    assert_close(vector_of(server.embed(" ".join(SENTENCES), prompt_name="query")), expected)
+
+
+def test_dimensions_cut_the_average(server: Server, model: SentenceTransformer):
+    expected = average(model, windows_of(SENTENCES, 30))[:10]
+    found = vector_of(server.embed(" ".join(SENTENCES), dimensions=10))
+    assert_close(found, expected / np.linalg.norm(expected))
+
+
+def test_a_text_that_just_fits_is_the_originals(server: Server, model: SentenceTransformer):
+    words = " ".join(["river"] * 29 + ["stone"])
+    assert_close(vector_of(server.embed(words)), model.encode([words])[0])
+
+
+def test_the_server_says_what_it_does_with_long_texts(server: Server):
+    with server.connect(LONG_SECONDS) as connection:
+        serving = connection.request("GET", "/meta").json["serving"]
+    assert serving == {"long_text": "chunk", "window_tokens": {"text": 32}, "kernels": None}
+
+
+def test_long_texts_can_be_cut_off_as_the_original_does(bundle: Path, model: SentenceTransformer, tmp_path: Path):
+    with ready(bundle, tmp_path / "log", LONG_TEXT="truncate") as server:
+        text = " ".join(SENTENCES)
+        assert_close(vector_of(server.embed(text)), model.encode([text])[0])
+        assert_close(vector_of(server.embed(text * 1000)), model.encode([text])[0])
+
+
+def test_long_texts_can_be_refused(bundle: Path, tmp_path: Path):
+    with ready(bundle, tmp_path / "log", LONG_TEXT="error") as server:
+        refused = server.embed("river " * 31)
+        assert refused.status == 400
+        assert refused.json["error"].startswith("text has 33 tokens")
+        assert "32" in refused.json["error"]
+        assert server.embed("river " * 30).status == 200
+
+
+def test_a_smaller_window_can_be_set(bundle: Path, model: SentenceTransformer, tmp_path: Path):
+    with ready(bundle, tmp_path / "log", MAX_TOKENS="22") as server:
+        expected = average(model, windows_of(SENTENCES, 20))
+        assert_close(vector_of(server.embed(" ".join(SENTENCES))), expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"MAX_TOKENS": "33"}, "MAX_TOKENS is 33, and the model takes at most 32"),
+        ({"MAX_TOKENS": "0"}, "MAX_TOKENS is '0', and accepts a whole number from 1 to"),
+        ({"MAX_TOKENS": "4"}, "a window has 4 tokens, and the prompt 'query' and special tokens take 4 of them"),
+        ({"LONG_TEXT": "split"}, "LONG_TEXT is 'split', and accepts chunk, truncate, error"),
+    ],
+)
+def test_a_setting_that_cannot_be_ends_the_start_with_a_sentence(
+    bundle: Path, tmp_path: Path, settings: dict[str, str], message: str
+):
+    with started(bundle, tmp_path / "log", **settings) as server:
+        assert server.process.wait(60) != 0
+        assert message in server.output()
+
+
+def test_a_megabyte_of_text_does_not_hold_up_others(default_bundle: Path, tmp_path: Path):
+    """Two at a time, on a server with two inference threads: one window each, in turn with everything else."""
+    text = ("The ferry to the island leaves at seven. " * (MEGABYTE // 41))[: MEGABYTE - 200]
+    with ready(default_bundle, tmp_path / "log", THREADS="2") as server:
+        expected = server.embed("a short text").json["vector"]
+        with ThreadPoolExecutor(2) as pool:
+            underway = threading.Barrier(3, timeout=60)
+
+            def send() -> Answer:
+                with server.connect() as connection:
+                    body = json.dumps({"text": text}).encode()
+                    connection.send(
+                        b"POST /vectors HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+                    )
+                    underway.wait()
+                    return connection.answer()
+
+            long = [pool.submit(send) for _ in range(2)]
+            underway.wait()
+            for _ in range(20):
+                assert server.embed("a short text").json["vector"] == expected
+            assert not any(future.done() for future in long)
+            vectors = [vector_of(future.result(LONG_SECONDS)) for future in long]
+    assert (vectors[0] == vectors[1]).all()
+    assert abs(np.linalg.norm(vectors[0]) - 1) < 1e-5
