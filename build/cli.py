@@ -14,7 +14,7 @@ from build.fidelity.thresholds import add_options, read_options
 from build.host.machine import host_target
 from build.model.default_model import MODEL
 from build.model.trust import Trust
-from build.pipeline import STAGES, Order, build_bundle
+from build.pipeline import STAGES, BuildOptions, build_bundle
 from build.progress import Progress
 from build.summary import summary
 from manifest import Precision, Target
@@ -40,8 +40,8 @@ The default model comes with the build's environment; other ids are downloaded f
 def main(arguments: list[str]) -> int:
     """Build what the arguments say; the table goes to standard output, all else to standard error."""
     options = _parser().parse_args(arguments)
-    (target, output), *twins = _outputs(options)
-    order = Order(
+    (target, output), *extra_targets = _outputs(options)
+    build_options = BuildOptions(
         model=options.model,
         revision=options.revision,
         target=target,
@@ -50,11 +50,11 @@ def main(arguments: list[str]) -> int:
         force=options.force,
         trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
         thresholds=read_options(options),
-        twins=tuple(twins),
+        extra_targets=tuple(extra_targets),
     )
     interrupted = _interruptions()
     try:
-        delivery = build_bundle(order, Progress(STAGES))
+        result = build_bundle(build_options, Progress(STAGES))
     except BaseException as error:
         if interrupted:
             return _fail("interrupted: nothing was left behind", EXIT_INTERRUPTED)
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
         if isinstance(error, OSError):
             return _fail(_trouble(error), EXIT_FAILED)
         raise
-    print(summary(delivery, order.output, order.twins))
+    print(summary(result, build_options.output, build_options.extra_targets))
     return 0
 
 

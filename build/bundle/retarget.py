@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 from build.bundle.staging import staged
-from manifest import MANIFEST_FILE, Manifest, Target, to_json
+from manifest import Manifest, Target, write_manifest
 
 
 def retarget(bundle: Path, manifest: Manifest, target: Target, output: Path, force: bool) -> None:
@@ -25,5 +25,4 @@ def retarget(bundle: Path, manifest: Manifest, target: Target, output: Path, for
                 os.link(bundle / name, staging.bundle / name)
             except OSError:  # NOTE: another file system, or one without links.
                 shutil.copyfile(bundle / name, staging.bundle / name)
-        text = to_json(dataclasses.replace(manifest, target=target))
-        (staging.bundle / MANIFEST_FILE).write_text(text, encoding="utf-8")
+        write_manifest(staging.bundle, dataclasses.replace(manifest, target=target))

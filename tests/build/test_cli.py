@@ -165,9 +165,9 @@ def test_code_that_is_trusted_decides_the_vectors(quantize, model: Path, output:
     )
     result = quantize(model, "--output", output, "--precision", "fp32", "--trust-remote-code")
     assert result.returncode == 0, result.stderr
-    assert read_manifest(output).fidelity.cosine_min >= 1 - 1e-6
+    assert read_manifest(output).fidelity.cosine.minimum >= 1 - 1e-6
     golden = from_json(Golden, (output / "golden.json").read_text(), "golden.json")
-    assert all(min(entry.vector) >= 0 for entry in golden.texts)
+    assert all(min(request.answer["vector"]) >= 0 for request in golden.requests)
 
 
 def test_pickled_weights_are_refused(quantize, model: Path):
@@ -256,7 +256,7 @@ def test_a_bundle_is_made_with_plain_lines_and_the_table_alone_on_standard_outpu
     assert table["lies in"] == str(output)
     assert table["serve it"] == f"make serve BUNDLE={output}"
     check_files(output, read_manifest(output), hashes=True)
-    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).text))
+    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).section))
     assert_nothing_but(output.parent, output.name)
 
 
@@ -282,7 +282,7 @@ def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, mod
     (partial / "bundle").mkdir(parents=True)
     result = quantize(model, "--output", output, "--precision", "fp32", "--force")
     assert result.returncode == 0, result.stderr
-    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).text))
+    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).section))
     assert_nothing_but(output.parent, output.name)
 
 

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from tests.server.test_families import assembled
+from manifest import Precision, project_version
+from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.server.server_process import Answer, Server, ready, started
@@ -39,7 +40,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return assembled(tiny_models.make(MODEL), tmp_path_factory.mktemp("long") / "bundle")
+    return unverified(tiny_models.make(MODEL), tmp_path_factory.mktemp("long") / "bundle", Precision.FP32).bundle
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +106,8 @@ def test_a_text_that_just_fits_is_the_originals(server: Server, model: SentenceT
 def test_the_server_says_what_it_does_with_long_texts(server: Server):
     with server.connect(LONG_SECONDS) as connection:
         serving = connection.request("GET", "/meta").json["serving"]
-    assert serving == {"long_text": "chunk", "window_tokens": {"text": 32}, "kernels": None}
+    expected = {"version": project_version(), "long_text": "chunk", "window_tokens": {"text": 32}, "kernels": None}
+    assert serving == expected
 
 
 def test_long_texts_can_be_cut_off_as_the_original_does(bundle: Path, model: SentenceTransformer, tmp_path: Path):

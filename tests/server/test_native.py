@@ -219,7 +219,7 @@ def test_weights_that_are_cut_off_stop_the_server_for_good(tmp_path: Path, kept:
     weights.write_bytes(weights.read_bytes()[:kept])
     with started(bundle, tmp_path / "log") as server:
         assert server.process.wait(30) == 2
-    assert re.fullmatch(rf"cpu2vec: {GRAPH.weights} has \d+ bytes, .*\n", server.output())
+    assert re.fullmatch(rf"cpu2vec: {GRAPH.weights} has \d+ bytes instead of .*\n", server.output())
     reseal(bundle)
     assert "not serving: model.onnx cannot be loaded: " in stopped_for_good(bundle, tmp_path / "log")
 
@@ -246,7 +246,9 @@ class TestAnotherLibrary:
     def runtime(self, tmp_path: Path) -> Path:
         copy = tmp_path / "app"
         shutil.copytree(ROOT / "runtime", copy / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "manifest.py", copy)
+        for name in ("manifest.py", "VERSION"):
+            shutil.copy(ROOT / name, copy)
+        shutil.copytree(ROOT / "sections", copy / "sections")
         (copy / "kernels" / "lib").mkdir(parents=True)
         return copy
 

@@ -11,8 +11,7 @@ import pytest
 from build.bundle.retarget import retarget
 from build.cli import main
 from build.errors import OutputExists
-from build.pipeline import STAGES, Order, build_bundle
-from build.precisions import RECIPES
+from build.pipeline import STAGES, BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import MANIFEST_FILE, Precision, Target, check_files, read_manifest
 from tests.support.models import tiny_models
@@ -50,7 +49,7 @@ def test_the_files_take_room_once(built: Path):
 
 
 def test_one_target_alone_gives_the_same_bundle(built: Path, model: Path, tmp_path: Path):
-    order = Order(str(model), None, Target.ARM64, Precision.INT8, tmp_path / "alone", force=False)
+    order = BuildOptions(str(model), None, Target.ARM64, Precision.INT8, tmp_path / "alone", force=False)
     build_bundle(order, Progress(STAGES, io.StringIO()))
     expected = built / "bundle-arm64" / MANIFEST_FILE
     assert (tmp_path / "alone" / MANIFEST_FILE).read_text() == expected.read_text()
@@ -59,7 +58,9 @@ def test_one_target_alone_gives_the_same_bundle(built: Path, model: Path, tmp_pa
 def test_an_existing_twin_is_refused_before_any_work(tmp_path: Path):
     (tmp_path / "twin").mkdir()
     twins = ((Target.ARM64, tmp_path / "twin"),)
-    order = Order("no/such-model", None, Target.AMD64, Precision.INT8, tmp_path / "new", force=False, twins=twins)
+    order = BuildOptions(
+        "no/such-model", None, Target.AMD64, Precision.INT8, tmp_path / "new", force=False, extra_targets=twins
+    )
     with pytest.raises(OutputExists, match="twin exists already"):
         build_bundle(order, Progress(STAGES, io.StringIO()))
 
@@ -72,11 +73,3 @@ def test_without_links_files_are_copied(built: Path, tmp_path: Path, monkeypatch
     bundle = built / "bundle-amd64"
     retarget(bundle, read_manifest(bundle), Target.ARM64, tmp_path / "copy", force=False)
     check_files(tmp_path / "copy", read_manifest(tmp_path / "copy"), hashes=True)
-
-
-@pytest.mark.parametrize("precision", Precision)
-def test_recipes_of_a_precision_differ_in_the_target_alone(precision: Precision):
-    """Else one bundle could not serve both."""
-    rows = [dataclasses.replace(row, target=Target.AMD64) for row in RECIPES if row.precision is precision]
-    assert len(rows) == len(Target)
-    assert len(set(rows)) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from build.errors import BuildError
-from build.pipeline import STAGES, Order, build_bundle
+from build.pipeline import STAGES, BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import Precision, Target
 from tests.support.models import tiny_models
@@ -94,7 +94,7 @@ def test_a_broken_directory_is_refused_by_name(tmp_path: Path, way: str):
     spoil, message = BROKEN[way]
     directory = tiny_models.copy(WHOLE, tmp_path / "model")
     spoil(directory)
-    order = Order(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)
+    order = BuildOptions(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)
     with pytest.raises(BuildError, match=message) as caught:
         build_bundle(order, Progress(STAGES, io.StringIO()))
     assert "\n" not in str(caught.value)

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.graph.optimize import optimize
 from build.model.describe import describe
 from build.model.trust import NO_TRUST
-from build.precisions import recipe_for
+from build.precisions import PRECISIONS
 from build.pytorch.export import export
 from build.quantization.calibrate import TABLE_BYTES, prepare
 from build.quantization.calibrated import UNPREPARED, Prepared
@@ -35,7 +35,7 @@ from tests.support.models import tiny_models
 from tests.support.models.model_table import FAMILY_MODELS, TABLE
 from tests.support.models.tiny_models import TinyModel
 
-INT8 = recipe_for(Precision.INT8_STOCK, Target.AMD64)
+INT8 = PRECISIONS[Precision.INT8_STOCK]
 MAX_TOKENS, TEXTS = 48, 80
 ROWS, WIDE, OUTLIER = 9000, 96, 7
 """Of the table of words: more than a megabyte."""
@@ -187,7 +187,7 @@ def test_the_same_model_gives_the_same_bytes_for_every_target(bert: Exported, pr
     contents = []
     for target, each in ((Target.AMD64, prepared), (Target.ARM64, bert.prepared())):
         (tmp_path / target).mkdir()
-        quantize(bert.graph, tmp_path / target, recipe_for(Precision.INT8_STOCK, target), each)
+        quantize(bert.graph, tmp_path / target, PRECISIONS[Precision.INT8_STOCK], each)
         contents.append(hashes(tmp_path / target))
     assert contents[0] == contents[1]
     assert len(contents[0]) == 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.quantization.calibration_texts import ALL_TOKENS, FILE, MOST_TOKENS, calibration_ids, calibration_texts
 
 TEXTS = 320

@@ -12,16 +12,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from build.precisions import recipe_for
+from build.precisions import PRECISIONS
 from build.quantization.calibrated import Prepared, ScaledInput
 from build.quantization.linear_inputs import LinearInput, Origin
 from build.quantization.quantize import quantize
 from build.quantization.rounding import Rounded, round_columns, round_rows
 from build.quantization.smoothing import Scaling
-from manifest import Precision, Target
+from manifest import Precision
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, session_of, written
 
-INT8, FP32 = (recipe_for(precision, Target.AMD64) for precision in (Precision.INT8_STOCK, Precision.FP32))
+INT8, FP32 = (PRECISIONS[precision] for precision in (Precision.INT8_STOCK, Precision.FP32))
 HIDDEN, WIDE = 24, 40
 
 

@@ -9,7 +9,7 @@ from build.fidelity.thresholds import Thresholds
 from build.quantization.record import Treatment
 from manifest import (
     SCHEMA,
-    Fidelity,
+    CosineFigures,
     FileEntry,
     Kind,
     Manifest,
@@ -40,7 +40,7 @@ def a_report(
     stock_kernels: dict[str, str] | None = None,
 ) -> FidelityReport:
     texts = texts or [measured(n, f"text {n}", tokens=5 * n, cosine=round(1 - n / 4000, 6)) for n in range(1, 61)]
-    fidelity = Fidelity(texts=len(texts), cosine_mean=0.992375, cosine_p1=0.985147, cosine_min=0.985)
+    fidelity = CosineFigures(count=len(texts), mean=0.992375, p1=0.985147, minimum=0.985)
     classes = {"u8 x s8, exact": ClassFigures("CPUs of a kind.", fidelity)}
     return make_report(classes, Thresholds(0.99, 0.975, 0.95), texts, treatments, stock_kernels or {})
 
@@ -49,6 +49,7 @@ def a_manifest(**values: Any) -> Manifest:
     text = a_text_model()
     plain: dict[str, Any] = {
         "schema": SCHEMA,
+        "version": "1.2.3",
         "model": "org/model",
         "source": Source(SourceKind.HUB, "c0ffee"),
         "licence": None,
@@ -58,6 +59,6 @@ def a_manifest(**values: Any) -> Manifest:
         "files": {name: FileEntry(1, f"{number:064x}") for number, name in enumerate(bundle_files(text))},
         "tools": {},
         "fidelity": None,
-        "text": text,
+        "section": text,
     }
     return Manifest(**plain | values)
