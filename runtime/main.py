@@ -12,7 +12,7 @@ from runtime.bundle import Bundle, open_bundle
 from runtime.errors import SettingsError
 from runtime.host.cores import available_cores
 from runtime.host.cpu import host_target
-from runtime.inference.native_ops import Kernels, open_kernels
+from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.logs import logging_config
 from runtime.scheduling.memory_budget import MemoryBudget, available_memory
 from runtime.settings import Settings, read_settings
@@ -36,7 +36,7 @@ def main() -> None:
         logging.config.dictConfig(log_config)
         limits = _window_limits(settings, bundle)
         ops = [graph.ops for graph in bundle.manifest.text.graphs.values()]
-        kernels = open_kernels(ops, settings.kernels_isa)
+        kernels = load_native_ops(ops, settings.kernels_isa)
     except (SettingsError, BundleError) as error:
         print(f"cpu2vec: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_START)
@@ -47,7 +47,7 @@ def main() -> None:
     Server(lambda: make_service(settings, bundle, limits, kernels), settings.port, log_config).run()
 
 
-def make_service(settings: Settings, bundle: Bundle, limits: dict[str, int], kernels: Kernels | None) -> Service:
+def make_service(settings: Settings, bundle: Bundle, limits: dict[str, int], kernels: NativeOps | None) -> Service:
     """Load tokenizers and sessions and put the service together; runs in the worker process."""
     from runtime.inference.engine import open_engine
     from runtime.service import EmbeddingService
@@ -85,12 +85,12 @@ def _window_limits(settings: Settings, bundle: Bundle) -> dict[str, int]:
 def _check_room(windows: Windows, limit: int, text: TextModel) -> None:
     """Raises ``BundleError`` where a prompt leaves no token of a window to the text."""
     for name, prompt in {"": "", **text.prompts}.items():
-        if (room := windows.room(prompt)) < 1:
+        if (room := windows.token_capacity(prompt)) < 1:
             what = f"the prompt {name!r} and special tokens take" if name else "special tokens take"
             raise BundleError(f"a window has {limit} tokens, and {what} {limit - room} of them: set MAX_TOKENS higher")
 
 
-def _log_start(settings: Settings, bundle: Bundle, kernels: Kernels | None) -> None:
+def _log_start(settings: Settings, bundle: Bundle, kernels: NativeOps | None) -> None:
     manifest = bundle.manifest
     log.info("serving %s (%s, %s) on port %d", manifest.model, manifest.precision, manifest.target, settings.port)
     if kernels is not None:

@@ -16,11 +16,11 @@ from runtime.api.limits import Limits
 from runtime.bundle import Bundle
 from runtime.errors import GoldenMismatch, ServingError
 from runtime.golden import check_golden
-from runtime.inference.native_ops import Kernels
-from runtime.inference.token_run import RunGroup
+from runtime.inference.native_ops import NativeOps
+from runtime.inference.token_run import RunBatch
 from runtime.readiness import Readiness
 from runtime.scheduling.memory_budget import MemoryBudget
-from runtime.scheduling.scheduler import WorkQueue
+from runtime.scheduling.scheduler import Scheduler
 from runtime.settings import Settings
 from runtime.text.embedder import Embedder, Steps
 from runtime.text.request import EmbedRequest
@@ -38,12 +38,12 @@ class EmbeddingService:
         embedders: dict[str, Embedder],
         window_tokens: dict[str, int],
         cores: int,
-        kernels: Kernels | None,
+        kernels: NativeOps | None,
         budget: MemoryBudget,
     ) -> None:
         self._bundle, self._embedders, self._cores = bundle, embedders, cores
         self._readiness = Readiness()
-        self._queue = WorkQueue(self._begin, lambda: RunGroup(budget), cores)
+        self._queue = Scheduler(self._begin, lambda: RunBatch(budget), cores)
         self._started_at = time.monotonic()
         self.app = begin_before_body(
             create_app(

@@ -13,18 +13,20 @@ from runtime.host.cpu import host_target
 
 DOMAIN = "cpu2vec"
 
-HOME = Path(__file__).resolve().parent.parent.parent / "kernels" / "lib"
+LIBRARY_DIR = Path(__file__).resolve().parent.parent.parent / "kernels" / "lib"
 
 
 @dataclass(frozen=True)
-class Kernels:
+class NativeOps:
     """The library, and the instruction set that its ops are to use here."""
 
     library: Path
     isa: str
 
 
-def open_kernels(op_sets: Iterable[OpSet | None], isa: str | None = None, home: Path = HOME) -> Kernels | None:
+def load_native_ops(
+    op_sets: Iterable[OpSet | None], isa: str | None = None, directory: Path = LIBRARY_DIR
+) -> NativeOps | None:
     """What runs graphs of these op sets; None where none of them is made of native ops.
 
     ``isa`` (``KERNELS_ISA``) forces an instruction set. Raises ``BundleError`` for a library that is missing, damaged
@@ -39,18 +41,18 @@ def open_kernels(op_sets: Iterable[OpSet | None], isa: str | None = None, home: 
                 f"the bundle is made of ops of {ops.domain!r}, and this runtime has those of {DOMAIN!r}: "
                 "serve it with the image that it was built for"
             )
-    library = _find(home)
+    library = _find(directory)
     functions = _load(library)
     for ops in wanted:
         _check_version(library, functions.cpu2vec_kernels_opset(), ops.version)
-    return Kernels(library, _choose(functions, isa))
+    return NativeOps(library, _choose(functions, isa))
 
 
-def _find(home: Path) -> Path:
+def _find(directory: Path) -> Path:
     target = host_target()
     if target is None:
         raise BundleError("the bundle is made of native ops, and there are none for this kind of processor")
-    library = home / f"libcpu2vec-{target}.so"
+    library = directory / f"libcpu2vec-{target}.so"
     if not library.is_file():
         raise BundleError(f"the bundle is made of native ops, and {library} is missing; run `make kernels`")
     return library

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Graph
-from runtime.inference.native_ops import Kernels
+from runtime.inference.native_ops import NativeOps
 from runtime.inference.session import Session
 from runtime.inference.token_batch import TokenBatch
-from runtime.scheduling.memory_budget import give_back_memory
+from runtime.scheduling.memory_budget import release_free_memory
 
 WIDE_FROM_TOKENS = 32
 """From here on two threads have the 16 rows each that the kernels share out; below, waking a second core costs what it
@@ -34,14 +34,14 @@ class PackedEngine:
         "lengths": lambda batch: batch.lengths,
     }
 
-    joins_texts = True
+    supports_batching = True
 
-    def __init__(self, path: Path, graph: Graph, cores: int, kernels: Kernels) -> None:
+    def __init__(self, path: Path, graph: Graph, cores: int, native_ops: NativeOps) -> None:
         """Raises ``BundleError`` for a graph or a library that does not load."""
 
         def session(threads: int) -> Session:
-            entries = {"cpu2vec.threads": str(threads), "cpu2vec.isa": kernels.isa}
-            return Session(path, threads, entries, kernels.library, arena=False)
+            entries = {"cpu2vec.threads": str(threads), "cpu2vec.isa": native_ops.isa}
+            return Session(path, threads, entries, native_ops.library, arena=False)
 
         self._inputs, self._output = graph.inputs, graph.output
         self._narrow = session(1)
@@ -52,5 +52,5 @@ class PackedEngine:
         session = self._wide if cores > 1 and tokens >= WIDE_FROM_TOKENS else self._narrow
         output = session.run(self._output, {name: self.INPUTS[name](batch) for name in self._inputs})
         if tokens > LONG_RUN_TOKENS:
-            give_back_memory()
+            release_free_memory()
         return output

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from manifest import Graph
 from runtime.inference.session import Session
 from runtime.inference.token_batch import TokenBatch
-from runtime.scheduling.memory_budget import give_back_memory
+from runtime.scheduling.memory_budget import release_free_memory
 
 Ids = NDArray[np.int64]
 
@@ -42,7 +42,7 @@ class PaddedEngine:
     }
     """What a graph may want, from the ids of one text."""
 
-    joins_texts = False
+    supports_batching = False
 
     def __init__(self, path: Path, graph: Graph, cores: int) -> None:
         """Raises ``BundleError`` for a graph that does not load."""
@@ -62,7 +62,7 @@ class PaddedEngine:
         is_long = len(ids) > LONG_RUN_TOKENS
         output = session.run(self._output, feed, give_back=is_long)[0]
         if is_long:
-            give_back_memory()
+            release_free_memory()
         return output
 
 

@@ -37,7 +37,7 @@ def affordable_tokens(memory: WorkingMemory, max_tokens: int, budget_bytes: int)
     return max(1, bisect_right(range(1, max_tokens + 1), budget_bytes, key=memory.of))
 
 
-def give_back_memory() -> None:
+def release_free_memory() -> None:
     """Hand what malloc holds free back to the system, where the C library can (glibc). Takes milliseconds."""
     if trim := getattr(LIBC, "malloc_trim", None):
         trim(0)
@@ -51,7 +51,7 @@ class MemoryBudget:
         # The condition guards the two below it.
         self._changed = threading.Condition()
         self._leased = 0
-        self._line: deque[object] = deque()
+        self._waiters: deque[object] = deque()
 
     @contextmanager
     def lease(self, bytes: int) -> Iterator[None]:
@@ -67,17 +67,17 @@ class MemoryBudget:
                 self._leased -= bytes
                 self._changed.notify_all()
 
-    def holds(self, bytes: int) -> bool:
+    def can_hold(self, bytes: int) -> bool:
         """Whether that much can be lent beside other leases, when enough of them have ended."""
         return bytes <= self._total
 
     def _acquire(self, bytes: int) -> None:
         with self._changed:
-            if self._line or not self._fits(bytes):
+            if self._waiters or not self._fits(bytes):
                 ticket = object()
-                self._line.append(ticket)
-                self._changed.wait_for(lambda: self._line[0] is ticket and self._fits(bytes))
-                self._line.popleft()
+                self._waiters.append(ticket)
+                self._changed.wait_for(lambda: self._waiters[0] is ticket and self._fits(bytes))
+                self._waiters.popleft()
                 # The next in line may fit beside this one.
                 self._changed.notify_all()
             self._leased += bytes

@@ -45,12 +45,12 @@ def end_between(text: str, start: int, left: int, right: int) -> End:
     its closing quotes and brackets. Nothing ends inside a character, between a space and the word that it introduces,
     or where the window would have nothing but white space.
     """
-    before, behind = text[max(start, left - REACH) : left], text[left : min(right + 1, left + REACH)]
+    before, after = text[max(start, left - REACH) : left], text[left : min(right + 1, left + REACH)]
     words = before.rstrip()
-    space_behind = "".join(filter(str.isspace, behind))
-    if right < left or not words or (before.endswith(" ") and not space_behind):
+    space_after = "".join(filter(str.isspace, after))
+    if right < left or not words or (before.endswith(" ") and not space_after):
         return End.NONE
-    between = before[len(words) :] + space_behind
+    between = before[len(words) :] + space_after
     stop = words.rstrip(CLOSERS)[-1:]
     if "\n" in between or (between and stop in STOPS):
         return End.SENTENCE

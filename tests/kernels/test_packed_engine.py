@@ -16,7 +16,7 @@ from build import kernels as kernels_build
 from manifest import BundleError, Graph, Layout, OpSet, Target
 from runtime.errors import InferenceFailed, SettingsError
 from runtime.inference.engine import Engine, open_engine
-from runtime.inference.native_ops import Kernels, open_kernels
+from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.inference.packed_engine import WIDE_FROM_TOKENS
 from runtime.inference.token_batch import TokenBatch
 from tests.kernels.test_errors import LIBRARY
@@ -32,8 +32,8 @@ def some_ids(length: int, seed: int = 0) -> list[int]:
     return np.random.default_rng(seed).integers(0, WORDS, length).tolist()
 
 
-def kernels(isa: str | None = None) -> Kernels:
-    found = open_kernels([GRAPH.ops], isa)
+def native_ops(isa: str | None = None) -> NativeOps:
+    found = load_native_ops([GRAPH.ops], isa)
     assert found is not None
     return found
 
@@ -55,49 +55,49 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def engine(path: Path) -> Engine:
-    return open_engine(path, GRAPH, 2, kernels())
+    return open_engine(path, GRAPH, 2, native_ops())
 
 
 class TestTheLibrary:
     def test_it_is_found_and_chooses_what_it_says(self):
-        assert kernels() == Kernels(LIBRARY, ops.available()[0])
+        assert native_ops() == NativeOps(LIBRARY, ops.available()[0])
 
     @pytest.mark.parametrize("isa", ops.available())
     def test_an_instruction_set_can_be_forced(self, isa: str):
-        assert kernels(isa).isa == isa
+        assert native_ops(isa).isa == isa
 
     def test_one_that_this_machine_does_not_have_is_refused(self):
         sentence = f"KERNELS_ISA is 'avx9', and this machine can use {', '.join(ops.available())}"
         with pytest.raises(SettingsError, match=re.escape(sentence)):
-            kernels("avx9")
+            native_ops("avx9")
 
     @pytest.mark.parametrize("version", [1, 3])
     def test_another_op_set_is_refused_with_both_versions(self, version: int):
         with pytest.raises(
             BundleError, match=rf"wants version {version} of the ops cpu2vec, and libcpu2vec-\w+.so has version 2: "
         ):
-            open_kernels([None, OpSet("cpu2vec", 2), OpSet("cpu2vec", version)])
+            load_native_ops([None, OpSet("cpu2vec", 2), OpSet("cpu2vec", version)])
 
     def test_one_for_another_onnxruntime_is_refused(self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(kernels_build, "LIBRARIES", tmp_path)
         monkeypatch.setattr(kernels_build, "pinned_onnxruntime", lambda: "9.9.9")
         library = kernels_build.build(ops.host_target())
         with pytest.raises(BundleError, match=r"made for onnxruntime 9.9.9 and do not run in .*; run `make kernels`"):
-            open_engine(path, GRAPH, 1, Kernels(library, "scalar"))
+            open_engine(path, GRAPH, 1, NativeOps(library, "scalar"))
 
     def test_one_for_another_architecture_is_refused(self, tmp_path: Path):
         host = ops.host_target()
         (other,) = set(Target) - {host}
         shutil.copy(kernels_build.ensure(other), tmp_path / f"libcpu2vec-{host}.so")
         with pytest.raises(BundleError, match=r"libcpu2vec-\w+.so cannot be loaded: .*; run `make kernels`$"):
-            open_kernels([GRAPH.ops], None, tmp_path)
+            load_native_ops([GRAPH.ops], None, tmp_path)
 
 
 class TestRuns:
     @pytest.mark.parametrize("isa", ops.available())
     @pytest.mark.parametrize("length", [1, 2, 16, 17, 31, 32, 33, 200])
     def test_token_embeddings_are_the_references(self, path: Path, isa: str, length: int):
-        found = open_engine(path, GRAPH, 1, kernels(isa)).run(TokenBatch.of(some_ids(length)), 1)
+        found = open_engine(path, GRAPH, 1, native_ops(isa)).run(TokenBatch.of(some_ids(length)), 1)
         assert cosines(found, MODEL.expected(some_ids(length), isa)).min() > 0.9999
 
     @settings(max_examples=30, deadline=None)
@@ -111,7 +111,7 @@ class TestRuns:
             np.testing.assert_array_equal(engine.run(TokenBatch.joined(batches), cores), alone)
 
     def test_texts_may_share_a_run(self, engine: Engine):
-        assert engine.joins_texts
+        assert engine.supports_batching
 
     @pytest.mark.parametrize("ids", [[WORDS], [0] * (POSITIONS + 1)])
     @pytest.mark.parametrize("cores", [1, 2])
@@ -123,13 +123,13 @@ class TestRuns:
 
     def test_other_threads_of_python_run_meanwhile(self, path: Path):
         """One run over many texts takes long here; a thread that wants the interpreter gets it."""
-        engine = open_engine(path, GRAPH, 1, kernels("scalar"))
+        engine = open_engine(path, GRAPH, 1, native_ops("scalar"))
         batch = TokenBatch.joined([TokenBatch.of(some_ids(POSITIONS))] * 10)
         assert longest_wait(lambda: engine.run(batch, 1)) < 0.5
 
     def test_weights_are_read_where_they_are_mapped(self, path: Path):
         """So that processes and sessions share their pages: of none has this process a copy of its own."""
-        engine = open_engine(path, GRAPH, 2, kernels())
+        engine = open_engine(path, GRAPH, 2, native_ops())
         engine.run(TokenBatch.of(some_ids(WIDE_FROM_TOKENS)), 2)
         engine.run(TokenBatch.of(some_ids(3)), 1)
         mapped = [block for block in mappings() if block[0].endswith(str(path.with_name(GRAPH.weights)))]
@@ -145,23 +145,23 @@ class TestWrongBundles:
         weights = tmp_path / GRAPH.weights
         weights.write_bytes(weights.read_bytes()[:kept])
         with pytest.raises(BundleError, match="model.onnx cannot be loaded: "):
-            open_engine(path, GRAPH, 1, kernels())
+            open_engine(path, GRAPH, 1, native_ops())
 
     def test_weights_that_are_missing(self, tmp_path: Path):
         path = MODEL.write(tmp_path)
         (tmp_path / GRAPH.weights).unlink()
         with pytest.raises(BundleError, match=r"model.onnx cannot be loaded: .*model.onnx.data"):
-            open_engine(path, GRAPH, 1, kernels())
+            open_engine(path, GRAPH, 1, native_ops())
 
     @pytest.mark.parametrize(("shift", "multiple"), [(1, 4), (2, 4), (4, 64), (32, 64)])
     def test_weights_that_are_not_aligned(self, tmp_path: Path, shift: int, multiple: int):
         path = MODEL.write(tmp_path, shift=shift)
         sentence = rf"does not lie on a multiple of {multiple} bytes: store it as external data"
         with pytest.raises(BundleError, match=sentence):
-            open_engine(path, GRAPH, 1, kernels())
+            open_engine(path, GRAPH, 1, native_ops())
 
     def test_weights_on_any_multiple_of_their_alignment_are_read(self, engine: Engine, tmp_path: Path):
-        shifted = open_engine(MODEL.write(tmp_path, shift=64), GRAPH, 1, kernels())
+        shifted = open_engine(MODEL.write(tmp_path, shift=64), GRAPH, 1, native_ops())
         batch = TokenBatch.of(some_ids(20))
         np.testing.assert_array_equal(shifted.run(batch, 1), engine.run(batch, 1))
 
@@ -171,7 +171,7 @@ class TestWrongBundles:
         wrong = dataclasses.replace(MODEL, outer=dataclasses.replace(MODEL.outer, scale=scale))
         sentence = rf"scale2 must have the shape \[2, {WIDTH}\], a row for each group of input channels"
         with pytest.raises(BundleError, match=rf"model.onnx cannot be loaded: .*{sentence}"):
-            open_engine(wrong.write(tmp_path), GRAPH, 1, kernels())
+            open_engine(wrong.write(tmp_path), GRAPH, 1, native_ops())
 
     @pytest.mark.parametrize(
         ("changed", "said"),
@@ -184,4 +184,4 @@ class TestWrongBundles:
     def test_graphs_that_no_engine_runs(self, path: Path, changed: dict, said: str):
         graph: Graph = dataclasses.replace(GRAPH, **changed)
         with pytest.raises(BundleError, match=said):
-            open_engine(path, graph, 1, kernels())
+            open_engine(path, graph, 1, native_ops())

@@ -32,10 +32,10 @@ class Leases:
                 entered.set()
                 assert end.wait(PATIENCE)
 
-        before = len(self._budget._line)
+        before = len(self._budget._waiters)
         self._threads[size] = threading.Thread(target=hold)
         self._threads[size].start()
-        while not entered.wait(0.001) and len(self._budget._line) == before:
+        while not entered.wait(0.001) and len(self._budget._waiters) == before:
             assert self._threads[size].is_alive()
 
     def end(self, size: int) -> None:

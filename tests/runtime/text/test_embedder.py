@@ -28,7 +28,7 @@ MEAN = (PoolingMode.MEAN,)
 class PlainEngine:
     """A token's embedding is (id, 1, id squared); keeps what it was asked, and on how many cores."""
 
-    joins_texts = True
+    supports_batching = True
 
     def __init__(self) -> None:
         self.runs: list[tuple[list[int], int]] = []
@@ -124,7 +124,7 @@ def test_a_model_that_cuts_after_normalizing_is_left_as_it_is(tokenizer, engine)
     np.testing.assert_allclose(vector, unit(rows([CLS, A, B, SEP]).mean(axis=0))[:2], rtol=1e-6)
 
 
-def test_each_window_is_a_wish_that_states_its_memory(tokenizer, engine):
+def test_each_window_is_a_run_that_states_its_memory(tokenizer, engine):
     steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"))
     first = next(steps)
     second = steps.send(engine.run(first.batch, 1))

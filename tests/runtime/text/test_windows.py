@@ -18,16 +18,16 @@ from runtime.text.window_ends import REACH, window_length
 from runtime.text.windows import Window, Windows
 from tests.support.models.tokenizer_kinds import KINDS, byte_bpe_with_suffix, wild_texts, wordpiece, write
 
-SMALL_PIECE = 40
+SMALL_SEGMENT = 40
 CLOSERS = r"[\"'”’»›)\]}」』】〉》）］｝]"
 PROMPTS = ["", "the: ", "in ", "query:", "tea", "漢字：", "a b c "]
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def pair(request, tmp_path_factory) -> tuple[Tokenizer, FastTokenizer]:
-    """Ours with small pieces, and the library's own."""
+    """Ours with small segments, and the library's own."""
     fast = KINDS[request.param]()
-    return Tokenizer(write(fast, tmp_path_factory.mktemp("tokenizer")), SMALL_PIECE), fast
+    return Tokenizer(write(fast, tmp_path_factory.mktemp("tokenizer")), SMALL_SEGMENT), fast
 
 
 def what_ends(text: str, start: int, left: int, right: int) -> str:
@@ -83,7 +83,7 @@ def chunks(tokenizer: Tokenizer, prompt: str, text: str, limit: int) -> list[Win
 def texts_of(tokenizer: Tokenizer, text: str, limit: int, prompt: str = "") -> list[str]:
     """The characters of each window, the prompt's left out."""
     whole = prompt + text
-    spans = [span for piece in tokenizer.pieces(whole) for span in piece.spans]
+    spans = [span for segment in tokenizer.segments(whole) for span in segment.spans]
     windows = chunks(tokenizer, prompt, text, limit)
     first, result = len(spans) - sum(window.tokens for window in windows), []
     for window in windows:
@@ -100,9 +100,9 @@ def texts_of(tokenizer: Tokenizer, text: str, limit: int, prompt: str = "") -> l
 @example("", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 5)
 @example("the: ", "漢字。」か" * 20, 6)
 @example("", " \n" * 100, 7)
-def test_windows_are_those_of_the_definition(pair, prompt: str, text: str, room: int):
+def test_windows_are_those_of_the_definition(pair, prompt: str, text: str, capacity: int):
     ours, fast = pair
-    limit = room + 2 * len(prompt) + 3
+    limit = capacity + 2 * len(prompt) + 3
     windows = chunks(ours, prompt, text, limit)
     assert windows == reference(fast, prompt, text, limit)
     assert max(len(window.ids) for window in windows) <= limit
@@ -110,9 +110,9 @@ def test_windows_are_those_of_the_definition(pair, prompt: str, text: str, room:
 
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(PROMPTS), wild_texts, st.integers(1, 12))
-def test_every_token_of_the_text_is_in_one_window_in_order(pair, prompt: str, text: str, room: int):
+def test_every_token_of_the_text_is_in_one_window_in_order(pair, prompt: str, text: str, capacity: int):
     ours, fast = pair
-    windows = chunks(ours, prompt, text, room + 2 * len(prompt) + 3)
+    windows = chunks(ours, prompt, text, capacity + 2 * len(prompt) + 3)
     own = [window.ids[len(window.ids) - len(ours.suffix) - window.tokens :][: window.tokens] for window in windows]
     whole = fast.encode(prompt + text, add_special_tokens=False).ids
     count = sum(len(ids) for ids in own)
@@ -146,9 +146,9 @@ def test_one_token_more_is_one_window_more(pair, prompt: str, text: str):
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(PROMPTS), wild_texts, st.integers(1, 40))
-def test_truncating_gives_what_the_library_truncates_to(pair, prompt: str, text: str, room: int):
+def test_truncating_gives_what_the_library_truncates_to(pair, prompt: str, text: str, capacity: int):
     ours, fast = pair
-    limit = room + 2 * len(prompt) + 3
+    limit = capacity + 2 * len(prompt) + 3
     truncating = FastTokenizer.from_str(fast.to_str())
     truncating.enable_truncation(limit)
     windows = list(Windows(ours, limit, LongText.TRUNCATE).of(prompt, text))
@@ -209,9 +209,9 @@ def test_an_empty_text_has_one_window(pair, mode: LongText):
     assert [window.ids for window in Windows(ours, 32, mode).of("in:", "")] == [fast.encode("in:").ids]
 
 
-def test_room_is_what_special_tokens_and_prompt_leave(tmp_path):
+def test_the_capacity_is_what_special_tokens_and_prompt_leave(tmp_path):
     windows = Windows(Tokenizer(write(wordpiece(), tmp_path)), 8, LongText.CHUNK)
-    assert [windows.room(prompt) for prompt in ("", "the: ", "tea tea")] == [6, 4, 0]
+    assert [windows.token_capacity(prompt) for prompt in ("", "the: ", "tea tea")] == [6, 4, 0]
 
 
 def test_a_text_that_is_refused_is_told_its_tokens_and_the_limit(tmp_path):
@@ -224,21 +224,21 @@ def test_a_text_that_is_refused_is_told_its_tokens_and_the_limit(tmp_path):
 
 
 class Counted(Tokenizer):
-    """Counts the pieces that were asked for."""
+    """Counts the segments that were asked for."""
 
     count = 0
 
-    def pieces(self, text):
-        for piece in super().pieces(text):
+    def segments(self, text):
+        for segment in super().segments(text):
             self.count += 1
-            yield piece
+            yield segment
 
 
 MEGABYTE = "the tea is hot. " * 65_536
 
 
 @pytest.mark.parametrize("mode", [LongText.CHUNK, LongText.TRUNCATE])
-def test_the_first_window_of_a_megabyte_is_there_after_one_piece(tmp_path: Path, mode: LongText):
+def test_the_first_window_of_a_megabyte_is_there_after_one_segment(tmp_path: Path, mode: LongText):
     ours = Counted(write(wordpiece(), tmp_path))
     window = next(Windows(ours, 512, mode).of("", MEGABYTE))
     assert len(window.ids) in (511, 512)
@@ -252,7 +252,7 @@ def test_a_megabyte_is_refused_without_tokenizing_it(tmp_path: Path):
     assert ours.count == 2
 
 
-def test_pieces_are_read_as_windows_need_them(tmp_path: Path):
+def test_segments_are_read_as_windows_need_them(tmp_path: Path):
     ours = Counted(write(wordpiece(), tmp_path))
     seen = [ours.count for _ in Windows(ours, 512, LongText.CHUNK).of("", MEGABYTE)]
     assert seen[0] == 1
