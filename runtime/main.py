@@ -12,9 +12,10 @@ from runtime.bundle import Bundle, open_bundle
 from runtime.errors import SettingsError
 from runtime.host.cores import available_cores
 from runtime.host.cpu import host_target
+from runtime.host.memory import available_memory
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.logs import logging_config
-from runtime.scheduling.memory_budget import MemoryBudget, available_memory
+from runtime.scheduling.memory_budget import MemoryBudget
 from runtime.settings import Settings, read_settings
 from runtime.text.window_limit import window_limit
 

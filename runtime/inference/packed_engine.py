@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Graph
+from runtime.host.memory import release_free_memory
 from runtime.inference.native_ops import NativeOps
 from runtime.inference.session import Session
 from runtime.inference.token_batch import TokenBatch
-from runtime.scheduling.memory_budget import release_free_memory
 
 WIDE_FROM_TOKENS = 32
 """From here on two threads have the 16 rows each that the kernels share out; below, waking a second core costs what it

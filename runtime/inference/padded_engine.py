@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Graph
+from runtime.host.memory import release_free_memory
 from runtime.inference.session import Session
 from runtime.inference.token_batch import TokenBatch
-from runtime.scheduling.memory_budget import release_free_memory
 
 Ids = NDArray[np.int64]
 

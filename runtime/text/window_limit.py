@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 
-from manifest import Encoder
+from manifest import Encoder, WorkingMemory
 from runtime.errors import SettingsError
-from runtime.scheduling.memory_budget import affordable_tokens
 
 log = logging.getLogger("cpu2vec")
 
@@ -30,6 +30,11 @@ def window_limit(encoder: Encoder, wanted: int | None, budget_bytes: int) -> int
     affordable = affordable_tokens(encoder.memory, limit, budget_bytes)
     log.warning("windows of %d tokens instead of the model's %d: %s (MAX_TOKENS sets it)", affordable, limit, said)
     return affordable
+
+
+def affordable_tokens(memory: WorkingMemory, max_tokens: int, budget_bytes: int) -> int:
+    """Return the longest run, of at most ``max_tokens``, whose working memory is within the budget; at least 1."""
+    return max(1, bisect_right(range(1, max_tokens + 1), budget_bytes, key=memory.of))
 
 
 def _megabytes(size: int) -> str:

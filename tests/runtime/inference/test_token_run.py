@@ -108,7 +108,7 @@ def test_the_memory_of_all_is_leased_at_once_and_given_back(ids: int):
 
     class Watching(CountingEngine):
         def run(self, batch: TokenBatch, cores: int) -> np.ndarray:
-            leased.append(budget._leased)
+            leased.append(budget.leased)
             return super().run(batch, cores)
 
     leased: list[int] = []
@@ -117,4 +117,4 @@ def test_the_memory_of_all_is_leased_at_once_and_given_back(ids: int):
     assert batch.add(a_run(engine, 2, memory=500))
     batch.run(1)
     assert leased == ([800] if ids == 1 else [800, 300, 500])
-    assert budget._leased == 0
+    assert budget.leased == 0

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from manifest import WorkingMemory
 from runtime.errors import SettingsError
-from runtime.text.window_limit import window_limit
+from runtime.text.window_limit import affordable_tokens, window_limit
 from tests.support.bundles.text_models import an_encoder
 
 ENCODER = an_encoder(max_tokens=8192, memory=WorkingMemory(fixed=0, per_token=80_000, per_pair=150))
@@ -56,3 +56,25 @@ def test_a_limit_is_at_least_one_token_and_never_over_the_models(budget: int):
         logging.disable(logging.NOTSET)
     assert 1 <= limit <= 8192
     assert limit == 1 or ENCODER.memory.of(limit) <= budget
+
+
+@given(
+    st.builds(
+        WorkingMemory, fixed=st.integers(0, 10**6), per_token=st.integers(0, 10**6), per_pair=st.integers(0, 1000)
+    ),
+    st.integers(1, 3000),
+    st.integers(0, 10**10),
+)
+@example(WorkingMemory(fixed=0, per_token=0, per_pair=0), 512, 0)
+@example(WorkingMemory(fixed=0, per_token=100, per_pair=1), 512, 100 * 20 + 20 * 20)
+@example(WorkingMemory(fixed=0, per_token=100, per_pair=1), 512, 100 * 20 + 20 * 20 - 1)
+def test_the_longest_affordable_text_fits_and_one_token_more_does_not(memory: WorkingMemory, most: int, budget: int):
+    tokens = affordable_tokens(memory, most, budget)
+    assert 1 <= tokens <= most
+    assert tokens == 1 or memory.of(tokens) <= budget
+    assert tokens == most or memory.of(tokens + 1) > budget
+
+
+def test_attention_of_a_large_model_in_half_of_a_small_container():
+    """16 heads of float32: 64 bytes per pair of tokens."""
+    assert affordable_tokens(WorkingMemory(fixed=0, per_token=0, per_pair=64), 8192, 1 << 30) == 4096
