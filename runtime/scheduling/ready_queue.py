@@ -13,15 +13,25 @@ from runtime.scheduling.job import Job, Result
 
 
 class ReadyQueue(Generic[Result]):
-    """First come, first served. Thread-safe. While a job waits, no thread is idle, and the other way round."""
+    """First come, first served. Thread-safe. While a job waits, no thread is idle, and the other way round.
+
+    Counts the jobs in flight as well: a thread that reads the count sees every job that was put before.
+    """
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        # The lock guards the three below it.
+        # The lock guards the four below it.
         self._lock = threading.Lock()
         self._waiting: deque[Job[Result]] = deque()
         self._idle: list[queue.SimpleQueue[Job[Result] | None]] = []
+        self._in_flight = 0
         self._is_closed = False
+
+    @property
+    def in_flight(self) -> int:
+        """How many jobs were put and have not left."""
+        with self._lock:
+            return self._in_flight
 
     @property
     def idle(self) -> int:
@@ -30,10 +40,16 @@ class ReadyQueue(Generic[Result]):
             return len(self._idle)
 
     def put(self, job: Job[Result]) -> None:
-        """Add the job at the back."""
+        """Add the job at the back. It is in flight until ``leave``."""
         with self._lock:
+            self._in_flight += 1
             self._waiting.append(job)
             self._wake()
+
+    def leave(self) -> None:
+        """Count one job less in flight: it has finished, or nobody awaits its result any more."""
+        with self._lock:
+            self._in_flight -= 1
 
     def requeue_front(self, job: Job[Result]) -> None:
         """Return the job to the front, where it was taken from."""

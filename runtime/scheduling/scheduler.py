@@ -32,20 +32,19 @@ class Scheduler(Generic[Result]):
     takes the oldest waiting job, and with it the next ones as long as their runs go into one batch, up to its fair
     share of the queue, so that no other thread is left without. Unfinished jobs then rejoin the back of the queue, so
     that long jobs do not hold up short ones. The steps of one job run one after another, on any of the threads. A batch
-    may use all cores if nothing else is in flight, and one core otherwise. ``submit`` and ``in_flight`` belong to the
-    event loop's thread.
+    may use all cores if nothing else is in flight, and one core otherwise. ``submit`` belongs to the event loop's
+    thread.
     """
 
     def __init__(self, begin: Callable[[Any], Steps[Result]], new_batch: Callable[[], Batch], cores: int) -> None:
         self._begin, self._new_batch, self._cores = begin, new_batch, cores
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
         self._queue: ReadyQueue[Result] = ReadyQueue(cores)
-        self._in_flight = 0
 
     @property
     def in_flight(self) -> int:
         """How many jobs were submitted and are not finished, waiting or running."""
-        return self._in_flight
+        return self._queue.in_flight
 
     @property
     def idle_threads(self) -> int:
@@ -69,12 +68,11 @@ class Scheduler(Generic[Result]):
         If the caller is cancelled, the job is closed before its next step; a job that has not started is never run.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._in_flight += 1
         self._queue.put(Job(self._steps(item), future))
         try:
             return await future
         finally:
-            self._in_flight -= 1
+            self._queue.leave()
 
     def _steps(self, item: Any) -> Steps[Result]:
         """Defers ``begin`` to the first step, and thereby to an inference thread."""
@@ -106,7 +104,7 @@ class Scheduler(Generic[Result]):
         """Run the batch and resume its jobs. Returns those that are unfinished."""
         if not jobs:
             return []
-        results = batch.run(self._cores if self._in_flight == len(jobs) else 1)
+        results = batch.run(self._cores if self._queue.in_flight == len(jobs) else 1)
         outcomes = [(job, job.resume(result)) for job, result in zip(jobs, results, strict=True)]
         if ended := [outcome for _, outcome in outcomes if outcome is not None]:
             deliver_on(jobs[0].loop, ended)
