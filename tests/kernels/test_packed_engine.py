@@ -17,7 +17,7 @@ from manifest import BundleError, Graph, Layout, OpSet, Target
 from runtime.errors import InferenceFailed, SettingsError
 from runtime.inference.engine import Engine, open_engine
 from runtime.inference.native_ops import NativeOps, load_native_ops
-from runtime.inference.packed_engine import WIDE_FROM_TOKENS
+from runtime.inference.session import WIDE_FROM_TOKENS
 from runtime.inference.token_batch import TokenBatch
 from tests.kernels.test_errors import LIBRARY
 from tests.support.graphs import kernel_ops as ops
