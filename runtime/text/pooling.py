@@ -12,11 +12,11 @@ from manifest import PoolingMode
 Array = NDArray[np.float32]
 
 FLOOR = np.float32(1e-9)
-"""A divisor below this divides by it, as sentence-transformers' Pooling does."""
+"""A smaller divisor is replaced by this, as in sentence-transformers' Pooling."""
 
 
 def pool(tokens: Array, modes: tuple[PoolingMode, ...], skip: int) -> Array:
-    """(tokens, hidden) to (modes * hidden,). Tokens before ``skip`` are left out; what is left may be none."""
+    """Pool (tokens, hidden) to (modes * hidden,). The first ``skip`` tokens do not count; there may be no others."""
     pooled = [MODES[mode](tokens, min(skip, len(tokens))) for mode in modes]
     return pooled[0] if len(pooled) == 1 else np.concatenate(pooled)
 
@@ -45,7 +45,7 @@ def _mean_sqrt_len(tokens: Array, skip: int) -> Array:
 
 
 def _weighted_mean(tokens: Array, skip: int) -> Array:
-    """Weighted by the place in the whole text, from 1 on."""
+    """The weight of a token is its position in the whole text, from 1 on."""
     weights = np.arange(skip + 1, len(tokens) + 1, dtype=np.float32)
     return weights @ tokens[skip:] / np.maximum(weights.sum(dtype=np.float32), FLOOR)
 

@@ -1,4 +1,4 @@
-"""Owns the tokenizer: a text to the original's token ids, at once or, where it is long, segment by segment."""
+"""Text to token ids, the same as the original tokenizer's: at once or, for long texts, segment by segment."""
 
 from __future__ import annotations
 
@@ -14,41 +14,46 @@ from runtime.errors import InferenceFailed
 from runtime.text.split_points import split_points
 
 SEGMENT_CHARACTERS = 16_384
-"""Bounds what tokenizing takes at a time: some 5 ms, beside 0.1 ms for finding the segment's end."""
+"""A segment has at most this many characters where it can be split, which bounds tokenizing to some 5 ms at a time.
+Finding the end of a segment takes 0.1 ms."""
 
 MAX_SEGMENT_CHARACTERS = 1 << 17
-"""Characters. A stretch as long as this with no place to cut, such as one word without end, is cut all the same, which
-may change a token there: else a few such texts at once would take all memory."""
+"""A stretch of this many characters without a safe split, such as one endless word, is split anyway, which may change a
+token there. Otherwise a few such texts at once would take all memory."""
 
 CONTEXT_SIZES = (64, 59)
-"""Characters on each side of a cut between segments that show whether it changes a token. Two numbers without a common
-factor, because the tokens of a run such as «-----» depend on where it begins."""
+"""A split is safe if this many characters on each side have the same tokens joined and apart. The two numbers have no
+common factor, because the tokens of a run such as "-----" depend on where it begins."""
 
 SHORT_TEXT_CHARACTERS = 512
-"""Characters. So short a text is tokenized, in some 0.1 ms, without letting other threads of Python run: to get
-the interpreter back afterwards takes longer than that under load."""
+"""Texts of up to this many characters, which take some 0.1 ms, are tokenized without releasing the GIL: under load,
+getting it back takes longer than that."""
 
 SAMPLE_TEXTS = ("", "a", "Two words, 12 signs.")
-"""Texts that show which special tokens surround every text."""
+"""The tokens of these texts show which special tokens surround every text."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """Ids of a stretch of a text, without special tokens, and the characters of the whole text that each stands for.
-
-    A span is (start, end). Whether it holds the white space before a word depends on the tokenizer; several tokens may
-    share one (the bytes of a character), and a span may be empty.
-    """
+    """The tokens of a stretch of a text."""
 
     ids: list[int]
+    """Token ids, without special tokens."""
     spans: list[tuple[int, int]]
+    """The characters of the whole text that each token stands for, as (start, end).
+
+    Whether a span includes the white space before a word depends on the tokenizer. Several tokens may share a span (the
+    bytes of a character), and a span may be empty.
+    """
 
 
 class Tokenizer:
-    """Thread-safe: ``tokenizers`` releases the GIL while it encodes a batch, and holds no state between texts.
+    """Thread-safe: ``tokenizers`` keeps no state between texts."""
 
-    ``prefix`` and ``suffix`` are the ids of the special tokens that surround every text.
-    """
+    prefix: tuple[int, ...]
+    """Ids of the special tokens before every text."""
+    suffix: tuple[int, ...]
+    """Ids of the special tokens after every text."""
 
     def __init__(
         self,
@@ -56,7 +61,7 @@ class Tokenizer:
         segment_characters: int = SEGMENT_CHARACTERS,
         max_segment_characters: int = MAX_SEGMENT_CHARACTERS,
     ) -> None:
-        """Raises ``BundleError`` if the file is no tokenizer, or one that does more than surround a text."""
+        """Raises ``BundleError`` if the file is not a tokenizer, or one that does more than surround a text."""
         try:
             self._tokenizer = FastTokenizer.from_file(str(path))
         except Exception as error:  # NOTE: tokenizers raises bare Exception for every malformed file.
@@ -68,17 +73,18 @@ class Tokenizer:
             self.prefix, self.suffix = self._special_tokens(path.name)
         except InferenceFailed as error:
             raise BundleError(f"{path.name} cannot tokenize plain words: {error}") from None
-        # NOTE: all that is left for it to do is to trim spans, and that it does otherwise at a segment's start.
+        # NOTE: with special tokens added here, it would only trim spans, and differently at the start of a segment.
         self._tokenizer.post_processor = None
 
     def encode(self, text: str) -> list[int]:
-        """All ids of the text, with special tokens."""
+        """Return all ids of the text, with special tokens."""
         return [*self.prefix, *self._ids(text), *self.suffix]
 
     def segments(self, text: str) -> Iterator[Segment]:
-        """The text's tokens, without special ones, tokenized as they are asked for; together those of the whole text.
+        """Yield the text's tokens, without special tokens, segment by segment, each tokenized when it is asked for.
 
-        At least one segment, also of the empty text, and none of more than ``MAX_SEGMENT_CHARACTERS`` characters.
+        Together they are the tokens of the whole text. An empty text has one segment; none has more than
+        ``MAX_SEGMENT_CHARACTERS`` characters.
         """
         start = 0
         while True:
@@ -93,7 +99,7 @@ class Tokenizer:
         return Segment(encoding.ids, [(left + start, right + start) for left, right in encoding.offsets])
 
     def _segment_end(self, text: str, start: int) -> int:
-        """Where the segment that starts at ``start`` may end, else further on, at last where it must."""
+        """Return the index where the segment from ``start`` ends: at a safe split, or where it has to."""
         length = self._segment_characters
         while start + length < len(text):
             for end in split_points(text, start + length // 2, start + length):
@@ -105,7 +111,7 @@ class Tokenizer:
         return len(text)
 
     def _is_safe_split(self, text: str, end: int) -> bool:
-        """Whether no normalizer, pre-tokenizer or model looks across ``end``: both sides alone give the same tokens."""
+        """Whether both sides of ``end`` have the same tokens joined and apart, so that nothing looks across it."""
         for size in CONTEXT_SIZES:
             left, right = text[max(0, end - size) : end], text[end : end + size]
             if self._ids(left + right) != self._ids(left) + self._ids(right):
@@ -113,7 +119,7 @@ class Tokenizer:
         return True
 
     def _special_tokens(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The one way to see the sample texts' ids with special tokens as (prefix, ids without, suffix)."""
+        """Return the only (prefix, suffix) that surrounds the ids of every sample text."""
         candidates: list[set[tuple[tuple[int, ...], tuple[int, ...]]]] = []
         for sample in SAMPLE_TEXTS:
             plain, whole = self._ids(sample), self._ids(sample, special=True)
@@ -127,7 +133,7 @@ class Tokenizer:
             )
         common = set.intersection(*candidates)
         if len(common) != 1:
-            raise BundleError(f"{name} has a post-processor that does not just put the same tokens around every text")
+            raise BundleError(f"{name} has a post-processor that does more than put the same tokens around every text")
         return common.pop()
 
     def _ids(self, text: str, special: bool = False) -> list[int]:

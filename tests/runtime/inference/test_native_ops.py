@@ -40,5 +40,5 @@ def test_a_library_of_something_else_is_named(tmp_path: Path):
 
 
 def test_ops_that_are_not_this_runtimes_are_named(tmp_path: Path):
-    with pytest.raises(BundleError, match="ops of 'com.example', and this runtime has those of 'cpu2vec'"):
+    with pytest.raises(BundleError, match="ops must be of the domain 'cpu2vec', not 'com.example'"):
         load_native_ops([OpSet("com.example", 1)], None, tmp_path)

@@ -150,7 +150,7 @@ def test_truncation_runs_the_first_window_alone(tokenizer, engine):
 
 def test_a_long_text_can_be_an_error(tokenizer, engine):
     strict = embedder(tokenizer, engine, long_text=LongText.ERROR)
-    with pytest.raises(InvalidRequest, match="text has 9 tokens, .* and may have 6"):
+    with pytest.raises(InvalidRequest, match="text must have at most 6 tokens, .* but has 9"):
         strict.embed(a_request("a b c d e f g"), 1)
     assert len(strict.embed(a_request("a b c d"), 1)) == 3
 

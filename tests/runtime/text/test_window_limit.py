@@ -28,7 +28,7 @@ def test_the_users_limit_holds_up_to_the_models(wanted: int):
 
 
 def test_more_than_the_model_takes_is_refused_with_its_limit():
-    with pytest.raises(SettingsError, match="MAX_TOKENS is 8193, and the model takes at most 8192"):
+    with pytest.raises(SettingsError, match="MAX_TOKENS must be at most 8192, the model's limit, not 8193"):
         window_limit(ENCODER, 8193, PLENTY)
 
 
@@ -37,14 +37,14 @@ def test_memory_lowers_the_models_limit_aloud(caplog: pytest.LogCaptureFixture):
     assert ENCODER.memory.of(limit) <= 1 << 30 < ENCODER.memory.of(limit + 1)
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    said = f"windows of {limit} tokens instead of the model's 8192: a text of 8192 tokens takes up to 10,722 MB"
-    assert record.getMessage().startswith(said)
-    assert "half of the memory here is 1,074 MB (MAX_TOKENS sets it)" in record.getMessage()
+    expected = f"windows have {limit} tokens, not the model's 8192: a text of 8192 tokens needs up to 10,722 MB, "
+    expected += "and half of the available memory is 1,074 MB (MAX_TOKENS overrides this)"
+    assert record.getMessage() == expected
 
 
 def test_memory_does_not_lower_the_users_limit_and_is_mentioned(caplog: pytest.LogCaptureFixture):
     assert window_limit(ENCODER, 8000, 1 << 30) == 8000
-    assert "MAX_TOKENS is 8000, and may be too much: a text of 8000 tokens takes up to" in caplog.text
+    assert "MAX_TOKENS=8000 may be too high: a text of 8000 tokens needs up to" in caplog.text
 
 
 @given(st.integers(0, 1 << 40))

@@ -170,7 +170,7 @@ def test_truncating_gives_what_the_library_truncates_to(pair, prompt: str, text:
     ],
 )
 def test_a_window_ends_at_a_sentence_else_a_word_else_anywhere(tmp_path, text: str, limit: int, expected: list[str]):
-    """In WordPiece with letters for tokens, but for «the»; two of the limit are special tokens."""
+    """In WordPiece whose tokens are letters and "the"; two of the limit are special tokens."""
     ours = Tokenizer(write(wordpiece(), tmp_path))
     assert texts_of(ours, text, limit) == expected
 
@@ -196,7 +196,7 @@ def test_the_prompt_is_in_every_window_and_is_no_part_of_the_weight(tmp_path):
 
 
 def test_a_letter_that_joins_the_prompt_is_the_texts(tmp_path):
-    """In «thex» no token ends where the prompt does but «the»; in «the», none at all where «th» does."""
+    """In "thex" a token ends where the prompt "the" does; in "the", none ends where "th" does."""
     ours = Tokenizer(write(wordpiece(), tmp_path))
     assert [window.tokens for window in chunks(ours, "the", "xx xxx", 6)] == [2, 3]
     assert [window.tokens for window in chunks(ours, "th", "e xxx", 5)] == [1, 3]
@@ -219,7 +219,7 @@ def test_a_text_that_is_refused_is_told_its_tokens_and_the_limit(tmp_path):
     with pytest.raises(InvalidRequest) as caught:
         next(windows.of("in: ", "tea tea"))
     assert str(caught.value) == (
-        "text has 11 tokens, its prompt's and special ones included, and may have 8 (LONG_TEXT is error)"
+        "text must have at most 8 tokens, including its prompt and special tokens, but has 11 (LONG_TEXT is error)"
     )
 
 
@@ -247,7 +247,7 @@ def test_the_first_window_of_a_megabyte_is_there_after_one_segment(tmp_path: Pat
 
 def test_a_megabyte_is_refused_without_tokenizing_it(tmp_path: Path):
     ours = Counted(write(wordpiece(), tmp_path))
-    with pytest.raises(InvalidRequest, match=r"^text has more than \d+ tokens, .* may have 512 \(LONG_TEXT is"):
+    with pytest.raises(InvalidRequest, match=r"^text must have at most 512 tokens, .* but has more than \d+ \(LONG"):
         next(Windows(ours, 512, LongText.ERROR).of("", MEGABYTE))
     assert ours.count == 2
 
