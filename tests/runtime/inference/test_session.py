@@ -1,4 +1,4 @@
-"""Sessions: which of a pair runs a batch, what a long run returns, and what is said of a graph that does not load."""
+"""Sessions: which of a pair runs a batch, which runs release memory, and the messages for what does not load."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def run_on(tokens: int, cores: int, available: int = 2) -> tuple[int, bool]:
     ("tokens", "cores", "threads"),
     [(WIDE_FROM_TOKENS, 2, 2), (WIDE_FROM_TOKENS, 1, 1), (WIDE_FROM_TOKENS - 1, 2, 1), (1, 1, 1), (1000, 2, 2)],
 )
-def test_all_cores_run_a_batch_that_is_alone_and_gains_by_them(tokens: int, cores: int, threads: int):
+def test_the_wide_session_runs_long_batches_that_may_use_all_cores(tokens: int, cores: int, threads: int):
     assert run_on(tokens, cores)[0] == threads
 
 
@@ -58,7 +58,7 @@ def test_on_one_core_both_are_one_session():
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_the_memory_of_long_runs_alone_is_released(cores: int):
+def test_only_long_runs_release_their_memory(cores: int):
     assert not run_on(LONG_RUN_TOKENS, cores)[1]
     assert run_on(LONG_RUN_TOKENS + 1, cores)[1]
 
@@ -80,7 +80,7 @@ def test_a_graph_that_does_not_load_is_named(tmp_path: Path):
         Session(path, 1, {})
 
 
-def test_a_library_of_ops_that_does_not_load_is_named_with_what_makes_it(tmp_path: Path):
+def test_a_library_of_ops_that_does_not_load_is_named_with_the_command_that_makes_it(tmp_path: Path):
     library = tmp_path / "libops.so"
     library.write_bytes(b"no library")
     with pytest.raises(BundleError, match=r"^libops.so cannot be used: .*; run `make kernels`$"):

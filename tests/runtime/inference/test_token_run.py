@@ -66,7 +66,7 @@ def test_a_batch_is_one_run_or_runs_of_one_engine_within_the_limits(sizes: list[
         np.testing.assert_array_equal(result, CountingEngine().run(run.batch, 1))
 
 
-def test_what_fills_the_limits_exactly_goes_together():
+def test_runs_that_fill_the_limits_exactly_go_together():
     engine = CountingEngine()
     batch = a_batch(a_run(engine, *range(12), memory=600), a_run(engine, *range(7), memory=400))
     assert batch.has_capacity
@@ -79,14 +79,14 @@ def test_an_engine_that_runs_texts_one_by_one_leaves_no_capacity():
     assert not a_batch(a_run(CountingEngine(supports_batching=False), 1)).has_capacity
 
 
-def test_the_first_may_be_larger_than_every_limit():
+def test_the_first_run_may_exceed_every_limit():
     engine = CountingEngine()
     results = a_batch(a_run(engine, *range(LIMIT + 1), memory=TOTAL + 1)).run(2)
     assert engine.runs == [([LIMIT + 1], 2)]
     assert results[0].shape == (LIMIT + 1, 2)
 
 
-def test_a_text_that_fails_fails_alone():
+def test_a_text_that_fails_does_not_fail_the_others():
     engine = CountingEngine()
     results = a_batch(a_run(engine, 1, 2), a_run(engine, REFUSED), a_run(engine, 3)).run(2)
     assert engine.runs == [([2, 1, 1], 2), ([2], 1), ([1], 1), ([1], 1)]
@@ -103,7 +103,7 @@ def test_a_lone_text_that_fails_is_not_run_again():
 
 
 @pytest.mark.parametrize("ids", [1, REFUSED])
-def test_the_memory_of_all_is_leased_at_once_and_given_back(ids: int):
+def test_the_memory_of_all_runs_is_leased_at_once_and_returned(ids: int):
     budget = MemoryBudget(TOTAL)
 
     class Watching(CountingEngine):

@@ -1,4 +1,4 @@
-"""From a request to a vector, around an engine whose token embeddings are plain: windows, averages, cuts, errors."""
+"""From a request to a vector, on an engine whose token embeddings are plain: windows, averages, truncation, errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEAN = (PoolingMode.MEAN,)
 
 
 class PlainEngine:
-    """A token's embedding is (id, 1, id squared); keeps what it was asked, and on how many cores."""
+    """A token's embedding is (id, 1, id squared). Keeps the ids and cores of each run."""
 
     supports_batching = True
 

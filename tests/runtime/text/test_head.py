@@ -1,4 +1,4 @@
-"""The layers behind pooling against formulas in float64, and a name for every way in which their tensors are wrong."""
+"""The layers after pooling against formulas in float64, and the message for each kind of wrong tensors."""
 
 from __future__ import annotations
 

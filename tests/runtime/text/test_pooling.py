@@ -45,7 +45,7 @@ def test_a_mode_is_its_formula_over_the_tokens_that_count(mode: PoolingMode, bat
 
 
 @given(tokens, st.lists(st.sampled_from(PoolingMode), min_size=1, max_size=4))
-def test_several_modes_are_joined_in_their_order(batch: np.ndarray, modes: list[PoolingMode]):
+def test_the_vectors_of_several_modes_are_concatenated_in_their_order(batch: np.ndarray, modes: list[PoolingMode]):
     expected = np.concatenate([pool(batch, (mode,), 0) for mode in modes])
     np.testing.assert_array_equal(pool(batch, tuple(modes), 0), expected)
 

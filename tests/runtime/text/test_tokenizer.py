@@ -1,4 +1,4 @@
-"""Tokenizing: special tokens found out, and long texts tokenized segment by segment without changing a token."""
+"""Tokenizing: special tokens, and long texts segment by segment without changing a token."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from tokenizers import models, processors
 
 from manifest import BundleError
 from runtime.errors import InferenceFailed
-from runtime.text.split_points import MAX_CANDIDATES, split_points
 from runtime.text.tokenizer import SEGMENT_CHARACTERS, SHORT_TEXT_CHARACTERS, Tokenizer
 from tests.support.models.tokenizer_kinds import KINDS, around, bare_wordpiece, wild_texts, wordpiece, write
 
@@ -21,7 +20,7 @@ SMALL_SEGMENT = 10
 
 @pytest.fixture(scope="module", params=KINDS)
 def pair(request, tmp_path_factory) -> tuple[Tokenizer, FastTokenizer]:
-    """Ours with small segments, from a file with padding and truncation, and the library's own without."""
+    """Ours with small segments, from a file with padding and truncation, and the library's without them."""
     fast = KINDS[request.param]()
     fast.enable_padding(length=64)
     fast.enable_truncation(3)
@@ -74,23 +73,23 @@ def test_spans_count_from_the_whole_texts_start(pair, text: str):
     assert spans == untrimmed.encode(text, add_special_tokens=False).offsets
 
 
-def test_prose_is_cut_into_segments_by_tokenizers_of_every_kind(pair, request):
+def test_prose_is_split_into_segments_by_tokenizers_of_every_kind(pair, request):
     ours, _ = pair
     count = len(list(ours.segments("the tea and the thing, " * 50)))
-    if "bpe with bytes and prefix" in request.node.name:  # it writes a space in front of any segment: none is right
+    if "bpe with bytes and prefix" in request.node.name:  # it prepends a space to any segment, so that no split is safe
         assert count == 1
     else:
         assert count > 50
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "byte bpe", "byte bpe with suffix", "bpe with bytes"])
-def test_prose_without_white_space_is_cut_before_punctuation(kind: str, tmp_path: Path):
+def test_prose_without_white_space_is_split_before_punctuation(kind: str, tmp_path: Path):
     ours = Tokenizer(write(KINDS[kind](), tmp_path), 100)
     assert len(list(ours.segments("漢字か、漢漢か字。" * 100))) > 8
 
 
 @pytest.mark.parametrize("text", ["." * 1000, "漢" * 1000, ".)" * 500, "漢。" * 500])
-def test_a_row_of_signs_that_are_tokens_of_their_own_is_cut(text: str, tmp_path: Path):
+def test_a_row_of_symbols_that_are_tokens_of_their_own_is_split(text: str, tmp_path: Path):
     ours = Tokenizer(write(wordpiece(), tmp_path), 100)
     assert len(list(ours.segments(text))) > 8
 
@@ -105,14 +104,14 @@ def test_segments_are_tokenized_as_they_are_asked_for(tmp_path: Path):
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from("x1.,漢\u0301"), min_size=100, max_size=600))
 @example("x" * 500)
-def test_a_stretch_without_a_place_to_cut_is_cut_at_last_and_nothing_is_lost(byte_level: Path, text: str):
+def test_a_stretch_without_a_safe_split_is_split_in_the_end_and_nothing_is_lost(byte_level: Path, text: str):
     segments = list(Tokenizer(byte_level, SMALL_SEGMENT, max_segment_characters=40).segments(text))
     spans = [span for segment in segments for span in segment.spans]
     assert {n for start, end in spans for n in range(start, end)} == set(range(len(text)))
     assert max(segment.spans[-1][1] - segment.spans[0][0] for segment in segments) <= 40
 
 
-def test_a_text_without_a_place_to_cut_is_one_segment(tmp_path: Path):
+def test_a_text_without_a_safe_split_is_one_segment(tmp_path: Path):
     ours = Tokenizer(write(wordpiece(), tmp_path))
     assert [len(segment.ids) for segment in ours.segments("x" * 100_000)] == [1]
 
@@ -150,7 +149,7 @@ def test_a_post_processor_that_does_more_than_surround_is_refused(tmp_path: Path
         Tokenizer(write(fast, tmp_path))
 
 
-def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path):
+def test_a_file_that_is_not_a_tokenizer_is_named(tmp_path: Path):
     path = tmp_path / "tokenizer.json"
     path.write_text("{}")
     with pytest.raises(BundleError, match="tokenizer.json is not a tokenizer"):
@@ -164,26 +163,10 @@ def test_a_tokenizer_that_fails_on_plain_words_is_named(tmp_path: Path):
 
 
 def test_a_text_that_the_library_cannot_tokenize_is_our_fault_not_a_crash(tmp_path: Path):
-    """An unknown word without an unknown token; the probes' words are known."""
+    """An unknown word without an unknown token; the words of the sample texts are known."""
     words = {word: n for n, word in enumerate(["a", "Two words, 12 signs."])}
     ours = Tokenizer(write(FastTokenizer(models.WordLevel(words, unk_token="[UNK]")), tmp_path))
     with pytest.raises(InferenceFailed, match="tokenizers failed: "):
         ours.encode("unknown")
     with pytest.raises(InferenceFailed, match="tokenizers failed: "):
         list(ours.segments("unknown"))
-
-
-def test_places_to_cut_are_looked_for_before_white_space_then_before_punctuation_then_between_signs():
-    text = "the tea, a  sea..)\n漢字12\x1fe\u0301x"
-    space, punctuation, signs = [18, 10, 8, 3], [15, 7], [20, 17, 16]
-    assert list(split_points(text, 0, len(text) - 1)) == [*space, *punctuation, *signs]
-
-
-@settings(max_examples=200, deadline=None)
-@given(wild_texts.filter(lambda text: len(text) > 2), st.data())
-def test_places_to_cut_lie_in_the_range_and_are_few(text: str, data):
-    high = data.draw(st.integers(1, len(text) - 1))
-    low = data.draw(st.integers(0, high - 1))
-    places = list(split_points(text, low, high))
-    assert len(places) <= 3 * MAX_CANDIDATES
-    assert all(low < place <= high for place in places)

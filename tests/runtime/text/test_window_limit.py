@@ -1,4 +1,4 @@
-"""How many tokens a window has: the model's limit, the user's, or what memory allows, and what is said of it."""
+"""How many tokens a window has: the model's limit, the user's, or what memory allows, and which warnings that logs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_more_than_the_model_takes_is_refused_with_its_limit():
         window_limit(ENCODER, 8193, PLENTY)
 
 
-def test_memory_lowers_the_models_limit_aloud(caplog: pytest.LogCaptureFixture):
+def test_memory_lowers_the_models_limit_with_a_warning(caplog: pytest.LogCaptureFixture):
     limit = window_limit(ENCODER, None, 1 << 30)
     assert ENCODER.memory.of(limit) <= 1 << 30 < ENCODER.memory.of(limit + 1)
     (record,) = caplog.records
@@ -42,7 +42,7 @@ def test_memory_lowers_the_models_limit_aloud(caplog: pytest.LogCaptureFixture):
     assert record.getMessage() == expected
 
 
-def test_memory_does_not_lower_the_users_limit_and_is_mentioned(caplog: pytest.LogCaptureFixture):
+def test_memory_does_not_lower_the_users_limit_but_is_a_warning(caplog: pytest.LogCaptureFixture):
     assert window_limit(ENCODER, 8000, 1 << 30) == 8000
     assert "MAX_TOKENS=8000 may be too high: a text of 8000 tokens needs up to" in caplog.text
 

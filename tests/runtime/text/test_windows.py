@@ -1,4 +1,4 @@
-"""Windows: what a text that is too long is cut into, against the definition written down as a brute force."""
+"""Windows: how a text that is too long is split, against a brute-force implementation of the definition."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tokenizers import Tokenizer as FastTokenizer
 from runtime.errors import InvalidRequest
 from runtime.text.long_text import LongText
 from runtime.text.tokenizer import Tokenizer
-from runtime.text.window_ends import REACH, window_length
 from runtime.text.windows import Window, Windows
 from tests.support.models.tokenizer_kinds import KINDS, byte_bpe_with_suffix, wild_texts, wordpiece, write
 
@@ -31,7 +30,7 @@ def pair(request, tmp_path_factory) -> tuple[Tokenizer, FastTokenizer]:
 
 
 def what_ends(text: str, start: int, left: int, right: int) -> str:
-    """The rule, in a window from ``start``, between a token that ends at ``left`` and one that begins at ``right``."""
+    """The rule, in a window from ``start``, for a token that ends at ``left`` and one that begins at ``right``."""
     if right < left or not text[start:left].strip():
         return "nothing"
     if text[left - 1] == " " and not re.search(r"\s", text[left : right + 1]):
@@ -46,7 +45,7 @@ def what_ends(text: str, start: int, left: int, right: int) -> str:
 
 
 def reference(fast: FastTokenizer, prompt: str, text: str, limit: int) -> list[Window]:
-    """The whole text tokenized at once, then every cut looked for among all boundaries in reach."""
+    """Tokenizes the whole text at once, then examines every boundary within reach for each end."""
     probe = fast.encode("a", add_special_tokens=False).ids
     around = fast.encode("a").ids
     at = next(n for n in range(len(around)) if around[n : n + len(probe)] == probe)
@@ -81,7 +80,7 @@ def chunks(tokenizer: Tokenizer, prompt: str, text: str, limit: int) -> list[Win
 
 
 def texts_of(tokenizer: Tokenizer, text: str, limit: int, prompt: str = "") -> list[str]:
-    """The characters of each window, the prompt's left out."""
+    """The characters of each window, without the prompt's."""
     whole = prompt + text
     spans = [span for segment in tokenizer.segments(whole) for span in segment.spans]
     windows = chunks(tokenizer, prompt, text, limit)
@@ -169,7 +168,7 @@ def test_truncating_gives_what_the_library_truncates_to(pair, prompt: str, text:
         ("a. abcdefghijkl", 8, ["a.", "abcdef", "ghijkl"]),
     ],
 )
-def test_a_window_ends_at_a_sentence_else_a_word_else_anywhere(tmp_path, text: str, limit: int, expected: list[str]):
+def test_a_window_ends_at_a_sentence_or_a_word_or_anywhere(tmp_path, text: str, limit: int, expected: list[str]):
     """In WordPiece whose tokens are letters and "the"; two of the limit are special tokens."""
     ours = Tokenizer(write(wordpiece(), tmp_path))
     assert texts_of(ours, text, limit) == expected
@@ -188,7 +187,7 @@ def test_white_space_goes_to_the_window_before_it_where_tokens_are_white_space(t
     assert texts_of(ours, text, limit) == expected
 
 
-def test_the_prompt_is_in_every_window_and_is_no_part_of_the_weight(tmp_path):
+def test_the_prompt_is_in_every_window_and_does_not_count_in_the_weight(tmp_path):
     ours = Tokenizer(write(wordpiece(), tmp_path))
     windows = chunks(ours, "the: ", "tea. tea. tea.", 12)
     the, tea = ours.encode("the:")[1:-1], ours.encode("tea.")[1:-1]
@@ -214,7 +213,7 @@ def test_the_capacity_is_what_special_tokens_and_prompt_leave(tmp_path):
     assert [windows.token_capacity(prompt) for prompt in ("", "the: ", "tea tea")] == [6, 4, 0]
 
 
-def test_a_text_that_is_refused_is_told_its_tokens_and_the_limit(tmp_path):
+def test_a_refusal_states_the_texts_tokens_and_the_limit(tmp_path):
     windows = Windows(Tokenizer(write(wordpiece(), tmp_path)), 8, LongText.ERROR)
     with pytest.raises(InvalidRequest) as caught:
         next(windows.of("in: ", "tea tea"))
@@ -258,21 +257,3 @@ def test_segments_are_read_as_windows_need_them(tmp_path: Path):
     assert seen[0] == 1
     assert max(after - before for before, after in pairwise(seen)) == 1
     assert seen[-1] > 60
-
-
-@pytest.mark.parametrize("filler", [" ", ")", "\n", "\u3000", ".", "。"])
-def test_looking_for_an_end_reads_a_bounded_number_of_characters(filler: str):
-    """Else texts of white space or brackets alone would take the square of their length."""
-
-    class Watched(str):
-        longest = 0
-
-        def __getitem__(self, where):
-            found = super().__getitem__(where)
-            Watched.longest = max(Watched.longest, len(found))
-            return found
-
-    text = Watched("a" + filler * 5000 + "b")
-    assert 1 <= window_length(text, [(n, n + 1) for n in range(len(text))], 4000) <= 4000
-    assert window_length(text, [(0, 1), (5001, 5002)], 1) == 1
-    assert Watched.longest <= REACH
