@@ -21,13 +21,13 @@ import sys, threading
 from pathlib import Path
 from manifest import TextModel, read_manifest
 from runtime.inference.engine import open_engine
-from runtime.inference.native_ops import open_kernels
+from runtime.inference.native_ops import load_native_ops
 from runtime.inference.token_batch import TokenBatch
 
 directory, tokens = Path(sys.argv[1]), int(sys.argv[2])
 model = read_manifest(directory).section_as(TextModel)
 graph = model.graphs[model.main_encoder.graph]
-engine = open_engine(directory / graph.file, graph, 1, open_kernels([graph.ops]))
+engine = open_engine(directory / graph.file, graph, 1, load_native_ops([graph.ops]))
 done, peak = threading.Event(), 0
 
 def anonymous():

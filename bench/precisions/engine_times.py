@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.report.quantiles import median
 from manifest import TextModel, read_manifest
 from runtime.inference.engine import Engine, open_engine
-from runtime.inference.native_ops import open_kernels
+from runtime.inference.native_ops import load_native_ops
 from runtime.inference.token_batch import TokenBatch
 
 SAMPLE_SECONDS = 0.05
@@ -53,7 +53,7 @@ def median_ratio(times: Sequence[float], reference: Sequence[float]) -> float:
 def _engine(subject: Timed) -> Engine:
     model = read_manifest(subject.bundle).section_as(TextModel)
     graph = model.graphs[model.main_encoder.graph]
-    return open_engine(subject.bundle / graph.file, graph, 1, open_kernels([graph.ops], subject.isa))
+    return open_engine(subject.bundle / graph.file, graph, 1, load_native_ops([graph.ops], subject.isa))
 
 
 def _repeats(engine: Engine, batch: TokenBatch) -> int:

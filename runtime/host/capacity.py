@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from runtime.host.cores import available_cores
-from runtime.scheduling.memory_budget import available_memory
+from runtime.host.memory import available_memory
 
 
 @dataclass(frozen=True)

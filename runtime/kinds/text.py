@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from manifest import BundleError, TextModel
 from runtime.bundle import Bundle
 from runtime.host.capacity import Capacity
-from runtime.inference.native_ops import Kernels, open_kernels
+from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
 from runtime.settings import Settings
 from runtime.text.window_limit import window_limit
@@ -28,7 +28,7 @@ def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
     # Texts in work share one half of the memory; weights and everything else have the other.
     budget_bytes = capacity.memory_bytes // 2
     limits = {name: window_limit(encoder, settings.max_tokens, budget_bytes) for name, encoder in text.encoders.items()}
-    kernels = open_kernels([graph.ops for graph in text.graphs.values()], settings.kernels_isa)
+    kernels = load_native_ops([graph.ops for graph in text.graphs.values()], settings.kernels_isa)
     if kernels is not None:
         log.info("native ops use %s", kernels.isa)
     return partial(_load, bundle, text, settings, capacity.cores, budget_bytes, limits, kernels)
@@ -41,21 +41,20 @@ def _load(
     cores: int,
     budget_bytes: int,
     limits: Mapping[str, int],
-    kernels: Kernels | None,
+    kernels: NativeOps | None,
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
     from runtime.api.vectors import VectorsEndpoint
-    from runtime.inference.token_run import RunGroup, TokenRun, Tokens
+    from runtime.inference.token_run import RunBatch
     from runtime.scheduling.memory_budget import MemoryBudget
-    from runtime.scheduling.scheduler import WorkQueue
+    from runtime.scheduling.scheduler import Scheduler
     from runtime.text.embedder import Vector
-    from runtime.text.request import EmbedRequest
 
     embedders = _load_embedders(bundle, text, settings, cores, limits, kernels)
     budget = MemoryBudget(budget_bytes)
-    scheduler: WorkQueue[EmbedRequest, TokenRun, Tokens, Vector] = WorkQueue(
-        lambda request: embedders[request.encoder].begin(request), lambda: RunGroup(budget), cores
+    scheduler: Scheduler[Vector] = Scheduler(
+        lambda request: embedders[request.encoder].begin(request), lambda: RunBatch(budget), cores
     )
     endpoint = partial(
         VectorsEndpoint, scheduler.submit, lambda request: embedders[request.encoder].fits(request), text
@@ -78,7 +77,7 @@ def _load_embedders(
     settings: Settings,
     cores: int,
     limits: Mapping[str, int],
-    kernels: Kernels | None,
+    kernels: NativeOps | None,
 ) -> dict[str, Embedder]:
     """An embedder for each encoder, by its name. Encoders of one graph share its engine."""
     from runtime.inference.engine import open_engine
@@ -102,7 +101,7 @@ def _load_embedders(
 def _check_capacity(windows: Windows, limit: int, prompts: Mapping[str, str]) -> None:
     """Raises ``BundleError`` if a prompt leaves no token of a window to the text."""
     for name, prompt in {"": "", **prompts}.items():
-        if (capacity := windows.room(prompt)) < 1:
+        if (capacity := windows.token_capacity(prompt)) < 1:
             what = f"the prompt {name!r} and special tokens take" if name else "special tokens take"
             raise BundleError(
                 f"a window has {limit} tokens, and {what} {limit - capacity} of them: set MAX_TOKENS higher"

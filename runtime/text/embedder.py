@@ -55,7 +55,7 @@ class Embedder:
 
     def fits(self, request: EmbedRequest) -> bool:
         """Whether the text with its prompt fits into one window."""
-        return self._windows.fit(request.prompt, request.text)
+        return self._windows.fits(request.prompt, request.text)
 
     def _vector(self, window: Window, request: EmbedRequest) -> Steps:
         if not window.ids:

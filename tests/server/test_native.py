@@ -97,10 +97,10 @@ def test_an_instruction_set_can_be_forced(bundle: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("op_set", "settings", "said"),
     [
-        (OPS, {"KERNELS_ISA": "avx9"}, "KERNELS_ISA is 'avx9', and this machine can use "),
-        (OpSet("cpu2vec", 1), {}, "the bundle wants version 1 of the ops cpu2vec, and libcpu2vec-"),
-        (OpSet("cpu2vec", 3), {}, "the bundle wants version 3 of the ops cpu2vec, and libcpu2vec-"),
-        (OpSet("other", 1), {}, "the bundle is made of ops of 'other', and this runtime has those of 'cpu2vec'"),
+        (OPS, {"KERNELS_ISA": "avx9"}, "KERNELS_ISA must be one of "),
+        (OpSet("cpu2vec", 1), {}, "the bundle needs version 1 of the ops cpu2vec, and libcpu2vec-"),
+        (OpSet("cpu2vec", 3), {}, "the bundle needs version 3 of the ops cpu2vec, and libcpu2vec-"),
+        (OpSet("other", 1), {}, "the bundle's ops must be of the domain 'cpu2vec', not 'other'"),
     ],
 )
 def test_what_cannot_be_run_here_stops_the_start_with_one_line(

@@ -33,7 +33,7 @@ from runtime.text.request import default_request
 from runtime.text.embedder import Embedder
 from runtime.inference.engine import open_engine
 from runtime.text.head import read_head
-from runtime.inference.native_ops import open_kernels
+from runtime.inference.native_ops import load_native_ops
 from runtime.inference.padded_engine import signed_weights_saturate
 from runtime.text.tokenizer import Tokenizer
 from runtime.text.long_text import LongText
@@ -45,7 +45,7 @@ encoder = model.main_encoder
 graph = model.graphs[encoder.graph]
 windows = Windows(Tokenizer(bundle.directory / encoder.tokenizer), encoder.max_tokens, LongText.TRUNCATE)
 head = read_head(bundle.directory, model.encoders)[ONLY_ENCODER]
-kernels = open_kernels([graph.ops], *sys.argv[2:])
+kernels = load_native_ops([graph.ops], *sys.argv[2:])
 engine = open_engine(bundle.directory / graph.file, graph, 2, kernels)
 embedder = Embedder(encoder, windows, engine, head)
 requests = [default_request(model, text) for text in json.load(sys.stdin)]

@@ -1,4 +1,4 @@
-"""From a request to a vector, around an engine whose token embeddings are plain: windows, averages, cuts, errors."""
+"""From a request to a vector, on an engine whose token embeddings are plain: windows, averages, truncation, errors."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ MEAN = (PoolingMode.MEAN,)
 
 
 class PlainEngine:
-    """A token's embedding is (id, 1, id squared); keeps what it was asked, and on how many cores."""
+    """A token's embedding is (id, 1, id squared). Keeps the ids and cores of each run."""
 
-    joins_texts = True
+    supports_batching = True
 
     def __init__(self) -> None:
         self.runs: list[tuple[list[int], int]] = []
@@ -135,7 +135,7 @@ def test_a_model_that_cuts_after_normalizing_is_left_as_it_is(tokenizer, engine)
     np.testing.assert_allclose(vector, unit(rows([CLS, A, B, SEP]).mean(axis=0))[:2], rtol=1e-6)
 
 
-def test_each_window_is_a_wish_that_states_its_memory(tokenizer, engine):
+def test_each_window_is_a_run_that_states_its_memory(tokenizer, engine):
     steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"))
     first = next(steps)
     second = steps.send(engine.run(first.batch, 1))
@@ -161,7 +161,7 @@ def test_truncation_runs_the_first_window_alone(tokenizer, engine):
 
 def test_a_long_text_can_be_an_error(tokenizer, engine):
     strict = embedder(tokenizer, engine, long_text=LongText.ERROR)
-    with pytest.raises(InvalidRequest, match="text has 9 tokens, .* and may have 6"):
+    with pytest.raises(InvalidRequest, match="text must have at most 6 tokens, .* but has 9"):
         embed(strict, a_request("a b c d e f g"), 1)
     assert len(embed(strict, a_request("a b c d"), 1)) == 3
 
