@@ -31,6 +31,9 @@ COMMON_FILES = (CONFIG_FILE, FIDELITY_FILE, FIDELITY_PAGE_FILE, GOLDEN_FILE)
 ONLY_ENCODER = "text"
 """Name of the encoder in a model that has one for all texts."""
 
+NATIVE_DOMAIN = "cpu2vec"
+"""The domain of the project's own ONNX ops."""
+
 T = TypeVar("T")
 
 

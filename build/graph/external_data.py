@@ -12,9 +12,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from build.host.malloc import give_back_memory
-from build.native.encoder import NATIVE_OPS
-from build.pytorch.export import OUTPUT
-from manifest import Graph, Layout
+from manifest import NATIVE_DOMAIN, Graph, Layout, OpSet
 
 ALIGNMENT = 4096
 """Bytes; the page size of the targets. An offset that is not a multiple of it cannot be mapped."""
@@ -108,7 +106,12 @@ def _write(model: ModelProto, source: Path, directory: Path, name: str) -> Graph
         for tensor in model.graph.initializer:
             tensor.CopyFrom(weights.add(tensor, content(tensor, source)))
     (directory / file).write_bytes(model.SerializeToString(deterministic=True))
-    inputs = tuple(value.name for value in model.graph.input)
-    native = any(entry.domain == NATIVE_OPS.domain for entry in kept)
-    layout, ops = (Layout.PACKED, NATIVE_OPS) if native else (Layout.PADDED, None)
-    return Graph(file=file, weights=data, inputs=inputs, output=OUTPUT, layout=layout, ops=ops)
+    ops = next((OpSet(entry.domain, entry.version) for entry in kept if entry.domain == NATIVE_DOMAIN), None)
+    return Graph(
+        file=file,
+        weights=data,
+        inputs=tuple(value.name for value in model.graph.input),
+        output=model.graph.output[0].name,
+        layout=Layout.PADDED if ops is None else Layout.PACKED,
+        ops=ops,
+    )

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from build.graph.external_data import content
-from build.quantization.linear_inputs import fixed_values
 
 LARGEST_WEIGHT = 1 << 20
 """Bytes of a part's own weights: what is larger is no part that can be run on its own."""
@@ -105,6 +104,13 @@ class GraphParts:
         dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
         values = content(tensor, self._directory).view(dtype).reshape(tensor.dims)
         return numpy_helper.from_array(values, tensor.name)
+
+
+def fixed_values(model: ModelProto) -> dict[str, TensorProto]:
+    """Initializers, and what Constant nodes hold: the export gives a LayerNorm without bias one of zeros."""
+    constants = [(node.output[0], node.attribute) for node in model.graph.node if node.op_type == "Constant"]
+    held = {name: entry.t for name, attributes in constants for entry in attributes if entry.name == "value"}
+    return held | {tensor.name: tensor for tensor in model.graph.initializer}
 
 
 def _ran(model: ModelProto, given: dict[str, NDArray[Any]], wanted: str) -> NDArray[Any] | None:

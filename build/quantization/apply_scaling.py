@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from build.graph.external_data import content
+from build.graph.index import fixed_values
 from build.quantization.calibrated import ScaledInput
-from build.quantization.linear_inputs import Norm, fixed_values
+from build.quantization.linear_inputs import Norm
 
 SCALED = "_scaled"
 

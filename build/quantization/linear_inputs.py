@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, TensorProto
 
+from build.graph.index import fixed_values
+
 ELEMENTWISE = frozenset(
     [
         "Add",
@@ -65,13 +67,6 @@ class LinearInput:
 def is_matrix(tensor: TensorProto) -> bool:
     """Whether a product with the initializer can be done in integers."""
     return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2 and 0 not in tensor.dims
-
-
-def fixed_values(model: ModelProto) -> dict[str, TensorProto]:
-    """Initializers, and what Constant nodes hold: the export gives a LayerNorm without bias one of zeros."""
-    constants = [(node.output[0], node.attribute) for node in model.graph.node if node.op_type == "Constant"]
-    held = {name: entry.t for name, attributes in constants for entry in attributes if entry.name == "value"}
-    return held | {tensor.name: tensor for tensor in model.graph.initializer}
 
 
 def find_linear_inputs(model: ModelProto) -> list[LinearInput]:
