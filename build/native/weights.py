@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from build.graph.index import GraphParts
 from build.native.encoder import Linear
-from build.native.packing import channel_groups
 from build.quantization.calibrated import Prepared
+from build.quantization.groups import channel_groups
 from build.quantization.rounding import Rounded, round_columns
 from build.quantization.smoothing import Scaling
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from build.native.packing import channel_groups
+from build.quantization.groups import channel_groups
 
 LEVELS = 255
 

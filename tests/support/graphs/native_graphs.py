@@ -18,10 +18,10 @@ from build.graph.external_data import lay_out, load_graph
 from build.model.describe import PlannedEncoder, describe
 from build.model.trust import NO_TRUST
 from build.native.lowering import write_native
-from build.native.packing import channel_groups
 from build.native.plan import NativePlan, Plans, plan_native
 from build.pytorch.export import export
 from build.quantization.calibrated import UNPREPARED, Prepared, ScaledInput
+from build.quantization.groups import channel_groups
 from build.quantization.linear_inputs import find_linear_inputs
 from build.quantization.rounding import round_columns, round_rows, spread
 from build.quantization.smoothing import Scaling
