@@ -168,7 +168,8 @@ def assemble(
                 graphs[folder] = write_native(plan.parts, plan.encoder, prepared[folder], work)
                 treatments += native_treatments(prepared[folder].treatments, plan.encoder.embeddings, plan.parts)
             else:
-                graphs[folder] = quantize(graphs[folder], work, recipe, prepared[folder])
+                if recipe.quantize:
+                    graphs[folder] = quantize(graphs[folder], work, prepared[folder])
                 treatments += prepared[folder].treatments
         staging.keep_only(graphs.values())
     with progress.stage("optimize", "graph" if plans.native.keys() != works.keys() else "nothing to do"):

@@ -11,7 +11,6 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_h
 
 from build.graph.external_data import WeightsFile, content, load_graph
 from build.host.malloc import give_back_memory
-from build.precisions import Recipe
 from build.quantization.apply_scaling import scale_channels
 from build.quantization.calibrated import UNPREPARED, Prepared
 from build.quantization.linear_inputs import is_matrix
@@ -20,8 +19,8 @@ from build.quantization.rounding import round_columns, round_rows
 QUANTIZED = "quantized.onnx"
 
 
-def quantize(graph: Path, work: Path, recipe: Recipe, prepared: Prepared = UNPREPARED) -> Path:
-    """The path of the graph with the recipe's weights: ``graph`` itself where the recipe keeps fp32.
+def quantize(graph: Path, work: Path, prepared: Prepared = UNPREPARED) -> Path:
+    """Write the graph with 8-bit weights below ``work`` and return its path.
 
     Per channel, because one scale for a whole matrix costs most of the fidelity (cosine 0.958 instead of 0.993 on
     all-MiniLM-L6-v2); activations get their scale at run time, from each text alone. What is not ``prepared`` is
@@ -31,8 +30,6 @@ def quantize(graph: Path, work: Path, recipe: Recipe, prepared: Prepared = UNPRE
     op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QInt8)``. That one holds all weights three times;
     this one holds a single matrix.
     """
-    if not recipe.quantize:
-        return graph
     model = load_graph(graph)
     matrices = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer if is_matrix(tensor)}
     columns = scale_channels(model, graph.parent, prepared.scaled)

@@ -12,16 +12,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from build.precisions import recipe_for
 from build.quantization.calibrated import Prepared, ScaledInput
 from build.quantization.linear_inputs import LinearInput, Origin
 from build.quantization.quantize import quantize
 from build.quantization.rounding import Rounded, round_columns, round_rows
 from build.quantization.smoothing import Scaling
-from manifest import Precision, Target
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, session_of, written
 
-INT8, FP32 = (recipe_for(precision, Target.AMD64) for precision in (Precision.INT8_STOCK, Precision.FP32))
 HIDDEN, WIDE = 24, 40
 
 
@@ -76,7 +73,7 @@ def test_nodes_weights_and_shapes_are_onnxruntimes(tmp_path: Path, outside: bool
     graph = a_graph(tmp_path / "source.onnx", outside)
     work = tmp_path / "work"
     work.mkdir()
-    ours, theirs = onnx.load(quantize(graph, work, INT8)), reference(graph, tmp_path / "theirs.onnx")
+    ours, theirs = onnx.load(quantize(graph, work)), reference(graph, tmp_path / "theirs.onnx")
     assert sorted(map(repr, ours.graph.node)) == sorted(map(repr, theirs.graph.node))
     tensors = [
         [(tensor.name, tensor.data_type, numpy_helper.to_array(tensor).tobytes()) for tensor in model.graph.initializer]
@@ -88,11 +85,6 @@ def test_nodes_weights_and_shapes_are_onnxruntimes(tmp_path: Path, outside: bool
     for field in ("input", "output", "value_info"):
         assert list(map(repr, getattr(ours.graph, field))) == list(map(repr, getattr(theirs.graph, field)))
     onnx.checker.check_model(ours)
-
-
-def test_fp32_is_the_graph_itself(tmp_path: Path):
-    graph = a_graph(tmp_path / "source.onnx", outside=False)
-    assert quantize(graph, tmp_path, FP32) == graph
 
 
 def run(graph: Path, **inputs: np.ndarray) -> np.ndarray:
@@ -137,7 +129,7 @@ def test_prepared_steps_are_taken_as_they_are_and_others_are_the_nearest(tmp_pat
     source = {"up": some_rows(HIDDEN, WIDE), "down": some_rows(WIDE, HIDDEN)}
     graph = written(a_model(steps, source), tmp_path / "source.onnx", outside)
     chosen, x = some_steps(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
-    quantized = quantize(graph, tmp_path, INT8, prepared([], {"up": chosen}))
+    quantized = quantize(graph, tmp_path, prepared([], {"up": chosen}))
     assert (tensors_of(quantized)["up_quantized"] == chosen.steps).all()
     assert (tensors_of(quantized)["up_scale"] == chosen.scales).all()
     expected = product(product(x, chosen), round_columns(source["down"]))
@@ -148,7 +140,7 @@ def test_prepared_steps_are_taken_as_they_are_and_others_are_the_nearest(tmp_pat
 def test_an_integer_product_of_prepared_steps_is_the_exact_one(tmp_path: Path):
     graph = written(a_model([("MatMul", ["x", "up"], OUTPUT)], {"up": some_rows(HIDDEN, WIDE)}), tmp_path / "s.onnx")
     chosen, x = some_steps(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
-    quantized = quantize(graph, tmp_path, INT8, prepared([], {"up": chosen}))
+    quantized = quantize(graph, tmp_path, prepared([], {"up": chosen}))
     np.testing.assert_allclose(run(quantized, x=x), product(x, chosen), rtol=1e-5, atol=1e-5)
 
 
@@ -158,7 +150,7 @@ def test_steps_for_a_scaled_activation_are_multiplied_with_it(tmp_path: Path):
     scaling = Scaling(np.ones(HIDDEN, dtype=np.int64), divisors, 0.5)
     chosen, x = some_steps(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
     one = ScaledInput(LinearInput("x", ("up",), HIDDEN, None, None), scaling)
-    quantized = quantize(graph, tmp_path, INT8, prepared([one], {"up": chosen}))
+    quantized = quantize(graph, tmp_path, prepared([one], {"up": chosen}))
     np.testing.assert_allclose(run(quantized, x=x), product(x / divisors, chosen), rtol=1e-4, atol=1e-3)
 
 
@@ -174,7 +166,7 @@ def test_columns_are_repeated_where_the_next_activation_is(tmp_path: Path, round
     one = ScaledInput(LinearInput("a", ("down",), WIDE, None, Origin(("up",), ())), scaling)
     rounded = {"down": round_columns(scaling.matrix(source["down"]))}
     before = some_steps(HIDDEN, WIDE) if rounds_both else round_columns(source["up"])
-    quantized = quantize(graph, tmp_path, INT8, prepared([one], rounded | ({"up": before} if rounds_both else {})))
+    quantized = quantize(graph, tmp_path, prepared([one], rounded | ({"up": before} if rounds_both else {})))
     found = tensors_of(quantized)
     assert (found["up_quantized"] == np.repeat(before.steps, copies, axis=1)).all()
     assert (found["up_scale"] == np.repeat(before.scales, copies)).all()
@@ -189,7 +181,7 @@ def test_columns_are_repeated_where_the_next_activation_is(tmp_path: Path, round
 def test_tables_are_looked_up_in_steps_and_scales_of_their_rows(tmp_path: Path):
     table, ids = some_rows(50, HIDDEN) * np.geomspace(0.01, 100, 50, dtype=np.float32)[:, np.newaxis], np.arange(50)
     graph = written(a_model([("Gather", ["table", "ids"], OUTPUT)], {"table": table}, ("ids",)), tmp_path / "s.onnx")
-    quantized = quantize(graph, tmp_path, INT8, prepared([], {}, ("table",)))
+    quantized = quantize(graph, tmp_path, prepared([], {}, ("table",)))
     found = tensors_of(quantized)
     assert set(found) == {"table_quantized", "table_scale"}
     assert (found["table_quantized"] == round_rows(table).steps).all()
@@ -204,7 +196,7 @@ def test_rows_come_in_the_shape_of_what_asks_for_them(tmp_path: Path, shape: tup
         a_model([("Gather", ["table", "ids"], OUTPUT)], {"table": some_rows(50, HIDDEN)}, ("ids",)), tmp_path / "s.onnx"
     )
     ids = np.random.default_rng(1).integers(-50, 50, shape)
-    found = run(quantize(graph, tmp_path, INT8, prepared([], {}, ("table",))), ids=ids)
+    found = run(quantize(graph, tmp_path, prepared([], {}, ("table",))), ids=ids)
     expected = round_rows(some_rows(50, HIDDEN))
     np.testing.assert_allclose(found, (expected.steps * expected.scales[:, np.newaxis])[ids])
 
@@ -221,7 +213,7 @@ def test_rows_may_be_multiplied_at_once_and_a_table_may_be_asked_twice(tmp_path:
     source = {"table": some_rows(50, HIDDEN), "up": some_rows(HIDDEN, WIDE), "gate": some_rows(HIDDEN, WIDE, 9)}
     graph = written(a_model(steps, source, ("ids", "type_ids")), tmp_path / "source.onnx")
     ids, types = np.array([3, 1, 4, 1]), np.array([5, 9, 2, 6])
-    found = run(quantize(graph, tmp_path, INT8, prepared([], {}, ("table",))), ids=ids, type_ids=types)
+    found = run(quantize(graph, tmp_path, prepared([], {}, ("table",))), ids=ids, type_ids=types)
     table = round_rows(source["table"])
     rows = table.steps * table.scales[:, np.newaxis]
     expected = product(rows[ids], round_columns(source["up"])) + product(rows[types], round_columns(source["gate"]))
@@ -234,6 +226,6 @@ def test_the_same_preparation_gives_the_same_bytes(tmp_path: Path):
     for number in range(2):
         work = tmp_path / str(number)
         work.mkdir()
-        quantize(graph, work, INT8, prepared([], {"up": some_steps(HIDDEN, WIDE)}))
+        quantize(graph, work, prepared([], {"up": some_steps(HIDDEN, WIDE)}))
         contents.append({path.name: path.read_bytes() for path in work.iterdir()})
     assert contents[0] == contents[1]
