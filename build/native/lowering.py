@@ -18,7 +18,7 @@ from build.native.relative_bias import biases_by_distance
 from build.native.weights import NativeWeights, Product
 from build.pytorch.export import OUTPUT
 from build.quantization.calibrated import Prepared
-from build.quantization.rounding import round_rows
+from build.quantization.rounding import quantize_per_row
 
 NATIVE = "native.onnx"
 IR_VERSION = 9
@@ -66,7 +66,7 @@ class _Writer:
         return name
 
     def embed(self, embeddings: Embeddings) -> None:
-        word = round_rows(self._parts.read(embeddings.word))
+        word = quantize_per_row(self._parts.read(embeddings.word))
         position = self._parts.read(embeddings.position)
         if embeddings.token_type is not None:
             position = position + self._parts.read(embeddings.token_type)[0]
@@ -74,7 +74,7 @@ class _Writer:
         inputs = [
             IDS,
             LENGTHS,
-            self.add("embeddings.word", word.steps),
+            self.add("embeddings.word", word.values),
             self.add("embeddings.word_scale", word.scales),
             self.add("embeddings.position", position),
             *self._norm("embeddings", embeddings.norm),

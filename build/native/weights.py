@@ -12,7 +12,7 @@ from build.graph.index import GraphParts
 from build.native.encoder import Linear
 from build.quantization.calibrated import Prepared
 from build.quantization.groups import channel_groups
-from build.quantization.rounding import Rounded, round_columns
+from build.quantization.rounding import QuantizedMatrix, quantize_per_channel
 from build.quantization.smoothing import Scaling
 
 
@@ -61,13 +61,15 @@ class NativeWeights:
             return self.joined((linear,)), None
         return self._product((linear,), [self._rounded[linear.matrix]], scaling), scaling.copies
 
-    def _nearest(self, linear: Linear) -> Rounded:
+    def _nearest(self, linear: Linear) -> QuantizedMatrix:
         matrix = self._parts.read(linear.matrix)
-        return round_columns(matrix, channel_groups(len(matrix)))
+        return quantize_per_channel(matrix, channel_groups(len(matrix)))
 
-    def _product(self, linears: Sequence[Linear], rounded: Sequence[Rounded], scaling: Scaling | None) -> Product:
+    def _product(
+        self, linears: Sequence[Linear], rounded: Sequence[QuantizedMatrix], scaling: Scaling | None
+    ) -> Product:
         return Product(
-            steps=np.concatenate([one.steps for one in rounded], axis=1),
+            steps=np.concatenate([one.values for one in rounded], axis=1),
             scales=np.concatenate([one.scales for one in rounded], axis=1),
             bias=np.concatenate([self._parts.read(one.bias) for one in linears]),
             smooth=None if scaling is None else np.float32(1) / scaling.divisors,

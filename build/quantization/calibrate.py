@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from build.graph.external_data import content, load_graph
 from build.quantization.calibrated import Prepared, ScaledInput
+from build.quantization.gptq import gptq, gptq_factor
 from build.quantization.linear_inputs import LinearInput, find_linear_inputs, is_matrix
 from build.quantization.observer import watch
 from build.quantization.record import BY_COLUMN, BY_ROW, Treatment, nearest
-from build.quantization.rounding import Rounded, corrections, round_with_feedback
+from build.quantization.rounding import QuantizedMatrix
 from build.quantization.scheme import ProductRounding
 from build.quantization.smoothing import Choice, choose, unscaled
 
@@ -41,7 +42,7 @@ def prepare(
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     inputs = find_linear_inputs(model) if texts else []
     scaled: list[ScaledInput] = []
-    rounded: dict[str, Rounded] = {}
+    rounded: dict[str, QuantizedMatrix] = {}
     treatments: list[Treatment] = []
     for one, activations in tqdm(watch(graph, inputs, texts), desc="Prepared", total=len(inputs), disable=not progress):
         matrices = [_read(tensors[name], graph.parent) for name in one.matrices]
@@ -49,22 +50,22 @@ def prepare(
         if choice.scaling is not None:
             scaled.append(ScaledInput(one, choice.scaling))
         scaling = choice.scaling or unscaled(one.width)
-        corrected = corrections(scaling.moments(activations.moments))
+        factor = gptq_factor(scaling.moments(activations.moments))
         for name, matrix in zip(one.matrices, matrices, strict=True):
             scaled_matrix = scaling.matrix(matrix)
-            steps = round_with_feedback(scaled_matrix, corrected, rounding.groups(len(scaled_matrix)))
-            rounded[name] = _kept(steps, work / f"rounded-{len(rounded)}.npy")
-        treatments += _treatments(one, model, choice, "nearest" if corrected is None else "gptq")
+            quantized = gptq(scaled_matrix, factor, rounding.groups(len(scaled_matrix)))
+            rounded[name] = _kept(quantized, work / f"rounded-{len(rounded)}.npy")
+        treatments += _treatments(one, model, choice, "nearest" if factor is None else "gptq")
     tables = _tables(model)
     treatments += [_nearest(tensors[name], model, BY_COLUMN) for name in _multiplied(model) if name not in rounded]
     treatments += [_nearest(tensors[name], model, BY_ROW) for name in tables]
     return Prepared(tuple(scaled), rounded, tables, tuple(treatments))
 
 
-def _kept(rounded: Rounded, file: Path) -> Rounded:
+def _kept(rounded: QuantizedMatrix, file: Path) -> QuantizedMatrix:
     """The same with its steps on disk: all matrices together may be larger than memory."""
-    np.save(file, rounded.steps)
-    return Rounded(np.load(file, mmap_mode="r"), rounded.scales)
+    np.save(file, rounded.values)
+    return QuantizedMatrix(np.load(file, mmap_mode="r"), rounded.scales)
 
 
 def _read(tensor: TensorProto, directory: Path) -> NDArray[np.float32]:

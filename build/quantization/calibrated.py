@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from build.quantization.linear_inputs import LinearInput
 from build.quantization.record import Treatment
-from build.quantization.rounding import Rounded
+from build.quantization.rounding import QuantizedMatrix
 from build.quantization.smoothing import Scaling
 
 
@@ -32,7 +32,7 @@ class Prepared:
     """
 
     scaled: tuple[ScaledInput, ...]
-    rounded: dict[str, Rounded]
+    rounded: dict[str, QuantizedMatrix]
     tables: tuple[str, ...]
     treatments: tuple[Treatment, ...]
 

@@ -14,7 +14,7 @@ from build.host.malloc import give_back_memory
 from build.quantization.apply_scaling import scale_channels
 from build.quantization.calibrated import UNPREPARED, Prepared
 from build.quantization.linear_inputs import is_matrix
-from build.quantization.rounding import round_columns, round_rows
+from build.quantization.rounding import quantize_per_channel, quantize_per_row
 
 QUANTIZED = "quantized.onnx"
 
@@ -52,16 +52,16 @@ def quantize(graph: Path, work: Path, prepared: Prepared = UNPREPARED) -> Path:
             if name in read or name not in {*quantized, *prepared.tables}:
                 model.graph.initializer.append(weights.add(tensor, content(tensor, graph.parent)))
         for name in quantized:
-            rounded = prepared.rounded.get(name) or round_columns(_values(tensors[name], graph.parent))
+            rounded = prepared.rounded.get(name) or quantize_per_channel(_values(tensors[name], graph.parent))
             copies = columns.get(name, 1)
             scales = np.repeat(rounded.scales, copies)
             add(f"{name}_scale", scales)
             add(f"{name}_zero_point", np.zeros(len(scales), dtype=np.int8))
-            add(f"{name}_quantized", np.repeat(rounded.steps, copies, axis=1))
+            add(f"{name}_quantized", np.repeat(rounded.values, copies, axis=1))
         for name in prepared.tables:
-            rounded = round_rows(_values(tensors[name], graph.parent))
+            rounded = quantize_per_row(_values(tensors[name], graph.parent))
             add(f"{name}_scale", rounded.scales[:, np.newaxis])
-            add(f"{name}_quantized", rounded.steps)
+            add(f"{name}_quantized", rounded.values)
     (work / QUANTIZED).write_bytes(model.SerializeToString(deterministic=True))
     give_back_memory()
     return work / QUANTIZED

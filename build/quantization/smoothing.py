@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from build.quantization.linear_inputs import LinearInput
 from build.quantization.observer import Activations
-from build.quantization.rounding import round_columns, spread
+from build.quantization.rounding import expand_groups, quantize_per_channel
 from build.quantization.scheme import ProductRounding
 
 ALPHAS = (0.35, 0.5, 0.65, 0.8, 0.9)
@@ -166,7 +166,7 @@ def squared_error(
     if scaling is not None:
         sample, matrix = [scaling.activation(text) for text in sample], scaling.matrix(matrix)
     groups = rounding.groups(len(matrix))
-    rounded = round_columns(matrix, groups)
-    weights = rounded.steps * spread(rounded.scales, groups)
+    rounded = quantize_per_channel(matrix, groups)
+    weights = rounded.values * expand_groups(rounded.scales, groups)
     errors = [float(np.square(given @ weights - exact).sum(dtype=np.float64)) for given in rounding.of(sample)]
     return sum(errors) / len(errors) / variance

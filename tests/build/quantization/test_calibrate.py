@@ -25,7 +25,7 @@ from build.quantization.calibrated import UNPREPARED, Prepared
 from build.quantization.calibration_texts import calibration_ids
 from build.quantization.observer import INPUTS
 from build.quantization.quantize import quantize
-from build.quantization.rounding import round_columns
+from build.quantization.rounding import quantize_per_channel
 from build.quantization.scheme import STOCK
 from build.quiet import quiet
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, session_of, written
@@ -315,12 +315,12 @@ def test_activations_that_are_no_numbers_give_the_nearest_steps(tmp_path: Path):
         prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
     source = {one.name: numpy_helper.to_array(one) for one in onnx.load(graph).graph.initializer}
     assert prepared.scaled == ()
-    np.testing.assert_array_equal(prepared.rounded["first"].steps, round_columns(source["first"]).steps)
+    np.testing.assert_array_equal(prepared.rounded["first"].values, quantize_per_channel(source["first"]).values)
     assert [(one.rounding, one.error) for one in prepared.treatments] == [("nearest", None)]
 
 
 def test_rounded_matrices_lie_on_disk_and_not_in_memory(tmp_path: Path):
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
     prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
-    assert isinstance(prepared.rounded["first"].steps, np.memmap)
+    assert isinstance(prepared.rounded["first"].values, np.memmap)
     assert (tmp_path / "rounded-0.npy").exists()

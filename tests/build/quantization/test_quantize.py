@@ -15,7 +15,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from build.quantization.calibrated import Prepared, ScaledInput
 from build.quantization.linear_inputs import LinearInput, Origin
 from build.quantization.quantize import quantize
-from build.quantization.rounding import Rounded, round_columns, round_rows
+from build.quantization.rounding import QuantizedMatrix, quantize_per_channel, quantize_per_row
 from build.quantization.smoothing import Scaling
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, session_of, written
 
@@ -99,23 +99,23 @@ def in_steps(x: np.ndarray) -> tuple[np.ndarray, float]:
     return np.clip(np.rint(x.astype(np.float64) / scale) + zero, 0, 255) - zero, scale
 
 
-def product(x: np.ndarray, rounded: Rounded) -> np.ndarray:
+def product(x: np.ndarray, rounded: QuantizedMatrix) -> np.ndarray:
     steps, scale = in_steps(x)
-    return steps @ rounded.steps.astype(np.float64) * scale * rounded.scales
+    return steps @ rounded.values.astype(np.float64) * scale * rounded.scales
 
 
 def some_rows(rows: int, columns: int, seed: int = 5) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
 
 
-def some_steps(rows: int, columns: int, seed: int = 6) -> Rounded:
+def some_steps(rows: int, columns: int, seed: int = 6) -> QuantizedMatrix:
     """Not what any weights would be rounded to, so that it can be seen where they come from."""
     random = np.random.default_rng(seed)
     steps = random.integers(-127, 128, (rows, columns), dtype=np.int8)
-    return Rounded(steps, random.uniform(0.01, 0.02, columns).astype(np.float32))
+    return QuantizedMatrix(steps, random.uniform(0.01, 0.02, columns).astype(np.float32))
 
 
-def prepared(scaled: list[ScaledInput], rounded: dict[str, Rounded], tables: tuple[str, ...] = ()) -> Prepared:
+def prepared(scaled: list[ScaledInput], rounded: dict[str, QuantizedMatrix], tables: tuple[str, ...] = ()) -> Prepared:
     return Prepared(tuple(scaled), rounded, tables, treatments=())
 
 
@@ -130,11 +130,11 @@ def test_prepared_steps_are_taken_as_they_are_and_others_are_the_nearest(tmp_pat
     graph = written(a_model(steps, source), tmp_path / "source.onnx", outside)
     chosen, x = some_steps(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
     quantized = quantize(graph, tmp_path, prepared([], {"up": chosen}))
-    assert (tensors_of(quantized)["up_quantized"] == chosen.steps).all()
+    assert (tensors_of(quantized)["up_quantized"] == chosen.values).all()
     assert (tensors_of(quantized)["up_scale"] == chosen.scales).all()
-    expected = product(product(x, chosen), round_columns(source["down"]))
+    expected = product(product(x, chosen), quantize_per_channel(source["down"]))
     assert np.abs(run(quantized, x=x) - expected).max() < 1e-2 * np.abs(expected).max()
-    assert (tensors_of(quantized)["down_quantized"] == round_columns(source["down"]).steps).all()
+    assert (tensors_of(quantized)["down_quantized"] == quantize_per_channel(source["down"]).values).all()
 
 
 def test_an_integer_product_of_prepared_steps_is_the_exact_one(tmp_path: Path):
@@ -164,11 +164,11 @@ def test_columns_are_repeated_where_the_next_activation_is(tmp_path: Path, round
     copies[[3, 17]] = 4, 2
     scaling = Scaling(copies, np.repeat(copies, copies).astype(np.float32), None)
     one = ScaledInput(LinearInput("a", ("down",), WIDE, None, Origin(("up",), ())), scaling)
-    rounded = {"down": round_columns(scaling.matrix(source["down"]))}
-    before = some_steps(HIDDEN, WIDE) if rounds_both else round_columns(source["up"])
+    rounded = {"down": quantize_per_channel(scaling.matrix(source["down"]))}
+    before = some_steps(HIDDEN, WIDE) if rounds_both else quantize_per_channel(source["up"])
     quantized = quantize(graph, tmp_path, prepared([one], rounded | ({"up": before} if rounds_both else {})))
     found = tensors_of(quantized)
-    assert (found["up_quantized"] == np.repeat(before.steps, copies, axis=1)).all()
+    assert (found["up_quantized"] == np.repeat(before.values, copies, axis=1)).all()
     assert (found["up_scale"] == np.repeat(before.scales, copies)).all()
     assert found["up_zero_point"].shape == (WIDE + 4,)
     assert found["down_quantized"].shape == (WIDE + 4, HIDDEN)
@@ -184,7 +184,7 @@ def test_tables_are_looked_up_in_steps_and_scales_of_their_rows(tmp_path: Path):
     quantized = quantize(graph, tmp_path, prepared([], {}, ("table",)))
     found = tensors_of(quantized)
     assert set(found) == {"table_quantized", "table_scale"}
-    assert (found["table_quantized"] == round_rows(table).steps).all()
+    assert (found["table_quantized"] == quantize_per_row(table).values).all()
     assert found["table_scale"].shape == (50, 1)
     largest = np.abs(table).max(axis=1, keepdims=True)
     assert (np.abs(run(quantized, ids=ids) - table) <= 0.5001 * largest / 127).all()
@@ -197,8 +197,8 @@ def test_rows_come_in_the_shape_of_what_asks_for_them(tmp_path: Path, shape: tup
     )
     ids = np.random.default_rng(1).integers(-50, 50, shape)
     found = run(quantize(graph, tmp_path, prepared([], {}, ("table",))), ids=ids)
-    expected = round_rows(some_rows(50, HIDDEN))
-    np.testing.assert_allclose(found, (expected.steps * expected.scales[:, np.newaxis])[ids])
+    expected = quantize_per_row(some_rows(50, HIDDEN))
+    np.testing.assert_allclose(found, (expected.values * expected.scales[:, np.newaxis])[ids])
 
 
 def test_rows_may_be_multiplied_at_once_and_a_table_may_be_asked_twice(tmp_path: Path):
@@ -214,9 +214,11 @@ def test_rows_may_be_multiplied_at_once_and_a_table_may_be_asked_twice(tmp_path:
     graph = written(a_model(steps, source, ("ids", "type_ids")), tmp_path / "source.onnx")
     ids, types = np.array([3, 1, 4, 1]), np.array([5, 9, 2, 6])
     found = run(quantize(graph, tmp_path, prepared([], {}, ("table",))), ids=ids, type_ids=types)
-    table = round_rows(source["table"])
-    rows = table.steps * table.scales[:, np.newaxis]
-    expected = product(rows[ids], round_columns(source["up"])) + product(rows[types], round_columns(source["gate"]))
+    table = quantize_per_row(source["table"])
+    rows = table.values * table.scales[:, np.newaxis]
+    expected = product(rows[ids], quantize_per_channel(source["up"])) + product(
+        rows[types], quantize_per_channel(source["gate"])
+    )
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 

@@ -23,7 +23,7 @@ from build.pytorch.export import export
 from build.quantization.calibrated import UNPREPARED, Prepared, ScaledInput
 from build.quantization.groups import channel_groups
 from build.quantization.linear_inputs import find_linear_inputs
-from build.quantization.rounding import round_columns, round_rows, spread
+from build.quantization.rounding import expand_groups, quantize_per_channel, quantize_per_row
 from build.quantization.smoothing import Scaling
 from build.quiet import quiet
 from tests.support.graphs.kernel_ops import ACTIVATIONS, attention, host_library, layer_norm, options
@@ -179,7 +179,7 @@ def made_up_preparation(graph: Path, seed: int = 0) -> Prepared:
         scaling = Scaling(copies, divisors, None)
         scaled.append(ScaledInput(one, scaling))
         groups = channel_groups(len(divisors))
-        rounded |= {name: round_columns(scaling.matrix(matrices[name]), groups) for name in one.matrices}
+        rounded |= {name: quantize_per_channel(scaling.matrix(matrices[name]), groups) for name in one.matrices}
     return Prepared(tuple(scaled), rounded, (), ())
 
 
@@ -191,11 +191,13 @@ def with_rounded_weights(graph: Path, plan: NativePlan, prepared: Prepared) -> P
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if tensor.name == plan.encoder.embeddings.word:
-            rounded = round_rows(values)
-            values = rounded.steps * rounded.scales[:, np.newaxis]
+            rounded = quantize_per_row(values)
+            values = rounded.values * rounded.scales[:, np.newaxis]
         elif tensor.name in multiplied:
-            rounded = prepared.rounded.get(tensor.name) or round_columns(values, channel_groups(len(values)))
-            values = rounded.steps.astype(np.float64) * spread(rounded.scales, channel_groups(len(rounded.steps)))
+            rounded = prepared.rounded.get(tensor.name) or quantize_per_channel(values, channel_groups(len(values)))
+            values = rounded.values.astype(np.float64) * expand_groups(
+                rounded.scales, channel_groups(len(rounded.values))
+            )
             if scaling := scalings.get(tensor.name):
                 starts = np.cumsum(scaling.copies) - scaling.copies
                 values = np.add.reduceat(values / scaling.divisors[:, np.newaxis], starts, axis=0)
