@@ -16,7 +16,7 @@ from build.model.files import ModelFiles, weight_files
 from build.model.trust import NO_TRUST, Trust
 from build.precisions import Kernels, Recipe, recipe_for
 from build.progress import Progress
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from build.quiet import quiet
 from manifest import Manifest, Precision, Target
 
@@ -102,7 +102,7 @@ class Assembled:
 
     manifest: Manifest
     reference: Reference
-    treatments: tuple[Treatment, ...]
+    treatments: tuple[WeightRecord, ...]
     stock_kernels: dict[str, str]
 
 
@@ -117,7 +117,7 @@ def assemble(
     """From a model's files to an unverified bundle. Raises ``BuildError``."""
     # PERF: imported only now, because torch takes seconds, and a wrong name should be told at once.
     from build.bundle.writer import graph_names, package
-    from build.graph.external_data import lay_out
+    from build.graph.external_data import externalize_weights
     from build.graph.optimize import optimize
     from build.native.lowering import write_native
     from build.native.memory import native_memory
@@ -126,8 +126,8 @@ def assemble(
     from build.pytorch.export import export
     from build.pytorch.head import read_head
     from build.pytorch.reference import load_reference
-    from build.quantization.calibrate import prepare
-    from build.quantization.calibrated import UNPREPARED
+    from build.quantization.calibrate import calibrate
+    from build.quantization.calibrated import UNCALIBRATED
     from build.quantization.calibration_texts import calibration_ids
     from build.quantization.quantize import quantize
     from build.quantization.scheme import NATIVE, STOCK
@@ -138,13 +138,13 @@ def assemble(
     with progress.stage("export", f"{shown} to ONNX, fp32"):
         head = read_head(files.directory, description)
         graphs = {
-            folder: lay_out(export(folder, encoders[folder][1].family, work, trust), work)
+            folder: externalize_weights(export(folder, encoders[folder][1].family, work, trust), work)
             for folder, work in works.items()
         }
         staging.keep_only(graphs.values())
     planned = {folder: encoder for folder, (_, encoder) in encoders.items()}
     plans = plan_native(graphs, planned) if recipe.kernels is Kernels.NATIVE else NOTHING_NATIVE
-    prepared = dict.fromkeys(encoders, UNPREPARED)
+    prepared = dict.fromkeys(encoders, UNCALIBRATED)
     with progress.stage("prepare", "scales and rounding, by measured error" if recipe.prepare else "nothing to do"):
         if recipe.prepare:
             reference = load_reference(files.directory, description, trust)
@@ -156,21 +156,21 @@ def assemble(
             reference.release()  # PERF: the original and the graph that is watched need not fit into memory together.
             roundings = {folder: NATIVE if folder in plans.native else STOCK for folder in graphs}
             prepared = {
-                folder: prepare(graphs[folder], works[folder], texts[folder], roundings[folder], progress.bars)
+                folder: calibrate(graphs[folder], works[folder], texts[folder], roundings[folder], progress.bars)
                 for folder in graphs
             }
     names = graph_names(description)
     stock = {names[folder]: reason for folder, reason in plans.stock.items()}
     with progress.stage("quantize", _quantization(recipe, stock)):
-        treatments: list[Treatment] = []
+        treatments: list[WeightRecord] = []
         for folder, work in works.items():
             if plan := plans.native.get(folder):
                 graphs[folder] = write_native(plan.parts, plan.encoder, prepared[folder], work)
-                treatments += native_treatments(prepared[folder].treatments, plan.encoder.embeddings, plan.parts)
+                treatments += native_treatments(prepared[folder].weight_records, plan.encoder.embeddings, plan.parts)
             else:
                 if recipe.quantize:
                     graphs[folder] = quantize(graphs[folder], work, prepared[folder])
-                treatments += prepared[folder].treatments
+                treatments += prepared[folder].weight_records
         staging.keep_only(graphs.values())
     with progress.stage("optimize", "graph" if plans.native.keys() != works.keys() else "nothing to do"):
         for folder in works.keys() - plans.native.keys():

@@ -17,7 +17,7 @@ from build.model.files import CONFIG, ModelFiles
 from build.precisions import Recipe
 from build.pytorch.head import Head
 from build.pytorch.reference import Reference
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from manifest import (
     CONFIG_FILE,
     FIDELITY_FILE,
@@ -110,7 +110,7 @@ def seal(
     manifest: Manifest,
     verification: Verification,
     thresholds: Thresholds,
-    treatments: tuple[Treatment, ...],
+    treatments: tuple[WeightRecord, ...],
     stock_kernels: dict[str, str],
 ) -> Manifest:
     """Add the golden texts, the fidelity figures and their report, and name the final files in the manifest."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from build.fidelity.cosine import DECIMALS
 from build.fidelity.thresholds import Thresholds
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from manifest import Fidelity, Task
 
 LENGTHS = (1, 9, 17, 33, 65, 129, 257)
@@ -74,7 +74,7 @@ class FidelityReport:
     texts: tuple[TextFigure, ...]
     lengths: tuple[LengthFigures, ...]
     worst: tuple[Measured, ...]
-    treatments: tuple[Treatment, ...]
+    treatments: tuple[WeightRecord, ...]
     stock_kernels: dict[str, str]
 
 
@@ -82,7 +82,7 @@ def make_report(
     classes: dict[str, ClassFigures],
     thresholds: Thresholds,
     texts: Sequence[Measured],
-    treatments: tuple[Treatment, ...],
+    treatments: tuple[WeightRecord, ...],
     stock_kernels: dict[str, str],
 ) -> FidelityReport:
     """The report on held-out ``texts``, whose cosines are numbers."""

@@ -23,7 +23,7 @@ from build.model.files import wanted_files
 from build.model.sentence_modules import ACTIVATIONS, LAYERS
 from build.model.trust import NO_TRUST
 from build.precisions import RECIPES, recipe_for
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from manifest import LayerKind, PoolingMode, Precision, Target
 from tests.support.json_files import write
 from tests.support.models.model_table import TABLE
@@ -244,7 +244,15 @@ class TestFidelity:
 
     def test_every_field_of_the_report_is_named(self):
         named = in_code(section(self.PAGE, "## The report"))
-        for kind in (FidelityReport, ClassFigures, manifest.Fidelity, Thresholds, Measured, LengthFigures, Treatment):
+        for kind in (
+            FidelityReport,
+            ClassFigures,
+            manifest.Fidelity,
+            Thresholds,
+            Measured,
+            LengthFigures,
+            WeightRecord,
+        ):
             assert {field.name for field in dataclasses.fields(kind)} <= named
 
     def test_every_class_of_arithmetic_is_named(self):
