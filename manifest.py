@@ -49,6 +49,9 @@ COMMON_FILES = (CONFIG_FILE, FIDELITY_FILE, GOLDEN_FILE)
 OPTIONAL_FILES = (FIDELITY_PAGE_FILE,)
 """Files for people; a bundle is served without them."""
 
+NATIVE_DOMAIN = "cpu2vec"
+"""The domain of the project's own ONNX ops."""
+
 T = TypeVar("T")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from build.fidelity.charts import error_by_length, histogram, span_of
 from build.fidelity.html import escaped, isolated, table
 from build.fidelity.report import FidelityReport, Measured
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from manifest import Manifest, Precision, TextModel
 
 SHOWN_CHARACTERS = 200
@@ -130,12 +130,12 @@ def _way(one: Measured) -> str:
     return f' <span class="soft">({escaped(given)})</span>' if given else ""
 
 
-def _treatments(treatments: Sequence[Treatment], precision: Precision) -> list[str]:
+def _treatments(treatments: Sequence[WeightRecord], precision: Precision) -> list[str]:
     parts = ["<h2>What was quantized how</h2>"]
     if not treatments:
         told = "Nothing: all weights are in fp32." if precision is Precision.FP32 else "This build did not record it."
         return [*parts, f"<p>{told}</p>"]
-    kinds: dict[str, list[Treatment]] = {}
+    kinds: dict[str, list[WeightRecord]] = {}
     for one in treatments:
         kinds.setdefault(_kind(one), []).append(one)
     for kind, weights in kinds.items():
@@ -153,7 +153,7 @@ def _stock_kernels(reasons: dict[str, str]) -> list[str]:
     return [f"<p>Computed by onnxruntime's own kernels: {one}.</p>" for one in told]
 
 
-def _kind(one: Treatment) -> str:
+def _kind(one: WeightRecord) -> str:
     """What weights that were treated alike have in common."""
     if one.storage == "fp32":
         return one.storage
@@ -164,9 +164,9 @@ def _kind(one: Treatment) -> str:
     return f"{one.storage}; rounded by {one.rounding}; {inputs}"
 
 
-def _shape(one: Treatment) -> str:
+def _shape(one: WeightRecord) -> str:
     return " × ".join(map(str, one.shape))
 
 
-def _error(one: Treatment) -> str:
+def _error(one: WeightRecord) -> str:
     return "–" if one.error is None else f"{one.error:.2%}"

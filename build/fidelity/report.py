@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from build.fidelity.cosine import DECIMALS
 from build.fidelity.cpu_classes import Arithmetic
 from build.fidelity.thresholds import Thresholds
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from manifest import CosineFigures, Task
 
 LENGTHS = (1, 9, 17, 33, 65, 129, 257)
@@ -86,7 +86,7 @@ class FidelityReport:
     texts: tuple[TextFigure, ...]
     lengths: tuple[LengthFigures, ...]
     worst: tuple[Measured, ...]
-    treatments: tuple[Treatment, ...]
+    treatments: tuple[WeightRecord, ...]
     stock_kernels: dict[str, str]
 
 
@@ -94,7 +94,7 @@ def make_report(
     classes: dict[str, ClassFigures],
     thresholds: Thresholds,
     texts: Sequence[Measured],
-    treatments: tuple[Treatment, ...],
+    treatments: tuple[WeightRecord, ...],
     stock_kernels: dict[str, str],
 ) -> FidelityReport:
     """The report on held-out ``texts``, whose cosines are numbers."""

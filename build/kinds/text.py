@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from build.native.plan import NativePlan
     from build.pytorch.head import Head
     from build.pytorch.reference import Reference
-    from build.quantization.calibrated import Prepared
-    from build.quantization.record import Treatment
+    from build.quantization.calibrated import CalibratedWeights
+    from build.quantization.record import WeightRecord
 
 
 def recognizes(directory: Path) -> bool:
@@ -88,7 +88,7 @@ class TextBuild:
 
     def _calibrate(self, transformers: list[Transformer], bars: bool) -> list[Transformer]:
         from build.pytorch.reference import load_reference
-        from build.quantization.calibrate import prepare
+        from build.quantization.calibrate import calibrate
         from build.quantization.calibration_texts import calibration_ids
         from build.quantization.scheme import NATIVE, STOCK
 
@@ -102,8 +102,8 @@ class TextBuild:
         calibrated = []
         for transformer, ids in zip(transformers, texts, strict=True):
             scheme = STOCK if transformer.native is None else NATIVE
-            result = prepare(transformer.graph, transformer.work, ids, scheme, bars)
-            calibrated.append(replace(transformer, calibrated=result, records=result.treatments))
+            result = calibrate(transformer.graph, transformer.work, ids, scheme, bars)
+            calibrated.append(replace(transformer, calibrated=result, records=result.weight_records))
         return calibrated
 
 
@@ -123,8 +123,8 @@ class Transformer:
     """How the native kernels compute it; None: onnxruntime's own do."""
     stock_reason: str | None = None
     """Why the native kernels that were requested do not compute it, as part of a sentence."""
-    calibrated: Prepared | None = None
-    records: tuple[Treatment, ...] = ()
+    calibrated: CalibratedWeights | None = None
+    records: tuple[WeightRecord, ...] = ()
     """How each weight is stored."""
     memory: WorkingMemory | None = None
     """What a run takes, if it is not what the description says."""
@@ -148,12 +148,12 @@ def transformers_of(description: Description, work: Path) -> list[Transformer]:
 
 
 def _export(transformer: Transformer, trust: Trust, backend: Backend) -> Transformer:
-    from build.graph.external_data import lay_out
+    from build.graph.external_data import externalize_weights
     from build.native.plan import plan_native
     from build.pytorch.export import export
 
     folder, work = transformer.encoder.folder, transformer.work
-    graph = lay_out(export(folder, transformer.encoder.family, work, trust), work)
+    graph = externalize_weights(export(folder, transformer.encoder.family, work, trust), work)
     transformer = replace(transformer, graph=graph)
     if backend is not Backend.NATIVE:
         return transformer
@@ -166,10 +166,10 @@ def _lower(transformer: Transformer, spec: PrecisionSpec) -> Transformer:
     from build.native.lowering import write_native
     from build.native.memory import native_memory
     from build.native.records import native_treatments
-    from build.quantization.calibrated import UNPREPARED
+    from build.quantization.calibrated import UNCALIBRATED
     from build.quantization.quantize import quantize
 
-    calibrated, plan = transformer.calibrated or UNPREPARED, transformer.native
+    calibrated, plan = transformer.calibrated or UNCALIBRATED, transformer.native
     if plan is None:
         if not spec.quantize:
             return transformer
@@ -177,7 +177,7 @@ def _lower(transformer: Transformer, spec: PrecisionSpec) -> Transformer:
     return replace(
         transformer,
         graph=write_native(plan.parts, plan.encoder, calibrated, transformer.work),
-        records=tuple(native_treatments(calibrated.treatments, plan.encoder.embeddings, plan.parts)),
+        records=tuple(native_treatments(calibrated.weight_records, plan.encoder.embeddings, plan.parts)),
         memory=native_memory(plan.encoder, plan.parts),
     )
 

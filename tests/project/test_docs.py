@@ -23,7 +23,7 @@ from build.model.files import wanted_files
 from build.model.sentence_modules import ACTIVATIONS, LAYERS
 from build.model.trust import NO_TRUST
 from build.precisions import PRECISIONS
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from manifest import LayerKind, PoolingMode, Precision
 from tests.support.json_files import write
 from tests.support.models.model_table import TABLE
@@ -253,7 +253,7 @@ class TestFidelity:
             Thresholds,
             Measured,
             LengthFigures,
-            Treatment,
+            WeightRecord,
         ):
             assert {field.name for field in dataclasses.fields(kind)} <= named
 

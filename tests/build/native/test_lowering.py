@@ -12,8 +12,8 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from build.fidelity.cosine import cosines
 from build.graph.external_data import write_graph
-from build.quantization.calibrate import prepare
-from build.quantization.calibrated import UNPREPARED
+from build.quantization.calibrate import calibrate
+from build.quantization.calibrated import UNCALIBRATED
 from build.quantization.scheme import NATIVE
 from manifest import Layout, OpSet
 from tests.support.graphs.kernel_ops import available
@@ -58,7 +58,7 @@ def assert_same_network(model: TinyModel, tmp_path: Path, prepared_by_hand: bool
     """In 64-bit floats the native graph gives what the exported one gives with the same weights."""
     one = exported(model)
     plan = one.plan()
-    prepared = made_up_preparation(one.graph) if prepared_by_hand else UNPREPARED
+    prepared = made_up_preparation(one.graph) if prepared_by_hand else UNCALIBRATED
     texts = some_texts()
     expected = in_fp32(with_rounded_weights(one.graph, plan, prepared), texts)
     for text, wanted in zip(in_fp64(rewritten(plan, tmp_path, prepared), texts), expected, strict=True):
@@ -81,7 +81,7 @@ def test_an_activation_function_is_told_by_what_it_computes(function: str, tmp_p
 @pytest.mark.parametrize("model", [*NATIVE_MODELS, *ODD_SHAPES], ids=by_name)
 def test_the_kernels_give_nearly_what_the_original_gives(model: TinyModel, tmp_path: Path):
     one, texts = exported(model), some_texts()
-    prepared = prepare(one.graph, tmp_path, some_texts((30,) * 20, seed=2), NATIVE, progress=False)
+    prepared = calibrate(one.graph, tmp_path, some_texts((30,) * 20, seed=2), NATIVE, progress=False)
     graph = rewritten(one.plan(), tmp_path / "native", prepared)
     for isa in available():
         for text, expected in zip(natively(graph, texts, isa), in_fp32(one.graph, texts), strict=True):

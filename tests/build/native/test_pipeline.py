@@ -81,6 +81,13 @@ def test_stock_int8_is_of_onnxruntimes_integer_products(tmp_path: Path):
     assert {node.domain for node in onnx.load(alone, load_external_data=False).graph.node} == {""}
 
 
+def test_fp32_has_no_weights_in_integers(tmp_path: Path):
+    made = make(BERT, tmp_path / "bundle", Precision.FP32)
+    graph = onnx.load(made.bundle / "model.onnx", load_external_data=False).graph
+    assert onnx.TensorProto.INT8 not in {tensor.data_type for tensor in graph.initializer}
+    assert not [node.op_type for node in graph.node if "Integer" in node.op_type or "Quantize" in node.op_type]
+
+
 def test_each_route_has_a_native_graph_of_its_own(tmp_path: Path):
     made = make(TWO, tmp_path / "bundle")
     graphs = made.manifest.section.graphs

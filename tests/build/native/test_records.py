@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from build.native.records import native_treatments
-from build.quantization.record import BY_COLUMN, BY_ROW, Treatment
+from build.quantization.record import BY_COLUMN, BY_ROW, WeightRecord
 from tests.support.graphs.native_graphs import NATIVE_MODELS, exported
 
 PLAN = exported(NATIVE_MODELS[0]).plan()
 TABLES = PLAN.encoder.embeddings
 
 
-def told(*treatments: Treatment) -> list[Treatment]:
+def told(*treatments: WeightRecord) -> list[WeightRecord]:
     return native_treatments(treatments, TABLES, PLAN.parts)
 
 
-def a_treatment(weight: str, storage: str = BY_COLUMN, smoothing: float | None = None, repeated: int = 0) -> Treatment:
-    return Treatment(weight, (32, 32), storage, smoothing, repeated, False, "gptq", 0.01)
+def a_treatment(
+    weight: str, storage: str = BY_COLUMN, smoothing: float | None = None, repeated: int = 0
+) -> WeightRecord:
+    return WeightRecord(weight, (32, 32), storage, smoothing, repeated, False, "gptq", 0.01)
 
 
 def test_words_are_told_once_whatever_their_size():
-    expected = [Treatment(TABLES.word, (282, 32), BY_ROW, None, 0, False, "nearest", None)]
+    expected = [WeightRecord(TABLES.word, (282, 32), BY_ROW, None, 0, False, "nearest", None)]
     assert told() == told(a_treatment(TABLES.word, BY_ROW)) == expected
 
 

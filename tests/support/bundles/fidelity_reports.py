@@ -6,7 +6,7 @@ from typing import Any
 
 from build.fidelity.report import ClassFigures, FidelityReport, Measured, make_report
 from build.fidelity.thresholds import Thresholds
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from manifest import (
     SCHEMA,
     CosineFigures,
@@ -22,11 +22,11 @@ from manifest import (
 from tests.support.bundles.text_models import a_text_model
 
 TREATMENTS = (
-    Treatment("layer.0.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00421),
-    Treatment("layer.1.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00512),
-    Treatment("layer.0.down", (1536, 384), "int8, one scale per column", None, 16, False, "gptq", None),
-    Treatment("table", (30522, 384), "int8, one scale per row", None, 0, False, "nearest", None),
-    Treatment("positions", (512, 384), "fp32", None, 0, False, "nearest", None),
+    WeightRecord("layer.0.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00421),
+    WeightRecord("layer.1.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00512),
+    WeightRecord("layer.0.down", (1536, 384), "int8, one scale per column", None, 16, False, "gptq", None),
+    WeightRecord("table", (30522, 384), "int8, one scale per row", None, 0, False, "nearest", None),
+    WeightRecord("positions", (512, 384), "fp32", None, 0, False, "nearest", None),
 )
 
 
@@ -36,7 +36,7 @@ def measured(number: int = 1, text: str = "a text", tokens: int = 5, cosine: flo
 
 def a_report(
     texts: list[Measured] | None = None,
-    treatments: tuple[Treatment, ...] = TREATMENTS,
+    treatments: tuple[WeightRecord, ...] = TREATMENTS,
     stock_kernels: dict[str, str] | None = None,
 ) -> FidelityReport:
     texts = texts or [measured(n, f"text {n}", tokens=5 * n, cosine=round(1 - n / 4000, 6)) for n in range(1, 61)]
