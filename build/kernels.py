@@ -77,7 +77,7 @@ ARCHITECTURES = {
     Target.ARM64: Architecture("aarch64", {"neon_dot": (DOT_PRODUCT,), "neon_i8mm": (f"{DOT_PRODUCT}+i8mm",)}),
 }
 
-PLAIN = ("scalar", "cpu", "dispatch", "proof", "scratch", "error", "ops")
+PLAIN = ("scalar", "cpu", "dispatch", "selfcheck", "scratch", "error", "ops")
 """Source files that are compiled for any CPU of the architecture."""
 
 STAND_INS = {"avxvnni": AVX512, "amx": (*AVX512, "-include", "kernels/programs/tiles.h")}
@@ -203,7 +203,7 @@ def build_program(
 
     ``bench``: kernels have what benchmarks need. ``stand_ins``: see STAND_INS.
     """
-    defined = (*(("-DCPU2VEC_BENCH",) if bench else ()), *(("-DCPU2VEC_STAND_INS",) if stand_ins else ()))
+    defined = (*(("-DCPU2VEC_BENCH",) if bench else ()), *(("-DCPU2VEC_SIMULATED_ISAS",) if stand_ins else ()))
     isas = ARCHITECTURES[target].isas | (STAND_INS if stand_ins and target is Target.AMD64 else {})
     units = dict.fromkeys(PLAIN, ()) | _isa_units(isas) | {f"../programs/{name}": ()}
     objects = _compile(toolchain, {unit: (*flags, *defined) for unit, flags in units.items()}, directory)

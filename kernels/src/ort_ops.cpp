@@ -18,8 +18,8 @@ namespace {
 
 constexpr const char* kDomain = "cpu2vec";
 constexpr int kOpSet = 2;
-constexpr int kMostInputs = 16;
-constexpr int kMostThreads = 1024;
+constexpr int kMaxInputs = 16;
+constexpr int kMaxThreads = 1024;
 
 struct Settings {
   const Kernels* kernels;
@@ -77,22 +77,22 @@ struct Node {
   const Input* inputs;
   Settings settings;
   char name[128];
-  Shape constant[kMostInputs];  // shapes of the inputs that are initializers
+  Shape constant[kMaxInputs];  // shapes of the inputs that are initializers
 
-  float number(const char* attribute, float otherwise) const {
-    float value = otherwise;
+  float number(const char* attribute, float fallback) const {
+    float value = fallback;
     OrtStatus* status = ort::GetFloatAttribute::call(api, info, attribute, &value);
     if (!status) return value;
     ort::ReleaseStatus::call(api, status);
-    return otherwise;
+    return fallback;
   }
 
-  int64_t integer(const char* attribute, int64_t otherwise) const {
-    int64_t value = otherwise;
+  int64_t integer(const char* attribute, int64_t fallback) const {
+    int64_t value = fallback;
     OrtStatus* status = ort::GetIntAttribute::call(api, info, attribute, &value);
     if (!status) return value;
     ort::ReleaseStatus::call(api, status);
-    return otherwise;
+    return fallback;
   }
 
   Error activation(Activation& to) const {
@@ -533,8 +533,8 @@ Error settings_of(const char* isa, const char* threads, Settings& to) {
   if (!*threads) return {};
   char* end = nullptr;
   const long count = strtol(threads, &end, 10);
-  if (*end || count < 1 || count > kMostThreads)
-    return error("cpu2vec.threads is \"%s\", not a number from 1 to %d", threads, kMostThreads);
+  if (*end || count < 1 || count > kMaxThreads)
+    return error("cpu2vec.threads is \"%s\", not a number from 1 to %d", threads, kMaxThreads);
   to.threads = (int)count;
   return {};
 }
