@@ -1,5 +1,5 @@
 // The part of onnxruntime's C API that custom ops need, declared here because no package ships its headers. A table of
-// functions that is only ever appended to; functions are called by their place in it. Included by ort_ops.cpp alone.
+// functions that is only ever appended to; functions are called by their place in it. Included by ort_node.h alone.
 #pragma once
 #include <cstddef>
 #include <cstdint>
