@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from build.kernels import ensure, library
+from build.native.encoder import NATIVE_OPS
 from build.native.packing import channel_groups, pack, sums
 from manifest import Target
 from runtime.host.cpu import host_target
 
-DOMAIN = "cpu2vec"
-OP_SET = 2
+DOMAIN, OP_SET = NATIVE_OPS.domain, NATIVE_OPS.version
 EXACT_LEVELS, AVX2_LEVELS = 255, 127
 SMALLEST_RANGE = 1e-35
 
