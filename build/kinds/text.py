@@ -163,9 +163,8 @@ def _export(transformer: Transformer, trust: Trust, backend: Backend) -> Transfo
 
 def _lower(transformer: Transformer, spec: PrecisionSpec) -> Transformer:
     """Quantize to the native kernels' ops where they compute it, and otherwise to onnxruntime's."""
-    from build.native.lowering import write_native
+    from build.native.lowering import native_treatments, write_native
     from build.native.memory import native_memory
-    from build.native.records import native_treatments
     from build.quantization.calibrated import UNCALIBRATED
     from build.quantization.quantize import quantize
 
