@@ -9,7 +9,10 @@ from contextlib import contextmanager
 
 
 class MemoryBudget:
-    """First come, first served: small leases do not starve a large one. Thread-safe."""
+    """A total that is leased in parts, first come, first served, so that small leases do not starve a large one.
+
+    Thread-safe.
+    """
 
     def __init__(self, total_bytes: int) -> None:
         self._total = total_bytes

@@ -13,9 +13,9 @@ from runtime.scheduling.job import Job, Result
 
 
 class ReadyQueue(Generic[Result]):
-    """First come, first served. Thread-safe. While a job waits, no thread is idle, and the other way round.
+    """Hands waiting jobs to threads, first come, first served, and counts the jobs in flight. Thread-safe.
 
-    Counts the jobs in flight as well: a thread that reads the count sees every job that was put before.
+    Either jobs wait or threads are idle, never both.
     """
 
     def __init__(self, threads: int) -> None:

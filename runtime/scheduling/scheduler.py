@@ -26,7 +26,7 @@ class Batch(Protocol):
 
 
 class Scheduler(Generic[Result]):
-    """First come, first served, on as many threads as cores.
+    """Advances jobs on as many threads as cores, first come, first served.
 
     ``begin(item)`` returns the steps of a job; each does a bounded amount of work before it yields a run. A thread
     takes the oldest waiting job, and with it the next ones as long as their runs go into one batch, up to its fair

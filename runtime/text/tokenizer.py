@@ -48,7 +48,10 @@ class Segment:
 
 
 class Tokenizer:
-    """Thread-safe: ``tokenizers`` keeps no state between texts."""
+    """A tokenizer of the library ``tokenizers`` that adds special tokens by itself.
+
+    Thread-safe: the library keeps no state between texts, and releases the GIL while it encodes a batch.
+    """
 
     prefix: tuple[int, ...]
     """Ids of the special tokens before every text."""

@@ -49,7 +49,10 @@ class _Tokens:
 
 
 class Windows:
-    """Thread-safe. Every window has at most ``max_tokens`` ids. A text that fits has one, with the original's ids."""
+    """Splits texts into windows of at most ``max_tokens`` ids. Thread-safe.
+
+    A text that fits has one window, with the original's ids.
+    """
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, long_text: LongText) -> None:
         self._tokenizer, self._max_tokens, self._long_text = tokenizer, max_tokens, long_text
