@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from build.bundle.retarget import retarget
 from build.bundle.staging import Staging, refuse_existing, staged
 from build.fidelity.thresholds import DEFAULTS, Asked, Thresholds
-from build.host.resources import available_memory, check_resources, free_disk, weights_in_fp32
+from build.host.resources import available_memory, check_resources, free_disk
 from build.model.describe import Description, describe
 from build.model.fetch import fetch
-from build.model.files import ModelFiles, weight_files
+from build.model.files import ModelFiles, weight_files, weights_in_fp32
 from build.model.trust import NO_TRUST, Trust
 from build.precisions import Kernels, Recipe, recipe_for
 from build.progress import Progress

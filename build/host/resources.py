@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from pathlib import Path
 
-from build.errors import InsufficientResources, OutOfDisk, UnsupportedModel
-from build.model.files import weight_files
+from build.errors import InsufficientResources, OutOfDisk
 
-HEADER_LIMIT = 100_000_000
-"""Bytes; safetensors' own limit for its header."""
-
-FP32_BYTES = 4
 MEMORY_FACTOR, MEMORY_FACTOR_INLINE, MEMORY_FIXED = 2.5, 3.7, 650_000_000
 INLINE_BELOW = 2_000_000_000
 DISK_FACTOR = 2.1
@@ -23,14 +16,6 @@ Memory: the export holds the original, and once more the graph while it is writt
 A graph with less than ``INLINE_BELOW`` bytes is one file at first, which is held once more as it is written.
 Disk, beside the model's own files: the export writes its weights twice; every other stage's input goes with its end.
 """
-
-
-def weights_in_fp32(directory: Path) -> int:
-    """Bytes of the model's weights once they are widened to fp32, from the files' headers: nothing is loaded.
-
-    Raises ``UnsupportedModel`` for a file that is not what its name says.
-    """
-    return sum(_bytes_in_fp32(file) for file in weight_files(directory))
 
 
 def check_resources(weights: int, memory: int | None, disk: int, output: Path) -> None:
@@ -94,25 +79,6 @@ def _ancestors(mount: Path, path: str) -> list[Path]:
     """The cgroup's folder and all above it up to the mount; the mount alone where the path lies outside it."""
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     return [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
-
-
-def _bytes_in_fp32(file: Path) -> int:
-    # NOTE: what a pickle holds is not known without loading it; most are in fp32.
-    return FP32_BYTES * _elements(file) if file.suffix == ".safetensors" else file.stat().st_size
-
-
-def _elements(file: Path) -> int:
-    """How many numbers a safetensors file holds (safetensors' README, «Format»)."""
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length)) if length <= HEADER_LIMIT else None
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0):
-            raise ValueError("cut off")
-        return sum(math.prod(entry["shape"]) for entry in tensors)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        raise UnsupportedModel(f"{file.name} is not a complete safetensors file") from None
 
 
 def _numbers(file: Path) -> dict[str, int]:

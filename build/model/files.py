@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +38,11 @@ DEEPEST = 2
 """How many folders deep a module's files lie: a Router in a folder of its own has those of its modules in it."""
 
 CODE = ("*.py",)
+
+HEADER_LIMIT = 100_000_000
+"""Bytes; safetensors' own limit for its header."""
+
+FP32_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,14 @@ def weight_files(folder: Path) -> list[Path]:
     return []
 
 
+def weights_in_fp32(directory: Path) -> int:
+    """Bytes of the model's weights once they are widened to fp32, from the files' headers: nothing is loaded.
+
+    Raises ``UnsupportedModel`` for a file that is not what its name says.
+    """
+    return sum(_bytes_in_fp32(file) for file in weight_files(directory))
+
+
 def files_below(directory: Path) -> list[str]:
     """Names, relative to ``directory``, of the files in it and in its subdirectories, as deep as modules lie."""
     found = [path for pattern in ("*", "*/*", "*/*/*") for path in directory.glob(pattern) if path.is_file()]
@@ -116,3 +131,22 @@ def _is_read(folder: str) -> bool:
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     """Whether the file itself, wherever it lies, has a name of one of the patterns."""
     return any(fnmatch.fnmatchcase(name.rpartition("/")[2], pattern) for pattern in patterns)
+
+
+def _bytes_in_fp32(file: Path) -> int:
+    # NOTE: what a pickle holds is not known without loading it; most are in fp32.
+    return FP32_BYTES * _elements(file) if file.suffix == ".safetensors" else file.stat().st_size
+
+
+def _elements(file: Path) -> int:
+    """How many numbers a safetensors file holds (safetensors' README, «Format»)."""
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length)) if length <= HEADER_LIMIT else None
+        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+        if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0):
+            raise ValueError("cut off")
+        return sum(math.prod(entry["shape"]) for entry in tensors)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        raise UnsupportedModel(f"{file.name} is not a complete safetensors file") from None
