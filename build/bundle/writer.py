@@ -12,10 +12,10 @@ from build.fidelity.report import ClassFigures, make_report
 from build.fidelity.thresholds import Thresholds
 from build.fidelity.verify import Verification
 from build.graph.external_data import write_graph
-from build.model.describe import Description, PlannedEncoder
+from build.model.describe import Description, EncoderSpec
 from build.model.files import CONFIG, ModelFiles
 from build.precisions import Recipe
-from build.pytorch.head import Head
+from build.pytorch.head import HeadLayers
 from build.pytorch.reference import Reference
 from build.quantization.record import Treatment
 from manifest import (
@@ -55,7 +55,7 @@ def package(
     recipe: Recipe,
     graphs: dict[Path, Path],
     memories: dict[Path, WorkingMemory],
-    head: Head,
+    head: HeadLayers,
     reference: Reference,
     directory: Path,
 ) -> Manifest:
@@ -133,7 +133,7 @@ def graph_names(description: Description) -> dict[Path, str]:
     return names if len(names) > 1 else dict.fromkeys(names, "model")
 
 
-def _with(memories: dict[Path, WorkingMemory], encoders: dict[str, PlannedEncoder]) -> dict[str, PlannedEncoder]:
+def _with(memories: dict[Path, WorkingMemory], encoders: dict[str, EncoderSpec]) -> dict[str, EncoderSpec]:
     return {
         name: dataclasses.replace(encoder, memory=memories.get(encoder.folder, encoder.memory))
         for name, encoder in encoders.items()
@@ -142,7 +142,7 @@ def _with(memories: dict[Path, WorkingMemory], encoders: dict[str, PlannedEncode
 
 def _encoder(
     name: str,
-    encoder: PlannedEncoder,
+    encoder: EncoderSpec,
     graph: str,
     layers: tuple[Layer, ...],
     reference: Reference,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from build.host.malloc import give_back_memory
+from build.host.malloc import release_free_memory
 from build.native.encoder import NATIVE_OPS
 from build.pytorch.export import OUTPUT
 from manifest import Graph, Layout
@@ -88,7 +88,7 @@ def lay_out(graph: Path, directory: Path) -> Path:
         return graph
     graph.unlink()  # PERF: it is in memory, and the disk need not hold it twice.
     written = _write(model, graph.parent, directory, LAID_OUT)
-    give_back_memory()
+    release_free_memory()
     return directory / written.file
 
 

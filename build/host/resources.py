@@ -24,17 +24,17 @@ def check_resources(weights: int, memory: int | None, disk: int, output: Path) -
     Raises ``OutOfDisk`` or ``InsufficientResources``.
     """
     need = int(DISK_FACTOR * weights)
-    model = f"the model has {_told(weights)} of weights in fp32"
+    model = f"the model has {_format_size(weights)} of weights in fp32"
     if disk < need:
         raise OutOfDisk(
-            f"{model}, building it takes {_told(need)} of disk at {output.parent}, and {_told(disk)} "
+            f"{model}, building it takes {_format_size(need)} of disk at {output.parent}, and {_format_size(disk)} "
             "are free: make room, or choose another --output"
         )
     factor = MEMORY_FACTOR_INLINE if weights < INLINE_BELOW else MEMORY_FACTOR
     need = int(factor * weights) + MEMORY_FIXED
     if memory is not None and memory < need:
         raise InsufficientResources(
-            f"{model}, building it takes {_told(need)} of memory, and {_told(memory)} are available: "
+            f"{model}, building it takes {_format_size(need)} of memory, and {_format_size(memory)} are available: "
             "end other programs, raise the container's limit, or build on a larger machine"
         )
 
@@ -57,15 +57,15 @@ def available_memory(root: Path = Path("/")) -> int | None:
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            room += [_room(folder, "memory.max", "memory.current", "") for folder in _ancestors(mount, path)]
+            room += [_headroom(folder, "memory.max", "memory.current", "") for folder in _ancestors(mount, path)]
         elif "memory" in controllers.split(","):
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
             for base in (mount / controllers, mount / "memory"):
-                room += [_room(folder, *names) for folder in _ancestors(base, path)]
+                room += [_headroom(folder, *names) for folder in _ancestors(base, path)]
     return min((bytes_left for bytes_left in room if bytes_left is not None), default=None)
 
 
-def _room(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
+def _headroom(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
     """What a cgroup's limit leaves; None without one (kernel documentation, cgroup-v2 and cgroup-v1/memory)."""
     most, used = _read(folder / limit), _read(folder / usage)
     if not (most.isdigit() and used.isdigit()):  # NOTE: version 2 says «max».
@@ -94,5 +94,5 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _told(size: int) -> str:
+def _format_size(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -15,16 +15,26 @@ from manifest import Source, sha256_of
 
 CONFIG = "config.json"
 MODULES = "modules.json"
-WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
-PICKLED_WEIGHTS = ("pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json")
-WANTED_ONCE = ("README.md", MODULES, "config_sentence_transformers.json")
+ROUTER_CONFIG = "router_config.json"
+SENTENCE_CONFIG = "config_sentence_transformers.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CARD = "README.md"
+WEIGHTS = "model.safetensors"
+PICKLED_WEIGHTS = "pytorch_model.bin"
+WEIGHT_SHARDS = "model-*-of-*.safetensors"
+PICKLED_SHARDS = "pytorch_model-*-of-*.bin"
+INDEX = ".index.json"
+WEIGHT_FILES = (WEIGHTS, WEIGHT_SHARDS, WEIGHTS + INDEX)
+PICKLED_FILES = (PICKLED_WEIGHTS, PICKLED_SHARDS, PICKLED_WEIGHTS + INDEX)
+WANTED_AT_TOP = (CARD, MODULES, SENTENCE_CONFIG)
 WANTED = (
-    *WEIGHTS,
+    *WEIGHT_FILES,
     CONFIG,
-    "router_config.json",
+    ROUTER_CONFIG,
     "sentence_*_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
+    TOKENIZER,
+    TOKENIZER_CONFIG,
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.txt",
@@ -34,7 +44,7 @@ WANTED = (
 )
 MODULE_FOLDERS = ("[0-9]*_[A-Z]*", "*_[0-9]*_[A-Z]*")
 """Folders of sentence-transformers' modules, «1_Pooling», and of those in a Router, «query_0_Transformer»."""
-DEEPEST = 2
+MAX_DEPTH = 2
 """How many folders deep a module's files lie: a Router in a folder of its own has those of its modules in it."""
 
 CODE = ("*.py",)
@@ -60,12 +70,12 @@ def wanted_files(names: list[str], trust: Trust) -> list[str]:
     Raises ``UnsupportedModel`` without weights, or where a folder has pickled ones alone and ``trust`` has none of it.
     """
     wanted = {name for name in names if _is_wanted(name, trust.remote_code)}
-    safe = {_folder(name) for name in wanted if _matches(name, WEIGHTS)}
+    safe = {_folder(name) for name in wanted if _matches(name, WEIGHT_FILES)}
     without_need = {*safe, *({""} if CONFIG not in names else ())}
     pickled = sorted(
         name
         for name in names
-        if _matches(name, PICKLED_WEIGHTS) and _is_read(_folder(name)) and _folder(name) not in without_need
+        if _matches(name, PICKLED_FILES) and _is_read(_folder(name)) and _folder(name) not in without_need
     )
     if pickled and not trust.pickle:
         raise UnsupportedModel(
@@ -85,7 +95,7 @@ def code_files(names: list[str]) -> list[str]:
 
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold a transformer's weights: safetensors where there are some, else pickles."""
-    for single, shards in (("model.safetensors", "model-*-of-*.safetensors"), PICKLED_WEIGHTS[:2]):
+    for single, shards in ((WEIGHTS, WEIGHT_SHARDS), (PICKLED_WEIGHTS, PICKLED_SHARDS)):
         if found := [folder / single] if (folder / single).exists() else sorted(folder.glob(shards)):
             return found
     return []
@@ -114,7 +124,7 @@ def content_hash(directory: Path, names: list[str]) -> str:
 
 
 def _is_wanted(name: str, with_code: bool) -> bool:
-    patterns = WANTED if _folder(name) else (*WANTED_ONCE, *WANTED, *(CODE if with_code else ()))
+    patterns = WANTED if _folder(name) else (*WANTED_AT_TOP, *WANTED, *(CODE if with_code else ()))
     return _is_read(_folder(name)) and _matches(name, patterns)
 
 
@@ -125,7 +135,7 @@ def _folder(name: str) -> str:
 def _is_read(folder: str) -> bool:
     """Whether a build looks into a folder: the top one, and those of modules and of the modules in a Router."""
     parts = folder.split("/") if folder else []
-    return len(parts) <= DEEPEST and all(_matches(part, MODULE_FOLDERS) for part in parts)
+    return len(parts) <= MAX_DEPTH and all(_matches(part, MODULE_FOLDERS) for part in parts)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

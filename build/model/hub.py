@@ -52,17 +52,17 @@ def fetch_from_hub(model: str, revision: str | None, trust: Trust) -> ModelFiles
         if files := recall(Path(constants.HF_HUB_CACHE), model, revision):
             return files
         raise HubUnreachable(
-            f"offline (HF_HUB_OFFLINE is set), and {_shown(model, revision)} was not downloaded here before: "
+            f"offline (HF_HUB_OFFLINE is set), and {_label(model, revision)} was not downloaded here before: "
             "unset it to download, or give a local directory"
         )
-    with _translated(model, revision):
+    with _translate_errors(model, revision):
         info = HfApi().model_info(model, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
         names = wanted_files(list(siblings), trust)
         marker = next((name for name in (CONFIG, MODULES) if name in names), None)
         if marker is None:
             raise ModelNotFound(f"{info.id} has neither {CONFIG} nor {MODULES}: not a model for transformers")
-        _check_room(info, names, siblings)
+        _check_free_disk(info, names, siblings)
         paths = {name: _download(info, name) for name in names}
     for name, path in paths.items():
         _check_hash(path, name, siblings[name])
@@ -79,7 +79,7 @@ def fetch_code(repository: str) -> None:
     """
     if constants.HF_HUB_OFFLINE:
         return
-    with _translated(repository, DEFAULT_REVISION):
+    with _translate_errors(repository, DEFAULT_REVISION):
         timeout = constants.HF_HUB_ETAG_TIMEOUT
         info = HfApi().model_info(repository, revision=DEFAULT_REVISION, files_metadata=True, timeout=timeout)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
@@ -89,7 +89,7 @@ def fetch_code(repository: str) -> None:
             _check_hash(path, name, siblings[name])
 
 
-def _check_room(info: ModelInfo, names: list[str], siblings: dict[str, RepoSibling]) -> None:
+def _check_free_disk(info: ModelInfo, names: list[str], siblings: dict[str, RepoSibling]) -> None:
     """Raises ``OutOfDisk`` where what is still to be downloaded does not fit."""
     cache = Path(constants.HF_HUB_CACHE)
     missing = [name for name in names if not isinstance(try_to_load_from_cache(info.id, name, revision=info.sha), str)]
@@ -139,8 +139,8 @@ def _check_hash(path: Path, name: str, stated: RepoSibling) -> None:
 
 
 @contextmanager
-def _translated(model: str, revision: str) -> Iterator[None]:
-    shown = _shown(model, revision)
+def _translate_errors(model: str, revision: str) -> Iterator[None]:
+    shown = _label(model, revision)
     try:
         yield
     except BuildError:
@@ -154,17 +154,17 @@ def _translated(model: str, revision: str) -> Iterator[None]:
     except HFValidationError:
         raise ModelNotFound(f"{model!r} is neither a directory nor a model id of the hub") from None
     except LocalEntryNotFoundError as error:
-        raise _told(error.__cause__, model, shown) from None
+        raise _request_error(error.__cause__, model, shown) from None
     except EntryNotFoundError:
         raise DamagedDownload(f"a file of {shown} vanished from the hub while it was read: try again") from None
     except (requests.RequestException, OfflineModeIsEnabled, ConnectionError, RuntimeError) as error:
         # NOTE: hf_xet, through which the client gets large files, has RuntimeError for everything.
         if "No space left on device" in str(error):
             raise OutOfDisk(f"the disk is full: make room in {constants.HF_HOME}, or set HF_HOME") from None
-        raise _told(error, model, shown) from None
+        raise _request_error(error, model, shown) from None
 
 
-def _told(error: BaseException | None, model: str, shown: str) -> BuildError:
+def _request_error(error: BaseException | None, model: str, shown: str) -> BuildError:
     """What to say of a request that failed: by the hub's status, where it answered."""
     response = error.response if isinstance(error, HfHubHTTPError) else None
     if response is None:
@@ -186,5 +186,5 @@ def _not_found(model: str) -> ModelNotFound:
     return ModelNotFound(f"the hub has no model {model}, or it is private: if so, pass a token in HF_TOKEN")
 
 
-def _shown(model: str, revision: str) -> str:
+def _label(model: str, revision: str) -> str:
     return model if revision == DEFAULT_REVISION else f"{model} at {revision}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 from build.graph.external_data import WeightsFile, content, load_graph
-from build.host.malloc import give_back_memory
+from build.host.malloc import release_free_memory
 from build.precisions import Recipe
 from build.quantization.apply_scaling import scale_channels
 from build.quantization.calibrated import UNPREPARED, Prepared
@@ -66,7 +66,7 @@ def quantize(graph: Path, work: Path, recipe: Recipe, prepared: Prepared = UNPRE
             add(f"{name}_scale", rounded.scales[:, np.newaxis])
             add(f"{name}_quantized", rounded.steps)
     (work / QUANTIZED).write_bytes(model.SerializeToString(deterministic=True))
-    give_back_memory()
+    release_free_memory()
     return work / QUANTIZED
 
 

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from build.errors import BuildError, ModelNotFound, RemoteCodeNeeded, UnsupportedModel
-from build.model.describe import Description, PlannedEncoder, describe
+from build.model.describe import Description, EncoderSpec, describe
 from build.model.families import FAMILIES
-from build.model.sentence_modules import PlannedLayer, Tensors
+from build.model.sentence_modules import LayerSpec, TensorNames
 from manifest import ONLY_ENCODER, Activation, LayerKind, Pooling, PoolingMode
 from tests.support.models.tiny_models import TinyModel, change, write, write_sentence_files
 from tests.support.paths import DATA
@@ -89,7 +89,7 @@ def described(directory: Path, name: str = "config.json", **values: Any) -> Desc
     return describe(directory, trust_remote_code=False)
 
 
-def only(description: Description) -> PlannedEncoder:
+def only(description: Description) -> EncoderSpec:
     return description.encoders[ONLY_ENCODER]
 
 
@@ -128,8 +128,8 @@ def dpr(tmp_path: Path) -> Path:
 )
 def test_a_projection_is_a_layer_and_gives_the_vectors_length(dpr: Path, architecture: str, name: str):
     found = described(dpr, architectures=[architecture], projection_dim=24)
-    tensors = Tensors("", f"{name}.encode_proj.weight", f"{name}.encode_proj.bias")
-    assert only(found).layers == (PlannedLayer(LayerKind.DENSE, 768, 24, Activation.IDENTITY, tensors),)
+    tensors = TensorNames("", f"{name}.encode_proj.weight", f"{name}.encode_proj.bias")
+    assert only(found).layers == (LayerSpec(LayerKind.DENSE, 768, 24, Activation.IDENTITY, tensors),)
     assert (found.dim, only(found).pooling.modes) == (24, (PoolingMode.CLS,))
     assert only(described(dpr, projection_dim=0)).layers == ()
 
