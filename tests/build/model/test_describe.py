@@ -1,4 +1,4 @@
-"""What a description reads from a model's files: family, limit, size and licence, and what it refuses by name."""
+"""What a description reads from a model's files: family, limit and size, and what it refuses by name."""
 
 from __future__ import annotations
 
@@ -316,29 +316,3 @@ def test_what_a_file_says_can_neither_break_the_line_nor_steer_a_terminal(direct
     with pytest.raises(UnsupportedModel) as caught:
         described(directory, architectures=["Model\n\x1b[2J\r\u202eX"])
     assert "the architecture Model??[2J??X is not supported" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("card", "licence"),
-    [
-        ("---\nlicense: apache-2.0\n---\n# Model\n", "apache-2.0"),
-        ("---\r\nlicense: mit\r\n---\r\n", "mit"),
-        ("---\nlanguage: en\nlicense: other\nlicense_name: special\n---\n", "other"),
-        ("---\nlicense: [mit, apache-2.0]\n---\n", None),
-        ("---\nlicense: no\n---\n", None),
-        ("---\nlanguage: en\n---\nlicense: mit\n", None),
-        ("---\nlicense: mit\n", None),
-        ("# Model\nlicense: mit\n", None),
-        ("---\n- license: mit\n---\n", None),
-        ("---\nlicense: [mit\n---\n", None),
-        ("---\nlicense: mit\ndate: 2020-99-99\n---\n", None),
-        ("---\nlicense: !!python/object/apply:os.getcwd []\n---\n", None),
-        ("---\n---\n", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_the_licence_is_the_model_cards(directory: Path, card: str | None, licence: str | None):
-    if card is not None:
-        (directory / "README.md").write_bytes(card.encode())
-    assert describe(directory, trust_remote_code=False).licence == licence
