@@ -57,11 +57,19 @@ FP32_BYTES = 4
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model on disk: the hub's spelling of its id, or the directory's name; where it came from."""
+    """A model on disk."""
 
     model: str
+    """The id in the hub's spelling, or the directory's name."""
+
     source: Source
+    """Where the files are from: the hub's commit, or a hash over the content."""
+
     directory: Path
+    """Where they are."""
+
+    requested_revision: str | None = None
+    """The branch, tag or commit that the user asked the hub for; None where the user named none, or needed no hub."""
 
 
 def wanted_files(names: list[str], trust: Trust) -> list[str]:
