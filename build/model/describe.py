@@ -11,7 +11,7 @@ from typing import Any
 from build.errors import ModelNotFound, UnsupportedModel
 from build.model.card import read_licence
 from build.model.families import Family, family_of, whole_number
-from build.model.files import CONFIG, TOKENIZER, TOKENIZER_CONFIG
+from build.model.files import CONFIG, TOKENIZER, TOKENIZER_CONFIG, VOCABULARIES
 from build.model.json_files import read_object
 from build.model.sentence_files import Prompts, SentenceFiles, has_sentence_files, read_sentence_files
 from build.model.sentence_modules import LayerSpec, ModuleChain, TensorNames
@@ -111,6 +111,7 @@ def _plan(
             where = layer.tensors.folder if layer.tensors else layer.kind
             raise UnsupportedModel(f"{where}: the layer takes {layer.in_features} components, and gets {width}")
         width = layer.out_features or width
+    _require_tokenizer(folder)
     layers = chain.layers
     if truncate_dim is not None and truncate_dim < width:
         layers, width = (*layers, LayerSpec(LayerKind.TRUNCATE, out_features=truncate_dim)), truncate_dim
@@ -126,6 +127,13 @@ def _plan(
         ),
         width,
     )
+
+
+def _require_tokenizer(folder: Path) -> None:
+    """Raise ``ModelNotFound`` where the libraries would find no tokenizer, and say so only after the export."""
+    if not any(path.is_file() for pattern in (TOKENIZER, *VOCABULARIES) for path in folder.glob(pattern)):
+        names = ", ".join(VOCABULARIES)
+        raise ModelNotFound(f"{folder} has neither {TOKENIZER} nor a vocabulary ({names}): it has no tokenizer")
 
 
 def _max_tokens(folder: Path, config: dict[str, Any], family: Family, max_seq_length: int | None) -> int:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.errors import UnsupportedModel
+from build.errors import ModelNotFound, UnsupportedModel
 from build.model.trust import Trust
 from manifest import Source, sha256_of
 
@@ -25,6 +25,7 @@ PICKLED_WEIGHTS = "pytorch_model.bin"
 WEIGHT_SHARDS = "model-*-of-*.safetensors"
 PICKLED_SHARDS = "pytorch_model-*-of-*.bin"
 INDEX = ".index.json"
+VOCABULARIES = ("vocab.txt", "vocab.json", "*.model")
 WEIGHT_FILES = (WEIGHTS, WEIGHT_SHARDS, WEIGHTS + INDEX)
 PICKLED_FILES = (PICKLED_WEIGHTS, PICKLED_SHARDS, PICKLED_WEIGHTS + INDEX)
 WANTED_AT_TOP = (CARD, MODULES, SENTENCE_CONFIG)
@@ -37,10 +38,8 @@ WANTED = (
     TOKENIZER_CONFIG,
     "special_tokens_map.json",
     "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
     "merges.txt",
-    "*.model",
+    *VOCABULARIES,
 )
 MODULE_FOLDERS = ("[0-9]*_[A-Z]*", "*_[0-9]*_[A-Z]*")
 """Folders of sentence-transformers' modules, «1_Pooling», and of those in a Router, «query_0_Transformer»."""
@@ -53,6 +52,9 @@ HEADER_LIMIT = 100_000_000
 """Bytes; safetensors' own limit for its header."""
 
 FP32_BYTES = 4
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""A Git LFS pointer begins with this (git-lfs, docs/spec.md)."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,14 @@ def files_below(directory: Path) -> list[str]:
     """Names, relative to ``directory``, of the files in it and in its subdirectories, as deep as modules lie."""
     found = [path for pattern in ("*", "*/*", "*/*/*") for path in directory.glob(pattern) if path.is_file()]
     return sorted(path.relative_to(directory).as_posix() for path in found)
+
+
+def refuse_pointers(directory: Path, names: list[str]) -> None:
+    """Raise ``ModelNotFound`` for a file that git left as a pointer to the file itself."""
+    for name in names:
+        with (directory / name).open("rb") as file:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise ModelNotFound(f"{name} is a Git LFS pointer: run git lfs pull in the model's directory")
 
 
 def content_hash(directory: Path, names: list[str]) -> str:

@@ -44,6 +44,7 @@ def lay_out(directory: Path, row: dict[str, str]) -> None:
     }
     write(directory / "config.json", config)
     write(directory / "tokenizer_config.json", {"model_max_length": 512})
+    write(directory / "tokenizer.json", {})
     if row["pooling"] in MODES and not family.pooled_by_network:
         normalize = row["normalize"] == "yes"
         model = TinyModel("", "", "", "", MODES[row["pooling"]], normalize=normalize, max_seq_length=limit)
@@ -237,6 +238,16 @@ def test_the_window_wins_over_the_tokenizers_limit_and_the_positions_over_both(
 def test_without_the_tokenizers_file_the_positions_decide(directory: Path):
     change(directory / "sentence_bert_config.json", lambda config: config.pop("max_seq_length"))
     (directory / "tokenizer_config.json").unlink()
+    assert only(describe(directory, trust_remote_code=False)).max_tokens == 512
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt", "vocab.json", "spiece.model"])
+def test_a_model_without_a_tokenizer_is_refused_before_it_is_loaded(directory: Path, name: str):
+    (directory / "tokenizer.json").unlink()
+    message = "has neither tokenizer.json nor a vocabulary (vocab.txt, vocab.json, *.model): it has no tokenizer"
+    with pytest.raises(ModelNotFound, match=re.escape(f"{directory} {message}")):
+        describe(directory, trust_remote_code=False)
+    write(directory / name, {})
     assert only(describe(directory, trust_remote_code=False)).max_tokens == 512
 
 
