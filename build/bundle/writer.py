@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def write_unverified(
         schema=SCHEMA,
         version=project_version(),
         model=files.model,
-        source=files.source,
+        source=replace(files.source, requested=files.requested_revision),
         licence=licence,
         kind=kind,
         target=target,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from build.host.malloc import give_back_memory
+from build.host.malloc import release_free_memory
 from manifest import NATIVE_DOMAIN, Graph, Layout, OpSet
 
 ALIGNMENT = 4096
@@ -86,7 +86,7 @@ def externalize_weights(graph: Path, directory: Path) -> Path:
         return graph
     graph.unlink()  # PERF: it is in memory, and the disk need not hold it twice.
     written = _write(model, graph.parent, directory, EXTERNALIZED)
-    give_back_memory()
+    release_free_memory()
     return directory / written.file
 
 

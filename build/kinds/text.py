@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 from build.bundle.staging import Staging
 from build.fidelity.seal import Verified
 from build.fidelity.thresholds import Thresholds
-from build.host.resources import weights_in_fp32
 from build.kinds import Weights
 from build.kinds.text_summary import summary_rows
-from build.model.describe import Description, PlannedEncoder
+from build.model.describe import Description, EncoderSpec
 from build.model.describe import describe as describe_files
-from build.model.files import CONFIG, ModelFiles, weight_files
+from build.model.files import CONFIG, ModelFiles, weight_files, weights_in_fp32
 from build.model.trust import Trust
 from build.precisions import Backend, PrecisionSpec
 from build.progress import Progress
@@ -24,7 +23,7 @@ from manifest import CONFIG_FILE, Encoder, Fidelity, Graph, Layer, Manifest, Tar
 
 if TYPE_CHECKING:
     from build.native.plan import NativePlan
-    from build.pytorch.head import Head
+    from build.pytorch.head import HeadLayers
     from build.pytorch.reference import Reference
     from build.quantization.calibrated import CalibratedWeights
     from build.quantization.record import WeightRecord
@@ -115,7 +114,7 @@ class Transformer:
     """Of its graph in the bundle."""
     encoder_name: str
     """Of the first encoder that uses it."""
-    encoder: PlannedEncoder
+    encoder: EncoderSpec
     work: Path
     """The directory of its graphs."""
     graph: Path
@@ -210,7 +209,7 @@ def stock_reasons(transformers: Sequence[Transformer]) -> dict[str, str]:
 def package(
     description: Description,
     transformers: Sequence[Transformer],
-    head: Head,
+    head: HeadLayers,
     reference: Reference,
     directory: Path,
 ) -> TextModel:

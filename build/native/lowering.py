@@ -12,7 +12,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from build.graph.external_data import ExternalDataWriter, tensor_bytes
 from build.graph.index import GraphIndex
-from build.host.malloc import give_back_memory
+from build.host.malloc import release_free_memory
 from build.native.encoder import NATIVE_OPS, Embeddings, Layer, LayerNorm, Linear, NativeEncoder
 from build.native.packing import pack, sums
 from build.native.relative_bias import biases_by_distance
@@ -39,7 +39,7 @@ def write_native(parts: GraphIndex, encoder: NativeEncoder, prepared: Calibrated
         for number, layer in enumerate(encoder.layers):
             output = parts.outputs[0] if number == len(encoder.layers) - 1 else f"layer.{number}"
             writer.layer(number, layer, encoder, output)
-            give_back_memory()
+            release_free_memory()
     sets = [helper.make_opsetid(NATIVE_OPS.domain, NATIVE_OPS.version)]
     model = helper.make_model(writer.graph(), opset_imports=sets, ir_version=IR_VERSION, producer_name="cpu2vec")
     (work / NATIVE).write_bytes(model.SerializeToString(deterministic=True))

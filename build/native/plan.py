@@ -8,7 +8,7 @@ from pathlib import Path
 
 from build.graph.external_data import load_graph
 from build.graph.index import GraphIndex
-from build.model.describe import PlannedEncoder
+from build.model.describe import EncoderSpec
 from build.model.families import whole_number
 from build.model.files import CONFIG
 from build.model.json_files import read_object
@@ -36,7 +36,7 @@ class Plans:
 NOTHING_NATIVE = Plans({}, {})
 
 
-def plan_native(graphs: Mapping[Path, Path], encoders: Mapping[Path, PlannedEncoder]) -> Plans:
+def plan_native(graphs: Mapping[Path, Path], encoders: Mapping[Path, EncoderSpec]) -> Plans:
     """``graphs``: exports in fp32, with their weights beside them; both by the transformer's folder."""
     plans = Plans({}, {})
     for folder, graph in graphs.items():
@@ -47,7 +47,7 @@ def plan_native(graphs: Mapping[Path, Path], encoders: Mapping[Path, PlannedEnco
     return plans
 
 
-def _plan(graph: Path, encoder: PlannedEncoder) -> NativePlan:
+def _plan(graph: Path, encoder: EncoderSpec) -> NativePlan:
     family = native_family(encoder.family.model_type)
     if family is None:
         raise NotNative(f"the native kernels have no {encoder.family.model_type}")

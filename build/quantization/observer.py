@@ -16,7 +16,7 @@ from onnx import GraphProto, NodeProto, TensorProto, helper
 
 from build.errors import UnsupportedModel
 from build.graph.external_data import load_graph
-from build.host.malloc import give_back_memory
+from build.host.malloc import release_free_memory
 from build.quantization.linear_inputs import LinearInput
 
 OBSERVED = "observed.onnx"
@@ -57,7 +57,7 @@ def observe(
         for outputs in _run(graph, [one.name for one in together], texts):
             for observer, rows in zip(observers, outputs, strict=True):
                 observer.add(rows.reshape(-1, rows.shape[-1]))
-        give_back_memory()
+        release_free_memory()
         while observers:
             yield together[-len(observers)], observers.pop(0).finish()
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 from build.graph.external_data import ExternalDataWriter, load_graph, tensor_bytes
-from build.host.malloc import give_back_memory
+from build.host.malloc import release_free_memory
 from build.quantization.apply_scaling import scale_channels
 from build.quantization.calibrated import UNCALIBRATED, CalibratedWeights
 from build.quantization.linear_inputs import is_matrix
@@ -63,7 +63,7 @@ def quantize(graph: Path, work: Path, calibrated: CalibratedWeights = UNCALIBRAT
             add(f"{name}_scale", rounded.scales[:, np.newaxis])
             add(f"{name}_quantized", rounded.values)
     (work / QUANTIZED).write_bytes(model.SerializeToString(deterministic=True))
-    give_back_memory()
+    release_free_memory()
     return work / QUANTIZED
 
 

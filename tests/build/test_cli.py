@@ -138,7 +138,7 @@ def test_a_model_that_the_hub_cannot_be_asked_for_is_named(quantize):
     gone = quantize("no-such-org/no-such-model", HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
     assert message(gone).startswith("the hub cannot be reached for no-such-org/no-such-model")
     wrong = quantize("not a model", HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
-    assert message(wrong) == "'not a model' is neither a directory nor a model id of the hub"
+    assert message(wrong) == "'not a model' is neither a directory nor a model id on the hub"
 
 
 def test_an_unsupported_architecture_is_named(quantize, model: Path):

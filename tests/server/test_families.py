@@ -308,8 +308,7 @@ def test_a_config_that_does_not_fit_its_weights_is_refused(tmp_path: Path, value
 
 def test_a_tokenizer_that_nobody_knows_is_refused(tmp_path: Path):
     directory = tiny_models.copy(MINILM, tmp_path / "model")
-    for name in ("tokenizer.json", "vocab.txt"):
-        (directory / name).unlink()
+    tiny_models.change(directory / "tokenizer.json", lambda tokenizer: tokenizer["model"].update(type="NoSuchModel"))
     with pytest.raises(UnsupportedModel, match="sentence-transformers cannot load the model"):
         build(directory, tmp_path / "bundle")
 

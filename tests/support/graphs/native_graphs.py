@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from build.graph.external_data import externalize_weights, load_graph
-from build.model.describe import PlannedEncoder, describe
+from build.model.describe import EncoderSpec, describe
 from build.model.trust import NO_TRUST
 from build.native.lowering import write_native
 from build.native.plan import NativePlan, Plans, plan_native
@@ -50,7 +50,7 @@ class Exported:
     """A tiny model's graph in fp32, with its weights beside it."""
 
     graph: Path
-    planned: PlannedEncoder
+    planned: EncoderSpec
 
     @property
     def model(self) -> ModelProto:
