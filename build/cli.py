@@ -14,7 +14,7 @@ from build.fidelity.thresholds import add_options, read_options
 from build.host.machine import host_target
 from build.model.default_model import MODEL
 from build.model.trust import Trust
-from build.pipeline import STAGES, BuildOptions, build_bundle
+from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from build.summary import summary
 from manifest import Precision, Target
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
     )
     interrupted = _interruptions()
     try:
-        result = build_bundle(build_options, Progress(STAGES))
+        result = build_bundle(build_options, Progress())
     except BaseException as error:
         if interrupted:
             return _fail("interrupted: nothing was left behind", EXIT_INTERRUPTED)
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     parser.add_argument("--output", type=Path, help="directory to make (default: bundles/<model>-<precision>-<arch>)")
-    parser.add_argument("--force", action="store_true", help="replace the output directory if it exists")
+    parser.add_argument("--force", action="store_true", help="replace a bundle or an empty directory at --output")
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="run Python code that the model brings; read it first"
     )

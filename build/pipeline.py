@@ -5,22 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from build.bundle.output import refuse_existing, refuse_model_directory
 from build.bundle.retarget import retarget
-from build.bundle.staging import Staging, refuse_existing, staged
+from build.bundle.staging import Staging, staged_output
 from build.bundle.writer import write_unverified
 from build.fidelity.seal import seal
 from build.fidelity.thresholds import DEFAULTS, Asked, Thresholds
 from build.host.resources import available_memory, check_resources, free_disk
 from build.kinds import Assembled, ModelBuild, kind_of
-from build.model.fetch import fetch
+from build.model.fetch import fetch, is_path
 from build.model.files import ModelFiles
 from build.model.trust import NO_TRUST, Trust
 from build.precisions import PRECISIONS, PrecisionSpec
-from build.progress import Progress
-from build.quiet import quiet
+from build.progress import Progress, silence_libraries
 from manifest import Kind, Manifest, Precision, Target
 
-STAGES = 8
+VERIFY = "verify"
+"""The last stage, of every kind."""
 
 
 @dataclass(frozen=True)
@@ -54,22 +55,26 @@ class BuildResult:
 
 def build_bundle(options: BuildOptions, progress: Progress) -> BuildResult:
     """Build the bundle at ``options.output``. Raises ``BuildError``. Failed or interrupted, it leaves nothing."""
-    for output in (options.output, *(output for _, output in options.extra_targets)):
+    outputs = (options.output, *(output for _, output in options.extra_targets))
+    for output in outputs:
+        if is_path(options.model):
+            refuse_model_directory(output, Path(options.model))
         refuse_existing(output, options.force)
     spec = PRECISIONS[options.precision]
     thresholds = options.thresholds.over(spec.thresholds)
     described = fetch_and_describe(options, progress)
+    for output in outputs:
+        refuse_model_directory(output, described.files.directory)
     weights = described.build.weights
     check_resources(weights.fp32, available_memory(), free_disk(options.output), options.output)
 
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    with staged(options.output, options.force) as staging, quiet():
+    with staged_output(options.output, options.force, outputs[1:]) as staging, silence_libraries():
         assembled, manifest = assemble(described, spec, options.target, staging, progress)
-        with progress.stage("verify", "against the original in fp32, on held-out inputs, through the real runtime"):
+        with progress.stage(VERIFY, "against the original in fp32, on held-out inputs, through the real runtime"):
             verified = assembled.verify(staging.bundle, manifest, thresholds, progress.bars)
             manifest = seal(staging.bundle, manifest, verified)
-    for target, output in options.extra_targets:
-        retarget(options.output, manifest, target, output, options.force)
+        for (target, _), directory in zip(options.extra_targets, staging.extra, strict=True):
+            retarget(staging.bundle, manifest, target, directory)
     return BuildResult(manifest, weights.stored, thresholds, assembled.summary)
 
 
@@ -88,7 +93,9 @@ def fetch_and_describe(options: BuildOptions, progress: Progress) -> Described:
         files = fetch(options.model, options.revision, options.trust)
     with progress.stage("describe", files.model):
         kind, module = kind_of(files.directory)
-        return Described(files, kind, module.describe(files, options.trust))
+        described = Described(files, kind, module.describe(files, options.trust))
+    progress.expect((*module.STAGES, VERIFY))
+    return described
 
 
 def assemble(

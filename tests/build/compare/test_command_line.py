@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from build.bundle.staging import staged
+from build.bundle.staging import staged_output
 from build.compare.hypotheses import Cause
 from build.compare.variant_bundle import write_variant
 from build.fidelity.requests import heldout_texts
@@ -26,10 +26,9 @@ from build.fidelity.runtime_process import free_port
 from build.model.describe import describe
 from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
-from build.pipeline import STAGES, assemble
+from build.pipeline import assemble
 from build.precisions import PRECISIONS
-from build.progress import Progress
-from build.quiet import quiet
+from build.progress import Progress, silence_libraries
 from manifest import Layer, LayerKind, Precision, TextModel, read_manifest
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
@@ -56,8 +55,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
         description = describe(files.directory, trust_remote_code=False)
         recipe = PRECISIONS[Precision.FP32]
-        with staged(home / name, force=False) as staging, quiet():
-            assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, io.StringIO()))
+        with staged_output(home / name, force=False) as staging, silence_libraries():
+            assemble(files, description, recipe, NO_TRUST, staging, Progress(stream=io.StringIO()))
     return {name: home / name for name in MODELS}
 
 

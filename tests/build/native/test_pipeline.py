@@ -12,7 +12,7 @@ import pytest
 from build.fidelity.measuring import plan_verification
 from build.fidelity.report import FidelityReport
 from build.kinds.text import stock_reasons
-from build.pipeline import STAGES, BuildOptions, BuildResult, build_bundle
+from build.pipeline import BuildOptions, BuildResult, build_bundle
 from build.precisions import PRECISIONS
 from build.progress import Progress
 from build.quantization.quantize import quantize
@@ -114,7 +114,7 @@ def test_what_was_measured_is_in_the_report_class_by_class(tmp_path: Path):
     order = BuildOptions(
         str(tiny_models.make(BERT)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False
     )
-    result = build_bundle(order, Progress(STAGES, io.StringIO()))
+    result = build_bundle(order, Progress(stream=io.StringIO()))
     report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
     best, *others = available()
     first = "u7 x s8, per token" if best == "avx2" else "u8 x s8, per token"
@@ -128,7 +128,7 @@ def test_why_graphs_are_not_native_is_in_the_report(tmp_path: Path):
     order = BuildOptions(
         str(tiny_models.make(T5)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False
     )
-    result = build_bundle(order, Progress(STAGES, io.StringIO()))
+    result = build_bundle(order, Progress(stream=io.StringIO()))
     report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
     assert report.stock_kernels == {"model": "the native kernels have no t5"}
     assert set(report.classes) == {"u8 x s8, exact"}

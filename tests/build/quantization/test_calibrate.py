@@ -19,6 +19,7 @@ from build.fidelity.requests import heldout_texts
 from build.graph.optimize import optimize
 from build.model.describe import describe
 from build.model.trust import NO_TRUST
+from build.progress import silence_libraries
 from build.pytorch.export import export
 from build.quantization.calibrate import TABLE_BYTES, calibrate
 from build.quantization.calibrated import UNCALIBRATED, CalibratedWeights
@@ -27,7 +28,6 @@ from build.quantization.observer import INPUTS
 from build.quantization.quantize import quantize
 from build.quantization.rounding import quantize_per_channel
 from build.quantization.scheme import STOCK
-from build.quiet import quiet
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, session_of, written
 from tests.support.models import tiny_models
 from tests.support.models.model_table import FAMILY_MODELS, TABLE
@@ -77,7 +77,7 @@ class Exported:
 
 def exported(directory: Path, work: Path) -> Exported:
     encoder = next(iter(describe(directory, trust_remote_code=False).encoders.values()))
-    with quiet():
+    with silence_libraries():
         graph = export(encoder.folder, encoder.family, work, NO_TRUST)
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     tokenizer.no_truncation()
