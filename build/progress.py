@@ -32,12 +32,16 @@ class Progress:
     def stage(self, name: str, detail: str) -> Iterator[None]:
         """Announce a stage, and report how long it took if it succeeds."""
         self._begun.append(name)
-        total = f"/{len(self._stages)}" if self._stages else ""
-        heading = f"[{len(self._begun)}{total}] {name}:"
+        heading = f"{self._position(name)} {name}:"
         self._write(f"{heading} {detail}")
         started = time.monotonic()
         yield
         self._write(f"{heading} done in {time.monotonic() - started:.1f} s")
+
+    def _position(self, name: str) -> str:
+        if not self._stages:
+            return f"[{len(self._begun)}]"
+        return f"[{self._stages.index(name) + 1}/{len(self._stages)}]"
 
     def _write(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
