@@ -196,11 +196,6 @@ def test_vectors_of_the_pair_are_kept_apart_from_those_of_the_other_file():
 class TestPage:
     """docs/deploy.md"""
 
-    def test_default_sizes_are_those_of_the_code(self):
-        shift = re.search(r"^DEFAULT_MAX_BODY_BYTES = 1 << (\d+)$", SETTINGS, re.MULTILINE)
-        assert shift
-        assert f"| `MAX_BODY_BYTES` | {1 << int(shift[1])} |" in PAGE
-
     def test_figures_are_those_of_the_server(self):
         server = (ROOT / "runtime" / "server" / "server.py").read_text()
         seconds = {name: int(value) for name, value in re.findall(r"^(\w+)_SECONDS = (\d+)$", server, re.MULTILINE)}

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import re
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from build.model.trust import NO_TRUST
 from build.precisions import PRECISIONS
 from build.quantization.record import WeightRecord
 from manifest import LayerKind, PoolingMode, Precision
+from runtime.settings import FALSE, TRUE, LogFormat, LogLevel, read_settings
+from runtime.text.long_text import LongText
 from tests.support.json_files import write
 from tests.support.models.model_table import TABLE
 from tests.support.paths import ROOT
@@ -174,19 +177,50 @@ def test_messages_are_what_a_build_says(tmp_path: Path, spoil: Callable[[Path], 
 
 READ = set(re.findall(r'\b(?:read|environment\.get)\(\s*"([A-Z0-9_]+)"', SETTINGS))
 WITHOUT_EFFECT = re.findall(r'^    "([A-Z0-9_]+)",$', SETTINGS, re.MULTILINE)
+FIELDS = {"AUTHENTICATION_ALLOWED_TOKENS": "allowed_tokens"}
+"""The fields of ``Settings`` that are not called like their variable."""
+SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text()
+SETTING_ROWS = {name: row for row in table(SETTINGS_PAGE) for name in in_code(row[0])}
 
 
 class TestSettings:
-    @pytest.mark.parametrize(("name", "heading"), [("README.md", "## Run"), ("docs/deploy.md", "## Settings")])
-    def test_the_tables_name_what_is_read_and_nothing_else(self, name: str, heading: str):
-        rows = table(section((ROOT / name).read_text(), heading))
+    """docs/settings.md"""
+
+    def test_the_table_names_what_is_read_and_nothing_else(self):
         assert {"PORT", "BUNDLE_DIR", "LONG_TEXT"} <= READ
-        assert {variable for row in rows for variable in in_code(row[0])} == READ
+        assert set(SETTING_ROWS) == READ
+
+    def test_no_other_page_has_a_table_of_settings(self):
+        pages = [page.name for page in PAGES if "\n| `BUNDLE_DIR`" in page.read_text()]
+        assert pages == ["settings.md"]
+
+    @pytest.mark.parametrize("name", sorted(set(SETTING_ROWS) - {"BUNDLE_DIR"}))
+    def test_a_default_is_what_the_server_uses_if_a_setting_is_unset(self, name: str):
+        default = SETTING_ROWS[name][1]
+        if default.startswith("`"):
+            assert read_settings({name: default.strip("`")}) == read_settings({})
+        else:
+            value = dataclasses.asdict(read_settings({}))[FIELDS.get(name, name.lower())]
+            assert value in (None, frozenset())
+
+    def test_the_bundle_of_an_image_is_where_its_dockerfile_puts_it(self):
+        assert SETTING_ROWS["BUNDLE_DIR"][1] == "`/bundle` in an image"
+        for target in manifest.Target:
+            assert "\nENV BUNDLE_DIR=/bundle " in (ROOT / f"Dockerfile.{target}").read_text()
+
+    @pytest.mark.parametrize(
+        ("name", "kind"), [("LONG_TEXT", LongText), ("LOG_LEVEL", LogLevel), ("LOG_FORMAT", LogFormat)]
+    )
+    def test_every_value_of_a_choice_is_named(self, name: str, kind: type[StrEnum]):
+        assert in_code(SETTING_ROWS[name][2]) >= set(kind)
+
+    def test_every_word_for_on_and_off_is_named(self):
+        text = SETTINGS_PAGE.partition("## Accepted without effect")[0]
+        assert in_code(text) >= TRUE | FALSE
 
     def test_what_is_accepted_without_effect_is_named(self):
-        text = section((ROOT / "docs" / "deploy.md").read_text(), "## Settings")
         assert "ENABLE_CACHE" in WITHOUT_EFFECT
-        assert in_code(text) >= set(WITHOUT_EFFECT)
+        assert in_code(section(SETTINGS_PAGE, "## Accepted without effect")) == set(WITHOUT_EFFECT)
 
     def test_what_a_long_text_can_become_is_explained(self):
         values = re.findall(
