@@ -237,6 +237,29 @@ def test_every_field_of_a_request_has_a_rule():
     assert sorted(tables) == sorted({"text", *read})
 
 
+class TestGlossary:
+    """docs/glossary.md"""
+
+    PAGE = (ROOT / "docs" / "glossary.md").read_text()
+
+    def test_what_can_be_chosen_is_named(self):
+        assert {*manifest.Kind, *manifest.Target, *Precision, *manifest.Task} <= in_code(self.PAGE)
+
+    def test_instruction_sets_are_those_of_the_kernels(self):
+        listed = section((ROOT / "docs" / "kernels.md").read_text(), "## Which instruction set runs")
+        (row,) = [line for line in self.PAGE.splitlines() if line.startswith("| instruction set")]
+        assert re.findall(r"`(\w+)`", row) == [cells[0].strip("`") for cells in table(listed)]
+
+    def test_it_says_how_many_held_out_texts_there_are(self):
+        texts = (ROOT / "build" / "data" / "heldout.txt").read_text(encoding="utf-8").splitlines()
+        assert f"the {len(texts)} texts that fidelity is measured on" in self.PAGE
+
+    def test_files_that_it_names_exist(self):
+        named = {name for name in in_code(self.PAGE) if re.fullmatch(r"[\w/]+\.(py|txt)", name)}
+        assert named
+        assert all((ROOT / name).is_file() for name in named)
+
+
 class TestBundle:
     """docs/bundle.md"""
 
