@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import dataclasses
+import json
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -258,6 +260,54 @@ class TestGlossary:
         named = {name for name in in_code(self.PAGE) if re.fullmatch(r"[\w/]+\.(py|txt)", name)}
         assert named
         assert all((ROOT / name).is_file() for name in named)
+
+
+FIELD = "(.+)"
+
+
+def template(node: ast.AST, constants: dict[str, str]) -> str:
+    """A regular expression for what a string in the source can become; empty for other nodes."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(template(part, constants) for part in node.values)
+    if isinstance(node, ast.FormattedValue):
+        name = node.value.id if isinstance(node.value, ast.Name) else ""
+        return re.escape(constants[name]) if name in constants else FIELD
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return FIELD.join(re.escape(part) for part in re.split(r"%[sd]", node.value))
+    return ""
+
+
+def templates(*roots: Path) -> set[str]:
+    """Those of all strings that have words of their own."""
+    found: set[str] = set()
+    for file in [file for root in roots for file in ([root] if root.is_file() else root.rglob("*.py"))]:
+        tree = ast.parse(file.read_text())
+        constants = {
+            statement.targets[0].id: str(statement.value.value)
+            for statement in tree.body
+            if isinstance(statement, ast.Assign)
+            and isinstance(statement.targets[0], ast.Name)
+            and isinstance(statement.value, ast.Constant)
+        }
+        found |= {template(node, constants) for node in ast.walk(tree)}
+    return {pattern for pattern in found if len(re.findall("[a-z]", pattern)) >= 10}
+
+
+class TestTroubleshooting:
+    """docs/troubleshooting.md"""
+
+    PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
+    QUOTED = tuple("".join(re.findall(r"^```text\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)).splitlines())
+    FRAME = re.compile(r"(?:quantize\.py|cpu2vec|not serving): ")
+    GUNICORN = tuple((ROOT / ".venv" / "runtime" / "lib").glob("python*/site-packages/gunicorn"))
+
+    def test_messages_are_those_of_the_code(self):
+        assert len(self.QUOTED) > 15
+        assert self.GUNICORN
+        patterns = templates(*(ROOT / name for name in ("build", "runtime", "sections", "manifest.py")), *self.GUNICORN)
+        for line in self.QUOTED:
+            message = json.loads(line)["error"] if line.startswith("{") else self.FRAME.sub("", line, count=1)
+            assert any(re.fullmatch(pattern, message) for pattern in patterns), line
 
 
 class TestBundle:
