@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from build.bundle.staging import staged
+from build.bundle.staging import staged_output
 from build.model.describe import describe
 from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
@@ -18,6 +18,6 @@ def unverified_bundle(model: str, recipe: Recipe, output: Path) -> Path:
     """``output``, which must not exist. Raises ``BuildError``."""
     files = fetch(model, None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
-    with staged(output, force=False) as staging, quiet():
+    with staged_output(output, force=False) as staging, quiet():
         assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES))
     return output

@@ -40,7 +40,7 @@ The default model comes with the build's environment; other ids are downloaded f
 def main(arguments: list[str]) -> int:
     """Build what the arguments say; the table goes to standard output, all else to standard error."""
     options = _parser().parse_args(arguments)
-    (target, output), *twins = _outputs(options)
+    (target, output), *extra_targets = _outputs(options)
     order = Order(
         model=options.model,
         revision=options.revision,
@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
         force=options.force,
         trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
         thresholds=read_options(options),
-        twins=tuple(twins),
+        extra_targets=tuple(extra_targets),
     )
     interrupted = _interruptions()
     try:
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
         if isinstance(error, OSError):
             return _fail(_trouble(error), EXIT_FAILED)
         raise
-    print(summary(delivery, order.output, order.twins))
+    print(summary(delivery, order.output, order.extra_targets))
     return 0
 
 
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     parser.add_argument("--output", type=Path, help="directory to make (default: bundles/<model>-<precision>-<arch>)")
-    parser.add_argument("--force", action="store_true", help="replace the output directory if it exists")
+    parser.add_argument("--force", action="store_true", help="replace a bundle or an empty directory at --output")
     parser.add_argument(
         "--trust-remote-code", action="store_true", help="run Python code that the model brings; read it first"
     )

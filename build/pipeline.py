@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from build.bundle.output import refuse_existing, refuse_model_directory
 from build.bundle.retarget import retarget
-from build.bundle.staging import Staging, refuse_existing, staged
+from build.bundle.staging import Staging, staged_output
 from build.fidelity.thresholds import DEFAULTS, Asked, Thresholds
 from build.host.resources import available_memory, check_resources, free_disk, weights_in_fp32
 from build.model.describe import Description, describe
-from build.model.fetch import fetch
+from build.model.fetch import fetch, is_directory_name
 from build.model.files import ModelFiles, weight_files
 from build.model.trust import NO_TRUST, Trust
 from build.precisions import Kernels, Recipe, recipe_for
@@ -28,7 +29,7 @@ STAGES = 8
 
 @dataclass(frozen=True)
 class Order:
-    """What the user asked for. ``twins``: where the same bundle goes for other targets."""
+    """What the user asked for. ``extra_targets``: where the same bundle goes for other targets."""
 
     model: str
     revision: str | None
@@ -38,7 +39,7 @@ class Order:
     force: bool
     trust: Trust = NO_TRUST
     thresholds: Asked = DEFAULTS
-    twins: tuple[tuple[Target, Path], ...] = ()
+    extra_targets: tuple[tuple[Target, Path], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,20 +57,24 @@ class Delivery:
 
 def build_bundle(order: Order, progress: Progress) -> Delivery:
     """Make the bundle at ``order.output``. Raises ``BuildError``. Failed or interrupted, it leaves nothing behind."""
-    for output in (order.output, *(twin for _, twin in order.twins)):
+    extra = [output for _, output in order.extra_targets]
+    for output in (order.output, *extra):
+        if is_directory_name(order.model):
+            refuse_model_directory(output, Path(order.model))
         refuse_existing(output, order.force)
     recipe = recipe_for(order.precision, order.target)
     thresholds = order.thresholds.over(recipe.thresholds)
     with progress.stage("fetch", order.model):
         files = fetch(order.model, order.revision, order.trust)
+        for output in (order.output, *extra):
+            refuse_model_directory(output, files.directory)
     with progress.stage("describe", files.model):
         description = describe(files.directory, order.trust.remote_code)
         folders = dict.fromkeys(encoder.folder for encoder in description.encoders.values())
         weights = sum(weights_in_fp32(folder) for folder in folders)
         check_resources(weights, available_memory(), free_disk(order.output), order.output)
 
-    order.output.parent.mkdir(parents=True, exist_ok=True)
-    with staged(order.output, order.force) as staging, quiet():
+    with staged_output(order.output, order.force, extra) as staging, quiet():
         assembled = assemble(files, description, recipe, order.trust, staging, progress)
         manifest, reference = assembled.manifest, assembled.reference
         from build.bundle.writer import seal
@@ -87,8 +92,8 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
             manifest = seal(
                 staging.bundle, manifest, verification, thresholds, assembled.treatments, assembled.stock_kernels
             )
-    for target, twin in order.twins:
-        retarget(order.output, manifest, target, twin, order.force)
+        for (target, _), directory in zip(order.extra_targets, staging.extra, strict=True):
+            retarget(staging.bundle, manifest, target, directory)
     stored = sum(path.stat().st_size for folder in folders for path in weight_files(folder))
     return Delivery(manifest, stored, thresholds, assembled.stock_kernels)
 
@@ -141,7 +146,7 @@ def assemble(
             folder: lay_out(export(folder, encoders[folder][1].family, work, trust), work)
             for folder, work in works.items()
         }
-        staging.keep_only(graphs.values())
+        staging.discard_except(graphs.values())
     planned = {folder: encoder for folder, (_, encoder) in encoders.items()}
     plans = plan_native(graphs, planned) if recipe.kernels is Kernels.NATIVE else NOTHING_NATIVE
     prepared = dict.fromkeys(encoders, UNPREPARED)
@@ -170,16 +175,16 @@ def assemble(
             else:
                 graphs[folder] = quantize(graphs[folder], work, recipe, prepared[folder])
                 treatments += prepared[folder].treatments
-        staging.keep_only(graphs.values())
+        staging.discard_except(graphs.values())
     with progress.stage("optimize", "graph" if plans.native.keys() != works.keys() else "nothing to do"):
         for folder in works.keys() - plans.native.keys():
             graphs[folder] = optimize(graphs[folder], works[folder])
-        staging.keep_only(graphs.values())
+        staging.discard_except(graphs.values())
     with progress.stage("package", files.model):
         reference = load_reference(files.directory, description, trust)
         memories = {folder: native_memory(plan.encoder, plan.parts) for folder, plan in plans.native.items()}
         manifest = package(files, description, recipe, graphs, memories, head, reference, staging.bundle)
-        staging.keep_only()
+        staging.discard_except()
     return Assembled(manifest, reference, tuple(treatments), stock)
 
 

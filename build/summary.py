@@ -16,7 +16,7 @@ LAYER_WORDS = {
 }
 
 
-def summary(delivery: Delivery, output: Path, twins: Sequence[tuple[Target, Path]] = ()) -> str:
+def summary(delivery: Delivery, output: Path, extra_targets: Sequence[tuple[Target, Path]] = ()) -> str:
     """Lines of «name  value», and the command that serves the bundle."""
     manifest = delivery.manifest
     text, fidelity = manifest.text, manifest.fidelity
@@ -44,7 +44,7 @@ def summary(delivery: Delivery, output: Path, twins: Sequence[tuple[Target, Path
         )
         rows.append(("report", str(output / FIDELITY_PAGE_FILE)))
     rows.append(("lies in", str(output)))
-    rows += [(f"for {target}", str(twin)) for target, twin in twins]
+    rows += [(f"for {target}", str(extra)) for target, extra in extra_targets]
     rows.append(("serve it", f"make serve BUNDLE={output}"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)

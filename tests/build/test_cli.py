@@ -214,16 +214,40 @@ def test_a_pickle_that_would_run_code_is_refused_even_where_pickles_are_allowed(
 
 def test_an_output_that_exists_is_refused_before_any_work(quantize, model: Path, output: Path):
     output.mkdir()
-    (output / "mine").write_text("keep")
     result = quantize(model, "--output", output)
-    assert message(result) == f"{output} exists already: pass --force to replace it, or --output for another place"
+    assert message(result) == f"{output} exists already: pass --force to replace it, or choose another --output"
     assert result.stderr.count("\n") == 1
-    assert (output / "mine").read_text() == "keep"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--force"], ["--force", "--arch=both"]])
+def test_force_replaces_nothing_that_is_not_a_bundle(quantize, model: Path, output: Path, arguments: list[str]):
+    """Nor is there advice to force it."""
+    existing = output.with_name(f"{output.name}-arm64") if "--arch=both" in arguments else output
+    existing.mkdir()
+    (existing / "thesis.txt").write_text("mine")
+    result = quantize(model, "--output", output, *arguments)
+    assert message(result) == f"{existing} exists already and is not a bundle: choose another --output"
+    assert result.stderr.count("\n") == 1
+    assert (existing / "thesis.txt").read_text() == "mine"
+    assert_nothing_but(output.parent, existing.name)
+
+
+@pytest.mark.parametrize(("below", "relation"), [("", "is"), ("..", "contains"), ("bundle", "is inside")])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_an_output_never_touches_the_models_directory(
+    quantize, model: Path, below: str, relation: str, force: list[str]
+):
+    before = sorted(model.rglob("*"))
+    output = model / below
+    result = quantize(model, "--output", output, *force)
+    assert message(result) == f"{output} {relation} the model's directory: choose another --output"
+    assert sorted(model.rglob("*")) == before
 
 
 def test_an_output_that_is_a_file_is_not_replaced_even_by_force(quantize, model: Path, output: Path):
     output.write_text("keep")
-    assert "exists already" in message(quantize(model, "--output", output, "--force"))
+    said = message(quantize(model, "--output", output, "--force"))
+    assert said == f"{output} exists already and is not a directory: choose another --output"
     assert output.read_text() == "keep"
 
 
@@ -277,6 +301,7 @@ def test_a_threshold_that_is_lowered_knowingly_is_what_the_bundle_is_held_to(qua
 
 def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, model: Path, output: Path):
     output.mkdir()
+    write(output / "manifest.json", {"schema": 1, "files": {"old": {}}})
     (output / "old").write_text("old")
     partial = output.parent / f".{output.name}.partial"
     (partial / "bundle").mkdir(parents=True)

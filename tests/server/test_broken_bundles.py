@@ -17,7 +17,7 @@ import onnx
 import pytest
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from build.bundle.staging import staged
+from build.bundle.staging import staged_output
 from build.bundle.writer import seal
 from build.errors import FidelityTooLow, VerificationFailed
 from build.fidelity.gate import check
@@ -71,7 +71,7 @@ def make(model: TinyModel, precision: Precision, directory: Path) -> Made:
     recipe = recipe_for(precision, Target.AMD64)
     files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
-    with staged(directory / "unsealed", force=False) as staging, quiet():
+    with staged_output(directory / "unsealed", force=False) as staging, quiet():
         assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, io.StringIO()))
     made = Made(recipe, files, description, directory / "unsealed", directory / "sealed")
     found, manifest = made.verify(made.unsealed)

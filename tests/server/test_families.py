@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from build.bundle.staging import staged
+from build.bundle.staging import staged_output
 from build.errors import BuildError, UnsupportedModel
 from build.fidelity.runtime_process import RuntimeClient, serve
 from build.model.describe import describe
@@ -162,7 +162,7 @@ def assembled(directory: Path, output: Path, trust: Trust = NO_TRUST) -> Path:
     recipe = recipe_for(Precision.FP32, Target.AMD64)
     files = fetch(str(directory), None, trust)
     description = describe(files.directory, trust.remote_code)
-    with staged(output, force=False) as staging, quiet():
+    with staged_output(output, force=False) as staging, quiet():
         assemble(files, description, recipe, trust, staging, Progress(STAGES, io.StringIO()))
     return output
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from build.bundle.staging import staged
+from build.bundle.staging import staged_output
 from build.compare.hypotheses import Cause
 from build.compare.variant_bundle import write_variant
 from build.fidelity.heldout import heldout_texts
@@ -56,7 +56,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
         description = describe(files.directory, trust_remote_code=False)
         recipe = recipe_for(Precision.FP32, Target.AMD64)
-        with staged(home / name, force=False) as staging, quiet():
+        with staged_output(home / name, force=False) as staging, quiet():
             assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, io.StringIO()))
     return {name: home / name for name in MODELS}
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
-from build.bundle.staging import staged
+from build.bundle.staging import staged_output
 from build.fidelity.measuring import measuring_of
 from build.fidelity.report import FidelityReport
 from build.model.describe import describe
@@ -52,7 +52,7 @@ def make(model: TinyModel, output: Path, precision: Precision = Precision.INT8) 
     files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
     told, recipe = io.StringIO(), recipe_for(precision, Target.AMD64)
-    with staged(output, force=False) as staging, quiet():
+    with staged_output(output, force=False) as staging, quiet():
         assembled = assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, told))
     return Made(assembled, told.getvalue(), output)
 
