@@ -16,15 +16,14 @@ from build.model.fetch import fetch, is_directory_name
 from build.model.files import ModelFiles, weight_files
 from build.model.trust import NO_TRUST, Trust
 from build.precisions import Kernels, Recipe, recipe_for
-from build.progress import Progress
+from build.progress import Progress, silence_libraries
 from build.quantization.record import Treatment
-from build.quiet import quiet
 from manifest import Manifest, Precision, Target
 
 if TYPE_CHECKING:
     from build.pytorch.reference import Reference
 
-STAGES = 8
+STAGES = ("fetch", "describe", "export", "prepare", "quantize", "optimize", "package", "verify")
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def build_bundle(order: Order, progress: Progress) -> Delivery:
         weights = sum(weights_in_fp32(folder) for folder in folders)
         check_resources(weights, available_memory(), free_disk(order.output), order.output)
 
-    with staged_output(order.output, order.force, extra) as staging, quiet():
+    with staged_output(order.output, order.force, extra) as staging, silence_libraries():
         assembled = assemble(files, description, recipe, order.trust, staging, progress)
         manifest, reference = assembled.manifest, assembled.reference
         from build.bundle.writer import seal

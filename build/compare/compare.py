@@ -24,8 +24,8 @@ from build.fidelity.runtime_process import serve
 from build.progress import Progress
 from manifest import Manifest, PoolingMode, Task, read_manifest
 
-STAGES = 3
-"""``compare`` announces this many stages."""
+STAGES = ("embed", "measure", "explain")
+"""The stages of a comparison, in order."""
 
 
 class Strategy(StrEnum):

@@ -30,9 +30,8 @@ from build.model.files import ModelFiles
 from build.model.trust import NO_TRUST
 from build.pipeline import STAGES, assemble
 from build.precisions import Recipe, recipe_for
-from build.progress import Progress
+from build.progress import Progress, silence_libraries
 from build.pytorch.reference import load_reference
-from build.quiet import quiet
 from manifest import MANIFEST_FILE, Manifest, Precision, Target, describe_files, read_manifest, to_json
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel, change
@@ -71,7 +70,7 @@ def make(model: TinyModel, precision: Precision, directory: Path) -> Made:
     recipe = recipe_for(precision, Target.AMD64)
     files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
-    with staged_output(directory / "unsealed", force=False) as staging, quiet():
+    with staged_output(directory / "unsealed", force=False) as staging, silence_libraries():
         assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, io.StringIO()))
     made = Made(recipe, files, description, directory / "unsealed", directory / "sealed")
     found, manifest = made.verify(made.unsealed)

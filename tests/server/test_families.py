@@ -21,8 +21,7 @@ from build.model.fetch import fetch
 from build.model.trust import NO_TRUST, Trust
 from build.pipeline import STAGES, Order, assemble, build_bundle
 from build.precisions import recipe_for
-from build.progress import Progress
-from build.quiet import quiet
+from build.progress import Progress, silence_libraries
 from manifest import MANIFEST_FILE, Manifest, Precision, Target, Task, read_manifest
 from tests.support.models import tiny_models
 from tests.support.models.model_table import FAMILY_MODELS, REMOTE_CODE_MODELS, TABLE
@@ -162,7 +161,7 @@ def assembled(directory: Path, output: Path, trust: Trust = NO_TRUST) -> Path:
     recipe = recipe_for(Precision.FP32, Target.AMD64)
     files = fetch(str(directory), None, trust)
     description = describe(files.directory, trust.remote_code)
-    with staged_output(output, force=False) as staging, quiet():
+    with staged_output(output, force=False) as staging, silence_libraries():
         assemble(files, description, recipe, trust, staging, Progress(STAGES, io.StringIO()))
     return output
 

@@ -27,11 +27,10 @@ from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
 from build.pipeline import STAGES, Order, build_bundle
 from build.precisions import recipe_for
-from build.progress import Progress
+from build.progress import Progress, silence_libraries
 from build.pytorch.export import export
 from build.pytorch.head import read_head
 from build.pytorch.reference import load_reference
-from build.quiet import quiet
 from manifest import Manifest, Precision, Target, Task, read_manifest, sha256_of
 from tests.support.models import tiny_models
 from tests.support.models.model_table import MODULE_MODELS
@@ -89,7 +88,7 @@ def packaged(directory: Path, output: Path, graph_of) -> Path:
     files = fetch(str(directory), None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
     output.mkdir(parents=True)
-    with quiet():
+    with silence_libraries():
         found = {encoder.folder: graph_of(encoder.folder, encoder.family) for encoder in description.encoders.values()}
         reference = load_reference(files.directory, description, NO_TRUST)
         recipe, head = recipe_for(Precision.FP32, Target.AMD64), read_head(files.directory, description)

@@ -28,8 +28,7 @@ from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
 from build.pipeline import STAGES, assemble
 from build.precisions import recipe_for
-from build.progress import Progress
-from build.quiet import quiet
+from build.progress import Progress, silence_libraries
 from manifest import Layer, LayerKind, Precision, Target, TextModel, read_manifest
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
@@ -56,7 +55,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
         description = describe(files.directory, trust_remote_code=False)
         recipe = recipe_for(Precision.FP32, Target.AMD64)
-        with staged_output(home / name, force=False) as staging, quiet():
+        with staged_output(home / name, force=False) as staging, silence_libraries():
             assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, io.StringIO()))
     return {name: home / name for name in MODELS}
 

@@ -18,9 +18,8 @@ from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
 from build.pipeline import STAGES, Assembled, Delivery, Order, assemble, build_bundle
 from build.precisions import recipe_for
-from build.progress import Progress
+from build.progress import Progress, silence_libraries
 from build.quantization.quantize import quantize
-from build.quiet import quiet
 from build.summary import summary
 from manifest import Layout, Manifest, OpSet, Precision, Target, from_json, read_manifest
 from tests.support.graphs.kernel_ops import available
@@ -52,7 +51,7 @@ def make(model: TinyModel, output: Path, precision: Precision = Precision.INT8) 
     files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
     told, recipe = io.StringIO(), recipe_for(precision, Target.AMD64)
-    with staged_output(output, force=False) as staging, quiet():
+    with staged_output(output, force=False) as staging, silence_libraries():
         assembled = assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, told))
     return Made(assembled, told.getvalue(), output)
 

@@ -20,6 +20,7 @@ from build.graph.optimize import optimize
 from build.model.describe import describe
 from build.model.trust import NO_TRUST
 from build.precisions import recipe_for
+from build.progress import silence_libraries
 from build.pytorch.export import export
 from build.quantization.calibrate import TABLE_BYTES, prepare
 from build.quantization.calibrated import UNPREPARED, Prepared
@@ -28,7 +29,6 @@ from build.quantization.observer import INPUTS
 from build.quantization.quantize import quantize
 from build.quantization.rounding import round_columns
 from build.quantization.scheme import STOCK
-from build.quiet import quiet
 from manifest import Precision, Target
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, session_of, written
 from tests.support.models import tiny_models
@@ -80,7 +80,7 @@ class Exported:
 
 def exported(directory: Path, work: Path) -> Exported:
     encoder = next(iter(describe(directory, trust_remote_code=False).encoders.values()))
-    with quiet():
+    with silence_libraries():
         graph = export(encoder.folder, encoder.family, work, NO_TRUST)
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     tokenizer.no_truncation()

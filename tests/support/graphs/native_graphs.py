@@ -20,12 +20,12 @@ from build.model.trust import NO_TRUST
 from build.native.lowering import write_native
 from build.native.packing import channel_groups
 from build.native.plan import NativePlan, Plans, plan_native
+from build.progress import silence_libraries
 from build.pytorch.export import export
 from build.quantization.calibrated import UNPREPARED, Prepared, ScaledInput
 from build.quantization.linear_inputs import find_linear_inputs
 from build.quantization.rounding import round_columns, round_rows, spread
 from build.quantization.smoothing import Scaling
-from build.quiet import quiet
 from tests.support.graphs.kernel_ops import ACTIVATIONS, attention, host_library, layer_norm, options
 from tests.support.graphs.tiny_graphs import session_of
 from tests.support.models import tiny_models
@@ -85,7 +85,7 @@ def exported(model: TinyModel) -> Exported:
     work = Path(home().name) / model.name
     work.mkdir()
     (planned,) = describe(directory, False).encoders.values()
-    with quiet():
+    with silence_libraries():
         return Exported(lay_out(export(planned.folder, planned.family, work, NO_TRUST), work), planned)
 
 
