@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import signal
 import sys
+from argparse import Namespace
 from pathlib import Path
-from types import FrameType
 
+from build.command_line import Choice, Parser, choice_of, positive, run
 from build.compare.client import ANSWER_SECONDS, TOKEN_VARIABLE
 from build.compare.compare import STAGES, CompareOptions, Strategy, compare
 from build.compare.report import as_json, table
 from build.compare.verdict import MIN_COSINE_P1, MIN_MIXED_OVERLAP, Verdict
-from build.errors import BuildError
+from build.errors import InvalidOption
 from build.progress import Progress
-from manifest import BundleError, Task
+from manifest import Task
 
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
+PROGRAM = "compare"
 EXIT_CODES = {Verdict.DROP_IN: 0, Verdict.REIMPORT: 3}
-NO_TASK = "none"
+
+TASKS: Choice[Task | None] = Choice({**{task.value: task for task in Task}, "none": None})
+STRATEGIES = choice_of(Strategy)
 
 DESCRIPTION = """\
 Compare the vectors of a running container with those of a new bundle, on your own texts, before you swap containers.
@@ -47,41 +47,31 @@ exit status:
 
 def main(arguments: list[str]) -> int:
     """Run the comparison; the table goes to standard output, everything else to standard error."""
-    options = _parser().parse_args(arguments)
-    given = CompareOptions(
-        old=options.old,
+    options = _parser().read(arguments)
+    return run(PROGRAM, lambda: _compare(options), "nothing was changed")
+
+
+def _compare(given: Namespace) -> int:
+    if given.json is not None and not given.json.parent.is_dir():
+        raise InvalidOption(f"{given.json} cannot be written: {given.json.parent} is not a directory")
+    options = CompareOptions(
+        old=given.old,
         token=os.environ.get(TOKEN_VARIABLE),
-        bundle=options.bundle,
-        texts=options.texts,
-        task=None if options.task == NO_TASK else Task(options.task),
-        strategy=options.pooling_strategy,
-        seconds=options.timeout,
+        bundle=given.bundle,
+        texts=given.texts,
+        task=given.task,
+        strategy=given.pooling_strategy,
+        seconds=given.timeout,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    if options.json is not None and not options.json.parent.is_dir():
-        return _fail(f"--json: {options.json.parent} is not a directory", EXIT_FAILED)
-    try:
-        comparison = compare(given, Progress(STAGES))
-        print(table(given, comparison))
-        if options.json is not None:
-            options.json.write_text(as_json(given, comparison), encoding="utf-8")
-    except KeyboardInterrupt:
-        return _fail("interrupted: nothing was changed", EXIT_INTERRUPTED)
-    except (BuildError, BundleError) as error:
-        return _fail(str(error), EXIT_FAILED)
-    except OSError as error:
-        return _fail(f"{error.strerror or error}: {error.filename or 'a file'}", EXIT_FAILED)
+    comparison = compare(options, Progress(STAGES))
+    print(table(options, comparison))
+    if given.json is not None:
+        given.json.write_text(as_json(options, comparison), encoding="utf-8")
     return EXIT_CODES[comparison.judgment.verdict]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="compare",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _parser() -> Parser:
+    parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "--old", required=True, metavar="URL", help="the running container: any that answers POST /vectors"
     )
@@ -97,42 +87,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--task",
-        choices=[*Task, NO_TASK],
+        type=TASKS,
         default=Task.PASSAGE,
+        metavar=TASKS.metavar,
         help="the task_type to send: passage as in imports, query as in searches, or none (default: passage)",
     )
     parser.add_argument(
         "--pooling-strategy",
-        type=Strategy,
-        choices=list(Strategy),
+        type=STRATEGIES,
         default=Strategy.MASKED_MEAN,
+        metavar=STRATEGIES.metavar,
         help="your collection's poolingStrategy (default: masked_mean, Weaviate's own default)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all results to this file")
     parser.add_argument(
         "--timeout",
-        type=_seconds,
+        type=positive(float),
         default=ANSWER_SECONDS,
         metavar="SECONDS",
         help=f"the limit for one answer (default: {ANSWER_SECONDS:g})",
     )
     return parser
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text} must be more than 0")
-    return value
-
-
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"compare: {message}", file=sys.stderr)
-    return status
 
 
 if __name__ == "__main__":

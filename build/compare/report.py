@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from build.command_line import clip
 from build.compare.causes import Finding
 from build.compare.compare import CompareOptions, Comparison
 from build.compare.figures import Cosines, Figures, Lengths
@@ -97,7 +98,8 @@ def _overlap_rows(figures: Figures) -> list[tuple[str, str]]:
 
 
 def _furthest_rows(figures: Figures) -> list[tuple[str, str]]:
-    lines = [f"{far.cosine:.4f}  {_clipped(far.text)}" for far in figures.furthest if far.cosine < ROUNDS_TO_ONE]
+    different = [furthest for furthest in figures.furthest if furthest.cosine < ROUNDS_TO_ONE]
+    lines = [f"{furthest.cosine:.4f}  {clip(furthest.text, CLIPPED_TEXT)}" for furthest in different]
     return list(zip(["furthest", *[""] * (len(lines) - 1)], lines, strict=True)) if lines else []
 
 
@@ -112,10 +114,6 @@ def _finding(finding: Finding) -> str:
 
 def _lengths(lengths: Lengths) -> str:
     return "unit length" if lengths.unit else f"lengths {lengths.minimum:.3g} to {lengths.maximum:.3g}"
-
-
-def _clipped(text: str) -> str:
-    return text if len(text) <= CLIPPED_TEXT else f"{text[: CLIPPED_TEXT - 1]}…"
 
 
 def _printable(line: str) -> str:

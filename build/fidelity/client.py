@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from build.command_line import clip
 from build.errors import ContainerRefused, ContainerUnreachable, NoVector
 
 MAX_ANSWER_BYTES = 1 << 26
@@ -64,7 +65,7 @@ class VectorsClient:
 
     def embed(self, text: str, config: Mapping[str, str | None]) -> NDArray[np.float32]:
         """The vector, (dim,). Raises ``ContainerUnreachable``, ``ContainerRefused`` or ``NoVector``."""
-        clipped = repr(text[:CLIPPED_TEXT])
+        clipped = repr(clip(text, CLIPPED_TEXT))
         answer = self.post("/vectors", {"text": text, "config": config}, clipped)
         vector = _vector_of(answer)
         if vector is None:
@@ -129,7 +130,7 @@ def _error_of(answer: bytes) -> str:
     text = answer[:2000].decode(errors="replace").strip()
     with suppress(ValueError, TypeError, KeyError, RecursionError):
         text = str(json.loads(answer)["error"])
-    return text[:CLIPPED_ERROR] or "an empty answer"
+    return clip(text, CLIPPED_ERROR) or "an empty answer"
 
 
 def _reason(error: Exception) -> str:

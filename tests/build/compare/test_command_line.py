@@ -259,7 +259,7 @@ class TestFailures:
         assert message(run(address, tmp_path, texts)).endswith("has no manifest.json: not a complete bundle")
         assert "cannot be read: No such file" in message(run(address, bundles["cls"], tmp_path / "none.txt"))
         printed = message(run(address, bundles["cls"], texts, "--json", tmp_path / "none" / "out.json"))
-        assert printed == f"--json: {tmp_path}/none is not a directory"
+        assert printed == f"{tmp_path}/none/out.json cannot be written: {tmp_path}/none is not a directory"
 
     def test_a_password_in_an_address_is_not_shown(self, bundles, texts: Path):
         printed = message(run(f"http://me:{TOKEN}@127.0.0.1:{free_port()}", bundles["cls"], texts))
@@ -279,14 +279,33 @@ class TestFailures:
         assert "tokenizer.json" in printed
 
     @pytest.mark.parametrize(
-        "arguments", [[], ["--old", "http://x"], ["--task=walk"], ["--timeout=0"], ["--timeout=soon"], ["surplus"]]
+        ("arguments", "sentence"),
+        [
+            (["--task=walk"], "--task must be query, passage or none, not 'walk'"),
+            (["--pooling-strategy=max"], "--pooling-strategy must be masked_mean or cls, not 'max'"),
+            (["--timeout=0"], "--timeout must be a number greater than 0, not '0'"),
+            (["--timeout=soon"], "--timeout must be a number greater than 0, not 'soon'"),
+            (["surplus"], "unrecognized arguments: surplus"),
+        ],
     )
-    def test_wrong_arguments_are_named_with_the_usage(self, arguments: list[str], tmp_path: Path):
-        given = [] if len(arguments) != 1 else command("http://x", tmp_path, tmp_path)[5:]
-        program = [sys.executable, "-m", "build.compare", *given, *arguments]
-        result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
-        assert (result.returncode, result.stdout) == (2, "")
-        assert result.stderr.splitlines()[-1].startswith("compare: error: ")
+    def test_wrong_arguments_are_named_below_the_usage(self, arguments: list[str], sentence: str, tmp_path: Path):
+        result = refused([*command("http://x", tmp_path, tmp_path), *arguments])
+        assert result.stderr.startswith("usage: compare ")
+        assert result.stderr.splitlines()[-1] == f"compare: error: {sentence}"
+
+    @pytest.mark.parametrize(
+        ("given", "missing"), [([], "--old, --bundle, --texts"), (["--old", "http://x"], "--bundle, --texts")]
+    )
+    def test_missing_arguments_are_named_below_the_usage(self, given: list[str], missing: str):
+        result = refused([*command("", Path(), Path())[:5], *given])
+        assert result.stderr.splitlines()[-1] == f"compare: error: the following arguments are required: {missing}"
+
+
+def refused(program: list[str]) -> subprocess.CompletedProcess[str]:
+    """A run that ends at its arguments."""
+    result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
+    assert (result.returncode, result.stdout) == (2, "")
+    return result
 
 
 @contextmanager
