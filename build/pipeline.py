@@ -123,10 +123,9 @@ def assemble(
     from build.bundle.writer import graph_names, package
     from build.graph.external_data import lay_out
     from build.graph.optimize import optimize
-    from build.native.lowering import write_native
+    from build.native.lowering import native_treatments, write_native
     from build.native.memory import native_memory
     from build.native.plan import NOTHING_NATIVE, plan_native
-    from build.native.records import native_treatments
     from build.pytorch.export import export
     from build.pytorch.head import read_head
     from build.pytorch.reference import load_reference

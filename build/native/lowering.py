@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from build.native.encoder import NATIVE_OPS, Embeddings, Layer, LayerNorm, Linea
 from build.native.packing import pack, sums
 from build.native.relative_bias import biases_by_distance
 from build.native.weights import NativeWeights, Product
-from build.pytorch.export import OUTPUT
 from build.quantization.calibrated import Prepared
+from build.quantization.record import BY_ROW, Treatment, nearest
 from build.quantization.rounding import round_rows
 
 NATIVE = "native.onnx"
@@ -36,13 +37,20 @@ def write_native(parts: GraphParts, encoder: NativeEncoder, prepared: Prepared, 
             tokens = parts.fixed[encoder.embeddings.position].dims[0] - encoder.embeddings.first_position
             writer.add("relative_bias", biases_by_distance(parts.read(encoder.relative_bias), tokens))
         for number, layer in enumerate(encoder.layers):
-            output = OUTPUT if number == len(encoder.layers) - 1 else f"layer.{number}"
+            output = parts.outputs[0] if number == len(encoder.layers) - 1 else f"layer.{number}"
             writer.layer(number, layer, encoder, output)
             give_back_memory()
     sets = [helper.make_opsetid(NATIVE_OPS.domain, NATIVE_OPS.version)]
     model = helper.make_model(writer.graph(), opset_imports=sets, ir_version=IR_VERSION, producer_name="cpu2vec")
     (work / NATIVE).write_bytes(model.SerializeToString(deterministic=True))
     return work / NATIVE
+
+
+def native_treatments(treatments: Sequence[Treatment], embeddings: Embeddings, parts: GraphParts) -> list[Treatment]:
+    """The kernels smooth as they round: no node. Words have 8 bits, positions stay in fp32 whatever their size."""
+    tables = {embeddings.word, embeddings.position, embeddings.token_type}
+    kept = [replace(one, folded=bool(one.repeated or one.smoothing)) for one in treatments if one.weight not in tables]
+    return [*kept, nearest(embeddings.word, tuple(parts.fixed[embeddings.word].dims), BY_ROW)]
 
 
 class _Writer:
@@ -57,7 +65,7 @@ class _Writer:
             helper.make_tensor_value_info(IDS, TensorProto.INT64, ["tokens"]),
             helper.make_tensor_value_info(LENGTHS, TensorProto.INT64, ["texts"]),
         ]
-        outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["tokens", self._width])]
+        outputs = [helper.make_tensor_value_info(self._parts.outputs[0], TensorProto.FLOAT, ["tokens", self._width])]
         return helper.make_graph(self._nodes, "encoder", inputs, outputs, self._initializers)
 
     def add(self, name: str, array: NDArray[Any]) -> str:

@@ -19,11 +19,11 @@ from runtime.inference.engine import Engine, open_engine
 from runtime.inference.native_ops import Kernels, open_kernels
 from runtime.inference.packed_engine import WIDE_FROM_TOKENS
 from runtime.inference.token_batch import TokenBatch
-from tests.kernels.test_errors import LIBRARY
 from tests.support.graphs import kernel_ops as ops
 from tests.support.graphs.native_model import GRAPH, PAGE, POSITIONS, WIDTH, WORDS, cosines, native_model
 from tests.support.server.interpreter_lock import longest_wait
 
+LIBRARY = ops.host_library()
 MODEL = native_model()
 TEXTS = st.lists(st.integers(1, 70), min_size=1, max_size=6)
 
