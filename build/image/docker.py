@@ -39,7 +39,7 @@ PIP_SETTINGS = {
 PIP_CONF = "CPU2VEC_PIP_CONF"
 """The variable of ``docker``'s environment that holds that file."""
 
-OWN_ERROR = re.compile(r"\b(?:quantize\.py|cpu2vec): (.+)")
+OWN_ERROR = re.compile(r"\b(?:quantize\.py|build\.kernels|cpu2vec): (.+)")
 """The project's own programs report errors like this inside a build."""
 
 

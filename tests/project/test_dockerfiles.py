@@ -163,7 +163,7 @@ def test_kernels_are_compiled_with_the_compiler_and_their_own_files_alone(text: 
     assert found["compiler"][0] == "FROM python AS compiler"
     assert found["kernels"][0] == "FROM compiler AS kernels"
     assert taken(found["compiler"]) == {"build/compiler-requirement.txt"}
-    modules = {"build/__init__.py", "build/errors.py", "build/kernels.py"}
+    modules = {f"build/{name}.py" for name in ("__init__", "command_line", "errors", "kernels")}
     assert taken(found["kernels"]) == {"manifest.py", "requirements.in", "kernels/src/", *modules}
     for name in taken(found["kernels"]):
         copy = shutil.copytree if name.endswith("/") else shutil.copy
