@@ -20,11 +20,13 @@ from build.fidelity.cpu_classes import CLASSES
 from build.fidelity.report import ClassFigures, FidelityReport, LengthFigures, Measured
 from build.fidelity.thresholds import OPTIONS, Thresholds
 from build.host.resources import check_resources
+from build.kinds.text import STAGES
 from build.model.describe import describe
 from build.model.families import FAMILIES, Family
 from build.model.files import wanted_files
 from build.model.sentence_modules import ACTIVATIONS, LAYERS
 from build.model.trust import NO_TRUST
+from build.pipeline import VERIFY
 from build.precisions import PRECISIONS
 from build.quantization.record import WeightRecord
 from manifest import LayerKind, PoolingMode, Precision
@@ -308,6 +310,41 @@ class TestTroubleshooting:
         for line in self.QUOTED:
             message = json.loads(line)["error"] if line.startswith("{") else self.FRAME.sub("", line, count=1)
             assert any(re.fullmatch(pattern, message) for pattern in patterns), line
+
+
+class TestArchitecture:
+    """docs/architecture.md"""
+
+    PAGE = (ROOT / "docs" / "architecture.md").read_text()
+    NAMED = frozenset(name for name in in_code(PAGE) if "<" not in name)
+
+    def test_paths_that_it_names_exist(self):
+        paths = {name for name in self.NAMED if re.fullmatch(r"[\w./]+(/|\.\w+)", name) and name != "Model.endpoints"}
+        assert len(paths) > 40
+        homes = (ROOT, ROOT / "build", ROOT / "runtime", ROOT / "kernels")
+        assert [name for name in paths if not any((home / name).exists() for home in homes)] == []
+
+    @pytest.mark.parametrize("folder", ["build", "runtime"])
+    def test_every_package_is_in_the_tree(self, folder: str):
+        packages = {f"{path.parent.relative_to(ROOT).as_posix()}/" for path in (ROOT / folder).glob("*/__init__.py")}
+        tree = {name for row in table(section(self.PAGE, "## The tree")) for name in in_code(row[0])}
+        assert packages
+        assert packages <= tree
+
+    def test_stages_are_those_of_the_build(self):
+        flow = section(self.PAGE, "## How a build flows")
+        assert re.findall(r"\*\*(\w+)\*\*", flow) == ["fetch", "describe", *STAGES, VERIFY]
+        (picture,) = re.findall(r"^```mermaid\n(.*?)^```$", self.PAGE, re.DOTALL | re.MULTILINE)
+        assert f"fetch --> describe --> {' --> '.join([*STAGES, VERIFY])}\n" in picture
+
+    def test_a_new_kind_takes_the_files_and_rows_that_it_names(self):
+        proof = (ROOT / "tests" / "project" / "test_new_kind.py").read_text()
+        new = {name.replace("reverse", "<kind>") for name in re.findall(r'"([\w/]+reverse\.py)"', proof)}
+        new = {name.replace("api/<kind>", "api/<endpoint>") for name in new}
+        text = section(self.PAGE, "## Where to add things")
+        assert {row[0].strip("`") for row in table(text)} == new
+        rows = table(text[text.index("| table | row |") :])
+        assert {re.findall(r"`([\w/]+\.py)`", row[0])[0] for row in rows} == set(re.findall(r'Row\("([^"]+)"', proof))
 
 
 class TestBundle:
