@@ -207,16 +207,6 @@ class TestPage:
         assert set(re.findall(r"cpu2vec:sentence\S+", PAGE)) == {default_tag(default_model(), "amd64")}
         assert {tag.rsplit("-", 1)[1] for tag in re.findall(r"cpu2vec:\S+", PAGE)} <= set(Target)
 
-    def test_make_targets_exist(self):
-        for target in re.findall(r"^make (\S+)", "".join(code_blocks("sh")), re.MULTILINE):
-            assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
-
-    def test_shell_blocks_are_valid_shell(self):
-        blocks = code_blocks("sh")
-        assert blocks
-        for block in blocks:
-            subprocess.run(["bash", "-n"], input=block, text=True, check=True)
-
     def test_bodies_that_it_sends_are_json(self):
         bodies = re.findall(r"--json '(.*?)'", "".join(code_blocks("sh")), re.DOTALL)
         assert [sorted(json.loads(body)) for body in bodies] == [

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import json
 import re
+import subprocess
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -36,7 +37,9 @@ from tests.support.json_files import write
 from tests.support.models.model_table import TABLE
 from tests.support.paths import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text()
 MODELS = (ROOT / "docs" / "models.md").read_text()
 SETTINGS = (ROOT / "runtime" / "settings.py").read_text()
 CELLS = ("architecture", "tokenizer", "pooling", "dense", "normalize", "dim", "max_tokens", "prompts")
@@ -55,7 +58,9 @@ def table(text: str) -> list[list[str]]:
 
 
 def in_code(text: str) -> set[str]:
-    return set(re.findall(r"`([^`\n]+)`", text))
+    """What a page shows as code within its sentences."""
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return set(re.findall(r"`([^`\n]+)`", prose))
 
 
 class TestModels:
@@ -75,6 +80,12 @@ class TestModels:
         assert len(rows) == 1
         spelled_out = not any(name.endswith("ForMaskedLM") for name in family.architectures)
         assert set(family.architectures if spelled_out else ()) <= in_code(rows[0][1])
+
+    @pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md"])
+    def test_other_pages_count_the_families_right(self, name: str):
+        types = {family.model_type for family in FAMILIES}
+        assert len(types) == 12
+        assert "twelve families" in (ROOT / name).read_text()
 
     def test_every_field_of_a_family_is_explained(self):
         names = {name for row in table(section(MODELS, "## Adding a family")) for name in in_code(row[0])}
@@ -430,5 +441,43 @@ def test_links_lead_to_a_file_and_a_heading(page: Path, target: str):
 
 
 def test_every_page_is_linked_from_the_readme():
-    linked = set(re.findall(r"\]\(docs/([\w.]+)\)", PAGES[0].read_text()))
-    assert linked == {page.name for page in PAGES[1:]}
+    linked = {(ROOT / name).resolve() for name in re.findall(r"\]\(([\w./]+\.md)[)#]", README)}
+    assert linked == {*PAGES} - {ROOT / "README.md"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+class TestCommands:
+    """In every page."""
+
+    @staticmethod
+    def blocks(page: Path) -> list[str]:
+        return re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+    def test_shell_blocks_are_valid_shell(self, page: Path):
+        for block in self.blocks(page):
+            subprocess.run(["bash", "-n"], input=block, text=True, check=True)
+
+    def test_make_targets_exist(self, page: Path):
+        commands = [*self.blocks(page), *in_code(page.read_text())]
+        targets = {
+            name for text in commands for name in re.findall(r"^(?:\w+=\S+ )*make ([a-z][\w-]*)", text, re.MULTILINE)
+        }
+        assert [name for name in targets if not re.search(rf"^{name}:", MAKEFILE, re.MULTILINE)] == []
+
+    def test_variables_of_make_are_listed_by_its_help(self, page: Path):
+        commands = [*self.blocks(page), *in_code(page.read_text())]
+        lines = [line for text in commands for line in text.splitlines() if re.match(r"(?:\w+=\S+ )*make [a-z]", line)]
+        given = {name for line in lines for name in re.findall(r" ([A-Z][A-Z0-9_]+)=", line)}
+        assert [name for name in given if not re.search(rf"\b{name}\b", MAKEFILE) and name not in READ] == []
+
+    def test_options_of_the_build_exist(self, page: Path):
+        flags = {
+            flag
+            for line in re.findall(r"\./quantize\.py.*", page.read_text())
+            for flag in re.findall(r" (--[a-z][a-z0-9-]+)", line)
+        }
+        known = {
+            *re.findall(r'"(--[a-z][a-z-]+)"', (ROOT / "build" / "cli.py").read_text()),
+            *(option.flag for option in OPTIONS),
+        }
+        assert flags <= {*known, "--help"}
