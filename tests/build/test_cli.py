@@ -31,7 +31,7 @@ from tests.support.server import hub_server
 TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "})
 WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(16),))
 TOKEN = "hf_aVeryPrivateToken0123456789"
-STAGE = re.compile(r"\[(\d)/8\] (fetch|describe|export|prepare|quantize|optimize|package|verify): .+")
+STAGE = re.compile(r"\[(\d)(?:/8)?\] (fetch|describe|export|calibrate|quantize|optimize|package|verify): .+")
 SECONDS = 120
 FLAGS = [option.flag for option in OPTIONS]
 
@@ -117,6 +117,7 @@ def checkout(tmp_path: Path) -> Path:
     """The program's own code without any environment."""
     home = tmp_path / "checkout"
     shutil.copytree(ROOT / "build", home / "build", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "sections", home / "sections", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("quantize.py", "manifest.py"):
         shutil.copy2(ROOT / name, home / name)
     return home
