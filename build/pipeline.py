@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from build.bundle.retarget import retarget
 from build.bundle.staging import Staging, refuse_existing, staged
-from build.fidelity.thresholds import DEFAULTS, Asked, Thresholds
+from build.fidelity.thresholds import NO_OVERRIDES, ThresholdOverrides, Thresholds
 from build.host.resources import available_memory, check_resources, free_disk, weights_in_fp32
 from build.model.describe import Description, describe
 from build.model.fetch import fetch
@@ -37,7 +37,7 @@ class Order:
     output: Path
     force: bool
     trust: Trust = NO_TRUST
-    thresholds: Asked = DEFAULTS
+    thresholds: ThresholdOverrides = NO_OVERRIDES
     twins: tuple[tuple[Target, Path], ...] = ()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from build.fidelity.cpu_classes import EXACT_INTEGERS, FLOATS, Arithmetic
+from build.fidelity.cpu_classes import EXACT_INTEGERS, FLOATS, CpuClass
 from build.fidelity.thresholds import Thresholds
 from manifest import Precision, Target
 
@@ -36,7 +36,7 @@ class Recipe:
     quantize: bool
     prepare: bool
     kernels: Kernels
-    arithmetic: Arithmetic
+    arithmetic: CpuClass
     golden_slack: float
     thresholds: Thresholds
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from build.fidelity.cosine import DECIMALS, cosines, summarize
-from build.fidelity.cpu_classes import Arithmetic, Measuring
+from build.fidelity.cpu_classes import CpuClass, VerificationPlan
 from build.fidelity.heldout import heldout_texts
 from build.fidelity.report import Measured
 from build.fidelity.requests import Candidate, deal_out
@@ -26,7 +26,7 @@ VECTOR_DECIMALS = 8
 class MeasuredClass:
     """What CPUs of one arithmetic give: ``fidelity`` sums up the ``heldout`` texts."""
 
-    arithmetic: Arithmetic
+    arithmetic: CpuClass
     fidelity: Fidelity
     heldout: tuple[Measured, ...]
     golden_texts: tuple[Measured, ...]
@@ -49,7 +49,7 @@ def verify(
     model: TextModel,
     reference: Reference,
     candidates: list[Candidate],
-    measuring: Measuring,
+    measuring: VerificationPlan,
     progress: bool,
 ) -> Verification:
     """Fidelity on the held-out texts, in each pass; golden texts with floors a little below the lowest measured.
@@ -64,13 +64,13 @@ def verify(
     tokens = _tokens(reference, model, [*heldout, *candidates])
     reference.release()  # PERF: the original and the server need not fit into memory together.
     classes = []
-    for one in measuring.passes:  # PERF: one server after another, so that memory holds one.
+    for one in measuring.runs:  # PERF: one server after another, so that memory holds one.
         with serve(bundle, {**AS_THE_ORIGINAL, **one.settings}) as client:
             near = cosines(_served(client, heldout, progress), expected)
             near_golden = cosines(_served(client, candidates, progress=False), golden)
         classes.append(
             MeasuredClass(
-                one.arithmetic,
+                one.cpu_class,
                 summarize(near),
                 _measured(heldout, tokens[: len(heldout)], near),
                 _measured(candidates, tokens[len(heldout) :], near_golden),
@@ -80,11 +80,11 @@ def verify(
 
 
 def _golden_texts(
-    candidates: list[Candidate], vectors: NDArray[np.float32], classes: list[MeasuredClass], measuring: Measuring
+    candidates: list[Candidate], vectors: NDArray[np.float32], classes: list[MeasuredClass], measuring: VerificationPlan
 ) -> Iterator[GoldenText]:
     for place, (one, vector) in enumerate(zip(candidates, vectors, strict=True)):
         lowest = min(found.golden_texts[place].cosine for found in classes)
-        floor = round(1 - measuring.lost * (1 - lowest) - measuring.slack, DECIMALS)
+        floor = round(1 - measuring.loss_factor * (1 - lowest) - measuring.tolerance, DECIMALS)
         yield GoldenText(one.text, one.task, one.prompt_name, _components(vector), floor)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from build.errors import BuildError, ModelNotFound
-from build.fidelity.thresholds import Asked, add_options, read_options
+from build.fidelity.thresholds import ThresholdOverrides, add_options, read_options
 from build.image.check_bundle import check_bundle
 from build.image.context import build_context, link_files
 from build.image.docker import Docker
@@ -58,7 +58,7 @@ class Order:
     precision: Precision
     revision: str | None
     trust: Trust
-    thresholds: Asked
+    thresholds: ThresholdOverrides
     tag: str | None
 
 

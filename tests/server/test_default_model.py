@@ -20,7 +20,7 @@ from sentence_transformers import SentenceTransformer
 
 from build.errors import DamagedDownload, SetupIncomplete
 from build.fidelity.cosine import cosines
-from build.fidelity.cpu_classes import by_native_kernels
+from build.fidelity.cpu_classes import native_plan
 from build.fidelity.heldout import heldout_texts
 from build.fidelity.report import FidelityReport
 from build.fidelity.runtime_process import RuntimeClient, serve
@@ -129,9 +129,9 @@ def test_fidelity_is_high_and_is_what_serving_the_held_out_texts_gives(
     assert fidelity.cosine_p1 == pytest.approx(np.percentile(measured, 1), abs=2e-5)
     assert fidelity.cosine_min == pytest.approx(measured.min(), abs=2e-5)
     report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
-    passes = by_native_kernels(instruction_sets(ensure(host_target())), 0).passes
-    assert set(report.classes) == {one.arithmetic.name for one in passes}
-    assert report.classes[passes[0].arithmetic.name].fidelity == fidelity
+    runs = native_plan(instruction_sets(ensure(host_target())), 0).runs
+    assert set(report.classes) == {run.cpu_class.name for run in runs}
+    assert report.classes[runs[0].cpu_class.name].fidelity == fidelity
     assert all(found.fidelity.cosine_mean >= 0.998 for found in report.classes.values())
     assert all(found.fidelity.cosine_p1 >= 0.995 for found in report.classes.values())
     np.testing.assert_allclose([one.cosine for one in report.texts], measured, atol=2e-5)

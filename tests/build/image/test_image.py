@@ -189,7 +189,7 @@ def test_thresholds_reach_the_export_stage_alone(docker: FakeDocker):
 def test_a_threshold_that_is_no_cosine_is_refused_before_any_build(docker: FakeDocker):
     ran = docker.run("--model", "org/model", "--arch", "arm64", "--min-cosine-mean", "98")
     assert ran.returncode == 2
-    assert "'98' is not a cosine: give a number from -1 to 1" in ran.stderr
+    assert "argument --min-cosine-mean: must be a cosine, a number from -1 to 1 such as 0.98, not '98'" in ran.stderr
     assert not docker.calls
 
 

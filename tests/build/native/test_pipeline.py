@@ -123,7 +123,7 @@ def test_of_two_routes_one_can_be_native(tmp_path: Path):
         made.bundle,
     )
     assert f"  native; onnxruntime's own for {stock}, because the native kernels have no t5\n" in table
-    assert measuring_of(text, recipe_for(Precision.INT8, Target.AMD64)).passes[0].arithmetic.name.endswith("per token")
+    assert measuring_of(text, recipe_for(Precision.INT8, Target.AMD64)).runs[0].cpu_class.name.endswith("per token")
 
 
 def test_what_was_measured_is_in_the_report_class_by_class(tmp_path: Path):
