@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from build.fidelity.page import UNVERIFIED_PAGE, fidelity_page
-from build.fidelity.report import ClassFigures, make_report
+from build.fidelity.report import ClassFigures, FidelityReport, cosine_report
 from build.fidelity.thresholds import Thresholds
 from build.fidelity.verify import Verification
 from build.graph.external_data import write_graph
@@ -114,8 +114,9 @@ def seal(
     stock_kernels: dict[str, str],
 ) -> Manifest:
     """Add the golden texts, the fidelity figures and their report, and name the final files in the manifest."""
-    classes = {one.arithmetic.name: ClassFigures(one.arithmetic.cpus, one.fidelity) for one in verification.classes}
-    report = make_report(classes, thresholds, verification.first.heldout, treatments, stock_kernels)
+    classes = [ClassFigures(one.arithmetic, one.fidelity) for one in verification.classes]
+    cosine = cosine_report(classes, thresholds, verification.first.heldout)
+    report = FidelityReport(cosine, treatments, stock_kernels)
     (directory / FIDELITY_FILE).write_text(to_json(report), encoding="utf-8")
     (directory / FIDELITY_PAGE_FILE).write_text(fidelity_page(report, manifest), encoding="utf-8")
     (directory / GOLDEN_FILE).write_text(to_json(verification.golden), encoding="utf-8")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from build.errors import FidelityTooLow
-from build.fidelity.report import Measured, worst_first
+from build.fidelity.report import MeasuredText, by_cosine
 from build.fidelity.thresholds import OPTIONS, Option, Thresholds
 from manifest import Fidelity, Precision
 
@@ -19,8 +19,8 @@ def check(
     fidelity: Fidelity,
     thresholds: Thresholds,
     precision: Precision,
-    heldout: Sequence[Measured],
-    golden: Sequence[Measured],
+    heldout: Sequence[MeasuredText],
+    golden: Sequence[MeasuredText],
     arithmetic: str,
 ) -> None:
     """Raises ``FidelityTooLow`` that names each figure below its threshold, what to do, and the worst texts.
@@ -59,11 +59,11 @@ def _below(figure: float) -> str:
     return f"{max(-1.0, math.floor(figure * steps) / steps):g}"
 
 
-def _shown(texts: Sequence[Measured]) -> str:
-    return ", ".join(f"{one.cosine:.6f} {_short(one)}" for one in worst_first(texts)[:SHOWN_TEXTS])
+def _shown(texts: Sequence[MeasuredText]) -> str:
+    return ", ".join(f"{one.cosine:.6f} {_short(one)}" for one in by_cosine(texts)[:SHOWN_TEXTS])
 
 
-def _short(one: Measured) -> str:
+def _short(one: MeasuredText) -> str:
     cut = one.text if len(one.text) <= SHOWN_CHARACTERS else f"{one.text[:SHOWN_CHARACTERS]}…"
     given = f"prompt {one.prompt_name}" if one.prompt_name is not None else f"task {one.task}" if one.task else ""
     return f"{cut!r}{f' ({given})' if given else ''}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from build.fidelity.charts import error_by_length, histogram, span_of
 from build.fidelity.html import escaped, isolated, table
-from build.fidelity.report import FidelityReport, Measured
+from build.fidelity.report import CosineReport, FidelityReport, MeasuredText
 from build.quantization.record import Treatment
 from manifest import Manifest, Precision
 
@@ -64,11 +64,8 @@ def fidelity_page(report: FidelityReport, manifest: Manifest) -> str:
         "<p>Cosines between the vectors of this bundle, served by the real runtime, and those of the original model in "
         f"fp32. 1 is the same direction. Weights: <code>{identity}</code>; revision, target and licence are in "
         "<code>manifest.json</code> beside this page, the same figures for programs in <code>fidelity.json</code>.</p>",
-        *_classes(report),
-        *_distribution(report),
-        *_lengths(report),
-        *_worst(report.worst),
-        *_treatments(report.treatments, manifest.precision),
+        *([] if report.cosine is None else _cosines(report.cosine)),
+        *_treatments(report.weight_records, manifest.precision),
         *_stock_kernels(report.stock_kernels),
     ]
     title = f"Fidelity of {escaped(manifest.model)}, {manifest.precision}"
@@ -76,23 +73,28 @@ def fidelity_page(report: FidelityReport, manifest: Manifest) -> str:
     return HEAD + "\n".join(lines) + "\n"
 
 
-def _classes(report: FidelityReport) -> list[str]:
+def _cosines(report: CosineReport) -> list[str]:
+    return [*_classes(report), *_distribution(report), *_lengths(report), *_worst(report.worst)]
+
+
+def _classes(report: CosineReport) -> list[str]:
     bounds = report.thresholds
     parts = ["<h2>Figures</h2>"]
-    for name, found in report.classes.items():
+    for found in report.classes:
         figures = found.fidelity
         rows = [
             ("Mean", figures.cosine_mean, bounds.mean),
             ("1st percentile", figures.cosine_p1, bounds.p1),
             ("Minimum", figures.cosine_min, bounds.minimum),
         ]
-        caption = f"Arithmetic <b>{escaped(name)}</b>, on {figures.texts} held-out texts. {escaped(found.cpus)}"
+        name, cpus = escaped(found.cpu_class.name), escaped(found.cpu_class.cpus)
+        caption = f"Arithmetic <b>{name}</b>, on {figures.texts} held-out texts. {cpus}"
         cells = ([row[0], f"{row[1]:.6f}", f"{row[2]:g}"] for row in rows)
         parts.append(table(caption, ("", "cosine", "at least"), cells, numbers=(1, 2)))
     return parts
 
 
-def _distribution(report: FidelityReport) -> list[str]:
+def _distribution(report: CosineReport) -> list[str]:
     caption = "Texts by their cosine. The axis ends at 1; the numbers above the bars are texts."
     return [
         "<h2>Distribution</h2>",
@@ -100,7 +102,7 @@ def _distribution(report: FidelityReport) -> list[str]:
     ]
 
 
-def _lengths(report: FidelityReport) -> list[str]:
+def _lengths(report: CosineReport) -> list[str]:
     caption = "1 minus the cosine, by tokens of a text: the bar is the mean, the mark and the number are the worst."
     rows = ([span_of(one), str(one.texts), f"{one.cosine_mean:.6f}", f"{one.cosine_min:.6f}"] for one in report.lengths)
     return [
@@ -110,7 +112,7 @@ def _lengths(report: FidelityReport) -> list[str]:
     ]
 
 
-def _worst(worst: Sequence[Measured]) -> list[str]:
+def _worst(worst: Sequence[MeasuredText]) -> list[str]:
     rows = ([f"{one.cosine:.6f}", str(one.tokens), isolated(one.text, SHOWN_CHARACTERS) + _way(one)] for one in worst)
     return [
         "<h2>Worst texts</h2>",
@@ -123,7 +125,7 @@ def _worst(worst: Sequence[Measured]) -> list[str]:
     ]
 
 
-def _way(one: Measured) -> str:
+def _way(one: MeasuredText) -> str:
     """The task or prompt that the text was asked for with."""
     given = f"prompt {one.prompt_name}" if one.prompt_name is not None else f"task {one.task}" if one.task else ""
     return f' <span class="soft">({escaped(given)})</span>' if given else ""

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from build.fidelity.cosine import DECIMALS, cosines, summarize
 from build.fidelity.cpu_classes import CpuClass, VerificationPlan
 from build.fidelity.heldout import heldout_texts
-from build.fidelity.report import Measured
+from build.fidelity.report import MeasuredText
 from build.fidelity.requests import Candidate, deal_out
 from build.fidelity.runtime_process import AS_THE_ORIGINAL, RuntimeClient, serve
 from build.pytorch.reference import Reference
@@ -28,8 +28,8 @@ class MeasuredClass:
 
     arithmetic: CpuClass
     fidelity: Fidelity
-    heldout: tuple[Measured, ...]
-    golden_texts: tuple[Measured, ...]
+    heldout: tuple[MeasuredText, ...]
+    golden_texts: tuple[MeasuredText, ...]
 
 
 @dataclass(frozen=True)
@@ -119,11 +119,11 @@ def _tokens(reference: Reference, model: TextModel, candidates: list[Candidate])
     return counts
 
 
-def _measured(candidates: list[Candidate], tokens: list[int], near: NDArray[np.float64]) -> tuple[Measured, ...]:
+def _measured(candidates: list[Candidate], tokens: list[int], near: NDArray[np.float64]) -> tuple[MeasuredText, ...]:
     """Numbered from 1; for each route again."""
     numbers = {text: number for number, text in enumerate(dict.fromkeys(one.text for one in candidates), 1)}
     return tuple(
-        Measured(numbers[one.text], one.text, one.task, one.prompt_name, count, round(cosine, DECIMALS))
+        MeasuredText(numbers[one.text], one.text, one.task, one.prompt_name, count, round(cosine, DECIMALS))
         for one, count, cosine in zip(candidates, tokens, near.tolist(), strict=True)
     )
 

@@ -13,8 +13,8 @@ import pytest
 
 import manifest
 from build.errors import BuildError
-from build.fidelity.cpu_classes import CLASSES
-from build.fidelity.report import ClassFigures, FidelityReport, LengthFigures, Measured
+from build.fidelity.cpu_classes import CLASSES, CpuClass
+from build.fidelity.report import ClassFigures, CosineReport, FidelityReport, LengthFigures, MeasuredText
 from build.fidelity.thresholds import OPTIONS, Thresholds
 from build.host.resources import check_resources
 from build.model.describe import describe
@@ -244,7 +244,8 @@ class TestFidelity:
 
     def test_every_field_of_the_report_is_named(self):
         named = in_code(section(self.PAGE, "## The report"))
-        for kind in (FidelityReport, ClassFigures, manifest.Fidelity, Thresholds, Measured, LengthFigures, Treatment):
+        figures = (CosineReport, ClassFigures, CpuClass, manifest.Fidelity, Thresholds, MeasuredText, LengthFigures)
+        for kind in (FidelityReport, *figures, Treatment):
             assert {field.name for field in dataclasses.fields(kind)} <= named
 
     def test_every_class_of_arithmetic_is_named(self):

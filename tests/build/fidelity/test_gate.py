@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from build.errors import FidelityTooLow
 from build.fidelity.cosine import DECIMALS, summarize
 from build.fidelity.gate import check
-from build.fidelity.report import Measured
+from build.fidelity.report import MeasuredText
 from build.fidelity.thresholds import OPTIONS, Thresholds
 from manifest import Fidelity, Precision, Task
 
@@ -27,11 +27,13 @@ def figures(mean: float = 0.995, p1: float = 0.98, minimum: float = 0.96) -> Fid
     return Fidelity(texts=2, cosine_mean=mean, cosine_p1=p1, cosine_min=minimum)
 
 
-def measured(cosine: float, text: str = "a text", task: Task | None = None, prompt_name: str | None = None) -> Measured:
-    return Measured(1, text, task, prompt_name, tokens=5, cosine=cosine)
+def measured(
+    cosine: float, text: str = "a text", task: Task | None = None, prompt_name: str | None = None
+) -> MeasuredText:
+    return MeasuredText(1, text, task, prompt_name, tokens=5, cosine=cosine)
 
 
-def refusal(fidelity: Fidelity, *texts: Measured, golden: tuple = (), precision: Precision = Precision.INT8) -> str:
+def refusal(fidelity: Fidelity, *texts: MeasuredText, golden: tuple = (), precision: Precision = Precision.INT8) -> str:
     with pytest.raises(FidelityTooLow) as refused:
         check(fidelity, BOUNDS, precision, texts, golden, CLASS)
     assert str(refused.value).isprintable()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from build.fidelity.cpu_classes import CpuClass
 from build.fidelity.html import escaped, isolated
 from build.fidelity.page import UNVERIFIED_PAGE, fidelity_page
 from build.fidelity.report import FidelityReport
@@ -72,7 +73,7 @@ def test_every_figure_stands_beside_its_threshold():
 
 def test_model_precision_weights_and_class_are_named():
     text = page_of(model="org/some-model").text
-    for words in ("org/some-model in int8", "sha256 000000000000…", "u8 x s8, exact", "CPUs of a kind."):
+    for words in ("org/some-model in int8", "sha256 000000000000…", "u8 x s8, exact", "CPUs of a kind"):
         assert words in text
 
 
@@ -93,7 +94,7 @@ def test_what_a_text_was_asked_for_with_is_shown():
 
 def test_a_weight_whose_input_was_smoothed_and_repeated_says_both():
     both = dataclasses.replace(TREATMENTS[2], smoothing=0.35)
-    text = page_of(a_report(treatments=(both,))).text
+    text = page_of(a_report(weight_records=(both,))).text
     assert (
         "SmoothQuant with alpha 0.35, input channels: 16 added by repeating the largest, by a node of its own" in text
     )
@@ -117,7 +118,7 @@ def test_weights_that_were_treated_alike_are_grouped():
     ("precision", "words"), [(Precision.FP32, "Nothing: all weights are in fp32."), (Precision.INT8, "not record it")]
 )
 def test_without_treatments_the_page_says_why(precision: Precision, words: str):
-    assert words in page_of(a_report(treatments=()), precision=precision).text
+    assert words in page_of(a_report(weight_records=()), precision=precision).text
 
 
 def test_it_needs_nothing_else_and_runs_nothing():
@@ -174,9 +175,8 @@ EVIL = "</td></bdi><script>alert(\"1\")</script><b onclick='x'>&amp;"
 def test_no_text_breaks_out():
     weight = dataclasses.replace(TREATMENTS[0], weight=EVIL, storage=EVIL, rounding=EVIL)
     report = a_report([measured(1, EVIL, prompt_name=EVIL)], (weight,))
-    report = dataclasses.replace(
-        report, classes={EVIL: dataclasses.replace(report.classes["u8 x s8, exact"], cpus=EVIL)}
-    )
+    found = dataclasses.replace(report.cosine.classes[0], cpu_class=CpuClass(EVIL, EVIL, EVIL))
+    report = dataclasses.replace(report, cosine=dataclasses.replace(report.cosine, classes=(found,)))
     page = page_of(report, model=EVIL)
     assert {tag for tag, _ in page.opened} == {tag for tag, _ in page_of().opened} | {"span"}
     assert page.text.count(EVIL) == 9

@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from build.bundle.staging import staged
+from build.fidelity.cpu_classes import EXACT_INTEGERS, PER_TOKEN, PER_TOKEN_7_BITS
 from build.fidelity.measuring import measuring_of
 from build.fidelity.report import FidelityReport
 from build.model.describe import describe
@@ -129,11 +130,12 @@ def test_of_two_routes_one_can_be_native(tmp_path: Path):
 def test_what_was_measured_is_in_the_report_class_by_class(tmp_path: Path):
     order = Order(str(tiny_models.make(BERT)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False)
     delivery = build_bundle(order, Progress(STAGES, io.StringIO()))
-    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
+    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json").cosine
     best, *others = available()
-    first = "u7 x s8, per token" if best == "avx2" else "u8 x s8, per token"
-    assert set(report.classes) == {first, *(["u7 x s8, per token"] if "avx2" in others else [])}
-    assert delivery.manifest.fidelity == report.classes[first].fidelity
+    first = PER_TOKEN_7_BITS if best == "avx2" else PER_TOKEN
+    others = [PER_TOKEN_7_BITS] if "avx2" in others else []
+    assert [found.cpu_class for found in report.classes] == [first, *others]
+    assert delivery.manifest.fidelity == report.classes[0].fidelity
     assert np.mean([one.cosine for one in report.texts]) == pytest.approx(delivery.manifest.fidelity.cosine_mean)
     assert "kernels     native\n" in summary(delivery, tmp_path / "bundle")
 
@@ -143,7 +145,7 @@ def test_why_graphs_are_not_native_is_in_the_report(tmp_path: Path):
     delivery = build_bundle(order, Progress(STAGES, io.StringIO()))
     report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
     assert report.stock_kernels == {"model": "the native kernels have no t5"}
-    assert set(report.classes) == {"u8 x s8, exact"}
+    assert [found.cpu_class for found in report.cosine.classes] == [EXACT_INTEGERS]
     page = (tmp_path / "bundle" / "fidelity.html").read_text()
     assert (
         "Computed by onnxruntime&#x27;s own kernels: <code>model</code>" in page
