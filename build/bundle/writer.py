@@ -7,13 +7,14 @@ import shutil
 from importlib.metadata import version
 from pathlib import Path
 
-from build.fidelity.page import UNVERIFIED_PAGE, fidelity_page
+from build.fidelity.page import fidelity_page, unverified_page
 from build.fidelity.report import ClassFigures, FidelityReport, cosine_report
 from build.fidelity.thresholds import Thresholds
 from build.fidelity.verify import Verification
 from build.graph.external_data import write_graph
 from build.model.describe import Description, PlannedEncoder
 from build.model.files import CONFIG, ModelFiles
+from build.paths import ROOT
 from build.precisions import Recipe
 from build.pytorch.head import Head
 from build.pytorch.reference import Reference
@@ -77,7 +78,7 @@ def package(
     shutil.copyfile(main.folder / CONFIG, directory / CONFIG_FILE)
     (directory / GOLDEN_FILE).write_text(to_json(Golden(texts=())), encoding="utf-8")
     (directory / FIDELITY_FILE).write_text("{}\n", encoding="utf-8")
-    (directory / FIDELITY_PAGE_FILE).write_text(UNVERIFIED_PAGE, encoding="utf-8")
+    (directory / FIDELITY_PAGE_FILE).write_text(unverified_page(), encoding="utf-8")
     text = TextModel(
         dim=description.dim,
         prompts=description.prompts.prompts,
@@ -117,8 +118,9 @@ def seal(
     classes = [ClassFigures(one.arithmetic, one.fidelity) for one in verification.classes]
     cosine = cosine_report(classes, thresholds, verification.first.heldout)
     report = FidelityReport(cosine, treatments, stock_kernels)
+    project_version = (ROOT / "VERSION").read_text(encoding="utf-8").strip()
     (directory / FIDELITY_FILE).write_text(to_json(report), encoding="utf-8")
-    (directory / FIDELITY_PAGE_FILE).write_text(fidelity_page(report, manifest), encoding="utf-8")
+    (directory / FIDELITY_PAGE_FILE).write_text(fidelity_page(report, manifest, project_version), encoding="utf-8")
     (directory / GOLDEN_FILE).write_text(to_json(verification.golden), encoding="utf-8")
     files = describe_files(directory, manifest.text)
     sealed = dataclasses.replace(manifest, files=files, fidelity=verification.first.fidelity)
