@@ -42,8 +42,8 @@ MEANINGS = {
 """What each precision means."""
 
 
-def fidelity_page(report: FidelityReport, manifest: Manifest, version: str) -> str:
-    """Render the whole page. The same report on the same files by the same ``version`` gives the same bytes.
+def fidelity_page(report: FidelityReport, manifest: Manifest) -> str:
+    """Render the whole page. The same report on the same files by the same project version gives the same bytes.
 
     NOTE: the page shows neither the source nor the target, because files are the same wherever a model came from and
     whichever target they are for. The hashes of the files tell which bundle it is about.
@@ -53,7 +53,6 @@ def fidelity_page(report: FidelityReport, manifest: Manifest, version: str) -> s
         "page.html.j2",
         report=report,
         manifest=manifest,
-        version=version,
         hub_page=f"{HUB}{manifest.model}" if HUB_ID.fullmatch(manifest.model) else None,
         meaning=MEANINGS[manifest.precision],
         files={name: files[name] for name in sorted(files.keys() - {*COMMON_FILES, FIDELITY_PAGE_FILE})},
@@ -61,11 +60,6 @@ def fidelity_page(report: FidelityReport, manifest: Manifest, version: str) -> s
         cosine=None if report.cosine is None else cosine_section(report.cosine),
         yardstick=YARDSTICK,
     )
-
-
-def unverified_page() -> str:
-    """What a bundle has in place of the page before it is verified."""
-    return _render("unverified.html.j2")
 
 
 def make_visible(text: str) -> str:

@@ -11,7 +11,7 @@ from build.fidelity.charts import Bar, Histogram, error_bars, error_of, histogra
 from build.fidelity.cpu_classes import CpuClass
 from build.fidelity.report import ClassFigures, CosineReport, LengthFigures
 from build.fidelity.thresholds import OPTIONS, Thresholds
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 
 SHOWN_WEIGHTS = 10
 """The weights with the largest errors are shown at once, the others on demand."""
@@ -98,7 +98,7 @@ class WeightSection:
 
 def cosine_section(report: CosineReport) -> CosineSection:
     """Return what the page shows of a report on cosines."""
-    mean = report.classes[0].fidelity.cosine_mean
+    mean = report.classes[0].figures.mean
     errors = (error_of(mean), error_of(YARDSTICK.plain_int8))
     ours, plain = (100 * (error / max(errors)) for error in errors)
     return CosineSection(
@@ -111,7 +111,7 @@ def cosine_section(report: CosineReport) -> CosineSection:
     )
 
 
-def weight_section(records: Sequence[Treatment]) -> WeightSection | None:
+def weight_section(records: Sequence[WeightRecord]) -> WeightSection | None:
     """Return what the page shows of the weights; None if nothing is known of them."""
     if not records:
         return None
@@ -120,27 +120,26 @@ def weight_section(records: Sequence[Treatment]) -> WeightSection | None:
     return WeightSection(usual, tuple(rows[:SHOWN_WEIGHTS]), tuple(rows[SHOWN_WEIGHTS:]))
 
 
-def by_error(records: Sequence[Treatment]) -> list[Treatment]:
+def by_error(records: Sequence[WeightRecord]) -> list[WeightRecord]:
     """Sort by error, the largest first; weights whose error was not measured come last."""
     return sorted(records, key=lambda record: -math.inf if record.error is None else record.error, reverse=True)
 
 
 def _class_row(found: ClassFigures, thresholds: Thresholds) -> ClassRow:
-    values = (found.fidelity.cosine_mean, found.fidelity.cosine_p1, found.fidelity.cosine_min)
     figures = (
-        Figure(option.figure.capitalize(), value, getattr(thresholds, option.field))
-        for option, value in zip(OPTIONS, values, strict=True)
+        Figure(option.figure.capitalize(), getattr(found.figures, option.field), getattr(thresholds, option.field))
+        for option in OPTIONS
     )
-    return ClassRow(found.cpu_class, found.fidelity.texts, tuple(figures))
+    return ClassRow(found.cpu_class, found.figures.count, tuple(figures))
 
 
-def _storage(record: Treatment) -> str:
+def _storage(record: WeightRecord) -> str:
     if record.storage == "fp32":
         return record.storage
     return f"{record.storage}, rounded {'with GPTQ' if record.rounding == 'gptq' else f'to {record.rounding}'}"
 
 
-def _details(record: Treatment, usual: str) -> str:
+def _details(record: WeightRecord, usual: str) -> str:
     """A weight's shape, and what was done to it besides the ``usual`` storage."""
     words = [" × ".join(map(str, record.shape))]
     if (storage := _storage(record)) != usual:

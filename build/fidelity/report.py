@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from build.fidelity.cosine import DECIMALS
 from build.fidelity.cpu_classes import CpuClass
 from build.fidelity.thresholds import Thresholds
-from build.quantization.record import Treatment
-from manifest import Fidelity, Task
+from build.quantization.record import WeightRecord
+from manifest import CosineFigures, Task
 
 LENGTHS = (1, 9, 17, 33, 65, 129, 257)
 """The bins of text lengths begin at these numbers of tokens; the last bin has no end."""
@@ -40,6 +40,19 @@ class MeasuredText:
 
 
 @dataclass(frozen=True)
+class MeasuredClass:
+    """What CPUs of one class return."""
+
+    cpu_class: CpuClass
+
+    cosine: CosineFigures
+    """The figures of the held-out texts."""
+
+    heldout: tuple[MeasuredText, ...]
+    golden: tuple[MeasuredText, ...]
+
+
+@dataclass(frozen=True)
 class TextFigure:
     """The same without the text."""
 
@@ -66,7 +79,7 @@ class ClassFigures:
     """The figures of one class of CPUs."""
 
     cpu_class: CpuClass
-    fidelity: Fidelity
+    figures: CosineFigures
 
 
 @dataclass(frozen=True)
@@ -95,18 +108,17 @@ class FidelityReport:
     cosine: CosineReport | None
     """None for a kind of model that does not answer with vectors."""
 
-    weight_records: tuple[Treatment, ...]
+    weight_records: tuple[WeightRecord, ...]
 
     stock_kernels: dict[str, str]
     """Graphs that onnxruntime's own kernels run although native ones were requested, with the reason."""
 
 
-def cosine_report(
-    classes: Sequence[ClassFigures], thresholds: Thresholds, texts: Sequence[MeasuredText]
-) -> CosineReport:
-    """Report on held-out ``texts``, whose cosines must not be NaN."""
+def cosine_report(classes: Sequence[MeasuredClass], thresholds: Thresholds) -> CosineReport:
+    """Report on the held-out texts, whose cosines must not be NaN; the texts are those of the first class."""
+    texts = classes[0].heldout
     return CosineReport(
-        classes=tuple(classes),
+        classes=tuple(ClassFigures(measured.cpu_class, measured.cosine) for measured in classes),
         thresholds=thresholds,
         texts=tuple(TextFigure(text.number, text.task, text.prompt_name, text.tokens, text.cosine) for text in texts),
         lengths=tuple(by_length(texts)),

@@ -13,18 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from build.fidelity.cpu_classes import CpuClass
-from build.fidelity.page import JOINERS, SHOWN_CHARACTERS, fidelity_page, make_visible, span_of, unverified_page
+from build.fidelity.page import JOINERS, SHOWN_CHARACTERS, fidelity_page, make_visible, span_of
 from build.fidelity.page_sections import SHOWN_WEIGHTS, YARDSTICK, by_error
 from build.fidelity.report import ClassFigures, FidelityReport, LengthFigures
 from build.fidelity.thresholds import Thresholds
-from build.quantization.record import Treatment
-from manifest import Fidelity, Precision, SourceKind, Target, Task
-from tests.support.bundles.fidelity_reports import TREATMENTS, a_manifest, a_report, measured
+from build.quantization.record import WeightRecord
+from manifest import CosineFigures, Precision, SourceKind, Target, Task
+from tests.support.bundles.fidelity_reports import WEIGHT_RECORDS, a_manifest, a_report, measured
 from tests.support.paths import ROOT
 
 VOID = {"meta", "br", "wbr"}
 MOST_BYTES = 60_000
-VERSION = "1.2.3"
 
 
 class Page(HTMLParser):
@@ -80,7 +79,7 @@ class Page(HTMLParser):
 
 
 def html_of(report: FidelityReport | None = None, **manifest: object) -> str:
-    return fidelity_page(report or a_report(), a_manifest(**manifest), VERSION)
+    return fidelity_page(report or a_report(), a_manifest(**manifest))
 
 
 def page_of(report: FidelityReport | None = None, **manifest: object) -> Page:
@@ -93,7 +92,7 @@ def with_cosine(**values: object) -> FidelityReport:
 
 
 def class_figures(mean: float = 0.995, p1: float = 0.99, minimum: float = 0.98, name: str = "other") -> ClassFigures:
-    return ClassFigures(CpuClass(name, f"CPUs of {name}", "They round."), Fidelity(60, mean, p1, minimum))
+    return ClassFigures(CpuClass(name, f"CPUs of {name}", "They round."), CosineFigures(60, mean, p1, minimum))
 
 
 def test_the_title_names_model_and_precision():
@@ -213,7 +212,7 @@ def test_weights_are_sorted_by_error_and_say_what_sets_them_apart():
 
 
 def test_a_weight_whose_input_was_smoothed_and_split_says_both():
-    both = dataclasses.replace(TREATMENTS[2], smoothing=0.35)
+    both = dataclasses.replace(WEIGHT_RECORDS[2], smoothing=0.35)
     assert page_of(a_report(weight_records=(both,))).rows[-1] == [
         "layer.0.down1536 × 384, SmoothQuant, alpha 0.35, 16 channels split, scaled by a separate node",
         "–",
@@ -222,7 +221,7 @@ def test_a_weight_whose_input_was_smoothed_and_split_says_both():
 
 @pytest.mark.parametrize(("count", "on_demand"), [(1, 0), (SHOWN_WEIGHTS, 0), (SHOWN_WEIGHTS + 3, 3)])
 def test_the_largest_errors_are_shown_at_once_and_the_others_on_demand(count: int, on_demand: int):
-    records = tuple(dataclasses.replace(TREATMENTS[0], weight=f"w{n}.", error=n / 1000) for n in range(count))
+    records = tuple(dataclasses.replace(WEIGHT_RECORDS[0], weight=f"w{n}.", error=n / 1000) for n in range(count))
     html = html_of(a_report(weight_records=records))
     shown, _, others = html.partition("<details>")
     assert len(re.findall(r'<th scope="row">w\d+', shown)) == min(count, SHOWN_WEIGHTS)
@@ -233,7 +232,7 @@ def test_the_largest_errors_are_shown_at_once_and_the_others_on_demand(count: in
 
 def test_weights_without_an_error_come_last_and_keep_their_order():
     records = [
-        dataclasses.replace(TREATMENTS[0], weight=name, error=error)
+        dataclasses.replace(WEIGHT_RECORDS[0], weight=name, error=error)
         for name, error in (("a", None), ("b", 0.1), ("c", None), ("d", 0.0), ("e", 0.1))
     ]
     assert "".join(record.weight for record in by_error(records)) == "bedac"
@@ -258,7 +257,7 @@ def test_the_facts_say_what_the_precision_means(precision: Precision):
 def test_the_facts_name_the_project_version_the_cpus_and_the_files():
     report = with_cosine(classes=(a_report().cosine.classes[0], class_figures(name="u7")))
     facts = page_of(report).facts
-    assert facts["Built with"] == f"cpu2vec {VERSION}"
+    assert facts["Built with"] == "cpu2vec 1.2.3"
     assert facts["Verified for"] == "CPUs of a kind\nCPUs of u7"
     hashes = {name: entry.sha256 for name, entry in a_manifest().files.items()}
     assert facts["Files"] == "\n".join(
@@ -353,13 +352,13 @@ def test_the_same_report_on_the_same_files_gives_the_same_bytes_wherever_the_mod
         target=Target.ARM64,
         source=dataclasses.replace(manifest.source, kind=SourceKind.PACKAGE, revision="sha256:00"),
     )
-    assert fidelity_page(a_report(), manifest, VERSION) == fidelity_page(a_report(), other, VERSION)
+    assert fidelity_page(a_report(), manifest) == fidelity_page(a_report(), other)
 
 
 def test_a_page_about_hundreds_of_weights_is_small():
     texts = [measured(n, "漢" * 2000, tokens=n, cosine=1 - n / 1000) for n in range(1, 241)]
     weights = tuple(
-        Treatment(f"onnx::MatMul_{n}", (1024, 3072), "int8, one scale per column", 0.75, 0, True, "gptq", n / 1e5)
+        WeightRecord(f"onnx::MatMul_{n}", (1024, 3072), "int8, one scale per column", 0.75, 0, True, "gptq", n / 1e5)
         for n in range(300)
     )
     assert len(html_of(a_report(texts, weights)).encode()) < MOST_BYTES
@@ -370,7 +369,7 @@ EVIL = "</td></bdi><script>alert(\"1\")</script><b onclick='x'>&amp;{{ 7 * 7 }}"
 
 def page_with(text: str) -> Page:
     """A page that has the text wherever a text can come from outside."""
-    weight = dataclasses.replace(TREATMENTS[0], weight=text, storage=text, rounding=text)
+    weight = dataclasses.replace(WEIGHT_RECORDS[0], weight=text, storage=text, rounding=text)
     report = a_report([measured(1, text, prompt_name=text)], (weight,), {text: text})
     found = dataclasses.replace(report.cosine.classes[0], cpu_class=CpuClass(text, text, text))
     report = dataclasses.replace(report, cosine=dataclasses.replace(report.cosine, classes=(found,)))
@@ -428,7 +427,3 @@ def test_a_long_text_is_cut_and_keeps_its_direction_to_itself(length: int, ends:
 def test_a_span_of_lengths_is_named_by_its_ends():
     assert span_of(LengthFigures(9, 16, 1, 1.0, 1.0)) == "9–16"
     assert span_of(LengthFigures(257, None, 1, 1.0, 1.0)) == "257 or more"
-
-
-def test_a_bundle_that_is_not_verified_says_so():
-    assert "This bundle has not been verified." in Page(unverified_page()).text

@@ -16,14 +16,15 @@ from build.fidelity.report import (
     WORST,
     FidelityReport,
     LengthFigures,
+    MeasuredClass,
     MeasuredText,
     by_cosine,
     by_length,
     cosine_report,
 )
 from build.fidelity.thresholds import Thresholds
-from manifest import BundleError, Task, from_json, to_json
-from tests.support.bundles.fidelity_reports import a_report, measured
+from manifest import BundleError, CosineFigures, Task, from_json, to_json
+from tests.support.bundles.fidelity_reports import CPU_CLASS, a_report, measured
 
 TEXTS = st.lists(st.builds(measured, tokens=st.integers(0, 600), cosine=st.floats(-1, 1)), max_size=40)
 
@@ -57,7 +58,8 @@ def test_an_unknown_field_is_named():
 
 def test_each_text_has_its_figures_and_the_worst_their_text():
     texts = [measured(number=n, tokens=n, cosine=1 - n / 1000, task=Task.QUERY) for n in range(1, 31)]
-    report = cosine_report([], Thresholds(0.9, 0.8, 0.7), texts)
+    measured_class = MeasuredClass(CPU_CLASS, CosineFigures(30, 0.9, 0.8, 0.7), tuple(texts), golden=())
+    report = cosine_report([measured_class], Thresholds(0.9, 0.8, 0.7))
     assert [(text.number, text.tokens, text.cosine, text.task) for text in report.texts] == [
         (text.number, text.tokens, text.cosine, text.task) for text in texts
     ]

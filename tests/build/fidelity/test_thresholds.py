@@ -18,8 +18,8 @@ from build.fidelity.thresholds import (
     add_options,
     read_options,
 )
-from build.precisions import RECIPES, Recipe, recipe_for
-from manifest import Precision, Target
+from build.precisions import PRECISIONS, PrecisionSpec
+from manifest import Precision
 
 PLAIN = Thresholds(mean=0.9, p1=0.8, minimum=0.7)
 
@@ -66,18 +66,11 @@ def test_every_threshold_has_an_option():
     assert [option.field for option in OPTIONS] == [field.name for field in dataclasses.fields(Thresholds)]
 
 
-@pytest.mark.parametrize("row", RECIPES, ids=lambda row: f"{row.precision}-{row.target}")
-def test_defaults_allow_less_in_the_worst_text_than_in_the_mean(row: Recipe):
-    assert 0 < row.thresholds.minimum <= row.thresholds.p1 <= row.thresholds.mean < 1
-
-
-@pytest.mark.parametrize("precision", list(Precision))
-def test_both_targets_are_held_to_the_same_and_of_one_class(precision: Precision):
-    """A bundle for the other architecture is judged by the same graph here."""
-    one, other = (recipe_for(precision, target) for target in Target)
-    assert dataclasses.replace(one, target=other.target) == other
+@pytest.mark.parametrize("spec", PRECISIONS.values(), ids=lambda spec: spec.precision)
+def test_defaults_allow_less_in_the_worst_text_than_in_the_mean(spec: PrecisionSpec):
+    assert 0 < spec.thresholds.minimum <= spec.thresholds.p1 <= spec.thresholds.mean < 1
 
 
 def test_fp32_is_held_to_more_than_int8():
-    int8, fp32 = (recipe_for(precision, Target.AMD64).thresholds for precision in (Precision.INT8, Precision.FP32))
+    int8, fp32 = (PRECISIONS[precision].thresholds for precision in (Precision.INT8, Precision.FP32))
     assert all(getattr(fp32, option.field) > getattr(int8, option.field) for option in OPTIONS)
