@@ -8,7 +8,7 @@ from pathlib import Path
 
 from build.command_line import format_size
 from build.errors import InvalidOption, ModelNotFound
-from build.fidelity.thresholds import Asked
+from build.fidelity.thresholds import ThresholdOverrides
 from build.image.check_bundle import check_bundle
 from build.image.context import build_context, link_files
 from build.image.docker import Docker
@@ -37,7 +37,7 @@ class ImageOptions:
     revision: str | None
     """The branch, tag or commit on the hub."""
     trust: Trust
-    thresholds: Asked
+    thresholds: ThresholdOverrides
     tag: str | None
     """The image's name; None: ``image_tag`` of what is in it."""
 

@@ -285,7 +285,7 @@ class AssembledText:
         from build.fidelity.golden import choose_golden_requests
         from build.fidelity.measuring import plan_verification
         from build.fidelity.page import fidelity_page
-        from build.fidelity.report import ClassFigures, make_report
+        from build.fidelity.report import FidelityReport, cosine_report
         from build.fidelity.verify import verify
 
         golden = choose_golden_requests(self.section, self.reference.tokenizer)
@@ -293,10 +293,8 @@ class AssembledText:
         found = verify(bundle, self.section, self.reference, golden, plan, bars)
         for measured in found.classes:
             check(measured, thresholds, self.spec.precision)
-        report = make_report(
-            {m.arithmetic.name: ClassFigures(m.arithmetic.cpus, m.cosine) for m in found.classes},
-            thresholds,
-            found.best.heldout,
+        report = FidelityReport(
+            cosine_report(found.classes, thresholds),
             tuple(record for transformer in self.transformers for record in transformer.records),
             stock_reasons(self.transformers),
         )

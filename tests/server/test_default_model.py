@@ -20,7 +20,7 @@ from sentence_transformers import SentenceTransformer
 
 from build.errors import DamagedDownload, SetupIncomplete
 from build.fidelity.cosine import cosines
-from build.fidelity.cpu_classes import by_native_kernels
+from build.fidelity.cpu_classes import PER_TOKEN, PER_TOKEN_7_BITS, native_plan
 from build.fidelity.report import FidelityReport
 from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import RuntimeClient, serve
@@ -128,12 +128,12 @@ def test_fidelity_is_high_and_is_what_serving_the_held_out_texts_gives(
     assert fidelity.mean == pytest.approx(measured.mean(), abs=2e-6)
     assert fidelity.p1 == pytest.approx(np.percentile(measured, 1), abs=2e-5)
     assert fidelity.minimum == pytest.approx(measured.min(), abs=2e-5)
-    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
-    passes = by_native_kernels(instruction_sets(ensure(host_target())), 0).passes
-    assert set(report.classes) == {one.arithmetic.name for one in passes}
-    assert report.classes[passes[0].arithmetic.name].fidelity == fidelity
-    assert all(found.fidelity.mean >= 0.998 for found in report.classes.values())
-    assert all(found.fidelity.p1 >= 0.995 for found in report.classes.values())
+    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").cosine
+    runs = native_plan(instruction_sets(ensure(host_target())), 0).runs
+    assert [found.cpu_class for found in report.classes] == [run.cpu_class for run in runs]
+    assert report.classes[0].figures == fidelity
+    assert all(found.figures.mean >= 0.998 for found in report.classes)
+    assert all(found.figures.p1 >= 0.995 for found in report.classes)
     np.testing.assert_allclose([one.cosine for one in report.texts], measured, atol=2e-5)
     tokens = [min(len(original.tokenizer(text)["input_ids"]), 256) for text in texts]
     assert [(one.number, one.tokens) for one in report.texts] == list(enumerate(tokens, 1))
@@ -222,7 +222,7 @@ def test_weights_have_a_byte_and_a_scale_for_each_group_of_channels_or_row_of_a_
     model = onnx.load(bundle / "model.onnx", load_external_data=False)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     weights = [tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
-    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").treatments
+    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").weight_records
     repeated = [one.repeated for one in treatments if one.shape == (1536, 384)]
     assert len(repeated) == 6
     assert set(repeated) <= {0, 16}
@@ -238,12 +238,12 @@ def test_the_graph_is_of_the_native_kernels_ops(bundle: Path, manifest: Manifest
     graph = manifest.section.graphs["model"]
     assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 2))
     report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
-    assert "u8 x s8, per token" in report.classes or "u7 x s8, per token" in report.classes
+    assert report.cosine.classes[0].cpu_class in (PER_TOKEN, PER_TOKEN_7_BITS)
     assert report.stock_kernels == {}
 
 
 def test_every_weight_in_8_bits_is_in_the_report_with_what_it_costs(bundle: Path):
-    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").treatments
+    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").weight_records
     products = [one for one in treatments if one.rounding == "gptq"]
     assert (len(treatments), len(products)) == (37, 36)
     assert all(one.error is not None and 0 < one.error < 0.03 for one in products)

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from build.fidelity.cpu_classes import EXACT_INTEGERS, PER_TOKEN, PER_TOKEN_7_BITS
 from build.fidelity.measuring import plan_verification
 from build.fidelity.report import FidelityReport
 from build.kinds.text import stock_reasons
@@ -107,7 +108,7 @@ def test_of_two_routes_one_can_be_native(tmp_path: Path):
     spec = PRECISIONS[Precision.INT8]
     table = summary(BuildResult(made.manifest, 0, spec.thresholds, made.assembled.summary), made.bundle)
     assert f"  native; onnxruntime's own for {stock}, because the native kernels have no t5\n" in table
-    assert plan_verification(text, spec.stock_class, 0).passes[0].arithmetic.name.endswith("per token")
+    assert plan_verification(text, spec.stock_class, 0).runs[0].cpu_class.name.endswith("per token")
 
 
 def test_what_was_measured_is_in_the_report_class_by_class(tmp_path: Path):
@@ -115,11 +116,12 @@ def test_what_was_measured_is_in_the_report_class_by_class(tmp_path: Path):
         str(tiny_models.make(BERT)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False
     )
     result = build_bundle(order, Progress(stream=io.StringIO()))
-    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
+    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json").cosine
     best, *others = available()
-    first = "u7 x s8, per token" if best == "avx2" else "u8 x s8, per token"
-    assert set(report.classes) == {first, *(["u7 x s8, per token"] if "avx2" in others else [])}
-    assert result.manifest.fidelity.cosine == report.classes[first].fidelity
+    first = PER_TOKEN_7_BITS if best == "avx2" else PER_TOKEN
+    others = [PER_TOKEN_7_BITS] if "avx2" in others else []
+    assert [found.cpu_class for found in report.classes] == [first, *others]
+    assert result.manifest.fidelity.cosine == report.classes[0].figures
     assert np.mean([one.cosine for one in report.texts]) == pytest.approx(result.manifest.fidelity.cosine.mean)
     assert "kernels     native\n" in summary(result, tmp_path / "bundle")
 
@@ -131,7 +133,7 @@ def test_why_graphs_are_not_native_is_in_the_report(tmp_path: Path):
     result = build_bundle(order, Progress(stream=io.StringIO()))
     report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
     assert report.stock_kernels == {"model": "the native kernels have no t5"}
-    assert set(report.classes) == {"u8 x s8, exact"}
+    assert [found.cpu_class for found in report.cosine.classes] == [EXACT_INTEGERS]
     page = (tmp_path / "bundle" / "fidelity.html").read_text()
     assert (
         "Computed by onnxruntime&#x27;s own kernels: <code>model</code>" in page
