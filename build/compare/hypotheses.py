@@ -90,16 +90,21 @@ def _poolings(hypothesis: Hypothesis, task: Task | None) -> Iterator[Explanation
             yield Explanation(cause, text, replace(hypothesis, model=pooled_by(hypothesis.model, mode)))
 
 
+def _prompt(model: TextModel, task: Task | None) -> str:
+    """The text that the model prepends for a task."""
+    return model.prompts.get(model.prompt_name(task) or "", "")
+
+
 def _prompts(hypothesis: Hypothesis, task: Task | None) -> Iterator[Explanation]:
     model = hypothesis.model
-    declared = model.prompt(task)
+    declared = _prompt(model, task)
     instead = f"the bundle prepends {declared!r}" if declared else "the bundle prepends none"
     if declared:
         encoders = {name: replace(encoder, prompt_tokens={}) for name, encoder in model.encoders.items()}
         plain = replace(model, prompts={}, tasks={}, default_prompt=None, encoders=encoders)
         text = f"the old container prepends no prompt, and {instead}"
         yield Explanation(Cause.NO_PROMPT, text, replace(hypothesis, model=plain))
-    others = {model.prompt(other): model.prompt_name(other) for other in (None, Task.QUERY, Task.PASSAGE)}
+    others = {_prompt(model, other): model.prompt_name(other) for other in (None, Task.QUERY, Task.PASSAGE)}
     for prompt, name in others.items():
         if prompt and prompt != declared and name is not None:
             changed = replace(model, default_prompt=name, tasks=dict.fromkeys(Task, name))

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.kernels import ARCHITECTURES
 from build.model.default_model import MODEL
 from manifest import Target
@@ -294,10 +294,12 @@ def test_what_only_a_build_needs_is_not_inside(files: dict[str, tarfile.TarInfo]
     assert [name for name in files if re.search(rf"(^|/)({packages})(-[\d.]+\.dist-info)?$", name)] == []
     assert {"app/manifest.py", "app/runtime/__main__.py", "bundle/manifest.json"} <= set(files)
     assert {name.split("/")[1] for name in files if name.startswith("app/")} == {
+        "VERSION",
         "__pycache__",
         "kernels",
         "manifest.py",
         "runtime",
+        "sections",
     }
     library = f"app/kernels/lib/libcpu2vec-{target}.so"
     assert [name for name, file in files.items() if name.startswith("app/kernels/") and file.isfile()] == [library]
@@ -339,6 +341,7 @@ def test_labels_and_configuration_say_what_it_is(images: dict[Target, str], targ
     assert labels["cpu2vec.model"] == labels["org.opencontainers.image.title"] == MODEL
     assert (labels["cpu2vec.target"], labels["cpu2vec.precision"]) == (target, "int8")
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.version"] == (ROOT / "VERSION").read_text().strip()
     assert labels["cpu2vec.model.license"] == "apache-2.0"
     assert labels["cpu2vec.model.revision"].startswith("sha256:")
     assert float(labels["cpu2vec.fidelity.cosine_mean"]) >= 0.99
@@ -408,6 +411,7 @@ def test_a_stray_secret_beside_the_sources_reaches_no_build(images: dict[Target,
     """The context, as the engine itself reads .dockerignore."""
     context, out = tmp_path / "context", tmp_path / "out"
     kept = (
+        "VERSION",
         "manifest.py",
         "requirements.in",
         "requirements.txt",
@@ -415,6 +419,7 @@ def test_a_stray_secret_beside_the_sources_reaches_no_build(images: dict[Target,
         "build/data/heldout.txt",
         "kernels/src/ops.cpp",
         "runtime/inference/saturation.onnx",
+        "sections/text.py",
     )
     local = (".image-context/a/model/config.json", ".image-context/a/model/.hidden")
     stray = (

@@ -14,6 +14,7 @@ from typing import Any
 from manifest import (
     MANIFEST_FILE,
     SCHEMA,
+    CosineFigures,
     Fidelity,
     Kind,
     Manifest,
@@ -23,7 +24,7 @@ from manifest import (
     Target,
     bundle_files,
     describe_files,
-    to_json,
+    write_manifest,
 )
 from tests.support.bundles.text_models import a_text_model
 from tests.support.paths import ROOT
@@ -127,6 +128,7 @@ class FakeDocker:
 def a_manifest(**changes: Any) -> Manifest:
     manifest = Manifest(
         schema=SCHEMA,
+        version="1.2.3",
         model="BAAI/bge-small-en-v1.5",
         source=Source(SourceKind.HUB, "c0ffee"),
         licence="mit",
@@ -135,8 +137,8 @@ def a_manifest(**changes: Any) -> Manifest:
         precision=Precision.INT8,
         files={},
         tools={},
-        fidelity=Fidelity(texts=240, cosine_mean=0.99284812, cosine_p1=0.98, cosine_min=0.97),
-        text=MODEL,
+        fidelity=Fidelity(CosineFigures(count=240, mean=0.99284812, p1=0.98, minimum=0.97)),
+        section=MODEL,
     )
     return dataclasses.replace(manifest, **changes)
 
@@ -145,7 +147,7 @@ def write_bundle(directory: Path, **changes: Any) -> Path:
     directory.mkdir(parents=True)
     for name in bundle_files(MODEL):
         (directory / name).write_text(f"content of {name}")
-    (directory / MANIFEST_FILE).write_text(to_json(a_manifest(files=describe_files(directory, MODEL), **changes)))
+    write_manifest(directory, a_manifest(files=describe_files(directory, MODEL), **changes))
     return directory
 
 
