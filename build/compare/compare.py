@@ -122,8 +122,8 @@ def _explain(
                 # The variant declares its pooling, so that the request must not.
                 return np.stack([container.embed({"text": text, "config": options.task_config}) for text in tried])
 
-    declared = manifest.section_as(TextModel)
-    model = pooled_by(declared, PoolingMode.CLS) if options.strategy is Strategy.CLS else declared
+    text = manifest.section_as(TextModel)
+    model = pooled_by(text, PoolingMode.CLS) if options.strategy is Strategy.CLS else text
     experiment = Experiment(old[indices], options.task, embed, enough=MIN_COSINE_P1)
     return find_causes(experiment, Hypothesis(model), new[indices])
 

@@ -18,7 +18,7 @@ from build.model.files import files_below, refuse_pointers, wanted_files
 from build.model.trust import Trust
 from build.names import image_tag
 from build.paths import ROOT
-from manifest import MANIFEST_FILE, CosineFigures, Manifest, Precision, Target
+from manifest import MANIFEST_FILE, Fidelity, Manifest, Precision, Target
 
 TAG = re.compile(r"(?:\w[\w.-]*(?::\d+)?/)?[a-z0-9](?:[a-z0-9._/-]*[a-z0-9])?(?::\w[\w.-]{0,127})?", re.ASCII)
 """Docker accepts names of this form."""
@@ -75,20 +75,23 @@ def _default_tag(manifest: Manifest) -> str:
 def summary(image: Image) -> str:
     """What to tell the user about an image: lines with a name and a value each."""
     manifest = image.manifest
-    cosine = manifest.fidelity.cosine if manifest.fidelity else None
     bundle = sum(entry.size for entry in manifest.files.values())
     rows = [
         ("image", image.tag),
         ("model", f"{manifest.model}, {manifest.precision} for {manifest.target}"),
         ("size", f"{format_size(image.size)}, including {format_size(bundle)} for the bundle"),
-        *([("fidelity", _cosines(cosine))] if cosine else []),
+        *_fidelity(manifest.fidelity),
         ("run it", f"docker run --rm -it --read-only --cap-drop=ALL -p 8080:8080 {image.tag}"),
     ]
     return "\n".join(f"{name:<10} {value}" for name, value in rows)
 
 
-def _cosines(cosine: CosineFigures) -> str:
-    return f"mean cosine {cosine.mean:.4f}, minimum {cosine.minimum:.4f} to the original model, on {cosine.count} texts"
+def _fidelity(fidelity: Fidelity | None) -> list[tuple[str, str]]:
+    """The row about fidelity, if the bundle has cosines."""
+    if fidelity is None or (cosine := fidelity.cosine) is None:
+        return []
+    to_original = f"mean cosine {cosine.mean:.4f}, minimum {cosine.minimum:.4f} to the original model"
+    return [("fidelity", f"{to_original}, on {cosine.count} texts")]
 
 
 def _take_bundle(bundle: Path, target: Target, docker: Docker, context: Path) -> Manifest:

@@ -126,7 +126,9 @@ UNUSED_OF_OTHERS = (
     Unused("console scripts", ("bin",)),
 )
 
-UNUSED_BY_KIND = {"text": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS)}
+UNUSED_BY_KIND = {
+    "text": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+}
 """The Python packages' files that are left out, for each kind of bundle (``manifest.Kind``).
 
 A kind that does not use a package at all has a row for the whole package in place of rows for parts of it.
