@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from build.graph.external_data import load_graph
+from build.graph.index import GraphIndex
 from build.quantization.apply_scaling import scale_channels
 from build.quantization.calibrated import ScaledInput
 from build.quantization.linear_inputs import LinearInput, find_linear_inputs
@@ -93,7 +94,7 @@ def scaled_graph(request, tmp_path: Path):
     ) -> ModelProto:
         path = written(a_model(steps, source, outputs=outputs), tmp_path / "source.onnx", request.param)
         model = load_graph(path)
-        inputs: dict[str, LinearInput] = {one.name: one for one in find_linear_inputs(model)}
+        inputs: dict[str, LinearInput] = {one.name: one for one in find_linear_inputs(GraphIndex(model, tmp_path))}
         scaled = [ScaledInput(inputs[name], scaling) for name, scaling in scalings.items()]
         columns = scale_channels(model, tmp_path, scaled)
         with_matrices(model, source, scaled, columns)

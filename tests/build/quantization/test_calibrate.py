@@ -319,8 +319,8 @@ def test_activations_that_are_no_numbers_give_the_nearest_steps(tmp_path: Path):
     assert [(one.rounding, one.error) for one in prepared.weight_records] == [("nearest", None)]
 
 
-def test_rounded_matrices_lie_on_disk_and_not_in_memory(tmp_path: Path):
+def test_quantized_matrices_are_on_disk_and_not_in_memory(tmp_path: Path):
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
     prepared = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
     assert isinstance(prepared.quantized["first"].values, np.memmap)
-    assert (tmp_path / "rounded-0.npy").exists()
+    assert (tmp_path / "quantized-0.npy").exists()

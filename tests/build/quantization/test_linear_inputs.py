@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
+from build.graph.index import GraphIndex
 from build.quantization.linear_inputs import LinearInput, Norm, Producers, find_linear_inputs
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant
 
@@ -30,13 +32,17 @@ SHAPES = {
 }
 
 
+def inputs_of(model: ModelProto) -> list[LinearInput]:
+    return find_linear_inputs(GraphIndex(model, Path()))
+
+
 def found(
     *steps: Step, outputs: tuple[str, ...] = (OUTPUT,), inputs: tuple[str, ...] = ("x",), **more: np.ndarray
 ) -> dict[str, LinearInput]:
     """By the activation's name; the graph has those of the weights above that its nodes read."""
     read = {name for step in steps for name in step[1]}
     weights = {name: np.ones(shape) for name, shape in SHAPES.items() if name in read} | more
-    return {one.name: one for one in find_linear_inputs(a_model(steps, weights, inputs, outputs))}
+    return {one.name: one for one in inputs_of(a_model(steps, weights, inputs, outputs))}
 
 
 def norm(read: str, made: str, *vectors: str) -> Step:
@@ -80,7 +86,7 @@ def test_other_products_are_none(step: Step):
 def test_weights_that_are_not_fp32_are_none():
     model = a_model([("MatMul", ["x", "query"], OUTPUT)], {"query": np.ones((WIDTH, WIDTH))})
     model.graph.initializer[0].data_type = TensorProto.FLOAT16
-    assert not find_linear_inputs(model)
+    assert not inputs_of(model)
 
 
 def test_a_matrix_of_two_activations_leaves_both_out():
@@ -194,7 +200,7 @@ class TestNorm:
     def test_not_one_that_gives_away_its_mean(self):
         model = a_model([norm("x", "n"), ("MatMul", ["n", "query"], OUTPUT)], weights_of("scale", "bias", "query"))
         model.graph.node[0].output.append("mean")
-        assert find_linear_inputs(model)[0].norm is None
+        assert inputs_of(model)[0].norm is None
 
     def test_not_an_input_of_the_graph(self):
         assert found(("MatMul", ["x", "query"], OUTPUT))["x"].norm is None
@@ -305,7 +311,7 @@ class TestProducers:
             {"both": np.ones((WIDTH, 2 * WIDE)), **weights_of("down")},
         )
         model.graph.node[1].output.append("g")
-        by_name = {one.name: one for one in find_linear_inputs(model)}
+        by_name = {one.name: one for one in inputs_of(model)}
         assert by_name["m"].producers is None
 
     def test_not_where_another_node_reads_what_lies_between(self):

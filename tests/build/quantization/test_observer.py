@@ -11,6 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from build.errors import UnsupportedModel
+from build.graph.external_data import load_graph
+from build.graph.index import GraphIndex
 from build.quantization import observer
 from build.quantization.linear_inputs import LinearInput, find_linear_inputs
 from build.quantization.observer import CHUNK_TOKENS, SAMPLE_TOKENS, ActivationStats, observe
@@ -60,8 +62,12 @@ def some_texts(lengths: Sequence[int] = LENGTHS) -> list[NDArray[np.int64]]:
     return [random.integers(0, VOCABULARY, length) for length in lengths]
 
 
+def linear_inputs(graph: Path) -> list[LinearInput]:
+    return find_linear_inputs(GraphIndex(load_graph(graph), graph.parent))
+
+
 def observed(graph: Path, texts: Sequence[NDArray[np.int64]]) -> dict[str, ActivationStats]:
-    inputs = find_linear_inputs(onnx.load(graph, load_external_data=False))
+    inputs = linear_inputs(graph)
     return {one.name: found for one, found in observe(graph, inputs, texts)}
 
 
@@ -124,18 +130,18 @@ def test_fewer_at_a_time_give_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     at_once = one_by_one(observed(graph, texts))
     assert list(at_once) == [f"x{n}" for n in range(5)]
     size = 4 * WIDTH**2 + 4 * WIDTH * (SAMPLE_TOKENS + 2 * CHUNK_TOKENS)
-    monkeypatch.setattr(observer, "BYTES_AT_ONCE", together * size)
+    monkeypatch.setattr(observer, "STATS_BYTES", together * size)
     assert one_by_one(observed(graph, texts)) == at_once
 
 
 def test_one_that_is_too_large_for_memory_is_watched_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(observer, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr(observer, "STATS_BYTES", 1)
     assert len(observed(many(tmp_path / "graph.onnx", layers=2), some_texts())) == 2
 
 
 def test_what_is_not_wanted_is_not_watched(tmp_path: Path):
     graph = many(tmp_path / "graph.onnx", layers=3)
-    last = find_linear_inputs(onnx.load(graph))[2]
+    last = linear_inputs(graph)[2]
     assert [one for one, _ in observe(graph, [last], some_texts())] == [last]
     assert list(observe(graph, [], some_texts())) == []
 
@@ -174,7 +180,7 @@ def test_an_input_that_nobody_can_give_is_named(tmp_path: Path):
     ]
     model = a_model(steps, {name: weights()[name] for name in ("words", "key")}, ("input_ids", "pixels"))
     graph = written(model, tmp_path / "graph.onnx")
-    with pytest.raises(UnsupportedModel, match="the graph wants an input that this build cannot give: pixels"):
+    with pytest.raises(UnsupportedModel, match="the graph has an input that this build cannot provide: pixels"):
         observed(graph, some_texts())
 
 
@@ -197,34 +203,6 @@ def test_without_texts_nothing_is_known(tmp_path: Path):
 
 def test_an_activations_own_input_is_handed_back(tmp_path: Path):
     graph = many(tmp_path / "graph.onnx", layers=2)
-    inputs = find_linear_inputs(onnx.load(graph))
+    inputs = linear_inputs(graph)
     found: list[LinearInput] = [one for one, _ in observe(graph, inputs, some_texts())]
     assert found == inputs
-
-
-def names_after(wanted: str) -> tuple[list[str], list[str], list[str]]:
-    """Outputs of nodes, weights and inputs that are left where ``wanted`` alone is watched."""
-    inner = a_model([("Add", ["w", "outside"], "sum")], {}, (), ("sum",)).graph
-    steps = [
-        ("Gather", ["words", "input_ids"], "w"),
-        ("Relu", ["table"], "outside"),
-        ("If", ["switch"], "either", {"then_branch": inner, "else_branch": inner}),
-        ("MatMul", ["either", "key"], "k"),
-        ("Gather", ["types", "token_type_ids"], "t"),
-        ("Add", ["k", "t"], OUTPUT),
-    ]
-    tables = {"words": np.ones((3, 4)), "table": np.ones(4), "key": np.ones((4, 4)), "types": np.ones((2, 4))}
-    graph = a_model(steps, tables | {"switch": np.array(True)}, ("input_ids", "token_type_ids")).graph
-    observer.keep_what_leads_to(graph, [wanted])
-    outputs = [name for node in graph.node for name in node.output]
-    return outputs, [tensor.name for tensor in graph.initializer], [value.name for value in graph.input]
-
-
-def test_a_run_does_no_more_than_what_is_watched_needs():
-    assert names_after("w") == (["w"], ["words"], ["input_ids"])
-    assert names_after("t") == (["t"], ["types"], ["token_type_ids"])
-
-
-def test_what_branches_read_from_outside_is_kept():
-    assert names_after("k") == (["w", "outside", "either", "k"], ["words", "table", "key", "switch"], ["input_ids"])
-    assert names_after(OUTPUT)[0] == ["w", "outside", "either", "k", "t", OUTPUT]
