@@ -26,7 +26,7 @@ CHUNK_TOKENS = 1024
 """Products of activations are summed over chunks of at least this many tokens."""
 
 STATS_FRACTION, STATS_BYTES = 0.5, 500_000_000
-"""In one run over the texts, statistics may take this fraction of the weights' memory, or so many bytes if more.
+"""Statistics of one run over the texts take at most this fraction of the weights' memory, or this many bytes if more.
 
 Each run takes time, and there is no point in using less memory than the export did.
 """
