@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from build.graph.external_data import externalize_weights, load_graph
+from build.graph.index import GraphIndex
 from build.model.describe import EncoderSpec, describe
 from build.model.trust import NO_TRUST
 from build.native.lowering import write_native
@@ -172,7 +173,7 @@ def made_up_preparation(graph: Path, seed: int = 0) -> CalibratedWeights:
     model = onnx.load(graph)
     matrices = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     scaled, rounded = [], {}
-    for one in find_linear_inputs(load_graph(graph)):
+    for one in find_linear_inputs(GraphIndex(load_graph(graph), graph.parent)):
         copies = np.ones(one.width, dtype=np.int64)
         copies[rng.integers(one.width, size=4)] = 3 if one.producers else 1
         divisors = (rng.uniform(0.5, 2, copies.sum()) * np.repeat(copies, copies)).astype(np.float32)
