@@ -19,7 +19,7 @@ from build.image.check_bundle import check_bundle
 from build.image.context import build_context, link_files
 from build.image.docker import Docker
 from build.image.labels import image_labels, project_version
-from build.model.fetch import is_directory_name
+from build.model.fetch import is_path
 from build.model.files import CONFIG, files_below, wanted_files
 from build.model.trust import Trust
 from build.paths import ROOT
@@ -145,7 +145,7 @@ def _model_arguments(order: Order, context: Path) -> dict[str, str]:
         **({"TRUST_REMOTE_CODE": "1"} if order.trust.remote_code else {}),
         **({"ALLOW_PICKLE": "1"} if order.trust.pickle else {}),
     }
-    if not is_directory_name(order.model):
+    if not is_path(order.model):
         revision = {"REVISION": order.revision} if order.revision else {}
         return {"MODEL": order.model, **revision, **trust}
     directory = Path(order.model).expanduser().absolute()

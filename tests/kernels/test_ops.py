@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from build.native.packing import channel_groups
+from build.quantization.groups import channel_groups
 from tests.support.graphs import kernel_ops as ops
 from tests.support.graphs.kernel_ops import Op, random_map, run
 from tests.support.graphs.op_inputs import attention_inputs, embedding_inputs

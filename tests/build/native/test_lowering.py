@@ -15,9 +15,9 @@ from build.fidelity.cosine import cosines
 from build.graph.external_data import write_graph
 from build.native.encoder import Embeddings
 from build.native.lowering import native_treatments
-from build.quantization.calibrate import prepare
-from build.quantization.calibrated import UNPREPARED
-from build.quantization.record import BY_COLUMN, BY_ROW, Treatment
+from build.quantization.calibrate import calibrate
+from build.quantization.calibrated import UNCALIBRATED
+from build.quantization.record import BY_COLUMN, BY_ROW, WeightRecord
 from build.quantization.scheme import NATIVE
 from manifest import Layout, OpSet
 from tests.support.graphs.kernel_ops import available
@@ -62,7 +62,7 @@ def assert_same_network(model: TinyModel, tmp_path: Path, prepared_by_hand: bool
     """In 64-bit floats the native graph gives what the exported one gives with the same weights."""
     one = exported(model)
     plan = one.plan()
-    prepared = made_up_preparation(one.graph) if prepared_by_hand else UNPREPARED
+    prepared = made_up_preparation(one.graph) if prepared_by_hand else UNCALIBRATED
     texts = some_texts()
     expected = in_fp32(with_rounded_weights(one.graph, plan, prepared), texts)
     for text, wanted in zip(in_fp64(rewritten(plan, tmp_path, prepared), texts), expected, strict=True):
@@ -85,7 +85,7 @@ def test_an_activation_function_is_told_by_what_it_computes(function: str, tmp_p
 @pytest.mark.parametrize("model", [*NATIVE_MODELS, *ODD_SHAPES], ids=by_name)
 def test_the_kernels_give_nearly_what_the_original_gives(model: TinyModel, tmp_path: Path):
     one, texts = exported(model), some_texts()
-    prepared = prepare(one.graph, tmp_path, some_texts((30,) * 20, seed=2), NATIVE, progress=False)
+    prepared = calibrate(one.graph, tmp_path, some_texts((30,) * 20, seed=2), NATIVE, progress=False)
     graph = rewritten(one.plan(), tmp_path / "native", prepared)
     for isa in available():
         for text, expected in zip(natively(graph, texts, isa), in_fp32(one.graph, texts), strict=True):
@@ -159,8 +159,10 @@ def test_neighbours_change_nothing(tmp_path: Path):
             np.testing.assert_array_equal(alone, together)
 
 
-def a_treatment(weight: str, storage: str = BY_COLUMN, smoothing: float | None = None, repeated: int = 0) -> Treatment:
-    return Treatment(weight, (32, 32), storage, smoothing, repeated, False, "gptq", 0.01)
+def a_treatment(
+    weight: str, storage: str = BY_COLUMN, smoothing: float | None = None, repeated: int = 0
+) -> WeightRecord:
+    return WeightRecord(weight, (32, 32), storage, smoothing, repeated, False, "gptq", 0.01)
 
 
 class TestTreatments:
@@ -170,11 +172,11 @@ class TestTreatments:
     def tables() -> Embeddings:
         return exported(BERT).plan().encoder.embeddings
 
-    def told(self, *treatments: Treatment) -> list[Treatment]:
+    def told(self, *treatments: WeightRecord) -> list[WeightRecord]:
         return native_treatments(treatments, self.tables(), exported(BERT).plan().parts)
 
     def test_words_are_told_once_whatever_their_size(self):
-        expected = [Treatment(self.tables().word, (282, 32), BY_ROW, None, 0, False, "nearest", None)]
+        expected = [WeightRecord(self.tables().word, (282, 32), BY_ROW, None, 0, False, "nearest", None)]
         assert self.told() == self.told(a_treatment(self.tables().word, BY_ROW)) == expected
 
     def test_positions_stay_in_fp32(self):

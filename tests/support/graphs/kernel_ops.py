@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from build.kernels import ensure, library
 from build.native.encoder import NATIVE_OPS
-from build.native.packing import channel_groups, pack, sums
+from build.native.packing import pack, sums
+from build.quantization.groups import channel_groups
 from manifest import Target
 from runtime.host.cpu import host_target
 
