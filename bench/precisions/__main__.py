@@ -21,7 +21,7 @@ from bench.precisions.sts import Pairs, agreement, read_pairs
 from bench.report.quantiles import median
 from bench.report.tables import table
 from bench.server.fidelity import reference_vectors
-from build.compare.neighbours import neighbours, shared
+from build.compare.neighbors import neighbors, shared
 from build.errors import BuildError
 from build.fidelity.cosine import cosines, summarize
 from build.fidelity.cpu_classes import ISA_SETTING, SEVEN_BITS
@@ -143,7 +143,7 @@ def _fidelity_rows(weights: str, subject: Timed, sets: Sequence[Texts]) -> list[
 def _figures(one: Texts, served: NDArray[np.float32]) -> list[str]:
     near = summarize(cosines(served, one.expected))
     k = min(NEIGHBOURS, len(one.texts) - 1)
-    kept = shared(neighbours(served, served, k), neighbours(one.expected, one.expected, k))
+    kept = shared(neighbors(served, served, k), neighbors(one.expected, one.expected, k))
     agreed = ["–", "–"]
     if one.pairs is not None:
         score = agreement(one.pairs, served)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from manifest import Target
+from build.names import image_tag
+from manifest import Precision, Target
 from tests.support.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -39,7 +40,7 @@ def default_model() -> str:
 
 def default_tag(model: str, arch: str) -> str:
     """What `make image` calls a model's image."""
-    return f"cpu2vec:{model.lower().replace('/', '-')}-{arch}"
+    return image_tag(model, None, Precision.INT8, arch)
 
 
 VECTORIZERS = {
