@@ -197,11 +197,6 @@ def test_vectors_of_the_pair_are_kept_apart_from_those_of_the_other_file():
 class TestPage:
     """docs/deploy.md"""
 
-    def test_default_sizes_are_those_of_the_code(self):
-        shift = re.search(r"^DEFAULT_MAX_BODY_BYTES = 1 << (\d+)$", SETTINGS, re.MULTILINE)
-        assert shift
-        assert f"| `MAX_BODY_BYTES` | {1 << int(shift[1])} |" in PAGE
-
     def test_figures_are_those_of_the_server(self):
         server = (ROOT / "runtime" / "server" / "server.py").read_text()
         seconds = {name: int(value) for name, value in re.findall(r"^(\w+)_SECONDS = (\d+)$", server, re.MULTILINE)}
@@ -211,16 +206,6 @@ class TestPage:
     def test_images_are_named_as_make_names_them(self):
         assert set(re.findall(r"cpu2vec:sentence\S+", PAGE)) == {default_tag(default_model(), "amd64")}
         assert {tag.rsplit("-", 1)[1] for tag in re.findall(r"cpu2vec:\S+", PAGE)} <= set(Target)
-
-    def test_make_targets_exist(self):
-        for target in re.findall(r"^make (\S+)", "".join(code_blocks("sh")), re.MULTILINE):
-            assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE)
-
-    def test_shell_blocks_are_valid_shell(self):
-        blocks = code_blocks("sh")
-        assert blocks
-        for block in blocks:
-            subprocess.run(["bash", "-n"], input=block, text=True, check=True)
 
     def test_bodies_that_it_sends_are_json(self):
         bodies = re.findall(r"--json '(.*?)'", "".join(code_blocks("sh")), re.DOTALL)
