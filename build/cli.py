@@ -104,12 +104,12 @@ def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path]]) -
     for name, value in LIBRARY_SETTINGS.items():
         os.environ.setdefault(name, value)
     # NOTE: the import needs the packages.
-    from build.pipeline import STAGES, Order, build_bundle
+    from build.pipeline import BuildOptions, build_bundle
     from build.progress import Progress
     from build.summary import summary
 
     (target, output), *extra_targets = outputs
-    order = Order(
+    build_options = BuildOptions(
         model=options.model,
         revision=options.revision,
         target=target,
@@ -121,13 +121,13 @@ def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path]]) -
         extra_targets=tuple(extra_targets),
     )
     try:
-        delivery = build_bundle(order, Progress(STAGES))
+        result = build_bundle(build_options, Progress())
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
         advice = "make room, or choose another --output, or HF_HOME for downloads"
         raise OutOfDisk(f"the disk is full: {advice} ({system_message(error)})") from error
-    print(summary(delivery, order.output, order.extra_targets))
+    print(summary(result, output, build_options.extra_targets))
     return 0
 
 

@@ -15,9 +15,13 @@ BuildError
 ├── VerificationFailed     the bundle does not serve
 ├── FidelityTooLow         its vectors are too far from the original's
 ├── NoTexts                a file of texts cannot be read, or holds too few
-├── ContainerUnreachable   no address, no connection, or no answer in time
-├── ContainerRefused       a container answers a request for a vector with an error
-└── NoVector               a container answers with something else than a vector of the usual length
+├── ContainerFailed        a container does not answer a request with a vector:
+│   ├── ContainerUnreachable   no valid address, no connection, or no answer in time
+│   ├── ContainerRefused       it answers with an error
+│   └── NoVector               it answers with something other than a vector of the usual length
+├── DockerFailed           no Docker engine, or a command of its failed
+├── CompilerFailed         no compiler for the native kernels, or it failed
+└── InvalidOption          an option or a variable of the environment has a value that cannot be used
 """
 
 from __future__ import annotations
@@ -86,15 +90,31 @@ class NoTexts(BuildError):
     pass
 
 
-class ContainerUnreachable(BuildError):
+class ContainerFailed(BuildError):
     pass
 
 
-class ContainerRefused(BuildError):
+class ContainerUnreachable(ContainerFailed):
     pass
 
 
-class NoVector(BuildError):
+class ContainerRefused(ContainerFailed):
+    pass
+
+
+class NoVector(ContainerFailed):
+    pass
+
+
+class DockerFailed(BuildError):
+    pass
+
+
+class CompilerFailed(BuildError):
+    pass
+
+
+class InvalidOption(BuildError):
     pass
 
 

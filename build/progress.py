@@ -14,22 +14,34 @@ from typing import TextIO
 class Progress:
     """Prints one line when a stage begins and one when it is done, with the time that it took."""
 
-    def __init__(self, stages: Sequence[str], stream: TextIO = sys.stderr) -> None:
+    def __init__(self, stages: Sequence[str] = (), stream: TextIO = sys.stderr) -> None:
+        """``stages``: the names of all stages, if they are known from the start."""
         self._stages, self._stream = tuple(stages), stream
+        self._begun: list[str] = []
 
     @property
     def bars(self) -> bool:
         """Whether stages may draw progress bars, which only a terminal can show."""
         return self._stream.isatty()
 
+    def expect(self, stages: Sequence[str]) -> None:
+        """Name the stages that are still to come, so that lines say how many there are."""
+        self._stages = (*self._begun, *stages)
+
     @contextmanager
     def stage(self, name: str, detail: str) -> Iterator[None]:
         """Announce a stage, and report how long it took if it succeeds."""
-        heading = f"[{self._stages.index(name) + 1}/{len(self._stages)}] {name}:"
+        self._begun.append(name)
+        heading = f"{self._position(name)} {name}:"
         self._write(f"{heading} {detail}")
         started = time.monotonic()
         yield
         self._write(f"{heading} done in {time.monotonic() - started:.1f} s")
+
+    def _position(self, name: str) -> str:
+        if not self._stages:
+            return f"[{len(self._begun)}]"
+        return f"[{self._stages.index(name) + 1}/{len(self._stages)}]"
 
     def _write(self, line: str) -> None:
         print(line, file=self._stream, flush=True)

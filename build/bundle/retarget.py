@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from manifest import MANIFEST_FILE, Manifest, Target, to_json
+from manifest import Manifest, Target, write_manifest
 
 
 def retarget(bundle: Path, manifest: Manifest, target: Target, directory: Path) -> None:
@@ -21,5 +21,4 @@ def retarget(bundle: Path, manifest: Manifest, target: Target, directory: Path) 
             os.link(bundle / name, directory / name)
         except OSError:  # NOTE: another file system, or one without links.
             shutil.copyfile(bundle / name, directory / name)
-    text = to_json(dataclasses.replace(manifest, target=target))
-    (directory / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    write_manifest(directory, dataclasses.replace(manifest, target=target))

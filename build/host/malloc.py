@@ -6,7 +6,7 @@ import ctypes
 import gc
 
 
-def give_back_memory() -> None:
+def release_free_memory() -> None:
     """Between stages that hold much: without it, a build's peak is the sum of theirs. Does nothing without glibc."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

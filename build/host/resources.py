@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from pathlib import Path
 
-from build.errors import InsufficientResources, OutOfDisk, UnsupportedModel
-from build.model.files import weight_files
+from build.errors import InsufficientResources, OutOfDisk
 
-HEADER_LIMIT = 100_000_000
-"""Bytes; safetensors' own limit for its header."""
-
-FP32_BYTES = 4
 MEMORY_FACTOR, MEMORY_FACTOR_INLINE, MEMORY_FIXED = 2.5, 3.7, 650_000_000
 INLINE_BELOW = 2_000_000_000
 DISK_FACTOR = 2.1
@@ -25,31 +18,23 @@ Disk, beside the model's own files: the export writes its weights twice; every o
 """
 
 
-def weights_in_fp32(directory: Path) -> int:
-    """Bytes of the model's weights once they are widened to fp32, from the files' headers: nothing is loaded.
-
-    Raises ``UnsupportedModel`` for a file that is not what its name says.
-    """
-    return sum(_bytes_in_fp32(file) for file in weight_files(directory))
-
-
 def check_resources(weights: int, memory: int | None, disk: int, output: Path) -> None:
     """``weights``, ``memory`` and ``disk`` in bytes: as fp32, available, and free at ``output``; None: not known.
 
     Raises ``OutOfDisk`` or ``InsufficientResources``.
     """
     need = int(DISK_FACTOR * weights)
-    model = f"the model has {_told(weights)} of weights in fp32"
+    model = f"the model has {_format_size(weights)} of weights in fp32"
     if disk < need:
         raise OutOfDisk(
-            f"{model}, building it takes {_told(need)} of disk at {output.parent}, and {_told(disk)} "
+            f"{model}, building it takes {_format_size(need)} of disk at {output.parent}, and {_format_size(disk)} "
             "are free: make room, or choose another --output"
         )
     factor = MEMORY_FACTOR_INLINE if weights < INLINE_BELOW else MEMORY_FACTOR
     need = int(factor * weights) + MEMORY_FIXED
     if memory is not None and memory < need:
         raise InsufficientResources(
-            f"{model}, building it takes {_told(need)} of memory, and {_told(memory)} are available: "
+            f"{model}, building it takes {_format_size(need)} of memory, and {_format_size(memory)} are available: "
             "end other programs, raise the container's limit, or build on a larger machine"
         )
 
@@ -72,15 +57,15 @@ def available_memory(root: Path = Path("/")) -> int | None:
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            room += [_room(folder, "memory.max", "memory.current", "") for folder in _ancestors(mount, path)]
+            room += [_headroom(folder, "memory.max", "memory.current", "") for folder in _ancestors(mount, path)]
         elif "memory" in controllers.split(","):
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
             for base in (mount / controllers, mount / "memory"):
-                room += [_room(folder, *names) for folder in _ancestors(base, path)]
+                room += [_headroom(folder, *names) for folder in _ancestors(base, path)]
     return min((bytes_left for bytes_left in room if bytes_left is not None), default=None)
 
 
-def _room(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
+def _headroom(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
     """What a cgroup's limit leaves; None without one (kernel documentation, cgroup-v2 and cgroup-v1/memory)."""
     most, used = _read(folder / limit), _read(folder / usage)
     if not (most.isdigit() and used.isdigit()):  # NOTE: version 2 says «max».
@@ -96,25 +81,6 @@ def _ancestors(mount: Path, path: str) -> list[Path]:
     return [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
 
 
-def _bytes_in_fp32(file: Path) -> int:
-    # NOTE: what a pickle holds is not known without loading it; most are in fp32.
-    return FP32_BYTES * _elements(file) if file.suffix == ".safetensors" else file.stat().st_size
-
-
-def _elements(file: Path) -> int:
-    """How many numbers a safetensors file holds (safetensors' README, «Format»)."""
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length)) if length <= HEADER_LIMIT else None
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0):
-            raise ValueError("cut off")
-        return sum(math.prod(entry["shape"]) for entry in tensors)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        raise UnsupportedModel(f"{file.name} is not a complete safetensors file") from None
-
-
 def _numbers(file: Path) -> dict[str, int]:
     """The lines «name number» of a file of the kernel's."""
     rows = [line.split() for line in _read(file).splitlines()]
@@ -128,5 +94,5 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _told(size: int) -> str:
+def _format_size(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

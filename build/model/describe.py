@@ -11,14 +11,12 @@ from typing import Any
 from build.errors import ModelNotFound, UnsupportedModel
 from build.model.card import read_licence
 from build.model.families import Family, family_of, whole_number
-from build.model.files import CONFIG
+from build.model.files import CONFIG, TOKENIZER, TOKENIZER_CONFIG, VOCABULARIES
 from build.model.json_files import read_object
 from build.model.sentence_files import Prompts, SentenceFiles, has_sentence_files, read_sentence_files
-from build.model.sentence_modules import Chain, PlannedLayer, Tensors
+from build.model.sentence_modules import LayerSpec, ModuleChain, TensorNames
 from manifest import ONLY_ENCODER, Activation, LayerKind, Pooling, Task, WorkingMemory
 
-TOKENIZER = "tokenizer.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
 NO_LIMIT = 1_000_000
 """A tokenizer's model_max_length above this is transformers' way of saying that there is none."""
 
@@ -29,7 +27,7 @@ FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
-class PlannedEncoder:
+class EncoderSpec:
     """One way from text to vector.
 
     ``folder`` holds the transformer; ``width``: components of a token's embedding; ``max_tokens`` counts all tokens.
@@ -40,7 +38,7 @@ class PlannedEncoder:
     width: int
     max_tokens: int
     pooling: Pooling
-    layers: tuple[PlannedLayer, ...]
+    layers: tuple[LayerSpec, ...]
     memory: WorkingMemory
 
 
@@ -48,7 +46,7 @@ class PlannedEncoder:
 class Description:
     """``encoders`` by name; ``routes``: a task's encoder; ``dim`` is the vector's number of components."""
 
-    encoders: dict[str, PlannedEncoder]
+    encoders: dict[str, EncoderSpec]
     routes: dict[Task, str]
     default_encoder: str | None
     prompts: Prompts
@@ -64,7 +62,7 @@ class Description:
 def describe(directory: Path, trust_remote_code: bool) -> Description:
     """Raises ``ModelNotFound``, ``UnsupportedModel`` or ``RemoteCodeNeeded``."""
     files = read_sentence_files(directory) if has_sentence_files(directory) else _bare(directory, trust_remote_code)
-    encoders: dict[str, PlannedEncoder] = {}
+    encoders: dict[str, EncoderSpec] = {}
     widths: dict[str, int] = {}
     for name, chain in files.chains.items():
         encoders[name], widths[name] = _plan(directory, chain, files.prompts.truncate_dim, trust_remote_code)
@@ -85,18 +83,18 @@ def _bare(directory: Path, trust_remote_code: bool) -> SentenceFiles:
     """A transformer alone: sentence-transformers pools it by masked mean, a causal one by its last token."""
     config = read_object(directory, CONFIG)
     family = family_of(config, trust_remote_code)
-    layers: tuple[PlannedLayer, ...] = ()
+    layers: tuple[LayerSpec, ...] = ()
     if family.projection and (size := whole_number({"projection_dim": 0, **config}, "projection_dim")) > 0:
-        names = Tensors("", f"{family.projection}.weight", f"{family.projection}.bias")
+        names = TensorNames("", f"{family.projection}.weight", f"{family.projection}.bias")
         width = whole_number(config, family.keys.width)
-        layers = (PlannedLayer(LayerKind.DENSE, width, size, Activation.IDENTITY, names),)
-    chain = Chain("", None, Pooling((family.bare_pooling,), include_prompt=True), layers)
+        layers = (LayerSpec(LayerKind.DENSE, width, size, Activation.IDENTITY, names),)
+    chain = ModuleChain("", None, Pooling((family.bare_pooling,), include_prompt=True), layers)
     return SentenceFiles({ONLY_ENCODER: chain}, {}, ONLY_ENCODER, Prompts({}, None, None))
 
 
 def _plan(
-    directory: Path, chain: Chain, truncate_dim: int | None, trust_remote_code: bool
-) -> tuple[PlannedEncoder, int]:
+    directory: Path, chain: ModuleChain, truncate_dim: int | None, trust_remote_code: bool
+) -> tuple[EncoderSpec, int]:
     """The encoder of a chain, and the number of its vectors' components."""
     folder = directory / chain.transformer
     config = read_object(folder, CONFIG)
@@ -109,15 +107,16 @@ def _plan(
     hidden = whole_number(config, family.keys.width)
     width = hidden * len(chain.pooling.modes)
     for layer in chain.layers:
-        if layer.takes not in (None, width):
+        if layer.in_features not in (None, width):
             where = layer.tensors.folder if layer.tensors else layer.kind
-            raise UnsupportedModel(f"{where}: the layer takes {layer.takes} components, and gets {width}")
-        width = layer.gives or width
+            raise UnsupportedModel(f"{where}: the layer takes {layer.in_features} components, and gets {width}")
+        width = layer.out_features or width
+    _require_tokenizer(folder)
     layers = chain.layers
     if truncate_dim is not None and truncate_dim < width:
-        layers, width = (*layers, PlannedLayer(LayerKind.TRUNCATE, gives=truncate_dim)), truncate_dim
+        layers, width = (*layers, LayerSpec(LayerKind.TRUNCATE, out_features=truncate_dim)), truncate_dim
     return (
-        PlannedEncoder(
+        EncoderSpec(
             folder=folder,
             family=family,
             width=hidden,
@@ -128,6 +127,13 @@ def _plan(
         ),
         width,
     )
+
+
+def _require_tokenizer(folder: Path) -> None:
+    """Raise ``ModelNotFound`` where the libraries would find no tokenizer, and say so only after the export."""
+    if not any(path.is_file() for pattern in (TOKENIZER, *VOCABULARIES) for path in folder.glob(pattern)):
+        names = ", ".join(VOCABULARIES)
+        raise ModelNotFound(f"{folder} has neither {TOKENIZER} nor a vocabulary ({names}): it has no tokenizer")
 
 
 def _max_tokens(folder: Path, config: dict[str, Any], family: Family, max_seq_length: int | None) -> int:

@@ -44,7 +44,7 @@ def encoder_of(prefix: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Keys:
+class ConfigKeys:
     """Where a config states the model's shape: the width of an embedding, attention heads, feed-forward width."""
 
     width: str = "hidden_size"
@@ -68,7 +68,7 @@ class Family:
     model_type: str
     architectures: tuple[str, ...]
     positions: Callable[[dict[str, Any]], int | None] = _all_positions
-    keys: Keys = Keys()
+    keys: ConfigKeys = ConfigKeys()
     network: str = "AutoModel"
     part: str | None = None
     inputs_like: str | None = None
@@ -81,7 +81,7 @@ class Family:
 
 FAMILIES = (
     Family("bert", encoder_of("Bert")),
-    Family("distilbert", encoder_of("DistilBert"), keys=Keys("dim", "n_heads", "hidden_dim"), score_matrices=5.5),
+    Family("distilbert", encoder_of("DistilBert"), keys=ConfigKeys("dim", "n_heads", "hidden_dim"), score_matrices=5.5),
     Family("roberta", encoder_of("Roberta"), _positions_after_padding),
     Family("xlm-roberta", encoder_of("XLMRoberta"), _positions_after_padding),
     Family("mpnet", encoder_of("MPNet"), _positions_after_padding, score_matrices=4.25),
@@ -91,7 +91,7 @@ FAMILIES = (
         "t5",
         ("T5EncoderModel", "T5ForConditionalGeneration", "T5Model"),
         _unlimited,
-        keys=Keys("d_model", "num_heads", "d_ff"),
+        keys=ConfigKeys("d_model", "num_heads", "d_ff"),
         network="T5EncoderModel",  # NOTE: AutoModel adds the decoder, whose states an export would end with.
         inputs_like="distilbert",
         score_matrices=4.5,
@@ -123,7 +123,7 @@ FAMILIES = (
         "nomic_bert",
         ("NomicBertModel",),
         _n_positions,
-        keys=Keys("n_embd", "n_head", "n_inner"),
+        keys=ConfigKeys("n_embd", "n_head", "n_inner"),
         inputs_like="bert",
         remote_code=True,
     ),

@@ -4,47 +4,74 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.errors import UnsupportedModel
+from build.errors import ModelNotFound, UnsupportedModel
 from build.model.trust import Trust
 from manifest import Source, sha256_of
 
 CONFIG = "config.json"
 MODULES = "modules.json"
-WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json")
-PICKLED_WEIGHTS = ("pytorch_model.bin", "pytorch_model-*-of-*.bin", "pytorch_model.bin.index.json")
-WANTED_ONCE = ("README.md", MODULES, "config_sentence_transformers.json")
+ROUTER_CONFIG = "router_config.json"
+SENTENCE_CONFIG = "config_sentence_transformers.json"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CARD = "README.md"
+WEIGHTS = "model.safetensors"
+PICKLED_WEIGHTS = "pytorch_model.bin"
+WEIGHT_SHARDS = "model-*-of-*.safetensors"
+PICKLED_SHARDS = "pytorch_model-*-of-*.bin"
+INDEX = ".index.json"
+VOCABULARIES = ("vocab.txt", "vocab.json", "*.model")
+WEIGHT_FILES = (WEIGHTS, WEIGHT_SHARDS, WEIGHTS + INDEX)
+PICKLED_FILES = (PICKLED_WEIGHTS, PICKLED_SHARDS, PICKLED_WEIGHTS + INDEX)
+WANTED_AT_TOP = (CARD, MODULES, SENTENCE_CONFIG)
 WANTED = (
-    *WEIGHTS,
+    *WEIGHT_FILES,
     CONFIG,
-    "router_config.json",
+    ROUTER_CONFIG,
     "sentence_*_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
+    TOKENIZER,
+    TOKENIZER_CONFIG,
     "special_tokens_map.json",
     "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
     "merges.txt",
-    "*.model",
+    *VOCABULARIES,
 )
 MODULE_FOLDERS = ("[0-9]*_[A-Z]*", "*_[0-9]*_[A-Z]*")
 """Folders of sentence-transformers' modules, «1_Pooling», and of those in a Router, «query_0_Transformer»."""
-DEEPEST = 2
+MAX_DEPTH = 2
 """How many folders deep a module's files lie: a Router in a folder of its own has those of its modules in it."""
 
 CODE = ("*.py",)
 
+HEADER_LIMIT = 100_000_000
+"""Bytes; safetensors' own limit for its header."""
+
+FP32_BYTES = 4
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""A Git LFS pointer begins with this (git-lfs, docs/spec.md)."""
+
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model on disk: the hub's spelling of its id, or the directory's name; where it came from."""
+    """A model on disk."""
 
     model: str
+    """The id in the hub's spelling, or the directory's name."""
+
     source: Source
+    """Where the files are from: the hub's commit, or a hash over the content."""
+
     directory: Path
+    """Where they are."""
+
+    requested_revision: str | None = None
+    """The branch, tag or commit that the user asked the hub for; None where the user named none, or needed no hub."""
 
 
 def wanted_files(names: list[str], trust: Trust) -> list[str]:
@@ -53,12 +80,12 @@ def wanted_files(names: list[str], trust: Trust) -> list[str]:
     Raises ``UnsupportedModel`` without weights, or where a folder has pickled ones alone and ``trust`` has none of it.
     """
     wanted = {name for name in names if _is_wanted(name, trust.remote_code)}
-    safe = {_folder(name) for name in wanted if _matches(name, WEIGHTS)}
+    safe = {_folder(name) for name in wanted if _matches(name, WEIGHT_FILES)}
     without_need = {*safe, *({""} if CONFIG not in names else ())}
     pickled = sorted(
         name
         for name in names
-        if _matches(name, PICKLED_WEIGHTS) and _is_read(_folder(name)) and _folder(name) not in without_need
+        if _matches(name, PICKLED_FILES) and _is_read(_folder(name)) and _folder(name) not in without_need
     )
     if pickled and not trust.pickle:
         raise UnsupportedModel(
@@ -78,16 +105,32 @@ def code_files(names: list[str]) -> list[str]:
 
 def weight_files(folder: Path) -> list[Path]:
     """The files that hold a transformer's weights: safetensors where there are some, else pickles."""
-    for single, shards in (("model.safetensors", "model-*-of-*.safetensors"), PICKLED_WEIGHTS[:2]):
+    for single, shards in ((WEIGHTS, WEIGHT_SHARDS), (PICKLED_WEIGHTS, PICKLED_SHARDS)):
         if found := [folder / single] if (folder / single).exists() else sorted(folder.glob(shards)):
             return found
     return []
+
+
+def weights_in_fp32(directory: Path) -> int:
+    """Bytes of the model's weights once they are widened to fp32, from the files' headers: nothing is loaded.
+
+    Raises ``UnsupportedModel`` for a file that is not what its name says.
+    """
+    return sum(_bytes_in_fp32(file) for file in weight_files(directory))
 
 
 def files_below(directory: Path) -> list[str]:
     """Names, relative to ``directory``, of the files in it and in its subdirectories, as deep as modules lie."""
     found = [path for pattern in ("*", "*/*", "*/*/*") for path in directory.glob(pattern) if path.is_file()]
     return sorted(path.relative_to(directory).as_posix() for path in found)
+
+
+def refuse_pointers(directory: Path, names: list[str]) -> None:
+    """Raise ``ModelNotFound`` for a file that git left as a pointer to the file itself."""
+    for name in names:
+        with (directory / name).open("rb") as file:
+            if file.read(len(LFS_POINTER)) == LFS_POINTER:
+                raise ModelNotFound(f"{name} is a Git LFS pointer: run git lfs pull in the model's directory")
 
 
 def content_hash(directory: Path, names: list[str]) -> str:
@@ -99,7 +142,7 @@ def content_hash(directory: Path, names: list[str]) -> str:
 
 
 def _is_wanted(name: str, with_code: bool) -> bool:
-    patterns = WANTED if _folder(name) else (*WANTED_ONCE, *WANTED, *(CODE if with_code else ()))
+    patterns = WANTED if _folder(name) else (*WANTED_AT_TOP, *WANTED, *(CODE if with_code else ()))
     return _is_read(_folder(name)) and _matches(name, patterns)
 
 
@@ -110,9 +153,28 @@ def _folder(name: str) -> str:
 def _is_read(folder: str) -> bool:
     """Whether a build looks into a folder: the top one, and those of modules and of the modules in a Router."""
     parts = folder.split("/") if folder else []
-    return len(parts) <= DEEPEST and all(_matches(part, MODULE_FOLDERS) for part in parts)
+    return len(parts) <= MAX_DEPTH and all(_matches(part, MODULE_FOLDERS) for part in parts)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     """Whether the file itself, wherever it lies, has a name of one of the patterns."""
     return any(fnmatch.fnmatchcase(name.rpartition("/")[2], pattern) for pattern in patterns)
+
+
+def _bytes_in_fp32(file: Path) -> int:
+    # NOTE: what a pickle holds is not known without loading it; most are in fp32.
+    return FP32_BYTES * _elements(file) if file.suffix == ".safetensors" else file.stat().st_size
+
+
+def _elements(file: Path) -> int:
+    """How many numbers a safetensors file holds (safetensors' README, «Format»)."""
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            header = json.loads(stream.read(length)) if length <= HEADER_LIMIT else None
+        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+        if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0):
+            raise ValueError("cut off")
+        return sum(math.prod(entry["shape"]) for entry in tensors)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        raise UnsupportedModel(f"{file.name} is not a complete safetensors file") from None

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.errors import ModelNotFound, UnsupportedModel
+from build.model.files import MODULES, SENTENCE_CONFIG
 from build.model.json_files import read_json, read_object, refuse_unknown
-from build.model.sentence_modules import TRANSFORMER, Chain, Module, named, read_chain
+from build.model.sentence_modules import TRANSFORMER_CONFIGS, Module, ModuleChain, parse_module, read_chain
 from build.model.sentence_router import TASK_NAMES, Routing, read_routing
 from manifest import ONLY_ENCODER, Task
 
-MODULES = "modules.json"
-PROMPTS = "config_sentence_transformers.json"
 PROMPT_KEYS_WITHOUT_EFFECT = ("__version__", "model_type", "similarity_fn_name")
 
 
@@ -38,7 +37,7 @@ class Prompts:
 class SentenceFiles:
     """``chains`` by an encoder's name; ``routes``: a task's encoder; ``default``: the encoder without a task."""
 
-    chains: dict[str, Chain]
+    chains: dict[str, ModuleChain]
     routes: dict[Task, str]
     default: str | None
     prompts: Prompts
@@ -48,7 +47,7 @@ def has_sentence_files(directory: Path) -> bool:
     """Whether they are there. Raises ``UnsupportedModel`` where only some are."""
     if (directory / MODULES).exists():
         return True
-    for name in (PROMPTS, *TRANSFORMER):
+    for name in (SENTENCE_CONFIG, *TRANSFORMER_CONFIGS):
         if (directory / name).exists():
             raise UnsupportedModel(
                 f"{name} is there and {MODULES} is not: the sentence-transformers files are incomplete"
@@ -63,28 +62,29 @@ def read_sentence_files(directory: Path) -> SentenceFiles:
     if routing is None:
         chains = {ONLY_ENCODER: read_chain(directory, modules, MODULES)}
         return SentenceFiles(chains, {}, ONLY_ENCODER, read_prompts(directory))
-    place = next(place for place, module in enumerate(modules) if module.kind == "Router")
+    index = next(index for index, module in enumerate(modules) if module.kind == "Router")
     chains = {
-        route: read_chain(directory, [*modules[:place], *inner, *modules[place + 1 :]], MODULES)
+        route: read_chain(directory, [*modules[:index], *inner, *modules[index + 1 :]], MODULES)
         for route, inner in routing.modules.items()
     }
     return SentenceFiles(chains, routing.routes, routing.default, read_prompts(directory))
 
 
 def read_prompts(directory: Path) -> Prompts:
-    if not (directory / PROMPTS).exists():
+    name = SENTENCE_CONFIG
+    if not (directory / name).exists():
         return Prompts({}, None, None)
-    config = read_object(directory, PROMPTS)
-    refuse_unknown(config, {"prompts", "default_prompt_name", "truncate_dim", *PROMPT_KEYS_WITHOUT_EFFECT}, PROMPTS)
+    config = read_object(directory, name)
+    refuse_unknown(config, {"prompts", "default_prompt_name", "truncate_dim", *PROMPT_KEYS_WITHOUT_EFFECT}, name)
     size = config.get("truncate_dim")
     if size is not None and (type(size) is not int or size < 1):
-        raise UnsupportedModel(f"{PROMPTS}: truncate_dim is {json.dumps(size)}, and must be a positive whole number")
+        raise UnsupportedModel(f"{name}: truncate_dim is {json.dumps(size)}, and must be a positive whole number")
     prompts = config.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
-        raise UnsupportedModel(f"{PROMPTS}: prompts is not an object of strings")
+        raise UnsupportedModel(f"{name}: prompts is not an object of strings")
     default = config.get("default_prompt_name")
     if default is not None and default not in list(prompts):
-        raise UnsupportedModel(f"{PROMPTS}: default_prompt_name is {default}, and no prompt has that name")
+        raise UnsupportedModel(f"{name}: default_prompt_name is {default}, and no prompt has that name")
     return Prompts(dict(prompts), default, size)
 
 
@@ -94,7 +94,7 @@ def _read_modules(directory: Path) -> list[Module]:
         pairs = [(str(entry["type"]), str(entry["path"])) for entry in entries]
     except (TypeError, KeyError):
         raise ModelNotFound(f"{MODULES} is not a list of modules with a type and a path") from None
-    return [named(kind, folder, MODULES) for kind, folder in pairs]
+    return [parse_module(kind, folder, MODULES) for kind, folder in pairs]
 
 
 def _read_routing(directory: Path, modules: list[Module]) -> Routing | None:

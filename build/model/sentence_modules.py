@@ -15,8 +15,8 @@ from build.errors import UnsupportedModel
 from build.model.json_files import read_object, refuse_unknown
 from manifest import Activation, LayerKind, Pooling, PoolingMode
 
-HOME = "sentence_transformers."
-TRANSFORMER = tuple(
+PACKAGE_PREFIX = "sentence_transformers."
+TRANSFORMER_CONFIGS = tuple(
     f"sentence_{name}_config.json"
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
@@ -60,7 +60,7 @@ class Module:
 
 
 @dataclass(frozen=True)
-class Tensors:
+class TensorNames:
     """Where a layer's tensors lie: a folder of the model directory, and their names in its weights."""
 
     folder: str
@@ -69,36 +69,36 @@ class Tensors:
 
 
 @dataclass(frozen=True)
-class PlannedLayer:
-    """A layer behind pooling. ``takes`` and ``gives``: components of its input and output; None: as many as come."""
+class LayerSpec:
+    """A layer after pooling. ``in_features`` and ``out_features`` are None where the layer accepts any width."""
 
     kind: LayerKind
-    takes: int | None = None
-    gives: int | None = None
+    in_features: int | None = None
+    out_features: int | None = None
     activation: Activation | None = None
-    tensors: Tensors | None = None
+    tensors: TensorNames | None = None
 
 
 @dataclass(frozen=True)
-class Chain:
+class ModuleChain:
     """One way from text to vector. ``max_seq_length`` None: the tokenizer and the positions decide."""
 
     transformer: str
     max_seq_length: int | None
     pooling: Pooling
-    layers: tuple[PlannedLayer, ...]
+    layers: tuple[LayerSpec, ...]
 
 
-def named(kind: str, folder: str, name: str) -> Module:
+def parse_module(kind: str, folder: str, name: str) -> Module:
     """The module of a type, as the file ``name`` spells it. Raises ``UnsupportedModel`` for foreign code or files."""
     if folder.startswith("/") or ".." in Path(folder).parts:
         raise UnsupportedModel(f"{name}: the path {folder} leads out of the model")
-    if not kind.startswith(HOME):
+    if not kind.startswith(PACKAGE_PREFIX):
         raise UnsupportedModel(f"{name}: the module {kind} is not one of sentence-transformers' own")
     return Module(kind.rsplit(".", 1)[1], folder)
 
 
-def read_chain(directory: Path, modules: list[Module], name: str) -> Chain:
+def read_chain(directory: Path, modules: list[Module], name: str) -> ModuleChain:
     """A Transformer, a Pooling, and layers. Raises ``UnsupportedModel`` that names the file and the key."""
     kinds = [module.kind for module in modules]
     for kind in kinds:
@@ -108,7 +108,7 @@ def read_chain(directory: Path, modules: list[Module], name: str) -> Chain:
         raise UnsupportedModel(f"{name}: the chain {' > '.join(kinds)} is not supported")
     transformer, pooling, *rest = modules
     layers = [LAYERS[module.kind](directory, module.folder) for module in rest]
-    return Chain(
+    return ModuleChain(
         transformer=transformer.folder,
         max_seq_length=_read_max_seq_length(directory, transformer.folder),
         pooling=_read_pooling(directory, f"{pooling.folder}/config.json"),
@@ -133,7 +133,7 @@ def _read_pooling(directory: Path, name: str) -> Pooling:
 
 
 def _read_max_seq_length(directory: Path, folder: str) -> int | None:
-    names = [_inside(folder, name) for name in TRANSFORMER]
+    names = [_inside(folder, name) for name in TRANSFORMER_CONFIGS]
     name = next((name for name in names if (directory / name).exists()), None)
     if name is None:
         return None
@@ -152,7 +152,7 @@ def _read_max_seq_length(directory: Path, folder: str) -> int | None:
     return limit
 
 
-def _read_dense(directory: Path, folder: str) -> PlannedLayer:
+def _read_dense(directory: Path, folder: str) -> LayerSpec:
     name = f"{folder}/config.json"
     config = read_object(directory, name)
     known = {"in_features", "out_features", "bias", "activation_function", "module_input_name", "module_output_name"}
@@ -166,34 +166,33 @@ def _read_dense(directory: Path, folder: str) -> PlannedLayer:
     bias = config.get("bias", True)
     if type(bias) is not bool:
         raise UnsupportedModel(f"{name}: bias is {json.dumps(bias)}, and must be true or false")
-    return PlannedLayer(
+    return LayerSpec(
         LayerKind.DENSE,
-        takes=_size(config, "in_features", name),
-        gives=_size(config, "out_features", name),
+        in_features=_size(config, "in_features", name),
+        out_features=_size(config, "out_features", name),
         activation=ACTIVATIONS[activation],
-        tensors=Tensors(folder, "linear.weight", "linear.bias" if bias else None),
+        tensors=TensorNames(folder, "linear.weight", "linear.bias" if bias else None),
     )
 
 
-def _read_layer_norm(directory: Path, folder: str) -> PlannedLayer:
+def _read_layer_norm(directory: Path, folder: str) -> LayerSpec:
     name = f"{folder}/config.json"
     config = read_object(directory, name)
     refuse_unknown(config, {"dimension"}, name)
     width = _size(config, "dimension", name)
-    return PlannedLayer(
-        LayerKind.LAYER_NORM, takes=width, gives=width, tensors=Tensors(folder, "norm.weight", "norm.bias")
-    )
+    tensors = TensorNames(folder, "norm.weight", "norm.bias")
+    return LayerSpec(LayerKind.LAYER_NORM, in_features=width, out_features=width, tensors=tensors)
 
 
-def _normalize(directory: Path, folder: str) -> PlannedLayer:
-    return PlannedLayer(LayerKind.NORMALIZE)
+def _normalize(directory: Path, folder: str) -> LayerSpec:
+    return LayerSpec(LayerKind.NORMALIZE)
 
 
 def _nothing(directory: Path, folder: str) -> None:
     """Dropout acts in training alone."""
 
 
-LAYERS: dict[str, Callable[[Path, str], PlannedLayer | None]] = {
+LAYERS: dict[str, Callable[[Path, str], LayerSpec | None]] = {
     "Dense": _read_dense,
     "LayerNorm": _read_layer_norm,
     "Normalize": _normalize,

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from build.errors import UnsupportedModel
+from build.model.files import ROUTER_CONFIG
 from build.model.json_files import read_object, refuse_unknown
-from build.model.sentence_modules import Module, named
+from build.model.sentence_modules import Module, parse_module
 from manifest import Task
 
-CONFIG = "router_config.json"
 TASK_NAMES = {Task.QUERY: ("query",), Task.PASSAGE: ("document", "passage", "corpus")}
-"""What sentence-transformers and its users call the tasks, in the order in which names are tried."""
+"""The names of a task in models' files, in the order they are tried; the first is sentence-transformers' own."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Routing:
 
 def read_routing(directory: Path, folder: str) -> Routing:
     """Raises ``UnsupportedModel`` that names the file and the key, also for a Router without a route for each task."""
-    name = f"{folder}/{CONFIG}" if folder else CONFIG
+    name = f"{folder}/{ROUTER_CONFIG}" if folder else ROUTER_CONFIG
     config = read_object(directory, name)
     refuse_unknown(config, {"types", "structure", "parameters"}, name)
     types, structure = _object(config, "types", name), _object(config, "structure", name)
@@ -40,7 +40,7 @@ def read_routing(directory: Path, folder: str) -> Routing:
         if not isinstance(members, list) or not members or not all(str(member) in types for member in members):
             raise UnsupportedModel(f"{name}: the route {route} is not a list of modules that types names")
         prefix = f"{folder}/" if folder else ""
-        modules[route] = [named(str(types[member]), f"{prefix}{member}", name) for member in members]
+        modules[route] = [parse_module(str(types[member]), f"{prefix}{member}", name) for member in members]
     mappings = _mappings(parameters.get("route_mappings") or {}, modules, name)
     routes = {}
     for task, spellings in TASK_NAMES.items():

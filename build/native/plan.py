@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.graph.external_data import load_graph
-from build.graph.index import GraphParts
-from build.model.describe import PlannedEncoder
+from build.graph.index import GraphIndex
+from build.model.describe import EncoderSpec
 from build.model.families import whole_number
 from build.model.files import CONFIG
 from build.model.json_files import read_object
@@ -21,7 +21,7 @@ from build.native.patterns import native_family
 class NativePlan:
     """A graph in fp32, and the encoder that it is."""
 
-    parts: GraphParts
+    parts: GraphIndex
     encoder: NativeEncoder
 
 
@@ -36,7 +36,7 @@ class Plans:
 NOTHING_NATIVE = Plans({}, {})
 
 
-def plan_native(graphs: Mapping[Path, Path], encoders: Mapping[Path, PlannedEncoder]) -> Plans:
+def plan_native(graphs: Mapping[Path, Path], encoders: Mapping[Path, EncoderSpec]) -> Plans:
     """``graphs``: exports in fp32, with their weights beside them; both by the transformer's folder."""
     plans = Plans({}, {})
     for folder, graph in graphs.items():
@@ -47,10 +47,10 @@ def plan_native(graphs: Mapping[Path, Path], encoders: Mapping[Path, PlannedEnco
     return plans
 
 
-def _plan(graph: Path, encoder: PlannedEncoder) -> NativePlan:
+def _plan(graph: Path, encoder: EncoderSpec) -> NativePlan:
     family = native_family(encoder.family.model_type)
     if family is None:
         raise NotNative(f"the native kernels have no {encoder.family.model_type}")
-    parts = GraphParts(load_graph(graph), graph.parent)
+    parts = GraphIndex(load_graph(graph), graph.parent)
     heads = whole_number(read_object(encoder.folder, CONFIG), encoder.family.keys.heads)
     return NativePlan(parts, read_encoder(parts, family, heads))

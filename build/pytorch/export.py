@@ -12,7 +12,7 @@ from optimum.exporters.onnx import onnx_export_from_model
 from optimum.exporters.tasks import TasksManager
 
 from build.errors import UnsupportedModel, first_line
-from build.host.malloc import give_back_memory
+from build.host.malloc import release_free_memory
 from build.model.families import Family
 from build.model.trust import Trust
 
@@ -38,7 +38,7 @@ def export(folder: Path, family: Family, work: Path, trust: Trust) -> Path:
         custom_onnx_configs=_inputs_like(family.inputs_like, network) if family.inputs_like else None,
     )
     del network
-    give_back_memory()  # PERF: the exporter leaves cycles behind, which keep the weights through the stages to come.
+    release_free_memory()  # PERF: the exporter leaves cycles behind, which keep the weights through the stages to come.
     return target / EXPORTED
 
 

@@ -14,17 +14,15 @@ from safetensors import SafetensorError, safe_open
 
 from build.errors import ModelNotFound, UnsupportedModel
 from build.model.describe import Description
-from build.model.sentence_modules import PlannedLayer, Tensors
+from build.model.files import INDEX, PICKLED_WEIGHTS, WEIGHTS
+from build.model.sentence_modules import LayerSpec, TensorNames
 from manifest import HEAD_FILE, Layer
-
-WEIGHTS = "model.safetensors"
-PICKLED_WEIGHTS = "pytorch_model.bin"
 
 Tensor = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadLayers:
     """``layers`` of each encoder, by its name, and their ``tensors``; what two of them share is there once."""
 
     layers: dict[str, tuple[Layer, ...]]
@@ -36,28 +34,31 @@ class Head:
             np.savez(bundle / HEAD_FILE, **self.tensors)
 
 
-def read_head(directory: Path, description: Description) -> Head:
+def read_head(directory: Path, description: Description) -> HeadLayers:
     """Raises ``ModelNotFound`` for a tensor that is missing, ``UnsupportedModel`` for one of another shape."""
     tensors: dict[str, Tensor] = {}
     layers = {
         name: tuple(_layer(directory, layer, tensors) for layer in encoder.layers)
         for name, encoder in description.encoders.items()
     }
-    return Head(layers, tensors)
+    return HeadLayers(layers, tensors)
 
 
-def _layer(directory: Path, layer: PlannedLayer, tensors: dict[str, Tensor]) -> Layer:
+def _layer(directory: Path, layer: LayerSpec, tensors: dict[str, Tensor]) -> Layer:
     names = layer.tensors
     weight = bias = None
     if names is not None:
-        matrix = layer.activation is not None
-        weight = _add(directory, names, names.weight, (layer.gives, layer.takes) if matrix else (layer.takes,), tensors)
-        bias = _add(directory, names, names.bias, (layer.gives,), tensors) if names.bias else None
-    size = layer.gives if names is None else None
+        is_dense = layer.activation is not None
+        shape = (layer.out_features, layer.in_features) if is_dense else (layer.in_features,)
+        weight = _add(directory, names, names.weight, shape, tensors)
+        bias = _add(directory, names, names.bias, (layer.out_features,), tensors) if names.bias else None
+    size = layer.out_features if names is None else None
     return Layer(layer.kind, weight=weight, bias=bias, activation=layer.activation, size=size)
 
 
-def _add(directory: Path, names: Tensors, name: str, shape: tuple[int | None, ...], tensors: dict[str, Tensor]) -> str:
+def _add(
+    directory: Path, names: TensorNames, name: str, shape: tuple[int | None, ...], tensors: dict[str, Tensor]
+) -> str:
     key = f"{names.folder}/{name}" if names.folder else name
     if key not in tensors:
         tensor = _read(directory / names.folder, name)
@@ -86,7 +87,7 @@ def _read(folder: Path, name: str) -> Tensor:
 def _file_of(folder: Path, name: str) -> Path:
     """The file that holds a tensor: safetensors where there are some."""
     for file in (WEIGHTS, PICKLED_WEIGHTS):
-        index = folder / f"{file}.index.json"
+        index = folder / f"{file}{INDEX}"
         if (folder / file).exists():
             return folder / file
         if index.exists():

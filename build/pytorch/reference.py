@@ -15,15 +15,14 @@ from sentence_transformers.sentence_transformer.modules import Router
 from tokenizers import Tokenizer
 
 from build.errors import UnsupportedModel, first_line
-from build.host.malloc import give_back_memory
-from build.model.describe import Description, PlannedEncoder
+from build.host.malloc import release_free_memory
+from build.model.describe import Description, EncoderSpec
 from build.model.sentence_files import Prompts
+from build.model.sentence_router import TASK_NAMES
 from build.model.trust import Trust
 from manifest import Task
 
 BATCH = 16
-TASK_NAMES = {None: None, Task.QUERY: "query", Task.PASSAGE: "document"}
-"""What sentence-transformers calls the tasks."""
 
 
 class Reference(ABC):
@@ -116,7 +115,7 @@ class SentenceEncoder(Reference):
             batch_size=BATCH,
             show_progress_bar=progress,
             convert_to_numpy=True,
-            **({} if TASK_NAMES[task] is None else {"task": TASK_NAMES[task]}),
+            **({} if task is None else {"task": TASK_NAMES[task][0]}),
         )
         return vectors
 
@@ -127,7 +126,7 @@ class SentenceEncoder(Reference):
     def release(self) -> None:
         self._transformers.clear()
         del self._model
-        give_back_memory()
+        release_free_memory()
 
     def _tokenizer_of(self, encoder: str) -> Any:
         return self._transformers[encoder].tokenizer
@@ -140,7 +139,7 @@ class SentenceEncoder(Reference):
 class PooledNetwork(Reference):
     """A network of transformers that pools by itself."""
 
-    def __init__(self, encoder: PlannedEncoder, trust: Trust) -> None:
+    def __init__(self, encoder: EncoderSpec, trust: Trust) -> None:
         network = getattr(transformers, encoder.family.network)
         self._network = network.from_pretrained(
             encoder.folder, dtype=torch.float32, local_files_only=True, use_safetensors=trust.use_safetensors
@@ -167,7 +166,7 @@ class PooledNetwork(Reference):
 
     def release(self) -> None:
         del self._network
-        give_back_memory()
+        release_free_memory()
 
     def _tokenizer_of(self, encoder: str) -> Any:
         return self._tokenizer

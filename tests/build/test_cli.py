@@ -178,7 +178,7 @@ def test_a_model_that_the_hub_cannot_be_asked_for_is_named(quantize):
     gone = quantize("no-such-org/no-such-model", HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
     assert message(gone).startswith("the hub cannot be reached for no-such-org/no-such-model")
     wrong = quantize("not a model", HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
-    assert message(wrong) == "'not a model' is neither a directory nor a model id of the hub"
+    assert message(wrong) == "'not a model' is neither a directory nor a model id on the hub"
 
 
 def test_an_unsupported_architecture_is_named(quantize, model: Path):
@@ -205,9 +205,9 @@ def test_code_that_is_trusted_decides_the_vectors(quantize, model: Path, output:
     )
     result = quantize(model, "--output", output, "--precision", "fp32", "--trust-remote-code")
     assert result.returncode == 0, result.stderr
-    assert read_manifest(output).fidelity.cosine_min >= 1 - 1e-6
+    assert read_manifest(output).fidelity.cosine.minimum >= 1 - 1e-6
     golden = from_json(Golden, (output / "golden.json").read_text(), "golden.json")
-    assert all(min(entry.vector) >= 0 for entry in golden.texts)
+    assert all(min(request.answer["vector"]) >= 0 for request in golden.requests)
 
 
 def test_pickled_weights_are_refused(quantize, model: Path):
@@ -320,7 +320,7 @@ def test_a_bundle_is_made_with_plain_lines_and_the_table_alone_on_standard_outpu
     assert table["lies in"] == str(output)
     assert table["serve it"] == f"make serve BUNDLE={output}"
     check_files(output, read_manifest(output), hashes=True)
-    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).text))
+    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).section))
     assert_nothing_but(output.parent, output.name)
 
 
@@ -347,7 +347,7 @@ def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, mod
     (partial / "bundle").mkdir(parents=True)
     result = quantize(model, "--output", output, "--precision", "fp32", "--force")
     assert result.returncode == 0, result.stderr
-    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).text))
+    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).section))
     assert_nothing_but(output.parent, output.name)
 
 

@@ -42,6 +42,17 @@ def test_a_stage_that_was_not_listed_is_a_defect():
         pass
 
 
+def test_stages_may_become_known_on_the_way():
+    stream = io.StringIO()
+    progress = Progress(stream=stream)
+    with progress.stage("fetch", "a model"):
+        pass
+    progress.expect(("package", "verify"))
+    with progress.stage("package", "a model"):
+        pass
+    assert stream.getvalue().splitlines()[::2] == ["[1] fetch: a model", "[2/3] package: a model"]
+
+
 def test_bars_are_drawn_on_terminals_alone():
     assert Progress(STAGES, Terminal()).bars
     assert not Progress(STAGES, io.StringIO()).bars

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from build.model.default_model import MODEL
-from manifest import Target
+from build.names import image_tag
+from manifest import Precision, Target
 from tests.support.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -34,7 +35,7 @@ class Vectorizer:
 
 def default_tag(model: str, arch: str) -> str:
     """What `make image` calls a model's image."""
-    return f"cpu2vec:{model.lower().replace('/', '-')}-{arch}"
+    return image_tag(model, None, Precision.INT8, arch)
 
 
 VECTORIZERS = {
@@ -241,7 +242,7 @@ class TestPage:
 
     def test_probes_ask_for_paths_that_the_server_has(self):
         (container,) = yaml.safe_load(code_blocks("yaml")[0])["containers"]
-        routes = re.findall(r'add_route\("([^"]+)"', (ROOT / "runtime" / "api" / "app.py").read_text())
+        routes = re.findall(r'"(/[^"]+)": ', (ROOT / "runtime" / "api" / "app.py").read_text())
         for probe, path in (("livenessProbe", "/.well-known/live"), ("readinessProbe", "/.well-known/ready")):
             assert container[probe]["httpGet"] == {"path": path, "port": 8080}
             assert path in routes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from build.errors import BuildError
-from build.pipeline import STAGES, Order, build_bundle
+from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import Precision, Target
 from tests.support.models import tiny_models
@@ -44,6 +45,20 @@ def edited(name: str, **values: Any) -> Spoil:
     return lambda directory: change(directory / name, lambda config: config.update(values))
 
 
+def pointer(pattern: str) -> Spoil:
+    """What git leaves of a large file where Git LFS is not installed."""
+
+    def spoil(directory: Path) -> None:
+        path = next(directory.glob(pattern))
+        content = path.read_bytes()
+        path.write_text(
+            "version https://git-lfs.github.com/spec/v1\n"
+            f"oid sha256:{hashlib.sha256(content).hexdigest()}\nsize {len(content)}\n"
+        )
+
+    return spoil
+
+
 def without_a_shard(directory: Path) -> None:
     sorted(directory.glob("model-*.safetensors"))[1].unlink()
 
@@ -70,6 +85,16 @@ BROKEN: dict[str, tuple[Spoil, str]] = {
     "weights are missing": (without_weights, "model.safetensors is missing"),
     "a shard is missing": (without_a_shard, "model-00002-of"),
     "a shard is cut off": (with_a_shard_cut_off, "model-00002-of"),
+    "a shard is a pointer": (pointer("model-00002-of-*.safetensors"), "model-00002-of.* is a Git LFS pointer: run git"),
+    "the tokenizer is a pointer": (pointer("tokenizer.json"), "tokenizer.json is a Git LFS pointer"),
+    "a layer's weights are a pointer": (
+        pointer(f"{DENSE}/model.safetensors"),
+        f"{DENSE}/model.safetensors is a Git LFS pointer",
+    ),
+    "the tokenizer is missing": (
+        without("tokenizer.json", "vocab.txt"),
+        r"has neither tokenizer.json nor a vocabulary \(vocab.txt, vocab.json, \*.model\): it has no tokenizer",
+    ),
     "the tokenizer is cut off": (cut_off("tokenizer.json"), "tokenizer.json is not JSON"),
     "the tokenizer's config is cut off": (cut_off("tokenizer_config.json"), "tokenizer_config.json is not JSON"),
     "modules.json is cut off": (cut_off("modules.json"), "modules.json is not JSON"),
@@ -94,8 +119,8 @@ def test_a_broken_directory_is_refused_by_name(tmp_path: Path, way: str):
     spoil, message = BROKEN[way]
     directory = tiny_models.copy(WHOLE, tmp_path / "model")
     spoil(directory)
-    order = Order(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)
+    order = BuildOptions(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)
     with pytest.raises(BuildError, match=message) as caught:
-        build_bundle(order, Progress(STAGES, io.StringIO()))
+        build_bundle(order, Progress(stream=io.StringIO()))
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]

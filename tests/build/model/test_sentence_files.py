@@ -15,17 +15,17 @@ from sentence_transformers.sentence_transformer.modules.pooling import _LEGACY_P
 from sentence_transformers.util import fullname, import_from_string
 
 from build.errors import BuildError, ModelNotFound, UnsupportedModel
+from build.model.files import ROUTER_CONFIG
 from build.model.sentence_files import Prompts, SentenceFiles, has_sentence_files, read_sentence_files
 from build.model.sentence_modules import (
     ACTIVATIONS,
     LEGACY_POOLING,
     PLAIN_TEXT,
     TRANSFORMER_DEFAULTS,
-    Chain,
-    PlannedLayer,
-    Tensors,
+    LayerSpec,
+    ModuleChain,
+    TensorNames,
 )
-from build.model.sentence_router import CONFIG as ROUTER_CONFIG
 from manifest import ONLY_ENCODER, Activation, LayerKind, Pooling, PoolingMode, Task
 from tests.support.models.tiny_models import TinyModel, change, write, write_sentence_files
 
@@ -40,7 +40,7 @@ def directory(request, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def chain_of(directory: Path) -> Chain:
+def chain_of(directory: Path) -> ModuleChain:
     files = read_sentence_files(directory)
     assert (list(files.chains), files.routes, files.default) == ([ONLY_ENCODER], {}, ONLY_ENCODER)
     return files.chains[ONLY_ENCODER]
@@ -50,11 +50,11 @@ def modes_of(directory: Path) -> tuple[PoolingMode, ...]:
     return chain_of(directory).pooling.modes
 
 
-NORMALIZE = PlannedLayer(LayerKind.NORMALIZE)
+NORMALIZE = LayerSpec(LayerKind.NORMALIZE)
 
 
 def test_both_forms_are_understood(directory: Path):
-    assert chain_of(directory) == Chain("", 48, Pooling((PoolingMode.MEAN,), include_prompt=True), (NORMALIZE,))
+    assert chain_of(directory) == ModuleChain("", 48, Pooling((PoolingMode.MEAN,), include_prompt=True), (NORMALIZE,))
     assert read_sentence_files(directory).prompts == Prompts({"query": "q: ", "passage": "p: "}, None, None)
 
 
@@ -101,8 +101,8 @@ def add_module(directory: Path, kind: str, config: dict[str, Any] | None = None)
 @pytest.mark.parametrize("bias", [True, False])
 def test_dense_is_understood_with_each_activation(directory: Path, name: str, bias: bool):
     add_module(directory, "Dense", {**DENSE, "bias": bias, "activation_function": name})
-    tensors = Tensors("3_Dense", "linear.weight", "linear.bias" if bias else None)
-    dense = PlannedLayer(LayerKind.DENSE, 32, 8, ACTIVATIONS[name], tensors)
+    tensors = TensorNames("3_Dense", "linear.weight", "linear.bias" if bias else None)
+    dense = LayerSpec(LayerKind.DENSE, 32, 8, ACTIVATIONS[name], tensors)
     assert chain_of(directory).layers == (NORMALIZE, dense)
 
 
@@ -115,7 +115,8 @@ def test_activations_are_spelled_as_pytorch_spells_them():
 def test_what_a_dense_config_leaves_out_is_sentence_transformers_default(directory: Path):
     add_module(directory, "Dense", {"in_features": 32, "out_features": 8})
     layer = chain_of(directory).layers[1]
-    assert (layer.activation, layer.tensors) == (Activation.TANH, Tensors("3_Dense", "linear.weight", "linear.bias"))
+    assert layer.activation is Activation.TANH
+    assert layer.tensors == TensorNames("3_Dense", "linear.weight", "linear.bias")
 
 
 def test_the_newer_form_of_dense_names_what_it_reads(directory: Path):
@@ -125,8 +126,8 @@ def test_the_newer_form_of_dense_names_what_it_reads(directory: Path):
 
 def test_layer_norm_is_understood(directory: Path):
     add_module(directory, "LayerNorm", {"dimension": 32})
-    tensors = Tensors("3_LayerNorm", "norm.weight", "norm.bias")
-    assert chain_of(directory).layers[1] == PlannedLayer(LayerKind.LAYER_NORM, 32, 32, None, tensors)
+    tensors = TensorNames("3_LayerNorm", "norm.weight", "norm.bias")
+    assert chain_of(directory).layers[1] == LayerSpec(LayerKind.LAYER_NORM, 32, 32, None, tensors)
 
 
 def test_dropout_changes_nothing(directory: Path):
@@ -357,7 +358,7 @@ def test_a_router_gives_a_chain_for_each_task(routed: Path):
     assert (files.routes, files.default) == ({Task.QUERY: "query", Task.PASSAGE: "document"}, "document")
     for route, chain in files.chains.items():
         assert [layer.kind for layer in chain.layers] == [LayerKind.DENSE, LayerKind.NORMALIZE]
-        assert chain.layers[0].tensors == Tensors(f"2_Router/{route}_0_Dense", "linear.weight", "linear.bias")
+        assert chain.layers[0].tensors == TensorNames(f"2_Router/{route}_0_Dense", "linear.weight", "linear.bias")
 
 
 @pytest.mark.parametrize(
