@@ -15,7 +15,7 @@ from build.command_line import ARCHITECTURES, Parser, printable, run
 from build.errors import OutputExists
 from build.host.machine import host_target
 from build.model.default_model import MODEL
-from build.model.fetch import is_directory_name
+from build.model.fetch import is_path
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, BundleError, Precision
 
@@ -89,7 +89,7 @@ def _manifest(bundle: Path) -> dict[str, Any]:
 
 def _model_name(model: str | None) -> str | None:
     """What a bundle's manifest calls the model."""
-    if model is None or not is_directory_name(model):
+    if model is None or not is_path(model):
         return model
     return Path(model).expanduser().absolute().name
 
