@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from logging import ERROR
 from pathlib import Path
 
 import requests
@@ -158,7 +159,7 @@ def _check_hash(path: Path, sibling: RepoSibling) -> None:
 def _quiet_client() -> Iterator[None]:
     """Keep the client's warnings off the terminal: each retry would take several lines."""
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(ERROR)
     try:
         yield
     finally:
