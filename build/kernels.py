@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,11 +77,8 @@ ARCHITECTURES = {
     Target.ARM64: Architecture("aarch64", {"neon_dot": (DOT_PRODUCT,), "neon_i8mm": (f"{DOT_PRODUCT}+i8mm",)}),
 }
 
-PLAIN = ("scalar", "cpu", "dispatch", "proof", "scratch", "error", "ops")
+PLAIN = ("scalar", "cpu", "dispatch", "selfcheck", "scratch", "error", "ops")
 """Source files that are compiled for any CPU of the architecture."""
-
-STAND_INS = {"avxvnni": AVX512, "amx": (*AVX512, "-include", "kernels/programs/tiles.h")}
-"""Flags with which AVX-512 plays instruction sets that a machine does not have."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +93,6 @@ class Toolchain:
 def for_image(target: Target) -> Toolchain:
     """What ships: for the oldest glibc that any image may have."""
     return Toolchain(ZIG, ("-target", f"{ARCHITECTURES[target].machine}-linux-gnu.2.28"), NO_CXX_LIBRARY)
-
-
-def static(target: Target) -> Toolchain:
-    """Programs that need no libraries of the other architecture: for emulators."""
-    return Toolchain(ZIG, ("-target", f"{ARCHITECTURES[target].machine}-linux-musl"), ("-static", *NO_CXX_LIBRARY))
-
-
-SANITIZED = Toolchain(
-    ("clang++",), ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
-)
-"""Debian's clang: the pinned compiler comes without the sanitizers' run-time library."""
 
 
 def pinned_onnxruntime() -> str:
@@ -197,15 +183,21 @@ def _units(target: Target) -> dict[str, tuple[str, ...]]:
 
 
 def build_program(
-    name: str, target: Target, toolchain: Toolchain, directory: Path, *, bench: bool = False, stand_ins: bool = False
+    name: str,
+    target: Target,
+    toolchain: Toolchain,
+    directory: Path,
+    *,
+    defines: Iterable[str] = (),
+    isas: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Path:
     """Compile a program of ``kernels/programs`` with all kernels in it, and return its path. Raises ``BuildError``.
 
-    ``bench``: kernels have what benchmarks need. ``stand_ins``: see STAND_INS.
+    ``defines``: macros of all source files. ``isas``: flags in place of the target's, by instruction set.
     """
-    defined = (*(("-DCPU2VEC_BENCH",) if bench else ()), *(("-DCPU2VEC_STAND_INS",) if stand_ins else ()))
-    isas = ARCHITECTURES[target].isas | (STAND_INS if stand_ins and target is Target.AMD64 else {})
-    units = dict.fromkeys(PLAIN, ()) | _isa_units(isas) | {f"../programs/{name}": ()}
+    defined = tuple(f"-D{macro}" for macro in defines)
+    units = dict.fromkeys(PLAIN, ()) | _isa_units({**ARCHITECTURES[target].isas, **(isas or {})})
+    units |= {f"../programs/{name}": ()}
     objects = _compile(toolchain, {unit: (*flags, *defined) for unit, flags in units.items()}, directory)
     _link(toolchain, objects, (), directory / name)
     return directory / name

@@ -16,7 +16,7 @@ def main(names: list[str]) -> int:
     if target is None:
         sys.exit("the kernels are for amd64 and arm64")
     with tempfile.TemporaryDirectory() as directory:
-        program = build_program("benchmark", target, for_image(target), Path(directory), bench=True)
+        program = build_program("benchmark", target, for_image(target), Path(directory), defines=["CPU2VEC_BENCH"])
         return subprocess.run([program, *names], check=False).returncode
 
 

@@ -14,7 +14,7 @@ from bench.models.process import Process
 from bench.models.rows import TORCH_FP32, Files, Spec
 from bench.report.quantiles import median
 from build.fidelity.cosine import cosines, summarize
-from manifest import Fidelity
+from manifest import CosineFigures
 
 CREATIONS = 5
 """How often a session is made; the median counts."""
@@ -30,7 +30,7 @@ class Costs:
     session_seconds: float
     private: int
     pss: int
-    fidelity: Fidelity | None = None
+    fidelity: CosineFigures | None = None
 
 
 def take_costs(spec: Spec, path: Path, plan: Plan) -> Costs:
@@ -60,7 +60,7 @@ def embed(spec: Spec, path: Path, texts: Sequence[Sequence[int]], plan: Plan) ->
 
 def take_fidelities(
     specs: Sequence[Spec], files: Mapping[Files, Path], texts: Sequence[Sequence[int]], plan: Plan
-) -> dict[Spec, Fidelity]:
+) -> dict[Spec, CosineFigures]:
     """How near to PyTorch's vectors the others' are; empty where it is not among them. Raises ``ModelFailed``."""
     if not texts or TORCH_FP32 not in [spec.system.name for spec in specs]:
         return {}

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from manifest import Graph, Layout, read_manifest
+from manifest import Graph, Layout, TextModel, read_manifest
 from runtime.host.cpu import host_target
 from runtime.inference.padded_engine import signed_weights_saturate
 
@@ -59,7 +59,7 @@ class PaddedModel:
 
 def load(bundle: Path, isa: str | None) -> PackedModel | PaddedModel:
     """``isa``: for the native kernels, if it is not to be their own choice."""
-    model = read_manifest(bundle).text
+    model = read_manifest(bundle).section_as(TextModel)
     graph = model.graphs[model.main_encoder.graph]
     options = _options()
     if graph.ops is None:

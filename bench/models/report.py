@@ -103,7 +103,7 @@ def costs_table(measured: Measured) -> str:
     cells = []
     for spec, costs in measured.costs.items():
         near = costs.fidelity
-        figures = [f"{value:.5f}" for value in (near.cosine_mean, near.cosine_p1, near.cosine_min)] if near else []
+        figures = [f"{value:.5f}" for value in (near.mean, near.p1, near.minimum)] if near else []
         memory = [f"{value / MEGABYTE:.1f}" for value in (costs.private, costs.pss, measured.sizes[spec.system.files])]
         cells.append([spec.system.name, f"{costs.session_seconds * 1e3:.1f}", *memory, *(figures or [NOTHING] * 3)])
     return table([*head, "cosine mean", "1st percentile", "minimum"], cells, left=1) if cells else ""

@@ -12,22 +12,22 @@ import sys
 from pathlib import Path
 
 from build.fidelity.runtime_process import ROOT, RUNTIME_PYTHON
-from manifest import BundleError, read_manifest
+from manifest import BundleError, TextModel, read_manifest
 
 LENGTHS = (128, 512, 2048)
 
 PROGRAM = """
 import sys, threading
 from pathlib import Path
-from manifest import read_manifest
+from manifest import TextModel, read_manifest
 from runtime.inference.engine import open_engine
-from runtime.inference.native_ops import open_kernels
+from runtime.inference.native_ops import load_native_ops
 from runtime.inference.token_batch import TokenBatch
 
 directory, tokens = Path(sys.argv[1]), int(sys.argv[2])
-model = read_manifest(directory).text
+model = read_manifest(directory).section_as(TextModel)
 graph = model.graphs[model.main_encoder.graph]
-engine = open_engine(directory / graph.file, graph, 1, open_kernels([graph.ops]))
+engine = open_engine(directory / graph.file, graph, 1, load_native_ops([graph.ops]))
 done, peak = threading.Event(), 0
 
 def anonymous():
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("tokens", type=int, nargs="*", default=LENGTHS, help="lengths of texts (default: 128 512 2048)")
     options = parser.parse_args(arguments)
     try:
-        encoder = read_manifest(options.bundle).text.main_encoder
+        encoder = read_manifest(options.bundle).section_as(TextModel).main_encoder
     except BundleError as error:
         parser.exit(1, f"bench: {error}\n")
     print("| tokens | MB at the peak | MB kept | MB as stated |\n| ---: | ---: | ---: | ---: |")

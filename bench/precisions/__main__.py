@@ -25,14 +25,14 @@ from build.compare.neighbours import neighbours, shared
 from build.errors import BuildError
 from build.fidelity.cosine import cosines, summarize
 from build.fidelity.cpu_classes import ISA_SETTING, SEVEN_BITS
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import AS_THE_ORIGINAL, serve
 from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
 from build.model.default_model import MODEL
 from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
-from build.precisions import recipe_for
+from build.precisions import PRECISIONS
 from manifest import Precision
 
 PLAIN, STOCK, NATIVE, FULL = "int8-stock, unprepared", "int8-stock", "int8", "fp32"
@@ -103,12 +103,12 @@ def _machine(model: str) -> str:
 def _bundles(model: str, folder: Path) -> dict[str, Timed]:
     """Unverified bundles by how weights are stored; the native one again with the instructions of an older CPU."""
     target = host_target()
-    stock = recipe_for(Precision.INT8_STOCK, target)
+    stock = PRECISIONS[Precision.INT8_STOCK]
     recipes = {
-        PLAIN: replace(stock, prepare=False),
+        PLAIN: replace(stock, calibrate=False),
         STOCK: stock,
-        NATIVE: recipe_for(Precision.INT8, target),
-        FULL: recipe_for(Precision.FP32, target),
+        NATIVE: PRECISIONS[Precision.INT8],
+        FULL: PRECISIONS[Precision.FP32],
     }
     bundles = {}
     for number, (name, recipe) in enumerate(recipes.items()):
@@ -148,7 +148,7 @@ def _figures(one: Texts, served: NDArray[np.float32]) -> list[str]:
     if one.pairs is not None:
         score = agreement(one.pairs, served)
         agreed = [f"{score:.2f}", f"{agreement(one.pairs, one.expected) - score:.3f}"]
-    return [f"{near.cosine_mean:.5f}", f"{near.cosine_p1:.5f}", f"{near.cosine_min:.5f}", *agreed, f"{kept:.3f}"]
+    return [f"{near.mean:.5f}", f"{near.p1:.5f}", f"{near.minimum:.5f}", *agreed, f"{kept:.3f}"]
 
 
 def _time_rows(bundles: Mapping[str, Timed]) -> list[list[str]]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.report.quantiles import median
-from manifest import read_manifest
+from manifest import TextModel, read_manifest
 from runtime.inference.engine import Engine, open_engine
-from runtime.inference.native_ops import open_kernels
+from runtime.inference.native_ops import load_native_ops
 from runtime.inference.token_batch import TokenBatch
 
 SAMPLE_SECONDS = 0.05
@@ -42,7 +42,7 @@ def engine_times(subjects: Mapping[str, Timed], tokens: int, rounds: int) -> dic
 
 def longest(bundle: Path) -> int:
     """The most tokens that a text may have."""
-    return read_manifest(bundle).text.main_encoder.max_tokens
+    return read_manifest(bundle).section_as(TextModel).main_encoder.max_tokens
 
 
 def median_ratio(times: Sequence[float], reference: Sequence[float]) -> float:
@@ -51,9 +51,9 @@ def median_ratio(times: Sequence[float], reference: Sequence[float]) -> float:
 
 
 def _engine(subject: Timed) -> Engine:
-    model = read_manifest(subject.bundle).text
+    model = read_manifest(subject.bundle).section_as(TextModel)
     graph = model.graphs[model.main_encoder.graph]
-    return open_engine(subject.bundle / graph.file, graph, 1, open_kernels([graph.ops], subject.isa))
+    return open_engine(subject.bundle / graph.file, graph, 1, load_native_ops([graph.ops], subject.isa))
 
 
 def _repeats(engine: Engine, batch: TokenBatch) -> int:

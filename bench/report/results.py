@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.machine import Machine
 from bench.report.quantiles import median
 from bench.server.process_tree import Memory
-from manifest import Fidelity
+from manifest import CosineFigures
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SystemResult:
     memory_after_start: Memory
     memory_after_load: Memory
     idle_cpu_percent: float
-    fidelity: Fidelity
+    fidelity: CosineFigures
     samples: dict[str, list[Sample]]
 
     def median_of(self, load: str, field: str) -> float:

@@ -11,7 +11,7 @@ from bench.errors import LoadFailed
 from bench.server.load_generator import Connection, Request
 from bench.server.wire import parse_answer
 from build.fidelity.cosine import cosines, summarize
-from manifest import Fidelity
+from manifest import CosineFigures
 
 
 def reference_vectors(directory: Path, texts: list[str]) -> NDArray[np.float32]:
@@ -43,7 +43,7 @@ def served_vectors(port: int, texts: list[str]) -> NDArray[np.float32]:
     return np.asarray(vectors, dtype=np.float32)
 
 
-def compare(served: NDArray[np.float32], reference: NDArray[np.float32]) -> Fidelity:
+def compare(served: NDArray[np.float32], reference: NDArray[np.float32]) -> CosineFigures:
     """Raises ``LoadFailed`` where the vectors are not of the original's size."""
     if served.shape != reference.shape:
         raise LoadFailed(f"the vectors have {served.shape[1]} components, and the original's {reference.shape[1]}")

@@ -50,7 +50,7 @@ def measure(
             say(f"  ready after {', '.join(f'{second:.2f}' for second in seconds)} s")
         for subject in subjects:
             fidelity = subject.compare(texts, reference)
-            say(f"cosine of {subject.system.name} to the original: {fidelity.cosine_mean:.4f} in the mean")
+            say(f"cosine of {subject.system.name} to the original: {fidelity.mean:.4f} in the mean")
         _idle(subjects, settings.idle_seconds, say)
         for number in range(1, settings.rounds + 1):
             _round(subjects, number, settings, reference.shape[1], machine.cores, say)

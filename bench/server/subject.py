@@ -25,7 +25,7 @@ from bench.server.process import Server
 from bench.server.process_tree import Memory
 from bench.server.systems import ROOT, System
 from build.model.files import ModelFiles
-from manifest import Fidelity
+from manifest import CosineFigures
 
 GRACE_SECONDS = 120.0
 """For the load generator beyond the load itself: its start, its texts, and the last answers."""
@@ -41,7 +41,7 @@ class Subject:
         self._samples: dict[str, list[Sample]] = {load.name: [] for load in LOADS}
         self._memory_after_start = Memory(0.0, 0.0)
         self._idle_cpu_percent = 0.0
-        self._fidelity: Fidelity | None = None
+        self._fidelity: CosineFigures | None = None
 
     def prepare(self) -> None:
         with self._named():
@@ -66,7 +66,7 @@ class Subject:
             self._running.stop()
             self._running = None
 
-    def compare(self, texts: list[str], reference: NDArray[np.float32]) -> Fidelity:
+    def compare(self, texts: list[str], reference: NDArray[np.float32]) -> CosineFigures:
         with self._named():
             self._fidelity = compare(served_vectors(self._server.port, texts), reference)
         return self._fidelity

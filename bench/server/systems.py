@@ -56,7 +56,7 @@ class System:
 
 
 def _bundle() -> Path:
-    return ROOT / default_output(MODEL, Precision.INT8, host_target())
+    return ROOT / default_output(MODEL, None, Precision.INT8, host_target())
 
 
 def _prepare_cpu2vec(model: ModelFiles) -> None:

@@ -21,9 +21,9 @@ from build.compare.variant_bundle import write_variant
 from build.compare.verdict import MIN_COSINE_P1, Judgement, Verdict, judge
 from build.fidelity.runtime_process import serve
 from build.progress import Progress
-from manifest import Manifest, PoolingMode, Task, read_manifest
+from manifest import Manifest, PoolingMode, Task, TextModel, read_manifest
 
-STAGES = 3
+STAGES = ("ask", "measure", "explain")
 
 
 class Strategy(StrEnum):
@@ -110,7 +110,8 @@ def _explain(
                 return np.stack([client.embed(text, order.task_config) for text in tried])
 
     asked_for_cls = order.strategy is Strategy.CLS
-    way = Way(pooled_by(manifest.text, PoolingMode.CLS) if asked_for_cls else manifest.text)
+    text = manifest.section_as(TextModel)
+    way = Way(pooled_by(text, PoolingMode.CLS) if asked_for_cls else text)
     return find_causes(old[places], new[places], way, order.task, ask, enough=MIN_COSINE_P1)
 
 

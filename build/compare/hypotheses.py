@@ -83,16 +83,21 @@ def _poolings(way: Way, task: Task | None) -> Iterator[Guess]:
             yield Guess(cause, says, replace(way, model=pooled_by(way.model, mode)))
 
 
+def _prompt(model: TextModel, task: Task | None) -> str:
+    """The text that the model prepends for a task."""
+    return model.prompts.get(model.prompt_name(task) or "", "")
+
+
 def _prompts(way: Way, task: Task | None) -> Iterator[Guess]:
     model = way.model
-    here = model.prompt(task)
+    here = _prompt(model, task)
     bundles = f"the bundle's is {here!r}" if here else "the bundle puts none there"
     if here:
         encoders = {name: replace(encoder, prompt_tokens={}) for name, encoder in model.encoders.items()}
         plain = replace(model, prompts={}, tasks={}, default_prompt=None, encoders=encoders)
         says = f"the old one puts no prompt in front of texts, and {bundles}"
         yield Guess(Cause.NO_PROMPT, says, replace(way, model=plain))
-    others = {model.prompt(other): model.prompt_name(other) for other in (None, Task.QUERY, Task.PASSAGE)}
+    others = {_prompt(model, other): model.prompt_name(other) for other in (None, Task.QUERY, Task.PASSAGE)}
     for prompt, name in others.items():
         if prompt and prompt != here and name is not None:
             changed = replace(model, default_prompt=name, tasks=dict.fromkeys(Task, name))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from manifest import (
     GOLDEN_FILE,
-    MANIFEST_FILE,
     FileEntry,
     Golden,
     Manifest,
@@ -15,6 +14,7 @@ from manifest import (
     bundle_files,
     sha256_of,
     to_json,
+    write_manifest,
 )
 
 
@@ -31,4 +31,4 @@ def write_variant(bundle: Path, manifest: Manifest, text: TextModel, directory: 
     golden.write_text(to_json(Golden(())), encoding="utf-8")
     entry = FileEntry(size=golden.stat().st_size, sha256=sha256_of(golden))
     files = {name: entry if name == GOLDEN_FILE else manifest.files[name] for name in names}
-    (directory / MANIFEST_FILE).write_text(to_json(replace(manifest, text=text, files=files)), encoding="utf-8")
+    write_manifest(directory, replace(manifest, section=text, files=files, fidelity=None))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from manifest import Fidelity
+from manifest import CosineFigures
 
 DECIMALS = 6
 
@@ -24,11 +24,11 @@ def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np
     return np.where(finite, values, np.nan)
 
 
-def summarize(values: NDArray[np.float64]) -> Fidelity:
+def summarize(values: NDArray[np.float64]) -> CosineFigures:
     """Mean, 1st percentile (linear interpolation) and minimum of cosines."""
-    return Fidelity(
-        texts=len(values),
-        cosine_mean=round(float(values.mean()), DECIMALS),
-        cosine_p1=round(float(np.percentile(values, 1)), DECIMALS),
-        cosine_min=round(float(values.min()), DECIMALS),
+    return CosineFigures(
+        count=len(values),
+        mean=round(float(values.mean()), DECIMALS),
+        p1=round(float(np.percentile(values, 1)), DECIMALS),
+        minimum=round(float(values.min()), DECIMALS),
     )

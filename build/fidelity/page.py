@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from build.fidelity.charts import error_by_length, histogram, span_of
 from build.fidelity.html import escaped, isolated, table
 from build.fidelity.report import FidelityReport, Measured
-from build.quantization.record import Treatment
-from manifest import Manifest, Precision
+from build.quantization.record import WeightRecord
+from manifest import Manifest, Precision, TextModel
 
 SHOWN_CHARACTERS = 200
 SHOWN_DIGITS = 12
@@ -57,7 +57,8 @@ def fidelity_page(report: FidelityReport, manifest: Manifest) -> str:
     NOTE: neither source nor target is shown, because files are the same wherever a model came from and whatever they
     are for; the weights' hash says which bundle this is about.
     """
-    weights = [manifest.files[graph.weights].sha256 for graph in manifest.text.graphs.values()]
+    graphs = manifest.section_as(TextModel).graphs
+    weights = [manifest.files[graph.weights].sha256 for graph in graphs.values()]
     identity = ", ".join(f"sha256 {digest[:SHOWN_DIGITS]}…" for digest in weights)
     body = [
         f"<h1>How near {escaped(manifest.model)} in {manifest.precision} is to the original</h1>",
@@ -82,11 +83,11 @@ def _classes(report: FidelityReport) -> list[str]:
     for name, found in report.classes.items():
         figures = found.fidelity
         rows = [
-            ("Mean", figures.cosine_mean, bounds.mean),
-            ("1st percentile", figures.cosine_p1, bounds.p1),
-            ("Minimum", figures.cosine_min, bounds.minimum),
+            ("Mean", figures.mean, bounds.mean),
+            ("1st percentile", figures.p1, bounds.p1),
+            ("Minimum", figures.minimum, bounds.minimum),
         ]
-        caption = f"Arithmetic <b>{escaped(name)}</b>, on {figures.texts} held-out texts. {escaped(found.cpus)}"
+        caption = f"Arithmetic <b>{escaped(name)}</b>, on {figures.count} held-out texts. {escaped(found.cpus)}"
         cells = ([row[0], f"{row[1]:.6f}", f"{row[2]:g}"] for row in rows)
         parts.append(table(caption, ("", "cosine", "at least"), cells, numbers=(1, 2)))
     return parts
@@ -129,12 +130,12 @@ def _way(one: Measured) -> str:
     return f' <span class="soft">({escaped(given)})</span>' if given else ""
 
 
-def _treatments(treatments: Sequence[Treatment], precision: Precision) -> list[str]:
+def _treatments(treatments: Sequence[WeightRecord], precision: Precision) -> list[str]:
     parts = ["<h2>What was quantized how</h2>"]
     if not treatments:
         told = "Nothing: all weights are in fp32." if precision is Precision.FP32 else "This build did not record it."
         return [*parts, f"<p>{told}</p>"]
-    kinds: dict[str, list[Treatment]] = {}
+    kinds: dict[str, list[WeightRecord]] = {}
     for one in treatments:
         kinds.setdefault(_kind(one), []).append(one)
     for kind, weights in kinds.items():
@@ -152,7 +153,7 @@ def _stock_kernels(reasons: dict[str, str]) -> list[str]:
     return [f"<p>Computed by onnxruntime's own kernels: {one}.</p>" for one in told]
 
 
-def _kind(one: Treatment) -> str:
+def _kind(one: WeightRecord) -> str:
     """What weights that were treated alike have in common."""
     if one.storage == "fp32":
         return one.storage
@@ -163,9 +164,9 @@ def _kind(one: Treatment) -> str:
     return f"{one.storage}; rounded by {one.rounding}; {inputs}"
 
 
-def _shape(one: Treatment) -> str:
+def _shape(one: WeightRecord) -> str:
     return " × ".join(map(str, one.shape))
 
 
-def _error(one: Treatment) -> str:
+def _error(one: WeightRecord) -> str:
     return "–" if one.error is None else f"{one.error:.2%}"

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from build.fidelity.cosine import DECIMALS
+from build.fidelity.cpu_classes import Arithmetic
 from build.fidelity.thresholds import Thresholds
-from build.quantization.record import Treatment
-from manifest import Fidelity, Task
+from build.quantization.record import WeightRecord
+from manifest import CosineFigures, Task
 
 LENGTHS = (1, 9, 17, 33, 65, 129, 257)
 """Where the bins of text lengths begin, in tokens; the last has no end."""
@@ -30,6 +31,17 @@ class Measured:
     prompt_name: str | None
     tokens: int
     cosine: float
+
+
+@dataclass(frozen=True)
+class MeasuredClass:
+    """What CPUs of one class return."""
+
+    arithmetic: Arithmetic
+    cosine: CosineFigures
+    """The figures of the held-out texts."""
+    heldout: tuple[Measured, ...]
+    golden: tuple[Measured, ...]
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ class ClassFigures:
     """The figures of one class of arithmetic. ``cpus`` is a sentence that says which CPUs belong to it."""
 
     cpus: str
-    fidelity: Fidelity
+    fidelity: CosineFigures
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,7 @@ class FidelityReport:
     texts: tuple[TextFigure, ...]
     lengths: tuple[LengthFigures, ...]
     worst: tuple[Measured, ...]
-    treatments: tuple[Treatment, ...]
+    treatments: tuple[WeightRecord, ...]
     stock_kernels: dict[str, str]
 
 
@@ -82,7 +94,7 @@ def make_report(
     classes: dict[str, ClassFigures],
     thresholds: Thresholds,
     texts: Sequence[Measured],
-    treatments: tuple[Treatment, ...],
+    treatments: tuple[WeightRecord, ...],
     stock_kernels: dict[str, str],
 ) -> FidelityReport:
     """The report on held-out ``texts``, whose cosines are numbers."""

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.errors import SetupIncomplete, VerificationFailed
+from build.fidelity.requests import VECTORS_ROUTE, VectorRequest
 from build.paths import ROOT
 from manifest import Task
 
@@ -52,8 +53,8 @@ class RuntimeClient:
 
     def embed(self, text: str, task: Task | None = None, prompt_name: str | None = None) -> NDArray[np.float32]:
         """The served vector, (dim,). Raises ``VerificationFailed`` for any status but 200."""
-        body = json.dumps({"text": text, "config": {"task_type": task, "prompt_name": prompt_name}}).encode()
-        self._connection.request("POST", "/vectors", body)
+        body = json.dumps(VectorRequest(text, task, prompt_name).body).encode()
+        self._connection.request("POST", VECTORS_ROUTE, body)
         response = self._connection.getresponse()
         answer = response.read()
         if response.status != http.client.OK:

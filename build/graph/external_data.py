@@ -12,33 +12,31 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from build.host.malloc import release_free_memory
-from build.native.encoder import NATIVE_OPS
-from build.pytorch.export import OUTPUT
-from manifest import Graph, Layout
+from manifest import NATIVE_DOMAIN, Graph, Layout, OpSet
 
 ALIGNMENT = 4096
 """Bytes; the page size of the targets. An offset that is not a multiple of it cannot be mapped."""
 
-LAID_OUT = "laid-out"
+EXTERNALIZED = "externalized"
 
 INLINE_BELOW = 1024
 """Bytes; smaller tensors stay in the graph's file."""
 
 
 def load_graph(graph: Path) -> ModelProto:
-    """The graph without the initializers that lie outside its file: ``content`` reads them, one by one."""
+    """The graph without the initializers that lie outside its file: ``tensor_bytes`` reads them, one by one."""
     model = onnx.load(graph, load_external_data=False)
     # NOTE: the export lays constants of nodes outside, too; they are small.
     for attribute in (attribute for node in model.graph.node for attribute in node.attribute):
         if uses_external_data(attribute.t):
-            data = content(attribute.t, graph.parent)
+            data = tensor_bytes(attribute.t, graph.parent)
             attribute.t.data_location = TensorProto.DEFAULT
             attribute.t.ClearField("external_data")
             attribute.t.raw_data = data.tobytes()
     return model
 
 
-def content(tensor: TensorProto, directory: Path) -> NDArray[np.uint8]:
+def tensor_bytes(tensor: TensorProto, directory: Path) -> NDArray[np.uint8]:
     """The tensor's bytes, flat; mapped from the file in ``directory`` where they lie outside the graph's."""
     if not uses_external_data(tensor):
         return np.frombuffer(numpy_helper.to_array(tensor).tobytes(), np.uint8)
@@ -48,13 +46,13 @@ def content(tensor: TensorProto, directory: Path) -> NDArray[np.uint8]:
     return np.memmap(directory / where.location, np.uint8, "r", offset=where.offset or 0, shape=(where.length,))
 
 
-class WeightsFile:
+class ExternalDataWriter:
     """A new file of tensors beside a graph, each aligned so that onnxruntime maps it from disk instead of copying."""
 
     def __init__(self, path: Path) -> None:
         self._name, self._file = path.name, path.open("wb")
 
-    def __enter__(self) -> WeightsFile:
+    def __enter__(self) -> ExternalDataWriter:
         return self
 
     def __exit__(
@@ -78,7 +76,7 @@ class WeightsFile:
         return stored
 
 
-def lay_out(graph: Path, directory: Path) -> Path:
+def externalize_weights(graph: Path, directory: Path) -> Path:
     """The graph with its weights in a file beside it, from which later stages map them instead of holding them.
 
     ``graph`` itself where they are, else a graph in ``directory`` that takes its place: it is removed.
@@ -87,7 +85,7 @@ def lay_out(graph: Path, directory: Path) -> Path:
     if any(uses_external_data(tensor) for tensor in model.graph.initializer):
         return graph
     graph.unlink()  # PERF: it is in memory, and the disk need not hold it twice.
-    written = _write(model, graph.parent, directory, LAID_OUT)
+    written = _write(model, graph.parent, directory, EXTERNALIZED)
     release_free_memory()
     return directory / written.file
 
@@ -104,11 +102,16 @@ def _write(model: ModelProto, source: Path, directory: Path, name: str) -> Graph
     kept = [entry for entry in model.opset_import if entry.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(kept)
-    with WeightsFile(directory / data) as weights:
+    with ExternalDataWriter(directory / data) as weights:
         for tensor in model.graph.initializer:
-            tensor.CopyFrom(weights.add(tensor, content(tensor, source)))
+            tensor.CopyFrom(weights.add(tensor, tensor_bytes(tensor, source)))
     (directory / file).write_bytes(model.SerializeToString(deterministic=True))
-    inputs = tuple(value.name for value in model.graph.input)
-    native = any(entry.domain == NATIVE_OPS.domain for entry in kept)
-    layout, ops = (Layout.PACKED, NATIVE_OPS) if native else (Layout.PADDED, None)
-    return Graph(file=file, weights=data, inputs=inputs, output=OUTPUT, layout=layout, ops=ops)
+    ops = next((OpSet(entry.domain, entry.version) for entry in kept if entry.domain == NATIVE_DOMAIN), None)
+    return Graph(
+        file=file,
+        weights=data,
+        inputs=tuple(value.name for value in model.graph.input),
+        output=model.graph.output[0].name,
+        layout=Layout.PADDED if ops is None else Layout.PACKED,
+        ops=ops,
+    )

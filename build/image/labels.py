@@ -15,7 +15,7 @@ def image_labels(manifest: Manifest, version: str | None) -> dict[str, str]:
 
     ``version`` is this project's. OCI's revision is that of what is in the image, here the model's.
     """
-    fidelity = manifest.fidelity
+    cosine = manifest.fidelity.cosine if manifest.fidelity else None
     labels = {
         f"{OCI}.title": manifest.model,
         f"{OCI}.description": f"{manifest.model} ({manifest.precision}) as an embedding server for CPUs, by cpu2vec",
@@ -31,10 +31,10 @@ def image_labels(manifest: Manifest, version: str | None) -> dict[str, str]:
         "cpu2vec.target": manifest.target,
         "cpu2vec.precision": manifest.precision,
         "cpu2vec.version": version,
-        "cpu2vec.fidelity.texts": str(fidelity.texts) if fidelity else None,
-        "cpu2vec.fidelity.cosine_mean": f"{fidelity.cosine_mean:.6f}" if fidelity else None,
-        "cpu2vec.fidelity.cosine_p1": f"{fidelity.cosine_p1:.6f}" if fidelity else None,
-        "cpu2vec.fidelity.cosine_min": f"{fidelity.cosine_min:.6f}" if fidelity else None,
+        "cpu2vec.fidelity.texts": str(cosine.count) if cosine else None,
+        "cpu2vec.fidelity.cosine_mean": f"{cosine.mean:.6f}" if cosine else None,
+        "cpu2vec.fidelity.cosine_p1": f"{cosine.p1:.6f}" if cosine else None,
+        "cpu2vec.fidelity.cosine_min": f"{cosine.minimum:.6f}" if cosine else None,
     }
     return {name: str(value) for name, value in labels.items() if value is not None}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from manifest import OpSet
+from manifest import NATIVE_DOMAIN, OpSet
 
-NATIVE_OPS = OpSet("cpu2vec", 2)
+NATIVE_OPS = OpSet(NATIVE_DOMAIN, 2)
 """What the native kernels register themselves as (docs/kernels.md, "Ops")."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from build.graph.index import GraphParts
+from build.graph.index import GraphIndex
 from build.native.encoder import KernelActivation, NotNative
 from build.native.relative_bias import biases_by_distance
 
@@ -53,7 +53,7 @@ FUNCTION_TOLERANCE = 5e-6
 """Far less than what lies between GELU and its approximation by tanh, 5e-4."""
 
 
-def function_of(graph: GraphParts, given: str, wanted: str) -> KernelActivation | None:
+def function_of(graph: GraphIndex, given: str, wanted: str) -> KernelActivation | None:
     """The function, component by component, that makes ``wanted`` of ``given``."""
     values = graph.run({given: GRID.reshape(1, 1, -1)}, wanted)
     if values is None or values.shape != (1, 1, len(GRID)):
@@ -67,7 +67,7 @@ def function_of(graph: GraphParts, given: str, wanted: str) -> KernelActivation 
     return next(near, None)
 
 
-def first_position(graph: GraphParts, indices: str, words: int) -> int:
+def first_position(graph: GraphIndex, indices: str, words: int) -> int:
     """The row of a text's first token in the table of positions. Raises ``NotNative`` where rows do not follow it."""
     rows = graph.run(_ids(words), indices)
     if rows is not None and rows.dtype == np.int64 and rows.size == TOKENS:
@@ -77,14 +77,14 @@ def first_position(graph: GraphParts, indices: str, words: int) -> int:
     raise NotNative("its positions are not numbered one by one")
 
 
-def reads_first_type(graph: GraphParts, indices: str, words: int) -> bool:
+def reads_first_type(graph: GraphIndex, indices: str, words: int) -> bool:
     """Whether every token has the type 0 where the graph's input, if there is one, says so."""
     rows = graph.run(_ids(words), indices)
     return rows is not None and not rows.any()
 
 
 def attention_is_plain(
-    graph: GraphParts, made: Sequence[str], states: Sequence[str], wanted: str, shape: AttentionShape
+    graph: GraphIndex, made: Sequence[str], states: Sequence[str], wanted: str, shape: AttentionShape
 ) -> bool:
     """Whether ``wanted`` is softmax(Q K^T / sqrt(width of a head) + bias) V, head by head, every token seeing all.
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from build.graph.external_data import WeightsFile, content
-from build.graph.index import GraphParts
+from build.graph.external_data import ExternalDataWriter, tensor_bytes
+from build.graph.index import GraphIndex
 from build.host.malloc import release_free_memory
 from build.native.encoder import NATIVE_OPS, Embeddings, Layer, LayerNorm, Linear, NativeEncoder
 from build.native.packing import pack, sums
 from build.native.relative_bias import biases_by_distance
 from build.native.weights import NativeWeights, Product
-from build.pytorch.export import OUTPUT
-from build.quantization.calibrated import Prepared
-from build.quantization.rounding import round_rows
+from build.quantization.calibrated import CalibratedWeights
+from build.quantization.record import BY_ROW, WeightRecord, round_to_nearest_record
+from build.quantization.rounding import quantize_per_row
 
 NATIVE = "native.onnx"
 IR_VERSION = 9
@@ -27,16 +28,16 @@ ABSENT = ""
 """ONNX's name for an input that is left out."""
 
 
-def write_native(parts: GraphParts, encoder: NativeEncoder, prepared: Prepared, work: Path) -> Path:
+def write_native(parts: GraphIndex, encoder: NativeEncoder, prepared: CalibratedWeights, work: Path) -> Path:
     """The path of the graph of ``encoder``, whose fp32 weights ``parts`` has and ``prepared`` has prepared."""
-    with WeightsFile(work / f"{NATIVE}.data") as file:
+    with ExternalDataWriter(work / f"{NATIVE}.data") as file:
         writer = _Writer(parts, NativeWeights(parts, prepared), file)
         writer.embed(encoder.embeddings)
         if encoder.relative_bias is not None:
-            tokens = parts.fixed[encoder.embeddings.position].dims[0] - encoder.embeddings.first_position
+            tokens = parts.constants[encoder.embeddings.position].dims[0] - encoder.embeddings.first_position
             writer.add("relative_bias", biases_by_distance(parts.read(encoder.relative_bias), tokens))
         for number, layer in enumerate(encoder.layers):
-            output = OUTPUT if number == len(encoder.layers) - 1 else f"layer.{number}"
+            output = parts.outputs[0] if number == len(encoder.layers) - 1 else f"layer.{number}"
             writer.layer(number, layer, encoder, output)
             release_free_memory()
     sets = [helper.make_opsetid(NATIVE_OPS.domain, NATIVE_OPS.version)]
@@ -45,8 +46,17 @@ def write_native(parts: GraphParts, encoder: NativeEncoder, prepared: Prepared, 
     return work / NATIVE
 
 
+def native_treatments(
+    treatments: Sequence[WeightRecord], embeddings: Embeddings, parts: GraphIndex
+) -> list[WeightRecord]:
+    """The kernels smooth as they round: no node. Words have 8 bits, positions stay in fp32 whatever their size."""
+    tables = {embeddings.word, embeddings.position, embeddings.token_type}
+    kept = [replace(one, folded=bool(one.repeated or one.smoothing)) for one in treatments if one.weight not in tables]
+    return [*kept, round_to_nearest_record(embeddings.word, tuple(parts.constants[embeddings.word].dims), BY_ROW)]
+
+
 class _Writer:
-    def __init__(self, parts: GraphParts, weights: NativeWeights, file: WeightsFile) -> None:
+    def __init__(self, parts: GraphIndex, weights: NativeWeights, file: ExternalDataWriter) -> None:
         self._parts, self._weights, self._file = parts, weights, file
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
@@ -57,16 +67,16 @@ class _Writer:
             helper.make_tensor_value_info(IDS, TensorProto.INT64, ["tokens"]),
             helper.make_tensor_value_info(LENGTHS, TensorProto.INT64, ["texts"]),
         ]
-        outputs = [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["tokens", self._width])]
+        outputs = [helper.make_tensor_value_info(self._parts.outputs[0], TensorProto.FLOAT, ["tokens", self._width])]
         return helper.make_graph(self._nodes, "encoder", inputs, outputs, self._initializers)
 
     def add(self, name: str, array: NDArray[Any]) -> str:
         tensor = numpy_helper.from_array(array, name)
-        self._initializers.append(self._file.add(tensor, content(tensor, Path())))
+        self._initializers.append(self._file.add(tensor, tensor_bytes(tensor, Path())))
         return name
 
     def embed(self, embeddings: Embeddings) -> None:
-        word = round_rows(self._parts.read(embeddings.word))
+        word = quantize_per_row(self._parts.read(embeddings.word))
         position = self._parts.read(embeddings.position)
         if embeddings.token_type is not None:
             position = position + self._parts.read(embeddings.token_type)[0]
@@ -74,7 +84,7 @@ class _Writer:
         inputs = [
             IDS,
             LENGTHS,
-            self.add("embeddings.word", word.steps),
+            self.add("embeddings.word", word.values),
             self.add("embeddings.word_scale", word.scales),
             self.add("embeddings.position", position),
             *self._norm("embeddings", embeddings.norm),

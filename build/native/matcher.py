@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import NodeProto, helper
 
-from build.graph.index import GraphParts
+from build.graph.index import GraphIndex
 from build.native.encoder import Embeddings, Layer, LayerNorm, Linear, NativeEncoder, NotNative
 from build.native.equivalence import AttentionShape, attention_is_plain, first_position, function_of, reads_first_type
 from build.native.patterns import NativeFamily
@@ -13,7 +13,7 @@ from build.native.relative_bias import BUCKETS
 EMBEDDINGS = "embeddings"
 
 
-def read_encoder(graph: GraphParts, family: NativeFamily, heads: int) -> NativeEncoder:
+def read_encoder(graph: GraphIndex, family: NativeFamily, heads: int) -> NativeEncoder:
     """Raises ``NotNative`` for a graph that is not exactly embeddings and layers of the family, in a chain.
 
     The chain is followed value by value from the token ids to the graph's output, so that nothing that takes part is
@@ -27,13 +27,13 @@ def read_encoder(graph: GraphParts, family: NativeFamily, heads: int) -> NativeE
     while graph.node(reader.product_name(len(layers), family.query)) is not None:
         layers.append(reader.layer(len(layers), state, shape))
         state = layers[-1].output_norm.output
-    if not layers or graph.source(graph.outputs[0]) != state:
+    if not layers or graph.resolve_identity(graph.outputs[0]) != state:
         raise NotNative("its graph does not end behind the last layer that is known")
     return NativeEncoder(embeddings, tuple(layers), heads, shape.relative_bias)
 
 
 class _Reader:
-    def __init__(self, graph: GraphParts, family: NativeFamily) -> None:
+    def __init__(self, graph: GraphIndex, family: NativeFamily) -> None:
         self._graph, self._family = graph, family
         self._width: int | None = None
         self._first_state = ""
@@ -57,7 +57,7 @@ class _Reader:
         if not {"word", "position"} <= set(found) or sorted(self._addends(node.input[0])) != expected:
             raise NotNative("its embeddings are not those of a word, a position and a type")
         tables = {kind: self._table(gather) for kind, gather in found.items()}
-        words, self._first_state = self._graph.fixed[tables["word"]].dims[0], node.output[0]
+        words, self._first_state = self._graph.constants[tables["word"]].dims[0], node.output[0]
         if found["word"].input[1] != "input_ids":
             raise NotNative("its word embeddings are not of the token ids")
         if "token_type" in found and not reads_first_type(self._graph, found["token_type"].input[1], words):
@@ -75,7 +75,7 @@ class _Reader:
             return None
         node = self._node(f"/{self._family.relative_bias}/Gather")
         table = self._graph.weight(node.input[0], None, heads)
-        if table is None or self._graph.fixed[table].dims[0] < BUCKETS:
+        if table is None or self._graph.constants[table].dims[0] < BUCKETS:
             raise NotNative(f"its relative attention bias is not a table of {BUCKETS} buckets")
         return table
 
@@ -108,9 +108,9 @@ class _Reader:
         matrix = self._graph.weight(node.input[1], inputs, outputs)
         if matrix is None:
             raise NotNative(f"{node.name} has no matrix of the usual shape")
-        readers = self._graph.readers(node.output[0])
+        readers = self._graph.consumers(node.output[0])
         if len(readers) == 1 and readers[0].op_type == "Add":
-            columns = self._graph.fixed[matrix].dims[1]
+            columns = self._graph.constants[matrix].dims[1]
             others = [value for value in readers[0].input if value != node.output[0]]
             if len(others) == 1 and (bias := self._graph.weight(others[0], columns)):
                 return readers[0].output[0], Linear(node.input[0], matrix, bias)
@@ -118,7 +118,7 @@ class _Reader:
 
     def _residual_norm(self, number: int, module: str, left: str, right: str) -> LayerNorm:
         node = self._node(f"/{self._family.layer}{number}/{module}/LayerNormalization")
-        added = self._graph.maker(node.input[0])
+        added = self._graph.producer(node.input[0])
         if added is None or added.op_type != "Add" or set(added.input) != {left, right}:
             raise NotNative(f"{node.name} does not read the sum of a block and what went into it")
         return self._norm(node)
@@ -135,7 +135,7 @@ class _Reader:
         table = self._graph.weight(gather.input[0], None, self._width)
         if table is None or any(entry.i != 0 for entry in gather.attribute if entry.name == "axis"):
             raise NotNative(f"{gather.name} reads no table of the usual shape")
-        self._width = self._graph.fixed[table].dims[1]
+        self._width = self._graph.constants[table].dims[1]
         return table
 
     def _node(self, name: str) -> NodeProto:
@@ -146,7 +146,7 @@ class _Reader:
 
     def _addends(self, value: str) -> list[str]:
         """What a sum is made of."""
-        node = self._graph.maker(value)
+        node = self._graph.producer(value)
         if node is None or node.op_type != "Add":
             return [value]
         return [addend for part in node.input for addend in self._addends(part)]

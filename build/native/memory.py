@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from build.graph.index import GraphParts
+from build.graph.index import GraphIndex
 from build.native.encoder import NativeEncoder
 from build.native.packing import PANEL
-from build.quantization.smoothing import extra_channels
+from build.quantization.smoothing import added_channels
 from manifest import WorkingMemory
 
 FLOAT_BYTES = 4
@@ -26,15 +26,15 @@ KEPT_TOKENS = 128
 take, measured (`python -m bench.models.working_memory`)."""
 
 
-def native_memory(encoder: NativeEncoder, parts: GraphParts) -> WorkingMemory:
+def native_memory(encoder: NativeEncoder, parts: GraphIndex) -> WorkingMemory:
     """At most, for texts of any length.
 
     A feed-forward block holds hidden channels in 8 bits, and in fp32 as well where there are few rows for many threads,
     for 128 tokens on each thread (kernels/src/ops.cpp); they are counted for every token, since a text may have fewer.
     """
-    width, hidden = (max(parts.fixed[layer.first.matrix].dims[side] for layer in encoder.layers) for side in (0, 1))
+    width, hidden = (max(parts.constants[layer.first.matrix].dims[side] for layer in encoder.layers) for side in (0, 1))
     head = -(-width // encoder.heads // PANEL) * PANEL
     attention = encoder.heads * (KEY_AND_VALUE * head + BESIDE)
-    feed_forward = (FLOAT_BYTES + 1) * (hidden + extra_channels(hidden))
+    feed_forward = (FLOAT_BYTES + 1) * (hidden + added_channels(hidden))
     per_token = FLOAT_BYTES * STATES * width + attention + feed_forward
     return WorkingMemory(fixed=KEPT_TOKENS * per_token, per_token=per_token, per_pair=0)

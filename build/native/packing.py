@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
+
+from build.quantization.groups import channel_groups
 
 PANEL = 16
 """Output channels that lie together."""
 
 QUAD = 4
 """Input channels that lie together for one output channel: what one instruction multiplies and adds up."""
-
-
-MOST_IN_GROUP = 320
-"""Input channels that share a scale, of activations and of weights."""
-
-GROUP_MULTIPLE = 64
-"""Of channels in a group that is not the last: what a row of tile registers holds."""
-
-
-def channel_groups(inputs: int) -> tuple[int, ...]:
-    """Sizes of the groups of neighbouring input channels: as few as hold them all, and all but the last as wide."""
-    count = math.ceil(inputs / MOST_IN_GROUP)
-    width = GROUP_MULTIPLE * math.ceil(math.ceil(inputs / count) / GROUP_MULTIPLE)
-    return (*[width] * (count - 1), inputs - width * (count - 1))
 
 
 def pack(weight: NDArray[np.int8]) -> NDArray[np.int8]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.graph.external_data import load_graph
-from build.graph.index import GraphParts
+from build.graph.index import GraphIndex
 from build.model.describe import EncoderSpec
 from build.model.families import whole_number
 from build.model.files import CONFIG
@@ -21,7 +21,7 @@ from build.native.patterns import native_family
 class NativePlan:
     """A graph in fp32, and the encoder that it is."""
 
-    parts: GraphParts
+    parts: GraphIndex
     encoder: NativeEncoder
 
 
@@ -51,6 +51,6 @@ def _plan(graph: Path, encoder: EncoderSpec) -> NativePlan:
     family = native_family(encoder.family.model_type)
     if family is None:
         raise NotNative(f"the native kernels have no {encoder.family.model_type}")
-    parts = GraphParts(load_graph(graph), graph.parent)
+    parts = GraphIndex(load_graph(graph), graph.parent)
     heads = whole_number(read_object(encoder.folder, CONFIG), encoder.family.keys.heads)
     return NativePlan(parts, read_encoder(parts, family, heads))

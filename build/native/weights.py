@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from build.graph.index import GraphParts
+from build.graph.index import GraphIndex
 from build.native.encoder import Linear
-from build.native.packing import channel_groups
-from build.quantization.calibrated import Prepared
-from build.quantization.rounding import Rounded, round_columns
-from build.quantization.smoothing import Scaling
+from build.quantization.calibrated import CalibratedWeights
+from build.quantization.groups import channel_groups
+from build.quantization.rounding import QuantizedMatrix, quantize_per_channel
+from build.quantization.smoothing import ChannelScaling
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Product:
 class NativeWeights:
     """The products of a graph's matrices, made one at a time."""
 
-    def __init__(self, parts: GraphParts, prepared: Prepared) -> None:
-        self._parts, self._rounded = parts, prepared.rounded
+    def __init__(self, parts: GraphIndex, prepared: CalibratedWeights) -> None:
+        self._parts, self._rounded = parts, prepared.quantized
         self._scalings = {name: one.scaling for one in prepared.scaled for name in one.linear_input.matrices}
 
     def joined(self, linears: Sequence[Linear]) -> Product:
         """Products of the same input, side by side."""
         scaling = self._scalings.get(linears[0].matrix)
-        if scaling is not None and scaling.repeats:
+        if scaling is not None and scaling.has_splits:
             # NOTE: only what the kernels make themselves can be repeated: the hidden channels of a feed-forward block.
             return self._product(linears, [self._nearest(one) for one in linears], None)
         return self._product(linears, [self._rounded.get(one.matrix) or self._nearest(one) for one in linears], scaling)
@@ -57,18 +57,20 @@ class NativeWeights:
     def with_repeated_inputs(self, linear: Linear) -> tuple[Product, NDArray[np.int64] | None]:
         """The product, and how often each channel of its input is to be there, if any is repeated."""
         scaling = self._scalings.get(linear.matrix)
-        if scaling is None or not scaling.repeats:
+        if scaling is None or not scaling.has_splits:
             return self.joined((linear,)), None
-        return self._product((linear,), [self._rounded[linear.matrix]], scaling), scaling.copies
+        return self._product((linear,), [self._rounded[linear.matrix]], scaling), scaling.splits
 
-    def _nearest(self, linear: Linear) -> Rounded:
+    def _nearest(self, linear: Linear) -> QuantizedMatrix:
         matrix = self._parts.read(linear.matrix)
-        return round_columns(matrix, channel_groups(len(matrix)))
+        return quantize_per_channel(matrix, channel_groups(len(matrix)))
 
-    def _product(self, linears: Sequence[Linear], rounded: Sequence[Rounded], scaling: Scaling | None) -> Product:
+    def _product(
+        self, linears: Sequence[Linear], rounded: Sequence[QuantizedMatrix], scaling: ChannelScaling | None
+    ) -> Product:
         return Product(
-            steps=np.concatenate([one.steps for one in rounded], axis=1),
+            steps=np.concatenate([one.values for one in rounded], axis=1),
             scales=np.concatenate([one.scales for one in rounded], axis=1),
             bias=np.concatenate([self._parts.read(one.bias) for one in linears]),
-            smooth=None if scaling is None else np.float32(1) / scaling.divisors,
+            smooth=None if scaling is None else np.float32(1) / scaling.scales,
         )

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from build.graph.external_data import content
+from build.graph.external_data import tensor_bytes
+from build.graph.index import constant_tensors
 from build.quantization.calibrated import ScaledInput
-from build.quantization.linear_inputs import Norm, fixed_values
+from build.quantization.linear_inputs import Norm
 
 SCALED = "_scaled"
 
@@ -27,17 +28,17 @@ def scale_channels(model: ModelProto, directory: Path, scaled: Sequence[ScaledIn
     for one in scaled:
         norm, scaling = one.linear_input.norm, one.scaling
         if norm is not None and one.folded:
-            graph.fold(norm, scaling.divisors)
+            graph.fold(norm, scaling.scales)
             continue
-        graph.multiply(one.linear_input.name, one.linear_input.matrices, 1 / scaling.divisors)
-        if scaling.repeats and (origin := one.linear_input.origin):
-            for vector in origin.vectors:
-                graph.replace(vector, lambda values, copies=scaling.copies: np.repeat(values, copies))
-            for matrix in origin.matrices:
-                columns[matrix] = scaling.copies
-                graph.tensors[matrix].dims[1] = len(scaling.divisors)
+        graph.multiply(one.linear_input.name, one.linear_input.matrices, 1 / scaling.scales)
+        if scaling.has_splits and (producers := one.linear_input.producers):
+            for vector in producers.vectors:
+                graph.replace(vector, lambda values, splits=scaling.splits: np.repeat(values, splits))
+            for matrix in producers.matrices:
+                columns[matrix] = scaling.splits
+                graph.tensors[matrix].dims[1] = len(scaling.scales)
             for matrix in one.linear_input.matrices:
-                graph.tensors[matrix].dims[0] = len(scaling.divisors)
+                graph.tensors[matrix].dims[0] = len(scaling.scales)
     return columns
 
 
@@ -45,7 +46,7 @@ class _Editor:
     def __init__(self, model: ModelProto, directory: Path) -> None:
         self._model, self._directory = model, directory
         self.tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-        self._fixed = fixed_values(model)
+        self._constants = constant_tensors(model)
 
     def multiply(self, activation: str, matrices: Collection[str], factors: NDArray[np.float32]) -> None:
         """Let products by ``matrices`` read the activation times ``factors``; all else reads it as it was."""
@@ -58,19 +59,19 @@ class _Editor:
         )
         self._model.graph.node.insert(self._place_after(activation), product)
 
-    def fold(self, norm: Norm, divisors: NDArray[np.float32]) -> None:
+    def fold(self, norm: Norm, scales: NDArray[np.float32]) -> None:
         """Divide what the norm multiplies by and what it adds."""
         node = self._model.graph.node[self._place_after(norm.node) - 1]
         for vector in filter(None, (norm.scale, norm.bias)):
             place = list(node.input).index(vector)
             node.input[place] = f"{norm.node}{SCALED}_{place}"
-            self._add(node.input[place], self._read(vector) / divisors)
+            self._add(node.input[place], self._read(vector) / scales)
 
     def replace(self, vector: str, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
-        self._fixed[vector].CopyFrom(numpy_helper.from_array(change(self._read(vector)), vector))
+        self._constants[vector].CopyFrom(numpy_helper.from_array(change(self._read(vector)), vector))
 
     def _read(self, vector: str) -> NDArray[np.float32]:
-        return content(self._fixed[vector], self._directory).view(np.float32)
+        return tensor_bytes(self._constants[vector], self._directory).view(np.float32)
 
     def _add(self, name: str, values: NDArray[np.float32]) -> None:
         self._model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))

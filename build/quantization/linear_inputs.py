@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, TensorProto
 
+from build.graph.index import constant_tensors
+
 ELEMENTWISE = frozenset(
     [
         "Add",
@@ -41,7 +43,7 @@ class Norm:
 
 
 @dataclass(frozen=True)
-class Origin:
+class Producers:
     """The matrices whose products become an activation channel by channel, and the ``vectors`` that take part."""
 
     matrices: tuple[str, ...]
@@ -52,26 +54,19 @@ class Origin:
 class LinearInput:
     """An activation, (…, ``width``), and the ``matrices``, (``width``, …), that it alone is multiplied by.
 
-    ``norm``: what makes it, if nothing else reads it; ``origin``: where its channels can be repeated, if anywhere.
+    ``norm``: what makes it, if nothing else reads it; ``producers``: where its channels can be repeated, if anywhere.
     """
 
     name: str
     matrices: tuple[str, ...]
     width: int
     norm: Norm | None
-    origin: Origin | None
+    producers: Producers | None
 
 
 def is_matrix(tensor: TensorProto) -> bool:
     """Whether a product with the initializer can be done in integers."""
     return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2 and 0 not in tensor.dims
-
-
-def fixed_values(model: ModelProto) -> dict[str, TensorProto]:
-    """Initializers, and what Constant nodes hold: the export gives a LayerNorm without bias one of zeros."""
-    constants = [(node.output[0], node.attribute) for node in model.graph.node if node.op_type == "Constant"]
-    held = {name: entry.t for name, attributes in constants for entry in attributes if entry.name == "value"}
-    return held | {tensor.name: tensor for tensor in model.graph.initializer}
 
 
 def find_linear_inputs(model: ModelProto) -> list[LinearInput]:
@@ -82,8 +77,8 @@ def find_linear_inputs(model: ModelProto) -> list[LinearInput]:
         matrices = tuple(dict.fromkeys(node.input[1] for node in products))
         if all(graph.multiplies_alone(matrix, name) for matrix in matrices):
             width = graph.tensors[matrices[0]].dims[0]
-            origin = graph.origin(name, width) if graph.alone(matrices) else None
-            found.append(LinearInput(name, matrices, width, graph.norm(name, width), origin))
+            producers = graph.producers(name, width) if graph.have_sole_consumers(matrices) else None
+            found.append(LinearInput(name, matrices, width, graph.norm(name, width), producers))
     return found
 
 
@@ -92,14 +87,14 @@ class _Graph:
 
     def __init__(self, model: ModelProto) -> None:
         self.tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.fixed = fixed_values(model)
+        self.constants = constant_tensors(model)
         self.nodes = list(model.graph.node)
         self.outputs = {value.name for value in model.graph.output}
-        self.maker = {name: node for node in self.nodes for name in node.output}
-        self.readers: defaultdict[str, list[NodeProto]] = defaultdict(list)
+        self.producer = {name: node for node in self.nodes for name in node.output}
+        self.consumers: defaultdict[str, list[NodeProto]] = defaultdict(list)
         for node in self.nodes:
             for name in dict.fromkeys(_names_read(node)):
-                self.readers[name].append(node)
+                self.consumers[name].append(node)
 
     def products_by_input(self) -> dict[str, list[NodeProto]]:
         products: dict[str, list[NodeProto]] = {}
@@ -109,17 +104,17 @@ class _Graph:
         return products
 
     def multiplies_alone(self, matrix: str, activation: str) -> bool:
-        products = [node for node in self.readers[matrix] if node.op_type == "MatMul"]
+        products = [node for node in self.consumers[matrix] if node.op_type == "MatMul"]
         return all(node.input[0] == activation and node.input[1] == matrix for node in products)
 
-    def alone(self, values: Iterable[str]) -> bool:
+    def have_sole_consumers(self, values: Iterable[str]) -> bool:
         """Whether a single node reads each of them."""
-        return all(len(self.readers[value]) == 1 for value in values)
+        return all(len(self.consumers[value]) == 1 for value in values)
 
     def norm(self, name: str, width: int) -> Norm | None:
         """A LayerNormalization, or the product with a vector that an RMSNorm ends with."""
-        node = self.maker.get(name)
-        if node is None or name in self.outputs or not all(map(self._reads_only_channels, self.readers[name])):
+        node = self.producer.get(name)
+        if node is None or name in self.outputs or not all(map(self._reads_only_channels, self.consumers[name])):
             return None
         if node.op_type == "LayerNormalization" and len(node.output) == 1:
             scale, *bias = node.input[1:]
@@ -131,7 +126,7 @@ class _Graph:
                 return Norm(name, scales[0], None)
         return None
 
-    def origin(self, name: str, width: int) -> Origin | None:
+    def producers(self, name: str, width: int) -> Producers | None:
         """Follow the activation back through elementwise ops to products; None where anything else is on the way."""
         matrices, vectors, chain = dict[str, None](), dict[str, None](), set[str]()
         ahead = [name]
@@ -142,7 +137,7 @@ class _Graph:
             if self._is_vector(value, width):
                 vectors[value] = None
                 continue
-            node = self.maker.get(value)
+            node = self.producer.get(value)
             if node is None or value in self.outputs or len(node.output) != 1:
                 return None
             chain.add(value)
@@ -153,13 +148,13 @@ class _Graph:
             else:
                 return None
         inside = all(self._stays_inside(value, name, chain) for value in chain)
-        alone = self.alone((*matrices, *vectors))
-        return Origin(tuple(matrices), tuple(vectors)) if matrices and inside and alone else None
+        alone = self.have_sole_consumers((*matrices, *vectors))
+        return Producers(tuple(matrices), tuple(vectors)) if matrices and inside and alone else None
 
     def _stays_inside(self, value: str, end: str, chain: set[str]) -> bool:
         if value == end:
-            return all(map(self._is_product, self.readers[value]))
-        return all(node.op_type in ELEMENTWISE and set(node.output) <= chain for node in self.readers[value])
+            return all(map(self._is_product, self.consumers[value]))
+        return all(node.op_type in ELEMENTWISE and set(node.output) <= chain for node in self.consumers[value])
 
     def _reads_only_channels(self, node: NodeProto) -> bool:
         return self._is_product(node) or node.op_type == "Shape"
@@ -174,11 +169,11 @@ class _Graph:
         return int(self.tensors[name].dims[1])
 
     def _is_vector(self, name: str, width: int) -> bool:
-        tensor = self.fixed.get(name)
+        tensor = self.constants.get(name)
         return tensor is not None and tensor.data_type == TensorProto.FLOAT and list(tensor.dims) == [width]
 
     def _is_scalar(self, name: str) -> bool:
-        tensor = self.fixed.get(name)
+        tensor = self.constants.get(name)
         return tensor is not None and math.prod(tensor.dims) == 1
 
 

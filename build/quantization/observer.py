@@ -1,4 +1,4 @@
-"""Watches activations of a graph in fp32 while it runs over texts."""
+"""Observes activations of an fp32 graph while it runs over the calibration texts."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from build.graph.external_data import load_graph
 from build.host.malloc import release_free_memory
 from build.quantization.linear_inputs import LinearInput
 
-WATCHED = "watched.onnx"
+OBSERVED = "observed.onnx"
 SAMPLE_TOKENS = 1500
 """Whose activations are kept as they are, to try scales on."""
 
 CHUNK_TOKENS = 1024
 PART_AT_ONCE, BYTES_AT_ONCE = 0.5, 500_000_000
-"""Activations that are watched in one run over the texts may take this part of the weights' memory together, or so many
-bytes where that is more: each run takes time, and less memory than the export took is no use to anybody."""
+"""In one run over the texts, statistics may take this fraction of the weights' memory, or so many bytes if
+that is more: each run takes time, and there is no point in using less memory than the export did."""
 
 INPUTS: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
     "input_ids": lambda ids: ids,
@@ -38,28 +38,28 @@ INPUTS: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
 
 
 @dataclass(frozen=True)
-class Activations:
+class ActivationStats:
     """Of one linear input: (tokens, width) of each of the first texts, and over all texts the largest absolute value
     of each channel, (width,), and the mean of x xᵀ, (width, width)."""
 
     sample: tuple[NDArray[np.float32], ...]
-    largest: NDArray[np.float32]
-    moments: NDArray[np.float64]
+    abs_max: NDArray[np.float32]
+    hessian: NDArray[np.float64]
 
 
-def watch(
+def observe(
     graph: Path, inputs: Sequence[LinearInput], texts: Sequence[NDArray[np.int64]]
-) -> Iterator[tuple[LinearInput, Activations]]:
+) -> Iterator[tuple[LinearInput, ActivationStats]]:
     """Each input with its activations, as many at a time as memory allows."""
     most = max(BYTES_AT_ONCE, int(PART_AT_ONCE * _weight_bytes(graph)))
     for together in _groups(inputs, most):
-        watchers = [_Watcher(one.width) for one in together]
+        observers = [_Observer(one.width) for one in together]
         for outputs in _run(graph, [one.name for one in together], texts):
-            for watcher, rows in zip(watchers, outputs, strict=True):
-                watcher.add(rows.reshape(-1, rows.shape[-1]))
+            for observer, rows in zip(observers, outputs, strict=True):
+                observer.add(rows.reshape(-1, rows.shape[-1]))
         release_free_memory()
-        while watchers:
-            yield together[-len(watchers)], watchers.pop(0).finish()
+        while observers:
+            yield together[-len(observers)], observers.pop(0).finish()
 
 
 def _run(graph: Path, names: Sequence[str], texts: Sequence[NDArray[np.int64]]) -> Iterator[list[NDArray[np.float32]]]:
@@ -70,22 +70,22 @@ def _run(graph: Path, names: Sequence[str], texts: Sequence[NDArray[np.int64]]) 
         raise UnsupportedModel(f"the graph wants an input that this build cannot give: {unknown[0]}")
     del model.graph.output[:]
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
-    watched = graph.with_name(WATCHED)
-    watched.write_bytes(model.SerializeToString())
+    observed = graph.with_name(OBSERVED)
+    observed.write_bytes(model.SerializeToString())
     del model
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.enable_mem_pattern = False
     options.add_session_config_entry("session.disable_prepacking", "1")  # PERF: that is a second copy of the weights.
-    session = ort.InferenceSession(str(watched), options, providers=["CPUExecutionProvider"])
-    watched.unlink()
+    session = ort.InferenceSession(str(observed), options, providers=["CPUExecutionProvider"])
+    observed.unlink()
     for ids in texts:
         yield session.run(list(names), {name: INPUTS[name](ids)[np.newaxis] for name in wanted})
 
 
 def keep_what_leads_to(graph: GraphProto, names: Sequence[str]) -> None:
     """Remove the nodes, weights and inputs that none of the values ``names`` needs."""
-    # PERF: activations are watched a few layers at a time, and the layers behind them are most of the work.
+    # PERF: activations are observed a few layers at a time, and the layers behind them are most of the work.
     needed = set(names)
     nodes = []
     for node in reversed(graph.node):
@@ -110,29 +110,29 @@ def _read(node: NodeProto) -> Iterator[str]:
                 yield from _read(step)
 
 
-class _Watcher:
+class _Observer:
     """Grows with each text; products of rows are added up by chunks."""
 
     def __init__(self, width: int) -> None:
         self._sample: list[NDArray[np.float32]] = []
         self._sampled = self._tokens = self._waiting_tokens = 0
         self._waiting: list[NDArray[np.float32]] = []
-        self._largest = np.zeros(width, dtype=np.float32)
+        self._abs_max = np.zeros(width, dtype=np.float32)
         self._sum = np.zeros((width, width), dtype=np.float32)
 
     def add(self, rows: NDArray[np.float32]) -> None:
         if self._sampled < SAMPLE_TOKENS:
             self._sample.append(rows)
             self._sampled += len(rows)
-        np.maximum(self._largest, np.abs(rows).max(axis=0), out=self._largest)
+        np.maximum(self._abs_max, np.abs(rows).max(axis=0), out=self._abs_max)
         self._waiting.append(rows)
         self._waiting_tokens += len(rows)
         if self._waiting_tokens >= CHUNK_TOKENS:
             self._add_up()
 
-    def finish(self) -> Activations:
+    def finish(self) -> ActivationStats:
         self._add_up()
-        return Activations(tuple(self._sample), self._largest, self._sum / np.float64(max(1, self._tokens)))
+        return ActivationStats(tuple(self._sample), self._abs_max, self._sum / np.float64(max(1, self._tokens)))
 
     def _add_up(self) -> None:
         if self._waiting:
@@ -147,7 +147,7 @@ def _weight_bytes(graph: Path) -> int:
 
 
 def _groups(inputs: Sequence[LinearInput], most: int) -> Iterator[list[LinearInput]]:
-    """Runs of inputs that may be watched together."""
+    """Runs of inputs that may be observed together."""
     group: list[LinearInput] = []
     taken = 0
     for one in inputs:

@@ -97,7 +97,7 @@ struct Map {
 };
 
 // How far apart, relative to the size of what is expected. NaN must be where NaN is expected.
-bool near(const Block<float>& a, const Block<float>& b, double tolerance) {
+bool is_close(const Block<float>& a, const Block<float>& b, double tolerance) {
   double error = 0, size = 1e-12;
   for (size_t i = 0; i < a.size; ++i) {
     if (std::isnan(b.data[i]) != std::isnan(a.data[i])) return false;
@@ -131,7 +131,7 @@ Threads threads(int count) {
           }};
 }
 
-void spoil(Random& random, Block<float>& x) {
+void inject_non_finite(Random& random, Block<float>& x) {
   constexpr float kBad[] = {NAN, INFINITY, -INFINITY};
   if (x.size && random.below(4) == 0) x.data[random.below((int)x.size)] = kBad[random.below(3)];
 }
@@ -141,19 +141,19 @@ void test_linear(const Kernels& kernels, Random& random) {
   const Map map(random, k, n);
   Block<float> x((size_t)rows * k), residual((size_t)rows * n), gamma(n), beta(n), y(residual.size), expected(y.size);
   x.fill(random, 3, 0.5f), residual.fill(random), gamma.fill(random), beta.fill(random);
-  spoil(random, x);
+  inject_non_finite(random, x);
   const Norm norm = {gamma.data, beta.data, 1e-2f};
   LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr};
   const bool exact = kernels.levels == kScalar.levels;
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
   linear(kernels, threads(1), x.data, rows, step, y.data);
-  check(near(y, expected, exact ? 0 : 3e-2), kernels.name, "product", "rows %d k %d n %d", rows, k, n);
+  check(is_close(y, expected, exact ? 0 : 3e-2), kernels.name, "product", "rows %d k %d n %d", rows, k, n);
   step.activation = static_cast<Activation>(random.below(6));
   if (random.below(2)) step.residual = residual.data;
   if (random.below(2)) step.norm = &norm;
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
   linear(kernels, threads(1 + random.below(3)), x.data, rows, step, y.data);
-  check(near(y, expected, exact ? 1e-3 : 1e-1), kernels.name, "linear step", "rows %d k %d n %d", rows, k, n);
+  check(is_close(y, expected, exact ? 1e-3 : 1e-1), kernels.name, "linear step", "rows %d k %d n %d", rows, k, n);
 }
 
 void test_feed_forward(const Kernels& kernels, Random& random) {
@@ -161,13 +161,13 @@ void test_feed_forward(const Kernels& kernels, Random& random) {
   const Map first(random, k, middle), second(random, middle, k);
   Block<float> x((size_t)rows * k), gamma(k), beta(k), y(x.size), expected(x.size);
   x.fill(random), gamma.fill(random), beta.fill(random);
-  spoil(random, x);
+  inject_non_finite(random, x);
   const Norm norm = {gamma.data, beta.data, 1e-1f};
   const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr};
   const LinearStep down = {second.weight, Activation::kNone, nullptr, &norm};
   feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
   feed_forward(kernels, threads(1 + random.below(3)), x.data, rows, up, down, y.data);
-  check(near(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward",
+  check(is_close(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward",
         "rows %d k %d middle %d", rows, k, middle);
 }
 
@@ -192,7 +192,7 @@ void test_groups(const Kernels& kernels, Random& random) {
     linear(kScalar, threads(1), x.data, rows, step, expected.data);
     for (int count : kThreads) {
       linear(kernels, threads(count), x.data, rows, step, y.data);
-      check(near(y, expected, kernels.levels == kScalar.levels ? 0 : 3e-2), kernels.name, "product in groups",
+      check(is_close(y, expected, kernels.levels == kScalar.levels ? 0 : 3e-2), kernels.name, "product in groups",
             "k %d threads %d", k, count);
     }
     memcpy(expected.data, y.data, y.size * sizeof(float));
@@ -225,7 +225,7 @@ void test_hidden_groups(const Kernels& kernels, Random& random) {
     const LinearStep down = {second.weight, Activation::kNone, nullptr, nullptr};
     feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
     feed_forward(kernels, threads(1), x.data, rows, up, down, y.data);
-    check(near(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward in groups",
+    check(is_close(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward in groups",
           "middle %d", middle);
     memcpy(expected.data, y.data, y.size * sizeof(float));
     for (int count : kThreads)
@@ -260,12 +260,12 @@ void test_attention(const Kernels& kernels, Random& random) {
   Block<float> qkv((size_t)rows * 3 * heads * width), bias((size_t)heads * (2 * reach - 1));
   Block<float> y((size_t)rows * heads * width), expected(y.size);
   qkv.fill(random, 1.5f), bias.fill(random);
-  spoil(random, qkv);
+  inject_non_finite(random, qkv);
   const AttentionShape shape = {heads, width, 1 / std::sqrt((float)width), random.below(2) ? bias.data : nullptr, reach};
   const Lengths of = {lengths.data, texts};
   attention(kScalar, threads(1), qkv.data, rows, of, shape, expected.data);
   attention(kernels, threads(1 + random.below(3)), qkv.data, rows, of, shape, y.data);
-  check(near(y, expected, 1.5e-2), kernels.name, "attention", "rows %d heads %d width %d", (int)rows, heads, width);
+  check(is_close(y, expected, 1.5e-2), kernels.name, "attention", "rows %d heads %d width %d", (int)rows, heads, width);
 }
 
 void test_embedding(const Kernels& kernels, Random& random) {
@@ -290,7 +290,7 @@ void test_embedding(const Kernels& kernels, Random& random) {
   const Error a = embedding(kScalar, threads(1), ids.data, rows, of, tables, expected.data);
   const Error b = embedding(kernels, threads(1), ids.data, rows, of, tables, y.data);
   check(!strcmp(a.text, b.text), kernels.name, "the same error", "%s and %s", a.text, b.text);
-  check(a || near(y, expected, 1e-4), kernels.name, "embedding", "width %d", width);
+  check(a || is_close(y, expected, 1e-4), kernels.name, "embedding", "width %d", width);
 }
 
 }  // namespace

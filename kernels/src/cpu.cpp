@@ -10,7 +10,7 @@
 
 namespace cpu2vec {
 
-bool has_nothing_special() { return true; }
+bool always_available() { return true; }
 
 #if defined(__x86_64__)
 namespace {
@@ -48,7 +48,7 @@ bool has_avx2() {
   return all(f.state, kYmmState) && all(f.leaf1_c, (1u << 12) | (1u << 28)) && all(f.leaf7_b, 1u << 5);
 }
 
-#ifndef CPU2VEC_STAND_INS
+#ifndef CPU2VEC_SIMULATED_ISAS
 bool has_avxvnni() { return has_avx2() && all(flags().leaf7_1_a, 1u << 4); }
 #endif
 
@@ -57,7 +57,7 @@ bool has_avx512vnni() {
   return has_avx2() && all(f.state, kZmmState) && all(f.leaf7_b, kF | kDQ | kBW | kVL) && all(f.leaf7_c, 1u << 11);
 }
 
-#ifdef CPU2VEC_STAND_INS  // tests: AVX-512 plays AVX-VNNI, and programs/tiles.h the tile registers
+#ifdef CPU2VEC_SIMULATED_ISAS  // tests: AVX-512 plays AVX-VNNI, and programs/tiles.h the tile registers
 bool has_avxvnni() { return has_avx512vnni(); }
 bool has_amx_int8() { return has_avx512vnni(); }
 #else

@@ -3,7 +3,7 @@
 
 namespace cpu2vec {
 
-bool has_nothing_special();
+bool always_available();
 #if defined(__x86_64__)
 bool has_avx2();         // with FMA
 bool has_avxvnni();      // 256-bit VNNI, without AVX-512

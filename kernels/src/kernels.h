@@ -7,12 +7,11 @@ namespace cpu2vec {
 
 constexpr int kPanel = 16;        // output channels that lie together in a packed weight
 constexpr int kQuad = 4;          // input channels that lie together for one channel of a panel
-constexpr int kStrideOf = 64;     // bytes: a row of quantized activations starts on a multiple of this
-constexpr int kRowsOf = 32;       // rows of quantized activations are allocated in multiples of this
+constexpr int kRowAlignment = 64; // bytes: a row of quantized activations starts on a multiple of this
+constexpr int kRowMultiple = 32;  // rows of quantized activations are allocated in multiples of this
 constexpr float kSmallestRange = 1e-35f;  // of a row of activations; below, all of them count as the lowest
 constexpr int kAlignment = 64;    // bytes: of packed weights and of scratch memory
-
-constexpr int kMostInGroup = 320; // input channels that share a scale
+constexpr int kMaxGroupSize = 320;  // input channels that share a scale
 
 constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 constexpr int panels(int n) { return (n + kPanel - 1) / kPanel; }
@@ -20,8 +19,8 @@ constexpr int quads(int k) { return (k + kQuad - 1) / kQuad; }
 
 // Neighbouring input channels form groups with scales of their own, of activations and of weights: as few as hold all
 // k, and all but the last as wide. A group begins where a row of tiles does.
-constexpr int groups(int k) { return (k + kMostInGroup - 1) / kMostInGroup; }
-constexpr int group_width(int k) { return (int)round_up((k + groups(k) - 1) / groups(k), kStrideOf); }
+constexpr int groups(int k) { return (k + kMaxGroupSize - 1) / kMaxGroupSize; }
+constexpr int group_width(int k) { return (int)round_up((k + groups(k) - 1) / groups(k), kRowAlignment); }
 constexpr int group_end(int k, int g) { return (g + 1) * group_width(k) < k ? (g + 1) * group_width(k) : k; }
 
 enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu, kTanh };

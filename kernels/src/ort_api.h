@@ -1,5 +1,5 @@
 // The part of onnxruntime's C API that custom ops need, declared here because no package ships its headers. A table of
-// functions that is only ever appended to; functions are called by their place in it. Included by ort_ops.cpp alone.
+// functions that is only ever appended to; functions are called by their place in it. Included by ort_node.h alone.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -52,11 +52,11 @@ enum ElementType : int { kFloat = 1, kInt8 = 3, kInt32 = 6, kInt64 = 7 };
 enum ErrorCode : int { kFail = 1, kInvalidArgument = 2 };
 enum Characteristic : int { kRequired = 0, kOptional = 1 };
 
-template <int kPlace, class Result, class... Parameters>
+template <int kIndex, class Result, class... Parameters>
 struct Function {
   static Result call(const OrtApi* api, Parameters... parameters) {
     const void* const* table = reinterpret_cast<const void* const*>(api);
-    return reinterpret_cast<Result (*)(Parameters...)>(const_cast<void*>(table[kPlace]))(parameters...);
+    return reinterpret_cast<Result (*)(Parameters...)>(const_cast<void*>(table[kIndex]))(parameters...);
   }
 };
 

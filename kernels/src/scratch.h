@@ -11,6 +11,6 @@ constexpr int kScratchUses = 6;
 void* scratch(ScratchUse use, size_t bytes);
 
 // Gives back what is too large to keep: a text of thousands of tokens leaves nothing behind.
-void give_back_scratch();
+void trim_scratch();
 
 }  // namespace cpu2vec

@@ -10,11 +10,11 @@ namespace {
 constexpr int kBlock = 256;  // keys; a multiple of kPanel
 
 // Hands out parts of one piece of memory, each aligned; with a null base it only counts.
-class Parts {
+class Arena {
  public:
-  explicit Parts(void* base) : base_(static_cast<char*>(base)) {}
+  explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
   template <class T>
-  T* take(size_t count) {
+  T* allocate(size_t count) {
     char* part = base_ ? base_ + used_ : nullptr;
     used_ += round_up(count * sizeof(T), kAlignment);
     return reinterpret_cast<T*>(part);
@@ -28,17 +28,17 @@ class Parts {
 
 // What both ways of computing share. Scores are in units of log2: softmax takes powers of two.
 struct Shared {
-  Shared(Parts& parts, int tokens, int width)
-      : bias(parts.take<float>(2 * round_up(tokens, kPanel) + kPanel)),
-        scores(parts.take<float>(kRows * kBlock)),
-        context(parts.take<float>(kRows * round_up(width, kPanel))) {}
+  Shared(Arena& arena, int tokens, int width)
+      : bias(arena.allocate<float>(2 * round_up(tokens, kPanel) + kPanel)),
+        scores(arena.allocate<float>(kRows * kBlock)),
+        context(arena.allocate<float>(kRows * round_up(width, kPanel))) {}
   float* bias;     // [2 * tokens - 1], of the distances 1 - tokens .. tokens - 1
   float* scores;   // [kRows][kBlock]
   float* context;  // [kRows][width, padded]
   float top[kRows], sum[kRows], poison[kRows];
 };
 
-INLINE void spread_bias(const AttentionHead& head, float* bias) {
+INLINE void expand_bias(const AttentionHead& head, float* bias) {
   if (!head.bias) return;
   for (int d = 1 - head.tokens; d < head.tokens; ++d) {
     const int clipped = d < 1 - head.reach ? 1 - head.reach : d > head.reach - 1 ? head.reach - 1 : d;
@@ -72,30 +72,30 @@ INLINE float raise_top(Shared& s, int r, const float* scores, int keys, int widt
   return s.top[r] = top;
 }
 
-// Runs over tiles of rows and blocks of keys. `How` holds packed keys and values and has:
+// Runs over tiles of rows and blocks of keys. `Method` holds packed keys and values and has:
 //   queries(row, rows)                   makes ready the tile's queries
 //   score(row, first key, panels)        scores of the tile, into s.scores
 //   exponents(r, keys, top)              scores of one row to weights; returns their sum
-//   values_of(first key, keys)           adds the tile's weighted values to s.context
+//   add_values(first key, keys)          adds the tile's weighted values to s.context
 //   write(row, r, factor)                the finished row
-template <class How>
-INLINE void attend(const AttentionHead& head, Shared& s, How& how) {
-  spread_bias(head, s.bias);
+template <class Method>
+INLINE void attend(const AttentionHead& head, Shared& s, Method& method) {
+  expand_bias(head, s.bias);
   const int padded = (int)round_up(head.width, kPanel);
   for (int row = 0; row < head.tokens; row += kRows) {
     const int rows = head.tokens - row < kRows ? head.tokens - row : kRows;
     memset(s.context, 0, sizeof(float) * kRows * padded);
-    how.queries(row, rows);
+    method.queries(row, rows);
     for (int first = 0; first < head.tokens; first += kBlock) {
       const int keys = head.tokens - first < kBlock ? head.tokens - first : kBlock;
-      how.score(row, first, panels(keys));
+      method.score(row, first, panels(keys));
       for (int r = 0; r < rows; ++r) {
         const float top = raise_top(s, r, s.scores + r * kBlock, keys, head.width, first == 0);
-        s.sum[r] += how.exponents(r, keys, top);
+        s.sum[r] += method.exponents(r, keys, top);
       }
-      how.values_of(first, keys);
+      method.add_values(first, keys);
     }
-    for (int r = 0; r < rows; ++r) how.write(row + r, r, 1.0f / s.sum[r] + s.poison[r]);
+    for (int r = 0; r < rows; ++r) method.write(row + r, r, 1.0f / s.sum[r] + s.poison[r]);
   }
 }
 

@@ -18,21 +18,21 @@ INLINE float step_of(int32_t largest) {
   return top > kSmallestRange && largest < kInfinity ? top * (1.0f / 127) : 0;
 }
 
-struct InIntegers {
-  InIntegers(Parts& parts, int tokens, int width, Shared& shared)
+struct IntegerAttention {
+  IntegerAttention(Arena& arena, int tokens, int width, Shared& shared)
       : s(shared),
-        keys(parts.take<int8_t>(round_up(tokens, kPanel) * quads(width) * kQuad)),
-        key_scale(parts.take<float>(round_up(tokens, kPanel))),
-        key_start(parts.take<int32_t>(round_up(tokens, kPanel))),
-        values(parts.take<int16_t>(round_up(width, kPanel) * round_up(tokens, 2))),
-        value_scale(parts.take<float>(round_up(width, kPanel))),
-        query(parts.take<uint8_t>(kRows * round_up(width, kStrideOf))),
-        weights(parts.take<int16_t>(kRows * kBlock)) {}
+        keys(arena.allocate<int8_t>(round_up(tokens, kPanel) * quads(width) * kQuad)),
+        key_scale(arena.allocate<float>(round_up(tokens, kPanel))),
+        key_start(arena.allocate<int32_t>(round_up(tokens, kPanel))),
+        values(arena.allocate<int16_t>(round_up(width, kPanel) * round_up(tokens, 2))),
+        value_scale(arena.allocate<float>(round_up(width, kPanel))),
+        query(arena.allocate<uint8_t>(kRows * round_up(width, kRowAlignment))),
+        weights(arena.allocate<int16_t>(kRows * kBlock)) {}
 
   void pack(const AttentionHead& h) {
     head = &h;
     padded = (int)round_up(h.width, kPanel);
-    stride = round_up(h.width, kStrideOf);
+    stride = round_up(h.width, kRowAlignment);
     poison = 0;
     memset(query, 0, kRows * stride);
     for (int j = 0; j < h.tokens; ++j) {
@@ -191,7 +191,7 @@ struct InIntegers {
     }
   }
 
-  void values_of(int first, int count) {
+  void add_values(int first, int count) {
     int column = 0;
     if constexpr (kColumns > 1)
       for (; column + 2 * kPanel <= padded; column += 2 * kPanel) value_panels<2>(first, count, column);
@@ -221,18 +221,18 @@ struct InIntegers {
 };
 
 size_t scratch_in_integers(int tokens, int width) {
-  Parts parts(nullptr);
-  Shared shared(parts, tokens, width);
-  InIntegers(parts, tokens, width, shared);
-  return parts.used();
+  Arena arena(nullptr);
+  Shared shared(arena, tokens, width);
+  IntegerAttention(arena, tokens, width, shared);
+  return arena.used();
 }
 
 void attention_in_integers(const AttentionHead& head, void* scratch) {
-  Parts parts(scratch);
-  Shared shared(parts, head.tokens, head.width);
-  InIntegers how(parts, head.tokens, head.width, shared);
-  how.pack(head);
-  attend(head, shared, how);
+  Arena arena(scratch);
+  Shared shared(arena, head.tokens, head.width);
+  IntegerAttention method(arena, head.tokens, head.width, shared);
+  method.pack(head);
+  attend(head, shared, method);
 }
 
 }  // namespace

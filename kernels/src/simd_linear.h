@@ -52,10 +52,10 @@ template <bool kSmooth, bool kShift>
 void quantize_rows(Rows<const float> x, int rows, const Weight& w, int group, const QuantizedRows& to) {
   const int begin = group * group_width(w.k), end = group_end(w.k, group);
   for (int r = 0; r < rows; ++r) {
-    const size_t place = (size_t)r * groups(w.k) + group;
+    const size_t index = (size_t)r * groups(w.k) + group;
     quantize_row<kSmooth, kShift>(x.data + r * x.stride, end - begin, kSmooth ? w.smooth + begin : nullptr,
-                                  kShift ? w.shift + begin : nullptr, to.q + r * to.stride + begin, to.scale + place,
-                                  to.low + place);
+                                  kShift ? w.shift + begin : nullptr, to.q + r * to.stride + begin, to.scale + index,
+                                  to.low + index);
     if (end == w.k) memset(to.q + r * to.stride + end, 0, to.stride - end);
   }
 }
@@ -148,14 +148,14 @@ INLINE void tile(const QuantizedRows& x, int row, const Weight& w, int panel, co
   }
   for (int g = 0; g < all; ++g) {
     const int begin = g * group_width(w.k), k = quads(group_end(w.k, g) - begin);
-    const size_t place = (size_t)begin * kPanel;
+    const size_t offset = (size_t)begin * kPanel;
     Ints sums[R][V];
     UNROLL for (int v = 0; v < V; ++v) {
       const Ints start = kActivationOffset ? GroupOfColumns(w, g, first + v * kLanes, count(v)).start() : Ints(0);
       UNROLL for (int r = 0; r < R; ++r) sums[r][v] = start;
     }
-    dots<R, V, P>(x.q + row * x.stride + begin, x.stride, w.packed + panel * size + place, k, size, sums,
-                  {ahead.packed + place, ahead.panels});
+    dots<R, V, P>(x.q + row * x.stride + begin, x.stride, w.packed + panel * size + offset, k, size, sums,
+                  {ahead.packed + offset, ahead.panels});
     const float *scale = x.scale + (size_t)row * all + g, *low = x.low + (size_t)row * all + g;
     UNROLL for (int v = 0; v < V; ++v) {
       const GroupOfColumns columns(w, g, first + v * kLanes, count(v));

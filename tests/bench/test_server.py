@@ -488,7 +488,7 @@ def test_working_memory_is_measured_beside_what_the_manifest_states(default_bund
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     rows = [[float(cell) for cell in line.strip("| ").split("|")] for line in ran.stdout.splitlines()[2:]]
     assert [row[0] for row in rows] == [128, 256]
-    memory = read_manifest(default_bundle).text.main_encoder.memory
+    memory = read_manifest(default_bundle).section.main_encoder.memory
     for tokens, peak, kept, stated in rows:
         assert stated == round(memory.of(int(tokens)) / 1e6, 1)
         assert 0 <= kept <= peak <= stated

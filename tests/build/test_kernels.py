@@ -193,6 +193,7 @@ def test_of_two_processes_at_once_one_compiles_and_the_other_waits(checkout: Pat
     for name in ("manifest.py", "build/__init__.py", "build/errors.py", "build/kernels.py"):
         (checkout / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, checkout / name)
+    shutil.copytree(ROOT / "sections", checkout / "sections")
     command = [sys.executable, "-m", "build.kernels", "--arch", TARGET, "--if-needed"]
     lock = checkout / "kernels/lib/lock"
     lock.parent.mkdir()

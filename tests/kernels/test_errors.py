@@ -17,9 +17,9 @@ from onnx import TensorProto
 from build import kernels
 from manifest import Target
 from runtime.host.cpu import host_target
-from tests.kernels.test_ops import attention_inputs, embedding_inputs
 from tests.support.graphs import kernel_ops as ops
-from tests.support.graphs.kernel_ops import Op, graph, options, random_map, run
+from tests.support.graphs.kernel_ops import Op, graph, options, run
+from tests.support.graphs.op_inputs import attention, attention_inputs, embedding, feed_forward, floats, linear
 from tests.support.server.interpreter_lock import longest_wait
 
 LIBRARY = ops.host_library()
@@ -28,33 +28,6 @@ LIBRARY = ops.host_library()
 def refused(inputs: dict, op: str, sentence: str, **attributes: object) -> None:
     with pytest.raises(Exception, match=re.escape(f'cpu2vec {op} "tested": {sentence}')):
         run(op, inputs, **attributes)
-
-
-def linear(k: int = 20, n: int = 24, **changed: object) -> dict:
-    rng = np.random.default_rng(1)
-    mapping = random_map(rng, k, n)
-    inputs = {"x": rng.normal(size=(3, k)).astype(np.float32), **mapping.inputs(), **mapping.before()}
-    return {**inputs, "residual": None, "gamma": None, "beta": None, **changed}
-
-
-def feed_forward(middle: int = 40, **changed: object) -> dict:
-    rng = np.random.default_rng(2)
-    first, second = random_map(rng, 20, middle), random_map(rng, middle, 20)
-    inputs = {"x": rng.normal(size=(3, 20)).astype(np.float32), **first.inputs("1"), **first.before("1")}
-    ones = np.ones(20, np.float32)
-    return {**inputs, **second.inputs("2"), "gamma": ones, "beta": ones, **second.before("2"), **changed}
-
-
-def attention(**changed: object) -> dict:
-    return {**attention_inputs(np.random.default_rng(3), [3, 4], 2, 8), **changed}
-
-
-def embedding(**changed: object) -> dict:
-    return {**embedding_inputs(np.random.default_rng(4), [3, 4], 16), **changed}
-
-
-def floats(*shape: int) -> np.ndarray:
-    return np.ones(shape, np.float32)
 
 
 class TestRegistration:
@@ -343,7 +316,7 @@ class TestWeightsFile:
 WITH_LITTLE_MEMORY = """
 import ctypes, resource, sys
 from tests.support.graphs.kernel_ops import Op
-from tests.kernels.test_errors import floats, linear
+from tests.support.graphs.op_inputs import floats, linear
 op = Op("Linear", linear(2**20, 1, x=floats(1, 2**20)), threads=int(sys.argv[1]))
 ctypes.CDLL(None).malloc_trim(0)
 pages = int(open("/proc/self/statm").read().split()[0])

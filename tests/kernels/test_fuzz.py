@@ -13,10 +13,11 @@ import onnxruntime as ort
 import pytest
 
 from build import kernels
-from build.kernels import SANITIZED, Toolchain
+from build.kernels import Toolchain
 from runtime.host.cpu import host_target
-from tests.kernels.test_errors import attention, embedding, feed_forward, linear
 from tests.support.graphs import kernel_ops as ops
+from tests.support.graphs.kernel_programs import SANITIZED
+from tests.support.graphs.op_inputs import attention, embedding, feed_forward, linear
 
 CASES = 300
 CORRECT = {

@@ -245,7 +245,7 @@ class TestPage:
 
     def test_probes_ask_for_paths_that_the_server_has(self):
         (container,) = yaml.safe_load(code_blocks("yaml")[0])["containers"]
-        routes = re.findall(r'add_route\("([^"]+)"', (ROOT / "runtime" / "api" / "app.py").read_text())
+        routes = re.findall(r'"(/[^"]+)": ', (ROOT / "runtime" / "api" / "app.py").read_text())
         for probe, path in (("livenessProbe", "/.well-known/live"), ("readinessProbe", "/.well-known/ready")):
             assert container[probe]["httpGet"] == {"path": path, "port": 8080}
             assert path in routes

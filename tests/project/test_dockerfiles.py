@@ -130,7 +130,8 @@ def test_the_image_is_made_of_four_parts_and_no_base(text: str):
     assert not [line for line in image if line.startswith("RUN")]
     carried = [line for line in stages(text)["application"] if "/root-files" in line and line.startswith("COPY")]
     assert carried == [
-        "COPY manifest.py /root-files/app/",
+        "COPY manifest.py VERSION /root-files/app/",
+        "COPY sections/ /root-files/app/sections/",
         "COPY runtime/ /root-files/app/runtime/",
         "COPY --from=kernels /cpu2vec/kernels/lib/libcpu2vec-$TARGET.so /root-files/app/kernels/lib/",
     ]
@@ -144,7 +145,7 @@ def test_kernels_are_compiled_with_the_compiler_and_their_own_files_alone(text: 
     assert found["kernels"][0] == "FROM compiler AS kernels"
     assert taken(found["compiler"]) == {"build/compiler-requirement.txt"}
     modules = {"build/__init__.py", "build/errors.py", "build/kernels.py"}
-    assert taken(found["kernels"]) == {"manifest.py", "requirements.in", "kernels/src/", *modules}
+    assert taken(found["kernels"]) == {"manifest.py", "sections/", "requirements.in", "kernels/src/", *modules}
     for name in taken(found["kernels"]):
         copy = shutil.copytree if name.endswith("/") else shutil.copy
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -209,6 +210,8 @@ def test_the_context_is_what_dockerignore_names():
         "!requirements.in",
         "!requirements.txt",
         "!runtime/**",
+        "!sections/**",
+        "!VERSION",
         "!.image-context/**",
     ]
     # The last pattern that matches decides: names with a dot, such as .env, stay out of the folders let in before.

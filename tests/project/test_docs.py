@@ -22,9 +22,9 @@ from build.model.families import FAMILIES, Family
 from build.model.files import wanted_files
 from build.model.sentence_modules import ACTIVATIONS, LAYERS
 from build.model.trust import NO_TRUST
-from build.precisions import RECIPES, recipe_for
-from build.quantization.record import Treatment
-from manifest import LayerKind, PoolingMode, Precision, Target
+from build.precisions import PRECISIONS
+from build.quantization.record import WeightRecord
+from manifest import LayerKind, PoolingMode, Precision
 from tests.support.json_files import write
 from tests.support.models.model_table import TABLE
 from tests.support.paths import ROOT
@@ -197,7 +197,7 @@ class TestSettings:
 
 
 def test_every_field_of_a_request_has_a_rule():
-    parser = (ROOT / "runtime" / "text" / "request.py").read_text()
+    parser = (ROOT / "runtime" / "api" / "vectors.py").read_text()
     read = {f"config.{name}" for name in re.findall(r'config\.get\("(\w+)"', parser)}
     tables = re.findall(r"^\| `(text|config\.\w+)` \|", (ROOT / "docs" / "http.md").read_text(), re.MULTILINE)
     assert sorted(tables) == sorted({"text", *read})
@@ -213,16 +213,18 @@ class TestBundle:
 
     def test_every_field_of_the_manifest_is_named(self):
         named = {name.removeprefix("text.") for name in in_code(self.PAGE)}
-        for kind in (manifest.Manifest, manifest.Fidelity, manifest.TextModel, manifest.Encoder, manifest.Pooling):
-            assert {field.name for field in dataclasses.fields(kind)} - {"text"} <= named
-        for kind in (manifest.Graph, manifest.Layer, manifest.WorkingMemory, manifest.Source):
-            assert {field.name for field in dataclasses.fields(kind)} <= named
+        header = (manifest.Manifest, manifest.Source, manifest.Fidelity, manifest.CosineFigures, manifest.ScoreFigures)
+        text = (manifest.TextModel, manifest.Encoder, manifest.Pooling, manifest.Graph, manifest.Layer)
+        golden = (manifest.Golden, manifest.GoldenRequest, manifest.Tolerance)
+        for kind in (*header, *text, manifest.WorkingMemory, *golden):
+            assert {field.name for field in dataclasses.fields(kind)} - {"section"} <= named
         assert {*PoolingMode, *LayerKind} <= named
 
     def test_every_file_is_named(self):
         named = {row[0].strip("`") for row in table(self.PAGE)}
         model = {"model.onnx", "model.onnx.data", "tokenizer.json"}
-        assert named == {manifest.MANIFEST_FILE, manifest.HEAD_FILE, *manifest.COMMON_FILES, *model}
+        common = {*manifest.COMMON_FILES, *manifest.OPTIONAL_FILES}
+        assert named == {manifest.MANIFEST_FILE, manifest.HEAD_FILE, *common, *model}
 
 
 class TestFidelity:
@@ -230,8 +232,8 @@ class TestFidelity:
 
     PAGE = (ROOT / "docs" / "fidelity.md").read_text()
 
-    def test_the_thresholds_are_the_recipes(self):
-        int8, fp32 = (recipe_for(precision, Target.AMD64).thresholds for precision in (Precision.INT8, Precision.FP32))
+    def test_the_thresholds_are_those_of_the_precisions(self):
+        int8, fp32 = (PRECISIONS[precision].thresholds for precision in (Precision.INT8, Precision.FP32))
         assert table(section(self.PAGE, "## The gate")) == [
             [
                 one.figure,
@@ -244,13 +246,21 @@ class TestFidelity:
 
     def test_every_field_of_the_report_is_named(self):
         named = in_code(section(self.PAGE, "## The report"))
-        for kind in (FidelityReport, ClassFigures, manifest.Fidelity, Thresholds, Measured, LengthFigures, Treatment):
+        for kind in (
+            FidelityReport,
+            ClassFigures,
+            manifest.CosineFigures,
+            Thresholds,
+            Measured,
+            LengthFigures,
+            WeightRecord,
+        ):
             assert {field.name for field in dataclasses.fields(kind)} <= named
 
     def test_every_class_of_arithmetic_is_named(self):
         text = self.PAGE.partition("**Classes of arithmetic.**")[2]
         assert [row[0].strip("`") for row in table(text)] == [one.name for one in CLASSES]
-        assert {row.arithmetic for row in RECIPES} <= set(CLASSES)
+        assert {spec.stock_class for spec in PRECISIONS.values()} <= set(CLASSES)
 
 
 def anchors(page: Path) -> set[str]:

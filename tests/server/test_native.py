@@ -97,10 +97,10 @@ def test_an_instruction_set_can_be_forced(bundle: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("op_set", "settings", "said"),
     [
-        (OPS, {"KERNELS_ISA": "avx9"}, "KERNELS_ISA is 'avx9', and this machine can use "),
-        (OpSet("cpu2vec", 1), {}, "the bundle wants version 1 of the ops cpu2vec, and libcpu2vec-"),
-        (OpSet("cpu2vec", 3), {}, "the bundle wants version 3 of the ops cpu2vec, and libcpu2vec-"),
-        (OpSet("other", 1), {}, "the bundle is made of ops of 'other', and this runtime has those of 'cpu2vec'"),
+        (OPS, {"KERNELS_ISA": "avx9"}, "KERNELS_ISA must be one of "),
+        (OpSet("cpu2vec", 1), {}, "the bundle needs version 1 of the ops cpu2vec, and libcpu2vec-"),
+        (OpSet("cpu2vec", 3), {}, "the bundle needs version 3 of the ops cpu2vec, and libcpu2vec-"),
+        (OpSet("other", 1), {}, "the bundle's ops must be of the domain 'cpu2vec', not 'other'"),
     ],
 )
 def test_what_cannot_be_run_here_stops_the_start_with_one_line(
@@ -219,7 +219,7 @@ def test_weights_that_are_cut_off_stop_the_server_for_good(tmp_path: Path, kept:
     weights.write_bytes(weights.read_bytes()[:kept])
     with started(bundle, tmp_path / "log") as server:
         assert server.process.wait(30) == 2
-    assert re.fullmatch(rf"cpu2vec: {GRAPH.weights} has \d+ bytes, .*\n", server.output())
+    assert re.fullmatch(rf"cpu2vec: {GRAPH.weights} has \d+ bytes instead of .*\n", server.output())
     reseal(bundle)
     assert "not serving: model.onnx cannot be loaded: " in stopped_for_good(bundle, tmp_path / "log")
 
@@ -246,7 +246,9 @@ class TestAnotherLibrary:
     def runtime(self, tmp_path: Path) -> Path:
         copy = tmp_path / "app"
         shutil.copytree(ROOT / "runtime", copy / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "manifest.py", copy)
+        for name in ("manifest.py", "VERSION"):
+            shutil.copy(ROOT / name, copy)
+        shutil.copytree(ROOT / "sections", copy / "sections")
         (copy / "kernels" / "lib").mkdir(parents=True)
         return copy
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.kernels import ARCHITECTURES
 from build.model.default_model import MODEL
 from manifest import Target

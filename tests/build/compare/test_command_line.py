@@ -18,19 +18,18 @@ from typing import Any
 
 import pytest
 
-from build.bundle.staging import staged
+from build.bundle.staging import staged_output
 from build.compare.hypotheses import Cause
 from build.compare.variant_bundle import write_variant
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import free_port
 from build.model.describe import describe
 from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
-from build.pipeline import STAGES, assemble
-from build.precisions import recipe_for
-from build.progress import Progress
-from build.quiet import quiet
-from manifest import Layer, LayerKind, Precision, Target, TextModel, read_manifest
+from build.pipeline import assemble
+from build.precisions import PRECISIONS
+from build.progress import Progress, silence_libraries
+from manifest import Layer, LayerKind, Precision, TextModel, read_manifest
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import PROMPTS, TinyModel
@@ -55,9 +54,9 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, model in MODELS.items():
         files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
         description = describe(files.directory, trust_remote_code=False)
-        recipe = recipe_for(Precision.FP32, Target.AMD64)
-        with staged(home / name, force=False) as staging, quiet():
-            assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, io.StringIO()))
+        recipe = PRECISIONS[Precision.FP32]
+        with staged_output(home / name, force=False) as staging, silence_libraries():
+            assemble(files, description, recipe, NO_TRUST, staging, Progress(stream=io.StringIO()))
     return {name: home / name for name in MODELS}
 
 
@@ -83,7 +82,7 @@ def variant(tmp_path: Path) -> Callable[..., Path]:
     def make(bundle: Path, change: Callable[[TextModel], TextModel]) -> Path:
         manifest = read_manifest(bundle)
         (tmp_path / "variant").mkdir()
-        write_variant(bundle, manifest, change(manifest.text), tmp_path / "variant")
+        write_variant(bundle, manifest, change(manifest.section), tmp_path / "variant")
         return tmp_path / "variant"
 
     return make

@@ -13,11 +13,11 @@ from build.fidelity.cpu_classes import (
     by_native_kernels,
     by_stock_kernels,
 )
-from build.fidelity.measuring import measuring_of
+from build.fidelity.measuring import plan_verification
 from build.host.machine import host_target, instruction_sets
 from build.kernels import ARCHITECTURES, library
-from build.precisions import RECIPES, Kernels, recipe_for
-from manifest import Precision, Target
+from build.precisions import PRECISIONS, Backend
+from manifest import Precision
 from tests.support.bundles.text_models import a_text_model
 from tests.support.graphs.kernel_ops import available
 
@@ -45,16 +45,16 @@ def test_stock_kernels_are_measured_once():
     assert by_stock_kernels(EXACT_INTEGERS, 0.1).passes == (Pass(EXACT_INTEGERS),)
 
 
-def test_a_bundle_of_stock_graphs_is_measured_by_its_recipe():
-    for recipe in RECIPES:
-        assert measuring_of(a_text_model(), recipe).passes == (Pass(recipe.arithmetic),)
+def test_a_bundle_of_stock_graphs_is_measured_in_the_class_of_its_precision():
+    for spec in PRECISIONS.values():
+        assert plan_verification(a_text_model(), spec.stock_class, 0).passes == (Pass(spec.stock_class),)
 
 
 def test_only_int8_asks_for_native_kernels():
-    native = {recipe.precision for recipe in RECIPES if recipe.kernels is Kernels.NATIVE}
+    native = {spec.precision for spec in PRECISIONS.values() if spec.backend is Backend.NATIVE}
     assert native == {Precision.INT8}
-    stock, int8 = (recipe_for(precision, Target.AMD64) for precision in (Precision.INT8_STOCK, Precision.INT8))
-    assert (stock.quantize, stock.prepare, stock.thresholds) == (int8.quantize, int8.prepare, int8.thresholds)
+    stock, int8 = (PRECISIONS[precision] for precision in (Precision.INT8_STOCK, Precision.INT8))
+    assert (stock.quantize, stock.calibrate, stock.thresholds) == (int8.quantize, int8.calibrate, int8.thresholds)
 
 
 def test_instruction_sets_of_this_machine_are_the_librarys():

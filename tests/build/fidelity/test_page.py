@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from build.fidelity.html import escaped, isolated
 from build.fidelity.page import UNVERIFIED_PAGE, fidelity_page
 from build.fidelity.report import FidelityReport
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from manifest import Precision, SourceKind, Target, Task
 from tests.support.bundles.fidelity_reports import TREATMENTS, a_manifest, a_report, measured
 
@@ -162,7 +162,7 @@ def test_the_same_report_on_the_same_files_gives_the_same_bytes_wherever_the_mod
 def test_a_page_about_hundreds_of_weights_is_small():
     texts = [measured(n, "漢" * 2000, tokens=n, cosine=1 - n / 1000) for n in range(1, 241)]
     weights = tuple(
-        Treatment(f"onnx::MatMul_{n}", (1024, 3072), "int8, one scale per column", 0.75, 0, True, "gptq", n / 1e5)
+        WeightRecord(f"onnx::MatMul_{n}", (1024, 3072), "int8, one scale per column", 0.75, 0, True, "gptq", n / 1e5)
         for n in range(300)
     )
     assert len(fidelity_page(a_report(texts, weights), a_manifest()).encode()) < MOST_BYTES

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from build.fidelity.thresholds import DEFAULTS, OPTIONS, Asked, Thresholds, add_options, read_options
-from build.precisions import RECIPES, recipe_for
-from manifest import Precision, Target
+from build.precisions import PRECISIONS
+from manifest import Precision
 
 PLAIN = Thresholds(mean=0.9, p1=0.8, minimum=0.7)
 
@@ -53,18 +53,11 @@ def test_what_an_image_is_told_is_read_back_without_loss(mean: float, p1: float,
     assert parsed(*(f"{flags[name]}={value}" for name, value in asked.build_arguments().items())) == asked
 
 
-@pytest.mark.parametrize("row", RECIPES, ids=lambda row: f"{row.precision}-{row.target}")
+@pytest.mark.parametrize("row", PRECISIONS.values(), ids=lambda row: row.precision)
 def test_defaults_allow_less_in_the_worst_text_than_in_the_mean(row):
     assert 0 < row.thresholds.minimum <= row.thresholds.p1 <= row.thresholds.mean < 1
 
 
-@pytest.mark.parametrize("precision", list(Precision))
-def test_both_targets_are_held_to_the_same_and_of_one_class(precision: Precision):
-    """A bundle for the other architecture is judged by the same graph here."""
-    one, other = (recipe_for(precision, target) for target in Target)
-    assert dataclasses.replace(one, target=other.target) == other
-
-
 def test_fp32_is_held_to_more_than_int8():
-    int8, fp32 = (recipe_for(precision, Target.AMD64).thresholds for precision in (Precision.INT8, Precision.FP32))
+    int8, fp32 = (PRECISIONS[precision].thresholds for precision in (Precision.INT8, Precision.FP32))
     assert all(getattr(fp32, option.field) > getattr(int8, option.field) for option in OPTIONS)

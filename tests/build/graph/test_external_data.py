@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
-from build.graph.external_data import ALIGNMENT, INLINE_BELOW, lay_out, write_graph
+from build.graph.external_data import ALIGNMENT, INLINE_BELOW, externalize_weights, write_graph
 from manifest import Layout
 
 ROWS, COLUMNS = 40, 30
@@ -175,12 +175,12 @@ def test_a_graph_in_one_file_is_replaced_by_one_whose_weights_can_be_mapped(tmp_
     source = tmp_path / "source.onnx"
     (tmp_path / "out").mkdir()
     onnx.save(a_model([numpy_helper.from_array(array, name) for name, array in arrays().items()]), source)
-    laid_out = lay_out(source, tmp_path / "out")
+    externalized = externalize_weights(source, tmp_path / "out")
     assert not source.exists()
-    found = onnx.load(laid_out, load_external_data=False)
+    found = onnx.load(externalized, load_external_data=False)
     outside = {tensor.name for tensor in found.graph.initializer if external_data_helper.uses_external_data(tensor)}
     assert outside == {"first", "second", "bytes"}
-    for tensor in onnx.load(laid_out).graph.initializer:
+    for tensor in onnx.load(externalized).graph.initializer:
         np.testing.assert_array_equal(numpy_helper.to_array(tensor), arrays()[tensor.name])
 
 
@@ -188,5 +188,5 @@ def test_a_graph_with_its_weights_beside_it_stays_where_it_is(tmp_path: Path):
     source = tmp_path / "source.onnx"
     model = a_model([numpy_helper.from_array(array, name) for name, array in arrays().items()])
     onnx.save(model, source, save_as_external_data=True, location="source.data", size_threshold=0)
-    assert lay_out(source, tmp_path / "out") == source
+    assert externalize_weights(source, tmp_path / "out") == source
     assert source.exists()

@@ -121,9 +121,9 @@ def test_a_build_is_refused_before_it_leaves_anything(tmp_path: Path, monkeypatc
     model = tiny_models.make(TinyModel(f"refused-{disk}", "bert", "bert", "BertModel"))
     monkeypatch.setattr(pipeline, "available_memory", lambda: memory)
     monkeypatch.setattr(pipeline, "free_disk", lambda output: disk)
-    order = pipeline.Order(str(model), None, Target.AMD64, Precision.FP32, tmp_path / "new" / "bundle", False)
+    order = pipeline.BuildOptions(str(model), None, Target.AMD64, Precision.FP32, tmp_path / "new" / "bundle", False)
     with pytest.raises(error):
-        pipeline.build_bundle(order, Progress(pipeline.STAGES))
+        pipeline.build_bundle(order, Progress())
     assert not list(tmp_path.iterdir())
 
 

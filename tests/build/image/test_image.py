@@ -26,6 +26,7 @@ from manifest import (
     MANIFEST_FILE,
     SCHEMA,
     BundleError,
+    CosineFigures,
     Fidelity,
     Kind,
     Manifest,
@@ -35,7 +36,7 @@ from manifest import (
     Target,
     bundle_files,
     describe_files,
-    to_json,
+    write_manifest,
 )
 from tests.support.bundles.text_models import a_text_model
 from tests.support.paths import ROOT
@@ -76,6 +77,7 @@ MODEL = a_text_model()
 def a_manifest(**changes: object) -> Manifest:
     manifest = Manifest(
         schema=SCHEMA,
+        version="1.2.3",
         model="BAAI/bge-small-en-v1.5",
         source=Source(SourceKind.HUB, "c0ffee"),
         licence="mit",
@@ -84,8 +86,8 @@ def a_manifest(**changes: object) -> Manifest:
         precision=Precision.INT8,
         files={},
         tools={},
-        fidelity=Fidelity(texts=240, cosine_mean=0.99284812, cosine_p1=0.98, cosine_min=0.97),
-        text=MODEL,
+        fidelity=Fidelity(CosineFigures(count=240, mean=0.99284812, p1=0.98, minimum=0.97)),
+        section=MODEL,
     )
     return dataclasses.replace(manifest, **changes)
 
@@ -94,7 +96,7 @@ def write_bundle(directory: Path, **changes: object) -> Path:
     directory.mkdir(parents=True)
     for name in bundle_files(MODEL):
         (directory / name).write_text(f"content of {name}")
-    (directory / MANIFEST_FILE).write_text(to_json(a_manifest(files=describe_files(directory, MODEL), **changes)))
+    write_manifest(directory, a_manifest(files=describe_files(directory, MODEL), **changes))
     return directory
 
 
@@ -288,8 +290,14 @@ def test_a_directory_without_a_model_is_refused_before_any_build(docker: FakeDoc
     ("damage", "words"),
     [
         (lambda bundle: (bundle / MANIFEST_FILE).unlink(), "has no manifest.json: not a complete bundle"),
-        (lambda bundle: (bundle / "model.onnx").write_text("CONTENT of model.onnx"), "model.onnx is not what"),
-        (lambda bundle: (bundle / "notes.txt").write_text(""), "holds a file that is not of a bundle: notes.txt"),
+        (
+            lambda bundle: (bundle / "model.onnx").write_text("CONTENT of model.onnx"),
+            "model.onnx does not have the manifest's sha256",
+        ),
+        (
+            lambda bundle: (bundle / "notes.txt").write_text(""),
+            "has a file that does not belong to a bundle: notes.txt",
+        ),
     ],
 )
 def test_a_damaged_bundle_is_refused_before_any_build(docker: FakeDocker, tmp_path: Path, damage, words: str):
@@ -469,7 +477,7 @@ def test_the_image_build_admits_a_sound_bundle_readable_by_everybody(tmp_path: P
 def test_the_image_build_stops_at_a_damaged_bundle(tmp_path: Path):
     bundle = write_bundle(tmp_path / "mine")
     (bundle / "model.onnx").write_text("CONTENT of model.onnx")
-    with pytest.raises(SystemExit, match="sha256 differs"):
+    with pytest.raises(SystemExit, match="does not have the manifest's sha256"):
         image_bundle.main([str(bundle), str(tmp_path / "admitted"), "arm64"])
     with pytest.raises(BundleError, match="was built for arm64, and the image is for amd64"):
         image_bundle.check_bundle(bundle, Target.AMD64)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from build.errors import BuildError
-from build.pipeline import STAGES, Order, build_bundle
+from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import Precision, Target
 from tests.support.models import tiny_models
@@ -128,8 +128,8 @@ def test_a_broken_directory_is_refused_by_name(tmp_path: Path, way: str):
     spoil, message = BROKEN[way]
     directory = tiny_models.copy(WHOLE, tmp_path / "model")
     spoil(directory)
-    order = Order(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)
+    order = BuildOptions(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)
     with pytest.raises(BuildError, match=message) as caught:
-        build_bundle(order, Progress(STAGES, io.StringIO()))
+        build_bundle(order, Progress(stream=io.StringIO()))
     assert "\n" not in str(caught.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]

@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import ModelProto
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from build.fidelity.cosine import cosines
 from build.graph.external_data import write_graph
-from build.quantization.calibrate import prepare
-from build.quantization.calibrated import UNPREPARED
+from build.native.encoder import Embeddings
+from build.native.lowering import native_treatments
+from build.quantization.calibrate import calibrate
+from build.quantization.calibrated import UNCALIBRATED
+from build.quantization.record import BY_COLUMN, BY_ROW, WeightRecord
 from build.quantization.scheme import NATIVE
 from manifest import Layout, OpSet
 from tests.support.graphs.kernel_ops import available
@@ -58,7 +62,7 @@ def assert_same_network(model: TinyModel, tmp_path: Path, prepared_by_hand: bool
     """In 64-bit floats the native graph gives what the exported one gives with the same weights."""
     one = exported(model)
     plan = one.plan()
-    prepared = made_up_preparation(one.graph) if prepared_by_hand else UNPREPARED
+    prepared = made_up_preparation(one.graph) if prepared_by_hand else UNCALIBRATED
     texts = some_texts()
     expected = in_fp32(with_rounded_weights(one.graph, plan, prepared), texts)
     for text, wanted in zip(in_fp64(rewritten(plan, tmp_path, prepared), texts), expected, strict=True):
@@ -81,7 +85,7 @@ def test_an_activation_function_is_told_by_what_it_computes(function: str, tmp_p
 @pytest.mark.parametrize("model", [*NATIVE_MODELS, *ODD_SHAPES], ids=by_name)
 def test_the_kernels_give_nearly_what_the_original_gives(model: TinyModel, tmp_path: Path):
     one, texts = exported(model), some_texts()
-    prepared = prepare(one.graph, tmp_path, some_texts((30,) * 20, seed=2), NATIVE, progress=False)
+    prepared = calibrate(one.graph, tmp_path, some_texts((30,) * 20, seed=2), NATIVE, progress=False)
     graph = rewritten(one.plan(), tmp_path / "native", prepared)
     for isa in available():
         for text, expected in zip(natively(graph, texts, isa), in_fp32(one.graph, texts), strict=True):
@@ -97,6 +101,22 @@ def test_a_graph_says_that_it_is_native(model: TinyModel, tmp_path: Path):
     assert [(entry.domain, entry.version) for entry in written.opset_import] == [("cpu2vec", 2)]
     assert {node.domain for node in written.graph.node} == {"cpu2vec"}
     open_native(tmp_path / graph.file)
+
+
+def renamed_output(model: ModelProto, name: str) -> ModelProto:
+    """The same network whose output has another name."""
+    before = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = [name if output == before else output for output in node.output]
+    model.graph.output[0].name = name
+    return model
+
+
+def test_the_output_keeps_its_name(tmp_path: Path):
+    changed = exported(BERT).changed(renamed_output(exported(BERT).model, "token_embeddings"))
+    written = onnx.load(rewritten(changed.plan(), tmp_path), load_external_data=False)
+    assert [value.name for value in written.graph.output] == ["token_embeddings"]
+    assert [node.output[0] for node in written.graph.node][-1] == "token_embeddings"
 
 
 def test_weights_lie_on_pages_and_in_8_bits(tmp_path: Path):
@@ -137,3 +157,35 @@ def test_neighbours_change_nothing(tmp_path: Path):
         graph = rewritten(exported(model).plan(), tmp_path / model.name)
         for alone, together in zip((natively(graph, [text])[0] for text in texts), natively(graph, texts), strict=True):
             np.testing.assert_array_equal(alone, together)
+
+
+def a_treatment(
+    weight: str, storage: str = BY_COLUMN, smoothing: float | None = None, repeated: int = 0
+) -> WeightRecord:
+    return WeightRecord(weight, (32, 32), storage, smoothing, repeated, False, "gptq", 0.01)
+
+
+class TestTreatments:
+    """How a native graph's weights are told: smoothing costs nothing, words have 8 bits, positions none."""
+
+    @staticmethod
+    def tables() -> Embeddings:
+        return exported(BERT).plan().encoder.embeddings
+
+    def told(self, *treatments: WeightRecord) -> list[WeightRecord]:
+        return native_treatments(treatments, self.tables(), exported(BERT).plan().parts)
+
+    def test_words_are_told_once_whatever_their_size(self):
+        expected = [WeightRecord(self.tables().word, (282, 32), BY_ROW, None, 0, False, "nearest", None)]
+        assert self.told() == self.told(a_treatment(self.tables().word, BY_ROW)) == expected
+
+    def test_positions_stay_in_fp32(self):
+        assert self.told(a_treatment(self.tables().position, BY_ROW)) == self.told()
+
+    def test_what_is_done_to_channels_costs_no_node(self):
+        given = [a_treatment("smoothed", smoothing=0.5), a_treatment("repeated", repeated=16), a_treatment("plain")]
+        assert [(one.weight, one.folded) for one in self.told(*given)[:-1]] == [
+            ("smoothed", True),
+            ("repeated", True),
+            ("plain", False),
+        ]

@@ -17,7 +17,7 @@ from build.graph.external_data import load_graph
 from build.quantization.apply_scaling import scale_channels
 from build.quantization.calibrated import ScaledInput
 from build.quantization.linear_inputs import LinearInput, find_linear_inputs
-from build.quantization.smoothing import Scaling
+from build.quantization.smoothing import ChannelScaling
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, written
 
 WIDTH, WIDE, TOKENS = 8, 12, 5
@@ -41,15 +41,15 @@ def weights(*names: str) -> dict[str, NDArray[np.float32]]:
     return {name: made[name] for name in names}
 
 
-def smooth(width: int, seed: int = 1) -> Scaling:
-    divisors = np.exp(np.random.default_rng(seed).uniform(-2, 2, width)).astype(np.float32)
-    return Scaling(np.ones(width, dtype=np.int64), divisors, 0.5)
+def smooth(width: int, seed: int = 1) -> ChannelScaling:
+    scales = np.exp(np.random.default_rng(seed).uniform(-2, 2, width)).astype(np.float32)
+    return ChannelScaling(np.ones(width, dtype=np.int64), scales, 0.5)
 
 
-def repeat(width: int, seed: int = 1) -> Scaling:
+def repeat(width: int, seed: int = 1) -> ChannelScaling:
     copies = np.random.default_rng(seed).integers(1, 4, width)
     copies[0] = 3
-    return Scaling(copies, np.repeat(copies, copies).astype(np.float32), None)
+    return ChannelScaling(copies, np.repeat(copies, copies).astype(np.float32), None)
 
 
 def run(path: Path) -> list[NDArray[np.float32]]:
@@ -88,7 +88,7 @@ def scaled_graph(request, tmp_path: Path):
     def scale(
         steps: Sequence[Step],
         source: Mapping[str, NDArray[np.float32]],
-        scalings: Mapping[str, Scaling],
+        scalings: Mapping[str, ChannelScaling],
         outputs: tuple[str, ...] = (OUTPUT,),
     ) -> ModelProto:
         path = written(a_model(steps, source, outputs=outputs), tmp_path / "source.onnx", request.param)
@@ -198,9 +198,9 @@ def test_channels_are_repeated_where_they_come_from(scaled_graph):
     scaling = repeat(WIDE)
     model = scaled_graph(steps, weights("up", "wide_bias", "wide_scale", "down"), {"m": scaling})
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    assert scaling.extra > 0
-    assert (shapes["up"], shapes["down"]) == ((WIDTH, WIDE + scaling.extra), (WIDE + scaling.extra, WIDTH))
-    assert shapes["wide_bias"] == shapes["wide_scale"] == (WIDE + scaling.extra,)
+    assert scaling.added > 0
+    assert (shapes["up"], shapes["down"]) == ((WIDTH, WIDE + scaling.added), (WIDE + scaling.added, WIDTH))
+    assert shapes["wide_bias"] == shapes["wide_scale"] == (WIDE + scaling.added,)
     assert ops(model) == ["MatMul", "Add", "Gelu", "Mul", "Mul", "MatMul"]
 
 
@@ -215,7 +215,7 @@ def test_channels_behind_a_gate_are_repeated_in_both_matrices(scaled_graph):
     ]
     model = scaled_graph(steps, weights("gate", "up", "down"), {"m": repeat(WIDE)})
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    assert shapes["gate"] == shapes["up"] == (WIDTH, WIDE + repeat(WIDE).extra)
+    assert shapes["gate"] == shapes["up"] == (WIDTH, WIDE + repeat(WIDE).added)
 
 
 def test_a_gelu_written_out_and_a_vector_that_a_node_holds_are_repeated(scaled_graph):

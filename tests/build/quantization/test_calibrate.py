@@ -15,27 +15,24 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from tokenizers import Tokenizer
 
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.graph.optimize import optimize
 from build.model.describe import describe
 from build.model.trust import NO_TRUST
-from build.precisions import recipe_for
+from build.progress import silence_libraries
 from build.pytorch.export import export
-from build.quantization.calibrate import TABLE_BYTES, prepare
-from build.quantization.calibrated import UNPREPARED, Prepared
+from build.quantization.calibrate import TABLE_BYTES, calibrate
+from build.quantization.calibrated import UNCALIBRATED, CalibratedWeights
 from build.quantization.calibration_texts import calibration_ids
 from build.quantization.observer import INPUTS
 from build.quantization.quantize import quantize
-from build.quantization.rounding import round_columns
+from build.quantization.rounding import quantize_per_channel
 from build.quantization.scheme import STOCK
-from build.quiet import quiet
-from manifest import Precision, Target
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, session_of, written
 from tests.support.models import tiny_models
 from tests.support.models.model_table import FAMILY_MODELS, TABLE
 from tests.support.models.tiny_models import TinyModel
 
-INT8 = recipe_for(Precision.INT8_STOCK, Target.AMD64)
 MAX_TOKENS, TEXTS = 48, 80
 ROWS, WIDE, OUTLIER = 9000, 96, 7
 """Of the table of words: more than a megabyte."""
@@ -74,13 +71,13 @@ class Exported:
     texts: list[NDArray[np.int64]]
     tokenizer: Tokenizer
 
-    def prepared(self) -> Prepared:
-        return prepare(self.graph, self.work, self.texts, STOCK, progress=False)
+    def prepared(self) -> CalibratedWeights:
+        return calibrate(self.graph, self.work, self.texts, STOCK, progress=False)
 
 
 def exported(directory: Path, work: Path) -> Exported:
     encoder = next(iter(describe(directory, trust_remote_code=False).encoders.values()))
-    with quiet():
+    with silence_libraries():
         graph = export(encoder.folder, encoder.family, work, NO_TRUST)
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
     tokenizer.no_truncation()
@@ -96,7 +93,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 @pytest.fixture(scope="module")
-def prepared(bert: Exported) -> Prepared:
+def prepared(bert: Exported) -> CalibratedWeights:
     return bert.prepared()
 
 
@@ -108,45 +105,45 @@ def embeddings(graph: Path, texts: list[NDArray[np.int64]]) -> NDArray[np.float6
     return np.concatenate([run[0] for run in runs]).astype(np.float64)
 
 
-def errors(one: Exported, prepared: Prepared, work: Path) -> tuple[float, float]:
+def errors(one: Exported, prepared: CalibratedWeights, work: Path) -> tuple[float, float]:
     """Relative squared errors of token embeddings, with the preparation and without, on texts that were not used."""
     texts = [np.array(one.tokenizer.encode(text).ids[:MAX_TOKENS]) for text in heldout_texts()[::2]]
     exact, found = embeddings(one.graph, texts), []
-    for name, each in (("prepared", prepared), ("plain", UNPREPARED)):
+    for name, each in (("prepared", prepared), ("plain", UNCALIBRATED)):
         (work / name).mkdir()
-        graph = optimize(quantize(one.graph, work / name, INT8, each), work / name)
+        graph = optimize(quantize(one.graph, work / name, each), work / name)
         found.append(np.square(embeddings(graph, texts) - exact).sum() / np.square(exact).sum())
     return found[0], found[1]
 
 
 def test_prepared_weights_are_nearer_to_the_original_on_texts_that_were_not_used(
-    bert: Exported, prepared: Prepared, tmp_path: Path
+    bert: Exported, prepared: CalibratedWeights, tmp_path: Path
 ):
     with_it, without = errors(bert, prepared, tmp_path)
     assert with_it < 0.5 * without
 
 
-def test_the_channel_that_towers_is_repeated(prepared: Prepared):
+def test_the_channel_that_towers_is_repeated(prepared: CalibratedWeights):
     one = next(one for one in prepared.scaled if "layer.0/intermediate" in one.linear_input.name)
-    assert one.linear_input.origin is not None
-    assert np.argmax(one.scaling.copies) == OUTLIER
-    assert one.scaling.extra == 16
+    assert one.linear_input.producers is not None
+    assert np.argmax(one.scaling.splits) == OUTLIER
+    assert one.scaling.added == 16
     assert not one.folded
-    treatment = next(each for each in prepared.treatments if each.weight == "encoder/layer.0/output/dense")
+    treatment = next(each for each in prepared.weight_records if each.weight == "encoder/layer.0/output/dense")
     assert (treatment.shape, treatment.repeated, treatment.smoothing) == ((WIDE, 32), 16, one.scaling.alpha)
 
 
-def test_what_norms_make_uneven_is_smoothed_by_a_node_because_residuals_read_it_too(prepared: Prepared):
-    smoothed = [one for one in prepared.scaled if not one.scaling.repeats]
+def test_what_norms_make_uneven_is_smoothed_by_a_node_because_residuals_read_it_too(prepared: CalibratedWeights):
+    smoothed = [one for one in prepared.scaled if not one.scaling.has_splits]
     assert smoothed
     assert all(one.linear_input.norm is None and not one.folded for one in smoothed)
 
 
-def test_every_matrix_and_table_in_8_bits_has_its_treatment(bert: Exported, prepared: Prepared, tmp_path: Path):
-    model = onnx.load(quantize(bert.graph, tmp_path, INT8, prepared))
+def test_every_matrix_and_table_in_8_bits_has_its_record(bert: Exported, prepared: CalibratedWeights, tmp_path: Path):
+    model = onnx.load(quantize(bert.graph, tmp_path, prepared))
     stored = {tensor.name for tensor in model.graph.initializer if tensor.name.endswith("_quantized")}
-    assert {f"{name}_quantized" for name in (*prepared.rounded, *prepared.tables)} == stored
-    treated = prepared.treatments
+    assert {f"{name}_quantized" for name in (*prepared.quantized, *prepared.tables)} == stored
+    treated = prepared.weight_records
     assert len(treated) == len(stored) == 2 * 6 + 1
     assert len({one.weight for one in treated}) == len(treated)
     matrices = [one for one in treated if one.storage == "int8, one scale per column"]
@@ -156,20 +153,20 @@ def test_every_matrix_and_table_in_8_bits_has_its_treatment(bert: Exported, prep
     assert sum(one.smoothing is not None for one in matrices) == sum(
         one.scaling.alpha is not None for one in widths.values()
     )
-    assert {one.repeated for one in matrices} == {0, *(one.scaling.extra for one in widths.values())}
+    assert {one.repeated for one in matrices} == {0, *(one.scaling.added for one in widths.values())}
     assert sorted(one.shape for one in matrices) == sorted([(32, 32)] * 8 + [(32, WIDE)] * 2 + [(WIDE, 32)] * 2)
     assert all("onnx::" not in one.weight for one in treated)
 
 
 def test_a_large_table_is_stored_by_row_and_small_ones_stay_as_they_are(
-    bert: Exported, prepared: Prepared, tmp_path: Path
+    bert: Exported, prepared: CalibratedWeights, tmp_path: Path
 ):
     words = "embeddings.word_embeddings.weight"
     assert prepared.tables == (words,)
-    treatment = next(one for one in prepared.treatments if one.weight == words)
+    treatment = next(one for one in prepared.weight_records if one.weight == words)
     assert (treatment.storage, treatment.shape) == ("int8, one scale per row", (ROWS, 32))
     assert (treatment.rounding, treatment.error, treatment.repeated) == ("nearest", None, 0)
-    quantized = {one.name: one for one in onnx.load(quantize(bert.graph, tmp_path, INT8, prepared)).graph.initializer}
+    quantized = {one.name: one for one in onnx.load(quantize(bert.graph, tmp_path, prepared)).graph.initializer}
     original = {one.name: numpy_helper.to_array(one) for one in onnx.load(bert.graph).graph.initializer}
     steps, scales = (numpy_helper.to_array(quantized[f"{words}_{suffix}"]) for suffix in ("quantized", "scale"))
     assert (steps.dtype, scales.shape) == (np.int8, (ROWS, 1))
@@ -183,26 +180,26 @@ def hashes(work: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in work.iterdir()}
 
 
-def test_the_same_model_gives_the_same_bytes_for_every_target(bert: Exported, prepared: Prepared, tmp_path: Path):
+def test_the_same_model_gives_the_same_bytes(bert: Exported, prepared: CalibratedWeights, tmp_path: Path):
     contents = []
-    for target, each in ((Target.AMD64, prepared), (Target.ARM64, bert.prepared())):
-        (tmp_path / target).mkdir()
-        quantize(bert.graph, tmp_path / target, recipe_for(Precision.INT8_STOCK, target), each)
-        contents.append(hashes(tmp_path / target))
+    for name, each in (("first", prepared), ("again", bert.prepared())):
+        (tmp_path / name).mkdir()
+        quantize(bert.graph, tmp_path / name, each)
+        contents.append(hashes(tmp_path / name))
     assert contents[0] == contents[1]
     assert len(contents[0]) == 2
 
 
 def test_without_bars_nothing_is_written(bert: Exported, capfd: pytest.CaptureFixture[str]):
-    prepare(bert.graph, bert.work, bert.texts[:5], STOCK, progress=False)
+    calibrate(bert.graph, bert.work, bert.texts[:5], STOCK, progress=False)
     assert capfd.readouterr() == ("", "")
 
 
 def test_with_bars_they_go_to_standard_error(bert: Exported, capfd: pytest.CaptureFixture[str]):
-    prepare(bert.graph, bert.work, bert.texts[:5], STOCK, progress=True)
+    calibrate(bert.graph, bert.work, bert.texts[:5], STOCK, progress=True)
     out, err = capfd.readouterr()
     assert out == ""
-    assert "Prepared" in err
+    assert "Calibrated" in err
 
 
 PRE_LN = [
@@ -220,7 +217,7 @@ def test_norms_before_products_take_factors_in(pre_ln: Exported, tmp_path: Path)
     prepared = pre_ln.prepared()
     folded = [one for one in prepared.scaled if one.folded]
     assert folded
-    assert sum(one.folded for one in prepared.treatments) == sum(len(one.linear_input.matrices) for one in folded)
+    assert sum(one.folded for one in prepared.weight_records) == sum(len(one.linear_input.matrices) for one in folded)
     with_it, without = errors(pre_ln, prepared, tmp_path)
     assert with_it < without
 
@@ -254,9 +251,9 @@ def test_matrices_of_which_nothing_can_be_known_go_to_the_nearest_steps_and_are_
         ("Add", ["b", "c"], "d"),
         ("MatMul", ["d", "third"], OUTPUT),
     )
-    prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
-    assert set(prepared.rounded) == {"third"}
-    assert {one.weight: (one.rounding, one.error is None) for one in prepared.treatments} == {
+    prepared = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
+    assert set(prepared.quantized) == {"third"}
+    assert {one.weight: (one.rounding, one.error is None) for one in prepared.weight_records} == {
         "first": ("nearest", True),
         "second": ("nearest", True),
         "third": ("gptq", False),
@@ -268,10 +265,10 @@ def test_a_table_that_is_also_a_matrix_is_rounded_by_column_and_kept_as_it_is_fo
     table = np.random.default_rng(4).standard_normal((side, side)).astype(np.float32)
     steps: list[Step] = [("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "table"], OUTPUT)]
     graph = small(tmp_path / "graph.onnx", *steps, table=table)
-    prepared = prepare(graph, tmp_path, some_ids(4, side), STOCK, progress=False)
+    prepared = calibrate(graph, tmp_path, some_ids(4, side), STOCK, progress=False)
     assert prepared.tables == ()
-    assert [one.storage for one in prepared.treatments] == ["int8, one scale per column"]
-    found = onnx.load(quantize(graph, tmp_path, INT8, prepared)).graph.initializer
+    assert [one.storage for one in prepared.weight_records] == ["int8, one scale per column"]
+    found = onnx.load(quantize(graph, tmp_path, prepared)).graph.initializer
     kept = {tensor.name: numpy_helper.to_array(tensor) for tensor in found}
     np.testing.assert_array_equal(kept["table"], table)
     assert kept["table_quantized"].shape == (side, side)
@@ -280,7 +277,7 @@ def test_a_table_that_is_also_a_matrix_is_rounded_by_column_and_kept_as_it_is_fo
 @pytest.mark.parametrize(("rows", "table"), [(TABLE_BYTES // 4 // WIDTH, False), (TABLE_BYTES // 4 // WIDTH + 1, True)])
 def test_how_large_a_table_must_be(tmp_path: Path, rows: int, table: bool):
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], OUTPUT), rows=rows)
-    assert prepare(graph, tmp_path, some_ids(1), STOCK, progress=False).tables == (("table",) if table else ())
+    assert calibrate(graph, tmp_path, some_ids(1), STOCK, progress=False).tables == (("table",) if table else ())
 
 
 OTHER_READERS: dict[str, list[Step]] = {
@@ -297,15 +294,15 @@ OTHER_READERS: dict[str, list[Step]] = {
 @pytest.mark.parametrize("kind", OTHER_READERS)
 def test_a_table_of_which_something_else_is_read_stays_as_it_is(tmp_path: Path, kind: str):
     graph = small(tmp_path / "graph.onnx", *OTHER_READERS[kind], rows=30_000)
-    assert prepare(graph, tmp_path, some_ids(1), STOCK, progress=False).tables == ()
+    assert calibrate(graph, tmp_path, some_ids(1), STOCK, progress=False).tables == ()
 
 
 def test_without_texts_everything_goes_to_the_nearest_steps(tmp_path: Path):
     """As for a tokenizer that leaves nothing of them."""
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
-    prepared = prepare(graph, tmp_path, [], STOCK, progress=False)
-    assert (prepared.scaled, prepared.rounded, prepared.tables) == ((), {}, ())
-    assert [(one.weight, one.rounding, one.error) for one in prepared.treatments] == [("first", "nearest", None)]
+    prepared = calibrate(graph, tmp_path, [], STOCK, progress=False)
+    assert (prepared.scaled, prepared.quantized, prepared.tables) == ((), {}, ())
+    assert [(one.weight, one.rounding, one.error) for one in prepared.weight_records] == [("first", "nearest", None)]
 
 
 def test_activations_that_are_no_numbers_give_the_nearest_steps(tmp_path: Path):
@@ -315,15 +312,15 @@ def test_activations_that_are_no_numbers_give_the_nearest_steps(tmp_path: Path):
     steps: list[Step] = [("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT)]
     graph = small(tmp_path / "graph.onnx", *steps, table=table)
     with np.errstate(all="ignore"):
-        prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
+        prepared = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
     source = {one.name: numpy_helper.to_array(one) for one in onnx.load(graph).graph.initializer}
     assert prepared.scaled == ()
-    np.testing.assert_array_equal(prepared.rounded["first"].steps, round_columns(source["first"]).steps)
-    assert [(one.rounding, one.error) for one in prepared.treatments] == [("nearest", None)]
+    np.testing.assert_array_equal(prepared.quantized["first"].values, quantize_per_channel(source["first"]).values)
+    assert [(one.rounding, one.error) for one in prepared.weight_records] == [("nearest", None)]
 
 
 def test_rounded_matrices_lie_on_disk_and_not_in_memory(tmp_path: Path):
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
-    prepared = prepare(graph, tmp_path, some_ids(), STOCK, progress=False)
-    assert isinstance(prepared.rounded["first"].steps, np.memmap)
+    prepared = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
+    assert isinstance(prepared.quantized["first"].values, np.memmap)
     assert (tmp_path / "rounded-0.npy").exists()

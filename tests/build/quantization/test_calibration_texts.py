@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from build.fidelity.heldout import heldout_texts
-from build.quantization.calibration_texts import ALL_TOKENS, FILE, MOST_TOKENS, calibration_ids, calibration_texts
+from build.fidelity.requests import heldout_texts
+from build.quantization.calibration_texts import (
+    CALIBRATION_FILE,
+    MAX_TOKENS,
+    MAX_TOKENS_PER_TEXT,
+    calibration_ids,
+    calibration_texts,
+)
 
 TEXTS = 320
 RUN = 5
@@ -48,7 +54,7 @@ def test_there_are_320_different_texts_and_none_is_empty():
 
 
 def test_lines_are_cut_at_line_feeds_alone():
-    assert calibration_texts() == FILE.read_bytes().decode().removesuffix("\n").split("\n")
+    assert calibration_texts() == CALIBRATION_FILE.read_bytes().decode().removesuffix("\n").split("\n")
 
 
 def test_the_texts_are_of_many_lengths():
@@ -77,13 +83,13 @@ def test_no_five_words_in_a_row_are_in_a_held_out_text():
 
 def test_texts_are_taken_in_order_until_there_are_enough_tokens(tokenizer: Tokenizer):
     found = calibration_ids(tokenizer, [], max_tokens=512)
-    expected = [tokenizer.encode(text).ids[:MOST_TOKENS] for text in calibration_texts()[: len(found)]]
+    expected = [tokenizer.encode(text).ids[:MAX_TOKENS_PER_TEXT] for text in calibration_texts()[: len(found)]]
     assert [ids.tolist() for ids in found] == expected
     assert all(ids.dtype == np.int64 and ids.ndim == 1 for ids in found)
     following = calibration_texts()[len(found) : len(found) + 1]
     taken = sum(map(len, found))
-    assert taken <= ALL_TOKENS
-    assert not following or taken + len(tokenizer.encode(following[0]).ids[:MOST_TOKENS]) > ALL_TOKENS
+    assert taken <= MAX_TOKENS
+    assert not following or taken + len(tokenizer.encode(following[0]).ids[:MAX_TOKENS_PER_TEXT]) > MAX_TOKENS
 
 
 def characters() -> Tokenizer:
@@ -96,15 +102,15 @@ def characters() -> Tokenizer:
 
 def test_all_texts_together_have_a_limited_number_of_tokens():
     found = calibration_ids(characters(), [], max_tokens=512)
-    assert max(map(len, found)) == MOST_TOKENS
-    assert ALL_TOKENS - MOST_TOKENS < sum(map(len, found)) <= ALL_TOKENS
+    assert max(map(len, found)) == MAX_TOKENS_PER_TEXT
+    assert MAX_TOKENS - MAX_TOKENS_PER_TEXT < sum(map(len, found)) <= MAX_TOKENS
     assert len(found) < TEXTS
 
 
-@pytest.mark.parametrize("limit", [1, 8, MOST_TOKENS, 10 * MOST_TOKENS])
+@pytest.mark.parametrize("limit", [1, 8, MAX_TOKENS_PER_TEXT, 10 * MAX_TOKENS_PER_TEXT])
 def test_a_text_is_cut_at_the_models_limit_and_never_longer_than_what_is_enough(limit: int):
     longest = max(map(len, calibration_ids(characters(), [], limit)))
-    assert longest == min(limit, MOST_TOKENS)
+    assert longest == min(limit, MAX_TOKENS_PER_TEXT)
 
 
 def test_texts_have_no_prompt_or_one_of_the_models_in_turn(tokenizer: Tokenizer):
@@ -113,7 +119,7 @@ def test_texts_have_no_prompt_or_one_of_the_models_in_turn(tokenizer: Tokenizer)
     assert len(found) > 200
     for number, (ids, text) in enumerate(zip(found, calibration_texts(), strict=False)):
         prompt = ([], [query], [passage])[number % 3]
-        assert ids.tolist() == [*prompt, *tokenizer.encode(text).ids][:MOST_TOKENS]
+        assert ids.tolist() == [*prompt, *tokenizer.encode(text).ids][:MAX_TOKENS_PER_TEXT]
 
 
 def test_a_prompt_counts_among_the_tokens_of_its_text(tokenizer: Tokenizer):

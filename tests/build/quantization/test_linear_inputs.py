@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from build.quantization.linear_inputs import LinearInput, Norm, Origin, find_linear_inputs
+from build.quantization.linear_inputs import LinearInput, Norm, Producers, find_linear_inputs
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant
 
 WIDTH, WIDE = 4, 6
@@ -221,22 +221,22 @@ GELU: list[Step] = [
 ]
 
 
-class TestOrigin:
+class TestProducers:
     """Where channels of an activation can be repeated."""
 
     def test_the_matrix_before(self):
-        assert feed_forward(last="u")["u"].origin == Origin(("up",), ())
+        assert feed_forward(last="u")["u"].producers == Producers(("up",), ())
 
     @pytest.mark.parametrize("op", ["Relu", "Gelu", "Tanh", "Sigmoid", "Softplus", "Exp", "Neg", "Sqrt", "Erf"])
     def test_behind_a_function_of_each_channel(self, op: str):
-        assert feed_forward((op, ["u"], "a"), last="a")["a"].origin == Origin(("up",), ())
+        assert feed_forward((op, ["u"], "a"), last="a")["a"].producers == Producers(("up",), ())
 
     def test_behind_a_gelu_written_out(self):
-        assert feed_forward(*GELU, last="h")["h"].origin == Origin(("up",), ("wide_bias",))
+        assert feed_forward(*GELU, last="h")["h"].producers == Producers(("up",), ("wide_bias",))
 
     def test_behind_a_cast(self):
         cast: Step = ("Cast", ["u"], "c", {"to": TensorProto.FLOAT})
-        assert feed_forward(cast, last="c")["c"].origin == Origin(("up",), ())
+        assert feed_forward(cast, last="c")["c"].producers == Producers(("up",), ())
 
     def test_of_a_gate(self):
         steps: list[Step] = [
@@ -245,25 +245,25 @@ class TestOrigin:
             ("Mul", ["g", "s"], "silu"),
             ("Mul", ["silu", "u"], "m"),
         ]
-        origin = feed_forward(*steps, last="m")["m"].origin
-        assert origin is not None
-        assert (set(origin.matrices), origin.vectors) == ({"gate", "up"}, ())
+        producers = feed_forward(*steps, last="m")["m"].producers
+        assert producers is not None
+        assert (set(producers.matrices), producers.vectors) == ({"gate", "up"}, ())
 
     def test_with_vectors_on_both_sides(self):
         steps: list[Step] = [("Add", ["u", "wide_bias"], "a"), ("Relu", ["a"], "r"), ("Mul", ["wide_scale", "r"], "m")]
         one = feed_forward(*steps, last="m")["m"]
         assert one.norm == Norm("m", "wide_scale", None)
-        assert one.origin is not None
-        assert set(one.origin.vectors) == {"wide_bias", "wide_scale"}
+        assert one.producers is not None
+        assert set(one.producers.vectors) == {"wide_bias", "wide_scale"}
 
     def test_with_a_vector_that_a_node_holds(self):
         steps = [constant(np.ones(WIDE), "held"), ("Add", ["u", "held"], "a")]
-        assert feed_forward(*steps, last="a")["a"].origin == Origin(("up",), ("held",))
+        assert feed_forward(*steps, last="a")["a"].producers == Producers(("up",), ("held",))
 
     @pytest.mark.parametrize("held", [{"value_float": 0.5}, {"value_floats": [0.5] * WIDE}, {"value_floats": [0.5]}])
     def test_not_with_a_constant_of_another_form(self, held: dict[str, Any]):
         steps: list[Step] = [("Constant", [], "held", held), ("Mul", ["u", "held"], "m")]
-        assert feed_forward(*steps, last="m")["m"].origin is None
+        assert feed_forward(*steps, last="m")["m"].producers is None
 
     @pytest.mark.parametrize("other", ["row", "x", "y"])
     def test_not_with_values_that_are_no_vector(self, other: str):
@@ -272,10 +272,10 @@ class TestOrigin:
             ("Mul", ["u", other], "m"),
             ("MatMul", ["m", "down"], OUTPUT),
         ]
-        assert found(*steps, inputs=("x", "y"))["m"].origin is None
+        assert found(*steps, inputs=("x", "y"))["m"].producers is None
 
     def test_not_without_a_product(self):
-        assert found(("Relu", ["wide_bias"], "r"), ("MatMul", ["r", "down"], OUTPUT))["r"].origin is None
+        assert found(("Relu", ["wide_bias"], "r"), ("MatMul", ["r", "down"], OUTPUT))["r"].producers is None
 
     @pytest.mark.parametrize(
         "step",
@@ -291,7 +291,7 @@ class TestOrigin:
     def test_not_behind_what_mixes_or_moves_channels(self, step: Step):
         steps: list[Step] = [("MatMul", ["x", "up"], "u"), step, ("MatMul", ["a", "down"], OUTPUT)]
         sizes = np.array([-1, WIDE])
-        assert found(*steps, sizes=sizes)["a"].origin is None
+        assert found(*steps, sizes=sizes)["a"].producers is None
 
     def test_not_behind_a_split(self):
         model = a_model(
@@ -306,13 +306,13 @@ class TestOrigin:
         )
         model.graph.node[1].output.append("g")
         by_name = {one.name: one for one in find_linear_inputs(model)}
-        assert by_name["m"].origin is None
+        assert by_name["m"].producers is None
 
     def test_not_where_another_node_reads_what_lies_between(self):
         steps: list[Step] = [("Relu", ["u"], "a"), ("Softmax", ["u"], "s"), ("MatMul", ["s", "square"], "other")]
         inputs = feed_forward(*steps, last="a")
-        assert inputs["a"].origin is None
-        assert inputs["s"].origin is None
+        assert inputs["a"].producers is None
+        assert inputs["s"].producers is None
 
     def test_not_where_a_residual_reads_the_activation(self):
         steps: list[Step] = [
@@ -320,23 +320,23 @@ class TestOrigin:
             ("MatMul", ["u", "square"], "d"),
             ("Add", ["u", "d"], OUTPUT),
         ]
-        assert found(*steps)["u"].origin is None
+        assert found(*steps)["u"].producers is None
 
     def test_not_where_the_activations_length_is_asked_for(self):
         steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("Shape", ["u"], "s"), ("MatMul", ["u", "down"], OUTPUT)]
-        assert found(*steps, outputs=(OUTPUT, "s"))["u"].origin is None
+        assert found(*steps, outputs=(OUTPUT, "s"))["u"].producers is None
 
     @pytest.mark.parametrize("given_away", ["u", "a"])
     def test_not_where_the_graph_gives_away_what_lies_between(self, given_away: str):
         steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("Relu", ["u"], "a"), ("MatMul", ["a", "down"], OUTPUT)]
-        assert found(*steps, outputs=(OUTPUT, given_away))["a"].origin is None
+        assert found(*steps, outputs=(OUTPUT, given_away))["a"].producers is None
 
     def test_not_where_a_product_lies_between(self):
         """Its matrix would need more rows, too."""
         steps: list[Step] = [("MatMul", ["u", "square"], "v"), ("Mul", ["u", "v"], "m")]
         inputs = feed_forward(*steps, last="m")
-        assert inputs["m"].origin is None
-        assert inputs["u"].origin is None
+        assert inputs["m"].producers is None
+        assert inputs["u"].producers is None
 
     @pytest.mark.parametrize("vector", ["wide_bias", "wide_scale"])
     def test_not_with_a_vector_that_has_another_reader(self, vector: str):
@@ -345,19 +345,19 @@ class TestOrigin:
             ("Mul", ["a", "wide_scale"], "m"),
             ("Neg", [vector], "negative"),
         ]
-        assert feed_forward(*steps, last="m")["m"].origin is None
+        assert feed_forward(*steps, last="m")["m"].producers is None
 
     def test_not_of_a_matrix_that_has_another_reader(self):
         look_up: Step = ("Gather", ["up", "input_ids"], "e")
         steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("MatMul", ["u", "down"], OUTPUT), look_up]
-        assert found(*steps, inputs=("x", "input_ids"))["u"].origin is None
+        assert found(*steps, inputs=("x", "input_ids"))["u"].producers is None
 
     def test_not_before_a_matrix_that_has_another_reader(self):
         """What the other one reads would have more rows."""
         look_up: Step = ("Gather", ["down", "input_ids"], "e")
         steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("MatMul", ["u", "down"], OUTPUT), look_up]
         one = found(*steps, inputs=("x", "input_ids"))["u"]
-        assert (one.matrices, one.origin) == (("down",), None)
+        assert (one.matrices, one.producers) == (("down",), None)
 
     def test_not_of_a_matrix_with_one_column_for_all_channels(self):
         steps: list[Step] = [
@@ -366,13 +366,13 @@ class TestOrigin:
             ("Mul", ["n", "u"], "m"),
             ("MatMul", ["m", "down"], OUTPUT),
         ]
-        assert found(*steps, narrow=np.ones((WIDTH, 1)))["m"].origin is None
+        assert found(*steps, narrow=np.ones((WIDTH, 1)))["m"].producers is None
 
     def test_the_second_of_two_layers_in_a_row(self):
         steps: list[Step] = [("Relu", ["u"], "a"), ("MatMul", ["a", "square"], "v"), ("Tanh", ["v"], "t")]
         inputs = feed_forward(*steps, last="t")
-        assert inputs["a"].origin == Origin(("up",), ())
-        assert inputs["t"].origin == Origin(("square",), ())
+        assert inputs["a"].producers == Producers(("up",), ())
+        assert inputs["t"].producers == Producers(("square",), ())
 
 
 def test_a_graph_without_products_has_none():

@@ -11,37 +11,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from build.quantization.linear_inputs import LinearInput, Norm, Origin
-from build.quantization.observer import Activations
+from build.quantization.linear_inputs import LinearInput, Norm, Producers
+from build.quantization.observer import ActivationStats
 from build.quantization.scheme import NATIVE, STOCK
 from build.quantization.smoothing import (
     ALPHAS,
-    ALPHAS_OF_REPEATED,
-    REPEATED_MULTIPLE,
-    REPEATED_PART,
-    SMALLEST,
-    WORTH_ITS_TIME,
-    Scaling,
+    CHANNELS_PER_SPLIT,
+    MAX_ERROR_RATIO,
+    MIN_MAX,
+    SPLIT_ALPHAS,
+    SPLIT_MULTIPLE,
+    ChannelScaling,
+    added_channels,
     choose,
-    extra_channels,
-    repetitions,
+    identity_scaling,
     scalings,
     smoothquant,
+    split_outliers,
     squared_error,
-    unscaled,
 )
 
 WIDTH, COLUMNS, TOKENS = 24, 12, 60
 NORM = Norm("n", "scale", "bias")
-ORIGIN = Origin(("up",), ("bias",))
+PRODUCERS = Producers(("up",), ("bias",))
 
 
 @st.composite
-def some_scalings(draw: st.DrawFn) -> Scaling:
+def some_scalings(draw: st.DrawFn) -> ChannelScaling:
     copies = np.array(draw(st.lists(st.integers(1, 4), min_size=1, max_size=6)), dtype=np.int64)
     total = int(copies.sum())
     divisors = draw(st.lists(st.floats(2.0**-10, 2.0**10, width=32), min_size=total, max_size=total))
-    return Scaling(copies, np.array(divisors, dtype=np.float32), None)
+    return ChannelScaling(copies, np.array(divisors, dtype=np.float32), None)
 
 
 def rows_of(width: int, seed: int, tokens: int = 5) -> NDArray[np.float32]:
@@ -51,8 +51,8 @@ def rows_of(width: int, seed: int, tokens: int = 5) -> NDArray[np.float32]:
 class TestScaling:
     @settings(max_examples=200, deadline=None)
     @given(some_scalings(), st.integers(0, 999))
-    def test_products_stay_what_they_were(self, scaling: Scaling, seed: int):
-        rows, matrix = rows_of(len(scaling.copies), seed), rows_of(len(scaling.copies), seed + 1).T
+    def test_products_stay_what_they_were(self, scaling: ChannelScaling, seed: int):
+        rows, matrix = rows_of(len(scaling.splits), seed), rows_of(len(scaling.splits), seed + 1).T
         exact = rows.astype(np.float64) @ matrix.astype(np.float64)
         found = scaling.activation(rows).astype(np.float64) @ scaling.matrix(matrix).astype(np.float64)
         sizes = np.abs(rows).astype(np.float64) @ np.abs(matrix).astype(np.float64)
@@ -60,33 +60,33 @@ class TestScaling:
 
     @settings(max_examples=100, deadline=None)
     @given(some_scalings(), st.integers(0, 999))
-    def test_moments_are_those_of_the_scaled_activation(self, scaling: Scaling, seed: int):
-        rows = rows_of(len(scaling.copies), seed).astype(np.float64)
-        scaled = np.repeat(rows, scaling.copies, axis=1) / scaling.divisors.astype(np.float64)
-        np.testing.assert_allclose(scaling.moments(rows.T @ rows), scaled.T @ scaled, rtol=1e-6)
+    def test_moments_are_those_of_the_scaled_activation(self, scaling: ChannelScaling, seed: int):
+        rows = rows_of(len(scaling.splits), seed).astype(np.float64)
+        scaled = np.repeat(rows, scaling.splits, axis=1) / scaling.scales.astype(np.float64)
+        np.testing.assert_allclose(scaling.hessian(rows.T @ rows), scaled.T @ scaled, rtol=1e-6)
 
     @settings(max_examples=50, deadline=None)
     @given(some_scalings())
-    def test_shapes_and_extra_channels(self, scaling: Scaling):
-        width, total = len(scaling.copies), int(scaling.copies.sum())
+    def test_shapes_and_added_channels(self, scaling: ChannelScaling):
+        width, total = len(scaling.splits), int(scaling.splits.sum())
         assert scaling.activation(np.ones((2, 3, width), dtype=np.float32)).shape == (2, 3, total)
         assert scaling.matrix(np.ones((width, 5), dtype=np.float32)).shape == (total, 5)
         assert scaling.matrix(np.ones((width, 5), dtype=np.float32)).dtype == np.float32
-        assert scaling.moments(np.eye(width)).shape == (total, total)
-        assert (scaling.extra, scaling.repeats) == (total - width, total > width)
+        assert scaling.hessian(np.eye(width)).shape == (total, total)
+        assert (scaling.added, scaling.has_splits) == (total - width, total > width)
 
     def test_unscaled_changes_no_bit(self):
-        plain, rows = unscaled(6), rows_of(6, 1)
-        assert not plain.repeats
+        plain, rows = identity_scaling(6), rows_of(6, 1)
+        assert not plain.has_splits
         assert plain.alpha is None
         np.testing.assert_array_equal(plain.activation(rows), rows)
         np.testing.assert_array_equal(plain.matrix(rows.T), rows.T)
-        np.testing.assert_array_equal(plain.moments(np.eye(6)), np.eye(6))
+        np.testing.assert_array_equal(plain.hessian(np.eye(6)), np.eye(6))
 
     def test_repeating_alone_changes_no_weight(self):
         """So that repeated channels cost no precision of the weights."""
         copies = np.array([1, 3, 1, 2])
-        scaling = Scaling(copies, np.repeat(copies, copies).astype(np.float32), None)
+        scaling = ChannelScaling(copies, np.repeat(copies, copies).astype(np.float32), None)
         matrix = rows_of(4, 1).T
         np.testing.assert_array_equal(scaling.matrix(matrix), np.repeat(matrix, copies, axis=0))
         np.testing.assert_array_equal(scaling.activation(np.float32([[6, 6, 6, 6]])), [[6, 2, 2, 2, 6, 3, 3]])
@@ -125,24 +125,24 @@ class TestSmoothQuant:
         np.testing.assert_allclose(ratios, ratios[0], rtol=1e-5)
 
     def test_rows_of_zeros_have_finite_divisors(self):
-        divisors = smoothquant(np.float32([1, SMALLEST]), np.float32([0, 0]), 0.5)
+        divisors = smoothquant(np.float32([1, MIN_MAX]), np.float32([0, 0]), 0.5)
         assert np.isfinite(divisors).all()
         assert (divisors > 0).all()
 
 
-class TestRepetitions:
+class TestOutlierSplitting:
     @pytest.mark.parametrize(
         ("width", "extra"), [(1, 16), (384, 16), (1536, 16), (1537, 32), (3072, 32), (4096, 48), (96 * 16 * 9, 144)]
     )
-    def test_extra_channels_are_a_part_and_a_multiple(self, width: int, extra: int):
-        assert extra_channels(width) == extra
-        assert extra % REPEATED_MULTIPLE == 0
-        assert extra * REPEATED_PART >= width
+    def test_added_channels_are_a_part_and_a_multiple(self, width: int, extra: int):
+        assert added_channels(width) == extra
+        assert extra % SPLIT_MULTIPLE == 0
+        assert extra * CHANNELS_PER_SPLIT >= width
 
     @settings(max_examples=200, deadline=None)
     @given(st.lists(st.floats(2.0**-10, 2.0**10, width=32), min_size=1, max_size=4), st.integers(0, 6))
     def test_no_other_repetitions_leave_a_smaller_largest_share(self, largest: list[float], extra: int):
-        found = repetitions(np.array(largest, dtype=np.float32), extra)
+        found = split_outliers(np.array(largest, dtype=np.float32), extra)
         assert found.sum() == len(largest) + extra
         assert found.min() >= 1
         others = itertools.product(range(1, extra + 2), repeat=len(largest))
@@ -150,17 +150,17 @@ class TestRepetitions:
         assert np.max(np.array(largest) / found) == pytest.approx(min(shares), rel=1e-6)
 
     def test_only_what_is_largest_is_repeated(self):
-        assert repetitions(np.float32([1, 8, 1, 1]), 3).tolist() == [1, 4, 1, 1]
-        assert repetitions(np.float32([6, 9, 1, 1]), 3).tolist() == [2, 3, 1, 1]
+        assert split_outliers(np.float32([1, 8, 1, 1]), 3).tolist() == [1, 4, 1, 1]
+        assert split_outliers(np.float32([6, 9, 1, 1]), 3).tolist() == [2, 3, 1, 1]
 
 
 def in_float64(
-    sample: Sequence[NDArray[np.float32]], matrix: NDArray[np.float32], scaling: Scaling | None, per_token: bool
+    sample: Sequence[NDArray[np.float32]], matrix: NDArray[np.float32], scaling: ChannelScaling | None, per_token: bool
 ) -> float:
     """The relative squared error with ONNX's definition of DynamicQuantizeLinear, a row or a text at a time."""
     exact = np.concatenate(sample).astype(np.float64) @ matrix.astype(np.float64)
-    factors = np.ones(len(matrix)) if scaling is None else scaling.divisors.astype(np.float64)
-    copies = np.ones(len(matrix), dtype=int) if scaling is None else scaling.copies
+    factors = np.ones(len(matrix)) if scaling is None else scaling.scales.astype(np.float64)
+    copies = np.ones(len(matrix), dtype=int) if scaling is None else scaling.splits
     weights = np.repeat(matrix.astype(np.float64) / copies[:, np.newaxis], copies, axis=0) * factors[:, np.newaxis]
     step = np.abs(weights).max(axis=0) / 127
     step[step == 0] = 1
@@ -196,36 +196,36 @@ def one_outlier(size: float = 30.0) -> NDArray[np.float64]:
     return sizes
 
 
-def watched(sample: Sequence[NDArray[np.float32]]) -> Activations:
+def observed(sample: Sequence[NDArray[np.float32]]) -> ActivationStats:
     rows = np.concatenate(sample)
-    return Activations(tuple(sample), np.abs(rows).max(axis=0), rows.T.astype(np.float64) @ rows / len(rows))
+    return ActivationStats(tuple(sample), np.abs(rows).max(axis=0), rows.T.astype(np.float64) @ rows / len(rows))
 
 
-def an_input(norm: Norm | None = None, origin: Origin | None = None) -> LinearInput:
-    return LinearInput("x", ("first", "second"), WIDTH, norm, origin)
+def an_input(norm: Norm | None = None, producers: Producers | None = None) -> LinearInput:
+    return LinearInput("x", ("first", "second"), WIDTH, norm, producers)
 
 
 def halves() -> list[NDArray[np.float32]]:
     return [a_matrix()[:, :5], a_matrix()[:, 5:]]
 
 
-def tried(sample: Sequence[NDArray[np.float32]], origin: Origin | None = None) -> list[Scaling]:
-    return list(scalings(an_input(origin=origin), watched(sample), a_matrix()))
+def tried(sample: Sequence[NDArray[np.float32]], producers: Producers | None = None) -> list[ChannelScaling]:
+    return list(scalings(an_input(producers=producers), observed(sample), a_matrix()))
 
 
 class TestError:
     @pytest.mark.parametrize("sizes", [np.ones(WIDTH), uneven(), one_outlier(), 0.01 * one_outlier()])
-    @pytest.mark.parametrize("which", [None, *range(len(ALPHAS) + len(ALPHAS_OF_REPEATED))])
+    @pytest.mark.parametrize("which", [None, *range(len(ALPHAS) + len(SPLIT_ALPHAS))])
     def test_it_is_that_of_onnxs_arithmetic_in_float64(self, sizes: NDArray[np.float64], which: int | None):
         sample = a_sample(sizes=sizes)
-        scaling = None if which is None else tried(sample, ORIGIN)[which]
+        scaling = None if which is None else tried(sample, PRODUCERS)[which]
         both = [in_float64(sample, a_matrix(), scaling, per_token) for per_token in (False, True)]
         assert squared_error(sample, a_matrix(), scaling, STOCK) == pytest.approx(sum(both) / 2, rel=2e-3)
 
     def test_scaling_by_nothing_is_none(self):
         sample = a_sample()
         plain = squared_error(sample, a_matrix(), None, STOCK)
-        assert squared_error(sample, a_matrix(), unscaled(WIDTH), STOCK) == plain
+        assert squared_error(sample, a_matrix(), identity_scaling(WIDTH), STOCK) == plain
 
     @pytest.mark.parametrize("sign", [1, -1])
     def test_texts_of_one_sign_and_of_zeros_are_rounded_as_onnx_does(self, sign: int):
@@ -241,17 +241,17 @@ class TestError:
 
 def test_what_is_tried_is_every_alpha_and_repeating_where_that_can_be():
     sample = a_sample(sizes=uneven())
-    largest, weights = watched(sample).largest, np.abs(a_matrix()).max(axis=1)
-    plain, with_origin = tried(sample), tried(sample, ORIGIN)
+    largest, weights = observed(sample).abs_max, np.abs(a_matrix()).max(axis=1)
+    plain, with_origin = tried(sample), tried(sample, PRODUCERS)
     assert [one.alpha for one in plain] == list(ALPHAS)
     for one, alpha in zip(plain, ALPHAS, strict=True):
-        np.testing.assert_array_equal(one.divisors, smoothquant(largest, weights, alpha))
-        assert not one.repeats
-    assert [one.alpha for one in with_origin] == [*ALPHAS, *ALPHAS_OF_REPEATED]
-    for one, repeated_alpha in zip(with_origin[len(ALPHAS) :], ALPHAS_OF_REPEATED, strict=True):
+        np.testing.assert_array_equal(one.scales, smoothquant(largest, weights, alpha))
+        assert not one.has_splits
+    assert [one.alpha for one in with_origin] == [*ALPHAS, *SPLIT_ALPHAS]
+    for one, repeated_alpha in zip(with_origin[len(ALPHAS) :], SPLIT_ALPHAS, strict=True):
         divisors = np.ones(WIDTH) if repeated_alpha is None else smoothquant(largest, weights, repeated_alpha)
-        assert one.copies.tolist() == repetitions(largest / divisors, extra_channels(WIDTH)).tolist()
-        np.testing.assert_allclose(one.divisors, np.repeat(divisors * one.copies, one.copies), rtol=1e-6)
+        assert one.splits.tolist() == split_outliers(largest / divisors, added_channels(WIDTH)).tolist()
+        np.testing.assert_allclose(one.scales, np.repeat(divisors * one.splits, one.splits), rtol=1e-6)
 
 
 def test_a_channel_that_no_text_woke_is_not_scaled_up_without_bound():
@@ -261,49 +261,49 @@ def test_a_channel_that_no_text_woke_is_not_scaled_up_without_bound():
     alphas = [one for one in tried(a_sample(sizes=sizes)) if one.alpha is not None]
     assert alphas
     for one in alphas:
-        assert one.divisors[3] > 0.003 * np.median(one.divisors)
+        assert one.scales[3] > 0.003 * np.median(one.scales)
 
 
 def test_channels_that_are_always_zero_have_finite_divisors():
     sizes = uneven()
     sample = tuple(text * (np.arange(WIDTH) != 3) for text in a_sample(sizes=sizes))
-    for one in tried(tuple(text.astype(np.float32) for text in sample), ORIGIN):
-        assert np.isfinite(one.divisors).all()
-        assert (one.divisors > 0).all()
+    for one in tried(tuple(text.astype(np.float32) for text in sample), PRODUCERS):
+        assert np.isfinite(one.scales).all()
+        assert (one.scales > 0).all()
 
 
 class TestChoice:
     def test_channels_of_uneven_size_are_smoothed(self):
         sample = a_sample(sizes=uneven())
-        choice = choose(an_input(), watched(sample), halves(), STOCK)
+        choice = choose(an_input(), observed(sample), halves(), STOCK)
         assert choice.scaling is not None
         assert choice.scaling.alpha in ALPHAS
-        assert not choice.scaling.repeats
-        assert choice.error**2 < WORTH_ITS_TIME * choice.plain_error**2
+        assert not choice.scaling.has_splits
+        assert choice.error**2 < MAX_ERROR_RATIO * choice.plain_error**2
 
     def test_an_outlier_is_repeated_where_it_can_be(self):
         """Weights of one size cannot take over what the outlier has too much of."""
         random = np.random.default_rng(2)
         signs, sizes = random.choice([-1.0, 1.0], (WIDTH, COLUMNS)), random.uniform(0.5, 1, (WIDTH, COLUMNS))
         sample = a_sample(sizes=one_outlier())
-        choice = choose(an_input(origin=ORIGIN), watched(sample), [(signs * sizes).astype(np.float32)], STOCK)
+        choice = choose(an_input(producers=PRODUCERS), observed(sample), [(signs * sizes).astype(np.float32)], STOCK)
         assert choice.scaling is not None
-        assert choice.scaling.extra == extra_channels(WIDTH)
-        assert np.argmax(choice.scaling.copies) == 5
+        assert choice.scaling.added == added_channels(WIDTH)
+        assert np.argmax(choice.scaling.splits) == 5
         assert choice.error < 0.5 * choice.plain_error
 
     def test_an_outlier_is_not_repeated_elsewhere(self):
-        choice = choose(an_input(norm=NORM), watched(a_sample(sizes=one_outlier())), halves(), STOCK)
+        choice = choose(an_input(norm=NORM), observed(a_sample(sizes=one_outlier())), halves(), STOCK)
         assert choice.scaling is not None
-        assert not choice.scaling.repeats
+        assert not choice.scaling.has_splits
 
-    @pytest.mark.parametrize("origin", [None, ORIGIN])
-    def test_where_nothing_helps_channels_stay_as_they_are(self, origin: Origin | None):
+    @pytest.mark.parametrize("producers", [None, PRODUCERS])
+    def test_where_nothing_helps_channels_stay_as_they_are(self, producers: Producers | None):
         """Values of two sizes only, the same in all channels: rounding them is exact."""
         random = np.random.default_rng(3)
         sample = (random.choice([-1.0, 1.0], (TOKENS, WIDTH)).astype(np.float32) * np.float32(127) + 0.5,)
         matrix = random.choice([-1.0, 1.0], (WIDTH, COLUMNS)).astype(np.float32)
-        choice = choose(an_input(norm=NORM, origin=origin), watched(sample), [matrix], STOCK)
+        choice = choose(an_input(norm=NORM, producers=producers), observed(sample), [matrix], STOCK)
         assert choice.scaling is None
         assert choice.error == choice.plain_error
 
@@ -313,8 +313,8 @@ class TestChoice:
         sample = a_sample(sizes=sizes)
         least = min(squared_error(sample, a_matrix(), one, STOCK) for one in tried(sample))
         plain = squared_error(sample, a_matrix(), None, STOCK)
-        assert WORTH_ITS_TIME * plain < least < plain
-        alone, folded = (choose(an_input(norm=norm), watched(sample), halves(), STOCK) for norm in (None, NORM))
+        assert MAX_ERROR_RATIO * plain < least < plain
+        alone, folded = (choose(an_input(norm=norm), observed(sample), halves(), STOCK) for norm in (None, NORM))
         assert alone.scaling is None
         assert alone.error == pytest.approx(plain**0.5)
         assert folded.scaling is not None
@@ -323,22 +323,22 @@ class TestChoice:
     def test_native_kernels_smooth_for_nothing_and_repeat_only_what_is_worth_it(self):
         sample = a_sample(sizes=one_outlier(3))
         plain = squared_error(sample, a_matrix(), None, NATIVE)
-        errors = [(squared_error(sample, a_matrix(), one, NATIVE), one) for one in tried(sample, ORIGIN)]
-        smoothed = min(error for error, one in errors if not one.repeats)
-        repeated = min(error for error, one in errors if one.repeats)
-        choice = choose(an_input(origin=ORIGIN), watched(sample), halves(), NATIVE)
+        errors = [(squared_error(sample, a_matrix(), one, NATIVE), one) for one in tried(sample, PRODUCERS)]
+        smoothed = min(error for error, one in errors if not one.has_splits)
+        repeated = min(error for error, one in errors if one.has_splits)
+        choice = choose(an_input(producers=PRODUCERS), observed(sample), halves(), NATIVE)
         assert choice.error**2 == pytest.approx(
             min((smoothed, smoothed), (plain, plain), (repeated / 0.8, repeated))[1]
         )
-        without = choose(an_input(), watched(sample), halves(), NATIVE)
+        without = choose(an_input(), observed(sample), halves(), NATIVE)
         assert without.error**2 == pytest.approx(min(smoothed, plain))
 
-    @pytest.mark.parametrize("origin", [None, ORIGIN])
+    @pytest.mark.parametrize("producers", [None, PRODUCERS])
     @pytest.mark.parametrize("sizes", [uneven(), one_outlier(), one_outlier(3)])
-    def test_it_is_the_one_with_the_smallest_error(self, sizes: NDArray[np.float64], origin: Origin | None):
+    def test_it_is_the_one_with_the_smallest_error(self, sizes: NDArray[np.float64], producers: Producers | None):
         sample = a_sample(sizes=sizes)
-        choice = choose(an_input(norm=NORM, origin=origin), watched(sample), halves(), STOCK)
-        errors = [squared_error(sample, a_matrix(), one, STOCK) for one in tried(sample, origin)]
+        choice = choose(an_input(norm=NORM, producers=producers), observed(sample), halves(), STOCK)
+        errors = [squared_error(sample, a_matrix(), one, STOCK) for one in tried(sample, producers)]
         assert choice.error == pytest.approx(min(errors) ** 0.5)
         assert choice.plain_error == pytest.approx(squared_error(sample, a_matrix(), None, STOCK) ** 0.5)
 
@@ -347,15 +347,15 @@ class TestChoice:
         sample = a_sample(sizes=uneven())
         sample[1][3, 4] = spoilt
         with np.errstate(all="ignore"):
-            choice = choose(an_input(norm=NORM, origin=ORIGIN), watched(sample), halves(), STOCK)
+            choice = choose(an_input(norm=NORM, producers=PRODUCERS), observed(sample), halves(), STOCK)
         assert choice.scaling is None
 
     def test_the_same_is_chosen_every_time(self):
         sample = a_sample(sizes=one_outlier())
-        first, second = (choose(an_input(origin=ORIGIN), watched(sample), halves(), STOCK) for _ in range(2))
+        first, second = (choose(an_input(producers=PRODUCERS), observed(sample), halves(), STOCK) for _ in range(2))
         assert first.scaling is not None
         assert second.scaling is not None
-        assert first.scaling.copies.tolist() == second.scaling.copies.tolist()
+        assert first.scaling.splits.tolist() == second.scaling.splits.tolist()
         assert (first.error, first.plain_error) == (second.error, second.plain_error)
 
     def test_a_scaling_whose_error_is_no_number_does_not_keep_others_from_being_chosen(
@@ -363,7 +363,7 @@ class TestChoice:
     ):
         sample = a_sample(sizes=uneven())
         good = tried(sample)[1]
-        bad = Scaling(good.copies, np.full(WIDTH, np.nan, dtype=np.float32), 0.1)
+        bad = ChannelScaling(good.splits, np.full(WIDTH, np.nan, dtype=np.float32), 0.1)
         monkeypatch.setattr("build.quantization.smoothing.scalings", lambda *_: iter([bad, good]))
         with np.errstate(all="ignore"):
-            assert choose(an_input(), watched(sample), halves(), STOCK).scaling is good
+            assert choose(an_input(), observed(sample), halves(), STOCK).scaling is good

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from build.kernels import ensure, library
-from build.native.packing import channel_groups, pack, sums
+from build.native.encoder import NATIVE_OPS
+from build.native.packing import pack, sums
+from build.quantization.groups import channel_groups
 from manifest import Target
 from runtime.host.cpu import host_target
 
-DOMAIN = "cpu2vec"
-OP_SET = 2
+DOMAIN, OP_SET = NATIVE_OPS.domain, NATIVE_OPS.version
 EXACT_LEVELS, AVX2_LEVELS = 255, 127
 SMALLEST_RANGE = 1e-35
 
@@ -193,10 +194,23 @@ def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
     return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon) * gamma + beta
 
 
-def rounded(x: Array, axis: int, steps: int) -> Array:
-    """``x`` on a grid of ``steps`` to either side of zero, one grid along each ``axis``."""
-    step = np.abs(x).max(axis=axis, keepdims=True) / steps
-    return np.rint(x / np.where(step > 0, step, 1)) * step
+def rounded_rows(x: Array) -> Array:
+    """Queries or keys in 127 steps to either side of zero, a grid for each row.
+
+    Grids are computed in fp32 and in the kernels' order: halfway between two steps, the last bit decides.
+    """
+    x = x.astype(np.float32)
+    step = np.abs(x).max(axis=-1, keepdims=True) * np.float32(1 / 127)
+    inverse = np.divide(np.float32(1), step, where=step > 0, out=np.zeros_like(step))
+    return np.rint(x * inverse) * step.astype(np.float64)
+
+
+def rounded_columns(x: Array) -> Array:
+    """Values in 255 steps to either side of zero, a grid for each column; see ``rounded_rows``."""
+    x = x.astype(np.float32)
+    largest = np.abs(x).max(axis=-2, keepdims=True)
+    inverse = np.divide(np.float32(255), largest, where=largest > 0, out=np.zeros_like(largest))
+    return np.rint(x * inverse) * (largest * np.float32(1 / 255)).astype(np.float64)
 
 
 INTEGERS_FROM = 17
@@ -212,10 +226,11 @@ def attention(
     width = qkv.shape[1] // (3 * heads)
     out, start = np.zeros((len(qkv), heads * width)), 0
     for length in lengths:
-        rows = qkv[start : start + length].astype(np.float64).reshape(length, 3, heads, width)
+        rows = qkv[start : start + length].reshape(length, 3, heads, width)
         query, key, value = rows.transpose(1, 2, 0, 3)
         if isa in WITH_INTEGERS and length >= INTEGERS_FROM:
-            query, key, value = rounded(query, -1, 127), rounded(key, -1, 127), rounded(value, -2, 255)
+            query, key, value = rounded_rows(query), rounded_rows(key), rounded_columns(value)
+        query, key, value = (part.astype(np.float64) for part in (query, key, value))
         scores = query @ key.transpose(0, 2, 1) * scale
         if bias is not None and length:
             reach = (bias.shape[1] + 1) // 2

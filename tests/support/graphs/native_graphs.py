@@ -14,18 +14,18 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
-from build.graph.external_data import lay_out, load_graph
+from build.graph.external_data import externalize_weights, load_graph
 from build.model.describe import EncoderSpec, describe
 from build.model.trust import NO_TRUST
 from build.native.lowering import write_native
-from build.native.packing import channel_groups
 from build.native.plan import NativePlan, Plans, plan_native
+from build.progress import silence_libraries
 from build.pytorch.export import export
-from build.quantization.calibrated import UNPREPARED, Prepared, ScaledInput
+from build.quantization.calibrated import UNCALIBRATED, CalibratedWeights, ScaledInput
+from build.quantization.groups import channel_groups
 from build.quantization.linear_inputs import find_linear_inputs
-from build.quantization.rounding import round_columns, round_rows, spread
-from build.quantization.smoothing import Scaling
-from build.quiet import quiet
+from build.quantization.rounding import expand_groups, quantize_per_channel, quantize_per_row
+from build.quantization.smoothing import ChannelScaling
 from tests.support.graphs.kernel_ops import ACTIVATIONS, attention, host_library, layer_norm, options
 from tests.support.graphs.tiny_graphs import session_of
 from tests.support.models import tiny_models
@@ -85,8 +85,8 @@ def exported(model: TinyModel) -> Exported:
     work = Path(home().name) / model.name
     work.mkdir()
     (planned,) = describe(directory, False).encoders.values()
-    with quiet():
-        return Exported(lay_out(export(planned.folder, planned.family, work, NO_TRUST), work), planned)
+    with silence_libraries():
+        return Exported(externalize_weights(export(planned.folder, planned.family, work, NO_TRUST), work), planned)
 
 
 def some_texts(lengths: tuple[int, ...] = LENGTHS, seed: int = 1) -> list[NDArray[np.int64]]:
@@ -94,7 +94,7 @@ def some_texts(lengths: tuple[int, ...] = LENGTHS, seed: int = 1) -> list[NDArra
     return [rng.integers(10, WORDS, length) for length in lengths]
 
 
-def rewritten(plan: NativePlan, work: Path, prepared: Prepared = UNPREPARED) -> Path:
+def rewritten(plan: NativePlan, work: Path, prepared: CalibratedWeights = UNCALIBRATED) -> Path:
     work.mkdir(exist_ok=True)
     return write_native(plan.parts, plan.encoder, prepared, work)
 
@@ -166,7 +166,7 @@ def _attention(qkv, lengths, biases=None, heads=0):
 OPS = {"Embedding": _embedding, "Linear": _linear, "FeedForward": _feed_forward, "Attention": _attention}
 
 
-def made_up_preparation(graph: Path, seed: int = 0) -> Prepared:
+def made_up_preparation(graph: Path, seed: int = 0) -> CalibratedWeights:
     """Every activation is scaled, and where its channels can be repeated, some of them are."""
     rng = np.random.default_rng(seed)
     model = onnx.load(graph)
@@ -174,16 +174,16 @@ def made_up_preparation(graph: Path, seed: int = 0) -> Prepared:
     scaled, rounded = [], {}
     for one in find_linear_inputs(load_graph(graph)):
         copies = np.ones(one.width, dtype=np.int64)
-        copies[rng.integers(one.width, size=4)] = 3 if one.origin else 1
+        copies[rng.integers(one.width, size=4)] = 3 if one.producers else 1
         divisors = (rng.uniform(0.5, 2, copies.sum()) * np.repeat(copies, copies)).astype(np.float32)
-        scaling = Scaling(copies, divisors, None)
+        scaling = ChannelScaling(copies, divisors, None)
         scaled.append(ScaledInput(one, scaling))
         groups = channel_groups(len(divisors))
-        rounded |= {name: round_columns(scaling.matrix(matrices[name]), groups) for name in one.matrices}
-    return Prepared(tuple(scaled), rounded, (), ())
+        rounded |= {name: quantize_per_channel(scaling.matrix(matrices[name]), groups) for name in one.matrices}
+    return CalibratedWeights(tuple(scaled), rounded, (), ())
 
 
-def with_rounded_weights(graph: Path, plan: NativePlan, prepared: Prepared) -> Path:
+def with_rounded_weights(graph: Path, plan: NativePlan, prepared: CalibratedWeights) -> Path:
     """The exported graph with weights as the native one has them: rounded, scales multiplied out."""
     model = onnx.load(graph)
     scalings = {name: one.scaling for one in prepared.scaled for name in one.linear_input.matrices}
@@ -191,14 +191,16 @@ def with_rounded_weights(graph: Path, plan: NativePlan, prepared: Prepared) -> P
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if tensor.name == plan.encoder.embeddings.word:
-            rounded = round_rows(values)
-            values = rounded.steps * rounded.scales[:, np.newaxis]
+            rounded = quantize_per_row(values)
+            values = rounded.values * rounded.scales[:, np.newaxis]
         elif tensor.name in multiplied:
-            rounded = prepared.rounded.get(tensor.name) or round_columns(values, channel_groups(len(values)))
-            values = rounded.steps.astype(np.float64) * spread(rounded.scales, channel_groups(len(rounded.steps)))
+            rounded = prepared.quantized.get(tensor.name) or quantize_per_channel(values, channel_groups(len(values)))
+            values = rounded.values.astype(np.float64) * expand_groups(
+                rounded.scales, channel_groups(len(rounded.values))
+            )
             if scaling := scalings.get(tensor.name):
-                starts = np.cumsum(scaling.copies) - scaling.copies
-                values = np.add.reduceat(values / scaling.divisors[:, np.newaxis], starts, axis=0)
+                starts = np.cumsum(scaling.splits) - scaling.splits
+                values = np.add.reduceat(values / scaling.scales[:, np.newaxis], starts, axis=0)
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
     path = graph.with_name("rounded.onnx")
     path.write_bytes(model.SerializeToString())

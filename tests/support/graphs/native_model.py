@@ -20,7 +20,7 @@ from manifest import (
     SCHEMA,
     FileEntry,
     Golden,
-    GoldenText,
+    GoldenRequest,
     Graph,
     Kind,
     Layout,
@@ -30,10 +30,13 @@ from manifest import (
     Source,
     SourceKind,
     Target,
+    Tolerance,
     WorkingMemory,
     describe_files,
+    project_version,
     sha256_of,
     to_json,
+    write_manifest,
 )
 from runtime.host.cpu import host_target
 from tests.support.bundles.text_models import NORMALIZE, a_text_model, an_encoder
@@ -139,11 +142,11 @@ def native_bundle(directory: Path, op_set: OpSet = OPS) -> Path:
     model.write(directory)
     _tokenizer().save(str(directory / "tokenizer.json"))
     text = "w3 w4 w5 w3"
-    golden = GoldenText(text, None, None, tuple(vector_of(model, text).tolist()), min_cosine=0.999)
+    answer = {"vector": vector_of(model, text).tolist()}
+    golden = GoldenRequest("/vectors", {"text": text}, answer, Tolerance(min_cosine=0.999))
     (directory / GOLDEN_FILE).write_text(to_json(Golden((golden,))))
     (directory / "config.json").write_text("{}")
-    for name in ("fidelity.json", "fidelity.html"):
-        (directory / name).write_text("")
+    (directory / "fidelity.json").write_text("{}")
     encoder = an_encoder(
         layers=(NORMALIZE,),
         width=WIDTH,
@@ -155,6 +158,7 @@ def native_bundle(directory: Path, op_set: OpSet = OPS) -> Path:
     )
     manifest = Manifest(
         SCHEMA,
+        project_version(),
         "tiny/native",
         Source(SourceKind.DIRECTORY, "sha256:0"),
         None,
@@ -166,7 +170,7 @@ def native_bundle(directory: Path, op_set: OpSet = OPS) -> Path:
         None,
         described,
     )
-    (directory / MANIFEST_FILE).write_text(to_json(manifest))
+    write_manifest(directory, manifest)
     return directory
 
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from tests.support.models import tiny_models
 
 HIDDEN, LAYERS, HEADS, INTERMEDIATE, VOCABULARY, POSITIONS = 1024, 24, 16, 4096, 250_002, 8194

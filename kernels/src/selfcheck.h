@@ -4,6 +4,6 @@
 
 namespace cpu2vec {
 
-bool proves_itself(const Kernels& kernels);
+bool passes_selfcheck(const Kernels& kernels);
 
 }  // namespace cpu2vec

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manifest import PoolingMode, TextModel
+from runtime.api.vectors import parse_body
 from runtime.errors import InvalidRequest
-from runtime.text.request import EmbedRequest, parse_body
+from runtime.text.request import EmbedRequest
 from tests.support.bundles.text_models import a_text_model, an_encoder, two_routes
 
 MODEL = a_text_model(
@@ -24,6 +25,7 @@ PLAIN = dataclasses.replace(MODEL, prompts={}, tasks={})
 DEFAULTED = dataclasses.replace(MODEL, default_prompt="other")
 CLS = a_text_model(PoolingMode.CLS, dim=384)
 MEAN = (PoolingMode.MEAN,)
+DIMENSIONS = "config.dimensions must be a whole number from 1 to 384, the model's dim, not "
 
 
 def parse(value: object, model: TextModel = MODEL, literally: bool = False) -> EmbedRequest:
@@ -91,9 +93,11 @@ def test_no_prompt_name_is_the_tasks_prompt_or_the_default(name: str | None):
 
 @pytest.mark.parametrize("name", ["search", 1, [], {}, True, "x" * 99])
 def test_an_unknown_prompt_name_is_refused_with_those_that_there_are(name: object):
-    with pytest.raises(InvalidRequest, match=r"^config.prompt_name is .*, and must be one of document, other, query$"):
+    with pytest.raises(InvalidRequest, match=r"^config.prompt_name must be one of document, other, query, not ."):
         parse(with_config(prompt_name=name))
-    with pytest.raises(InvalidRequest, match=r"^config.prompt_name is .*: this model declares none$"):
+    with pytest.raises(
+        InvalidRequest, match=r"^config.prompt_name must be absent, not .*: this model declares no prompts$"
+    ):
         parse(with_config(prompt_name=name), PLAIN)
 
 
@@ -106,22 +110,27 @@ def test_a_task_chooses_the_encoder_of_a_model_that_tells_them_apart():
 
 
 def test_without_a_task_such_a_model_refuses_unless_it_has_a_default():
-    with pytest.raises(InvalidRequest, match=r"^config.task_type is missing, and must be query or passage"):
+    message = r"^config.task_type is missing; this model needs it to be query or passage$"
+    with pytest.raises(InvalidRequest, match=message):
         parse({"text": "hi"}, two_routes())
 
 
-def test_the_tokens_of_the_prompt_that_is_used_are_left_out_where_the_model_says_so():
+def test_the_tokens_of_the_prompt_that_is_used_are_skipped_tokens_where_the_model_says_so():
     encoder = an_encoder(prompt_tokens={"query": 3, "document": 5, "other": 2})
     model = dataclasses.replace(DEFAULTED, encoders={"text": encoder})
-    assert [parse(with_config(task_type=task), model).left_out for task in ("query", "passage", None)] == [3, 5, 2]
-    assert parse(with_config(task_type="query", prompt_name="document"), model).left_out == 5
-    assert parse(with_config(task_type="query"), dataclasses.replace(model, tasks={})).left_out == 0
+    assert [parse(with_config(task_type=task), model).skipped_tokens for task in ("query", "passage", None)] == [
+        3,
+        5,
+        2,
+    ]
+    assert parse(with_config(task_type="query", prompt_name="document"), model).skipped_tokens == 5
+    assert parse(with_config(task_type="query"), dataclasses.replace(model, tasks={})).skipped_tokens == 0
 
 
 @pytest.mark.parametrize("strategy", ["cls", "masked_mean"])
 def test_another_pooling_is_refused_where_the_vectors_of_several_modes_are_joined(strategy: str):
     joined = a_text_model(PoolingMode.MEAN, PoolingMode.MAX)
-    with pytest.raises(InvalidRequest, match=f'"{strategy}", and must be absent: .* the vectors of mean and max$'):
+    with pytest.raises(InvalidRequest, match=f'must be absent, not "{strategy}": .* the vectors of mean and max$'):
         parse(with_config(pooling_strategy=strategy), joined, literally=True)
     assert parse({"text": "hi"}, joined).pooling == (PoolingMode.MEAN, PoolingMode.MAX)
 
@@ -134,31 +143,28 @@ def test_dimensions_up_to_dim(dimensions: int):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({}, "text is missing, and must be a string"),
-        ({"text": None}, "text is null, and must be a string"),
-        ({"text": 1}, "text is a number, and must be a string"),
-        ({"text": True}, "text is a boolean, and must be a string"),
-        ({"text": ["a"]}, "text is a list, and must be a string"),
-        ([], "the body is a list, and must be an object with a text"),
-        ("hi", "the body is a string, and must be an object with a text"),
-        (None, "the body is null, and must be an object with a text"),
-        ({"text": "hi", "config": "cls"}, "config is a string, and must be an object"),
-        ({"text": "hi", "config": []}, "config is a list, and must be an object"),
-        (with_config(pooling_strategy="max"), 'config.pooling_strategy is "max", and must be masked_mean or cls'),
-        (with_config(pooling_strategy=1), "config.pooling_strategy is 1, and must be masked_mean or cls"),
-        (with_config(pooling_strategy="x" * 99), "config.pooling_strategy is a string, and must be masked_mean or cls"),
-        (with_config(task_type="document"), 'config.task_type is "document", and must be query or passage'),
-        (with_config(task_type={}), "config.task_type is {}, and must be query or passage"),
-        (
-            with_config(dimensions=0),
-            "config.dimensions is 0, and must be a whole number from 1 to 384, the model's dim",
-        ),
-        (with_config(dimensions=385), "config.dimensions is 385, and must be a whole number from 1 to 384"),
-        (with_config(dimensions=-1), "config.dimensions is -1, and must be"),
-        (with_config(dimensions=1.0), "config.dimensions is 1.0, and must be"),
-        (with_config(dimensions=True), "config.dimensions is true, and must be"),
-        (with_config(dimensions="4"), 'config.dimensions is "4", and must be'),
-        (with_config(dimensions=10**30), "config.dimensions is 1e+30, and must be"),
+        ({}, "text is missing; it must be a string"),
+        ({"text": None}, "text must be a string, not null"),
+        ({"text": 1}, "text must be a string, not a number"),
+        ({"text": True}, "text must be a string, not a boolean"),
+        ({"text": ["a"]}, "text must be a string, not a list"),
+        ([], "the body must be an object with a text, not a list"),
+        ("hi", "the body must be an object with a text, not a string"),
+        (None, "the body must be an object with a text, not null"),
+        ({"text": "hi", "config": "cls"}, "config must be an object, not a string"),
+        ({"text": "hi", "config": []}, "config must be an object, not a list"),
+        (with_config(pooling_strategy="max"), 'config.pooling_strategy must be masked_mean or cls, not "max"'),
+        (with_config(pooling_strategy=1), "config.pooling_strategy must be masked_mean or cls, not 1"),
+        (with_config(pooling_strategy="x" * 99), "config.pooling_strategy must be masked_mean or cls, not a string"),
+        (with_config(task_type="document"), 'config.task_type must be query or passage, not "document"'),
+        (with_config(task_type={}), "config.task_type must be query or passage, not {}"),
+        (with_config(dimensions=0), f"{DIMENSIONS}0"),
+        (with_config(dimensions=385), f"{DIMENSIONS}385"),
+        (with_config(dimensions=-1), f"{DIMENSIONS}-1"),
+        (with_config(dimensions=1.0), f"{DIMENSIONS}1.0"),
+        (with_config(dimensions=True), f"{DIMENSIONS}true"),
+        (with_config(dimensions="4"), f'{DIMENSIONS}"4"'),
+        (with_config(dimensions=10**30), f"{DIMENSIONS}1e+30"),
     ],
 )
 def test_a_wrong_field_is_named_with_what_it_accepts(value: object, message: str):

@@ -1,4 +1,4 @@
-#include "proof.h"
+#include "selfcheck.h"
 
 #include <cmath>
 
@@ -8,7 +8,7 @@ namespace cpu2vec {
 namespace {
 
 // Odd sizes, so that full tiles, short tiles and padding all take part.
-constexpr int kRowsProved = 9, kK = 340, kN = 84, kTokens = 70, kWidth = 20;
+constexpr int kCheckedRows = 9, kK = 340, kN = 84, kTokens = 70, kWidth = 20;
 
 // Numbers in [-1, 1), the same in every run (Numerical Recipes' linear congruential generator).
 struct Noise {
@@ -21,7 +21,7 @@ struct Noise {
 
 struct alignas(kAlignment) Problem {
   int8_t packed[panels(kN) * quads(kK) * kPanel * kQuad] = {};
-  float scale[groups(kK) * kN], bias[kN], x[kRowsProved * kK], qkv[kTokens * 3 * kWidth], gamma[kN], beta[kN];
+  float scale[groups(kK) * kN], bias[kN], x[kCheckedRows * kK], qkv[kTokens * 3 * kWidth], gamma[kN], beta[kN];
   int32_t sums[groups(kK) * kN] = {};
 
   Problem() {
@@ -40,27 +40,27 @@ struct alignas(kAlignment) Problem {
   }
 };
 
-struct Answer {
-  float product[kRowsProved * kN], context[kTokens * kWidth];
+struct Result {
+  float product[kCheckedRows * kN], context[kTokens * kWidth];
 };
 
-void solve(const Kernels& kernels, const Problem& p, Answer& to) {
-  alignas(kAlignment) static uint8_t q[kRowsOf * round_up(kK, kStrideOf)];
+void compute(const Kernels& kernels, const Problem& p, Result& to) {
+  alignas(kAlignment) static uint8_t q[kRowMultiple * round_up(kK, kRowAlignment)];
   alignas(kAlignment) static char scratch[256 << 10];
-  float scale[kRowsOf * groups(kK)], low[kRowsOf * groups(kK)];
+  float scale[kRowMultiple * groups(kK)], low[kRowMultiple * groups(kK)];
   const Weight w = {p.packed, p.scale, p.sums, p.bias, nullptr, nullptr, kK, kN};
-  const QuantizedRows rows = {q, (size_t)round_up(kK, kStrideOf), scale, low};
+  const QuantizedRows rows = {q, (size_t)round_up(kK, kRowAlignment), scale, low};
   const Norm norm = {p.gamma, p.beta, 1e-5f};
-  for (int g = 0; g < groups(kK); ++g) kernels.quantize({p.x + g * group_width(kK), kK}, kRowsProved, w, g, rows);
-  kernels.matmul(rows, kRowsProved, w, 0, panels(kN), Activation::kGelu, {to.product, kN});
-  kernels.add_norm(to.product, nullptr, kRowsProved, kN, &norm);
+  for (int g = 0; g < groups(kK); ++g) kernels.quantize({p.x + g * group_width(kK), kK}, kCheckedRows, w, g, rows);
+  kernels.matmul(rows, kCheckedRows, w, 0, panels(kN), Activation::kGelu, {to.product, kN});
+  kernels.add_norm(to.product, nullptr, kCheckedRows, kN, &norm);
   AttentionHead head = {p.qkv, p.qkv + kWidth, p.qkv + 2 * kWidth, 3 * kWidth, kTokens, kWidth, 0.25f, nullptr, 0,
                         to.context, kWidth};
   if (kernels.attention_scratch(kTokens, kWidth) > sizeof scratch) return;
   kernels.attention(head, scratch);
 }
 
-bool near(const float* a, const float* b, int count, double tolerance) {
+bool is_close(const float* a, const float* b, int count, double tolerance) {
   double error = 0, size = 0;
   for (int i = 0; i < count; ++i) {
     error += (double)(a[i] - b[i]) * (a[i] - b[i]);
@@ -71,15 +71,15 @@ bool near(const float* a, const float* b, int count, double tolerance) {
 
 }  // namespace
 
-bool proves_itself(const Kernels& kernels) {
+bool passes_selfcheck(const Kernels& kernels) {
   if (&kernels == &kScalar) return true;
   static const Problem problem;
-  static Answer answer, expected;
-  solve(kernels, problem, answer);
-  solve(kScalar, problem, expected);
+  static Result actual, expected;
+  compute(kernels, problem, actual);
+  compute(kScalar, problem, expected);
   const double tolerance = kernels.levels == kScalar.levels ? 1e-4 : 2e-2;
-  return near(answer.product, expected.product, kRowsProved * kN, tolerance) &&
-         near(answer.context, expected.context, kTokens * kWidth, 2e-2);
+  return is_close(actual.product, expected.product, kCheckedRows * kN, tolerance) &&
+         is_close(actual.context, expected.context, kTokens * kWidth, 2e-2);
 }
 
 }  // namespace cpu2vec
