@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from build.command_line import format_size
 from build.errors import InsufficientResources, OutOfDisk
 
 MEMORY_FACTOR = 2.5
@@ -36,17 +37,17 @@ def check_resources(weights: int, memory: int | None, disk: int, output: Path) -
     ``disk`` the bytes that are free at ``output``.
     """
     need = int(DISK_FACTOR * weights)
-    model = f"the model has {_format_size(weights)} of weights in fp32"
+    model = f"the model has {format_size(weights)} of weights in fp32"
     if disk < need:
         raise OutOfDisk(
-            f"{model}, so a build needs {_format_size(need)} of disk at {output.parent}, and {_format_size(disk)} "
+            f"{model}, so a build needs {format_size(need)} of disk at {output.parent}, and {format_size(disk)} "
             "are free: make room, or choose another --output"
         )
     factor = MEMORY_FACTOR_INLINE if weights < INLINE_BELOW else MEMORY_FACTOR
     need = int(factor * weights) + MEMORY_FIXED
     if memory is not None and memory < need:
         raise InsufficientResources(
-            f"{model}, so a build needs {_format_size(need)} of memory, and {_format_size(memory)} are available: "
+            f"{model}, so a build needs {format_size(need)} of memory, and {format_size(memory)} are available: "
             "close other programs, raise the container's memory limit, or build on a larger machine"
         )
 
@@ -105,7 +106,3 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
-
-
-def _format_size(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
