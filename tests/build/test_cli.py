@@ -371,7 +371,7 @@ def mount_is_allowed() -> bool:
 @pytest.mark.parametrize(
     ("kilobytes", "precision", "stage", "reason"),
     [
-        (60, "int8", "describe", "the model has 0.1 MB of weights in fp32, building it takes 0.2 MB of disk"),
+        (60, "int8", "describe", "the model has 0.1 MB of weights in fp32, so a build needs 0.2 MB of disk"),
         (250, "int8", "quantize", "the disk is full"),
         (250, "fp32", "optimize", "the disk is full"),
     ],

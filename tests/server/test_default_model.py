@@ -263,7 +263,7 @@ def test_the_pinned_hashes_are_the_packages():
 
 def test_a_package_with_other_files_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(SHA256, "tokenizer.json", "0" * 64)
-    with pytest.raises(DamagedDownload, match=r"tokenizer.json is not the file that is pinned: run `make clean setup`"):
+    with pytest.raises(DamagedDownload, match=r"tokenizer.json does not have the pinned hash: run `make clean setup`"):
         fetch_from_package()
 
 
