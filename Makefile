@@ -96,7 +96,7 @@ what-to-compare:
 
 test: lint .venv/runtime/.tested .venv/build/.tested library  ## run all tests that need no Docker, QEMU or browser
 	$(RUNTIME) -m pytest tests
-	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist loadfile
+	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist worksteal
 
 test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
 	$(BUILD) -m pytest tests -m system

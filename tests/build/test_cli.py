@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -21,7 +22,18 @@ from safetensors.torch import load_file
 from build import cli
 from build.fidelity.runtime_process import RUNTIME_PYTHON
 from build.fidelity.thresholds import OPTIONS
-from manifest import MANIFEST_FILE, Golden, Precision, Target, bundle_files, check_files, from_json, read_manifest
+from manifest import (
+    MANIFEST_FILE,
+    Golden,
+    Precision,
+    Source,
+    SourceKind,
+    Target,
+    bundle_files,
+    check_files,
+    from_json,
+    read_manifest,
+)
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import TinyModel, change, write
@@ -435,6 +447,25 @@ def runtimes_that_serve(output: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_a_bundle_from_the_hub_is_that_of_the_directory_but_for_its_source(quantize, output: Path, tmp_path: Path):
+    with hub_server.running_hub() as hub:
+        repository = hub_server.Repository(hub_server.files_of(tiny_models.make(TINY)))
+        hub.repositories["org/public"] = repository
+        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}
+        result = quantize("org/public", "--revision", "main", "--output", output, "--precision", "fp32", **environment)
+    assert result.returncode == 0, result.stderr
+    local = tmp_path / "local"
+    result = quantize(tiny_models.make(TINY), "--output", local, "--precision", "fp32")
+    assert result.returncode == 0, result.stderr
+    downloaded, expected = read_manifest(output), read_manifest(local)
+    assert downloaded.source == Source(SourceKind.HUB, repository.commit, requested="main")
+    shown = {"model": expected.model, "source": expected.source, "files": expected.files}
+    assert dataclasses.replace(downloaded, **shown) == expected
+    for name in expected.files:
+        if name != "fidelity.html":  # It shows the model's name.
+            assert (output / name).read_bytes() == (local / name).read_bytes(), name
 
 
 def test_a_token_reaches_the_hub_and_no_file_or_line(quantize, output: Path, tmp_path: Path):
