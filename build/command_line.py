@@ -125,8 +125,8 @@ class Parser(argparse.ArgumentParser):
             self.error(f"argument {flag}: {error}")
 
     def error(self, message: str) -> NoReturn:
-        message = re.sub(r"^argument (--[\w/-]+): not allowed with argument ", r"\1 cannot be combined with ", message)
-        message = re.sub(r"^argument (--[\w/-]+): ", r"\1 ", message)
+        message = re.sub(r"^argument ([\w/-]+): not allowed with argument ", r"\1 cannot be combined with ", message)
+        message = re.sub(r"^argument ([\w/-]+): ", r"\1 ", message)
         if MAKE_TARGET not in os.environ:
             super().error(message)
         named = r"(?:(?<=^)|(?<=required: )|(?<=combined with ))--[a-z][a-z0-9-]*"
@@ -181,9 +181,8 @@ def raise_on_signals() -> list[int]:
 
 
 def fail(name: str, message: str, status: int = EXIT_FAILED) -> int:
-    """Print the message as one line that cannot steer a terminal, and return the status."""
-    line = f"{program_name(name)}: {message}"
-    print("".join(letter if letter.isprintable() else "?" for letter in line), file=sys.stderr)
+    """Print the message as one line, and return the status."""
+    print(printable(f"{program_name(name)}: {message}"), file=sys.stderr)
     return status
 
 
@@ -202,6 +201,11 @@ def alternatives(words: Iterable[str]) -> str:
 def format_size(size: int) -> str:
     """A number of bytes, in MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+def printable(text: str) -> str:
+    """The text with question marks for what could break a line or steer a terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def clip(text: str, length: int) -> str:

@@ -60,6 +60,7 @@ class CompareOptions:
 
     @property
     def task_config(self) -> dict[str, str]:
+        """The ``config`` of a request that leaves pooling to the bundle."""
         return {} if self.task is None else {"task_type": str(self.task)}
 
 
@@ -99,11 +100,12 @@ def _embed_both(
     """The old and the new vectors, (texts, old dim) and (texts, new dim)."""
     old, new = [], []
     # NOTE: a wrong address is reported before a large model is loaded.
-    old_container.embed(texts[0], options.config)
+    old_container.embed({"text": texts[0], "config": options.config})
     with _served(options.bundle, CHUNK, options) as new_container:
         for text in tqdm(texts, desc="Embedded", unit="text", disable=not bars):
-            old.append(old_container.embed(text, options.config))
-            new.append(new_container.embed(text, options.config))
+            request = {"text": text, "config": options.config}
+            old.append(old_container.embed(request))
+            new.append(new_container.embed(request))
     return np.stack(old), np.stack(new)
 
 
@@ -118,7 +120,7 @@ def _explain(
             write_variant(options.bundle, manifest, hypothesis.model, Path(folder))
             with _served(Path(folder), hypothesis.long_text, options) as container:
                 # The variant declares its pooling, so that the request must not.
-                return np.stack([container.embed(text, options.task_config) for text in tried])
+                return np.stack([container.embed({"text": text, "config": options.task_config}) for text in tried])
 
     text = manifest.section_as(TextModel)
     model = pooled_by(text, PoolingMode.CLS) if options.strategy is Strategy.CLS else text

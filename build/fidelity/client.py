@@ -63,10 +63,13 @@ class VectorsClient:
             return False
         return status == http.client.NO_CONTENT
 
-    def embed(self, text: str, config: Mapping[str, str | None]) -> NDArray[np.float32]:
-        """The vector, (dim,). Raises ``ContainerUnreachable``, ``ContainerRefused`` or ``NoVector``."""
-        clipped = repr(clip(text, CLIPPED_TEXT))
-        answer = self.post("/vectors", {"text": text, "config": config}, clipped)
+    def embed(self, body: Mapping[str, Any]) -> NDArray[np.float32]:
+        """The vector for a request's ``text``, (dim,).
+
+        Raises ``ContainerUnreachable``, ``ContainerRefused`` or ``NoVector``.
+        """
+        clipped = repr(clip(body["text"], CLIPPED_TEXT))
+        answer = self.post("/vectors", body, clipped)
         vector = _vector_of(answer)
         if vector is None:
             raise NoVector(f"{self._name} answered {clipped} without a vector of finite numbers: {_error_of(answer)}")

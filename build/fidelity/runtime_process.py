@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from build.errors import ContainerFailed, SetupIncomplete, VerificationFailed
 from build.fidelity.client import VectorsClient
+from build.fidelity.requests import VectorRequest
 from build.paths import ROOT
 from manifest import Task
 
@@ -45,7 +46,7 @@ class RuntimeClient:
     def embed(self, text: str, task: Task | None = None, prompt_name: str | None = None) -> NDArray[np.float32]:
         """The served vector, (dim,). Raises ``VerificationFailed`` where there is none."""
         try:
-            return self._client.embed(text, {"task_type": task, "prompt_name": prompt_name})
+            return self._client.embed(VectorRequest(text, task, prompt_name).body)
         except ContainerFailed as error:
             raise VerificationFailed(str(error)) from None
 

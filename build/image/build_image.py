@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.command_line import format_size
-from build.errors import InvalidOption, ModelNotFound
-from build.fidelity.thresholds import Asked
+from build.errors import InvalidOption
+from build.fidelity.thresholds import ThresholdOverrides
 from build.image.check_bundle import check_bundle
 from build.image.context import build_context, link_files
 from build.image.docker import Docker
 from build.image.labels import describe_project, image_labels
-from build.model.fetch import is_path
-from build.model.files import CONFIG, MODULES, files_below, wanted_files
+from build.model.fetch import is_path, model_directory
+from build.model.files import files_below, refuse_pointers, wanted_files
 from build.model.trust import Trust
 from build.names import image_tag
 from build.paths import ROOT
@@ -37,7 +37,7 @@ class ImageOptions:
     revision: str | None
     """The branch, tag or commit on the hub."""
     trust: Trust
-    thresholds: Asked
+    thresholds: ThresholdOverrides
     tag: str | None
     """The image's name; None: ``image_tag`` of what is in it."""
 
@@ -62,15 +62,14 @@ def build_image(options: ImageOptions, docker: Docker) -> Image:
             manifest = _export(options, docker, context)
         else:
             manifest = _take_bundle(options.bundle, options.target, docker, context)
-        tag = options.tag or _default_tag(manifest, options)
+        tag = options.tag or _default_tag(manifest)
         _package(tag, manifest, docker, context)
     return Image(tag, docker.image_size(tag), manifest)
 
 
-def _default_tag(manifest: Manifest, options: ImageOptions) -> str:
-    """The tag for what is in the image. A revision does not change a finished bundle, and does not name it."""
-    revision = options.revision if options.bundle is None else None
-    return image_tag(manifest.model, revision, manifest.precision, manifest.target)
+def _default_tag(manifest: Manifest) -> str:
+    """The tag for what is in the image."""
+    return image_tag(manifest.model, manifest.source.requested, manifest.precision, manifest.target)
 
 
 def summary(image: Image) -> str:
@@ -138,11 +137,9 @@ def _model_arguments(options: ImageOptions, context: Path) -> dict[str, str]:
     if not is_path(options.model):
         revision = {"REVISION": options.revision} if options.revision else {}
         return {"MODEL": options.model, **revision, **trust}
-    directory = Path(options.model).expanduser().absolute()
-    if not directory.is_dir():
-        raise ModelNotFound(f"{directory} is not a directory")
-    if not any((directory / name).is_file() for name in (CONFIG, MODULES)):
-        raise ModelNotFound(f"{directory} has neither {CONFIG} nor {MODULES}: not a model directory")
-    link_files(directory, wanted_files(files_below(directory), options.trust), context / "model")
+    directory = model_directory(options.model)
+    names = wanted_files(files_below(directory), options.trust)
+    refuse_pointers(directory, names)
+    link_files(directory, names, context / "model")
     local = {"MODEL_FROM": "context", "CONTEXT": str(context.relative_to(ROOT)), "MODEL": f"/models/{directory.name}"}
     return {**local, **trust}

@@ -1,4 +1,4 @@
-"""Knows which files of a model directory matter, and gives such a directory a content hash."""
+"""The files of a model directory: which of them a build reads, their content hash, and the size of the weights."""
 
 from __future__ import annotations
 
@@ -17,17 +17,23 @@ CONFIG = "config.json"
 MODULES = "modules.json"
 ROUTER_CONFIG = "router_config.json"
 SENTENCE_CONFIG = "config_sentence_transformers.json"
+CARD = "README.md"
+
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
-CARD = "README.md"
+VOCABULARIES = ("vocab.txt", "vocab.json", "*.model")
+"""transformers makes a tokenizer from one of these files where tokenizer.json is missing."""
+
 WEIGHTS = "model.safetensors"
-PICKLED_WEIGHTS = "pytorch_model.bin"
 WEIGHT_SHARDS = "model-*-of-*.safetensors"
+PICKLED_WEIGHTS = "pytorch_model.bin"
 PICKLED_SHARDS = "pytorch_model-*-of-*.bin"
 INDEX = ".index.json"
-VOCABULARIES = ("vocab.txt", "vocab.json", "*.model")
+"""This suffix marks the file that says which shard holds which tensor."""
+
 WEIGHT_FILES = (WEIGHTS, WEIGHT_SHARDS, WEIGHTS + INDEX)
 PICKLED_FILES = (PICKLED_WEIGHTS, PICKLED_SHARDS, PICKLED_WEIGHTS + INDEX)
+
 WANTED_AT_TOP = (CARD, MODULES, SENTENCE_CONFIG)
 WANTED = (
     *WEIGHT_FILES,
@@ -42,14 +48,15 @@ WANTED = (
     *VOCABULARIES,
 )
 MODULE_FOLDERS = ("[0-9]*_[A-Z]*", "*_[0-9]*_[A-Z]*")
-"""Folders of sentence-transformers' modules, «1_Pooling», and of those in a Router, «query_0_Transformer»."""
+"""Folders of sentence-transformers' modules ("1_Pooling"), and of modules in a Router ("query_0_Transformer")."""
+
 MAX_DEPTH = 2
-"""How many folders deep a module's files lie: a Router in a folder of its own has those of its modules in it."""
+"""Files of modules are in folders this deep at most: a Router in a folder of its own has its modules' folders there."""
 
 CODE = ("*.py",)
 
 HEADER_LIMIT = 100_000_000
-"""Bytes; safetensors' own limit for its header."""
+"""The header of a safetensors file has this many bytes at most, by the format's own rule."""
 
 FP32_BYTES = 4
 
@@ -75,36 +82,37 @@ class ModelFiles:
 
 
 def wanted_files(names: list[str], trust: Trust) -> list[str]:
-    """The names, sorted, of the files that a build reads.
+    """Return the names, sorted, of the files that a build reads.
 
-    Raises ``UnsupportedModel`` without weights, or where a folder has pickled ones alone and ``trust`` has none of it.
+    Raises ``UnsupportedModel`` where there are no weights, or where a folder has only pickled ones that ``trust`` does
+    not allow.
     """
     wanted = {name for name in names if _is_wanted(name, trust.remote_code)}
     safe = {_folder(name) for name in wanted if _matches(name, WEIGHT_FILES)}
-    without_need = {*safe, *({""} if CONFIG not in names else ())}
+    without_pickle = {*safe, *({""} if CONFIG not in names else ())}
     pickled = sorted(
         name
         for name in names
-        if _matches(name, PICKLED_FILES) and _is_read(_folder(name)) and _folder(name) not in without_need
+        if _matches(name, PICKLED_FILES) and _is_read(_folder(name)) and _folder(name) not in without_pickle
     )
     if pickled and not trust.pickle:
         raise UnsupportedModel(
-            f"the model's weights are pickled ({pickled[0]}), and a pickle can be made to run code: save it with "
-            "safetensors, use a revision that has model.safetensors, or pass --allow-pickle to read it as data alone"
+            f"the model's weights are pickled ({pickled[0]}), and a pickle can be made to run code: save them with "
+            f"safetensors, use a revision that has {WEIGHTS}, or pass --allow-pickle to read them as data only"
         )
-    homes = {"" if CONFIG in names else _folder(name) for name in wanted if name.endswith(CONFIG)}
-    if not homes & {*safe, *map(_folder, pickled)}:
-        raise UnsupportedModel("the model has no weights: model.safetensors is missing")
+    transformer_folders = {"" if CONFIG in names else _folder(name) for name in wanted if name.endswith(CONFIG)}
+    if not transformer_folders & {*safe, *map(_folder, pickled)}:
+        raise UnsupportedModel(f"the model has no weights: {WEIGHTS} is missing")
     return sorted({*wanted, *pickled})
 
 
 def code_files(names: list[str]) -> list[str]:
-    """Python files in the top folder."""
+    """Return the Python files in the top folder."""
     return sorted(name for name in names if not _folder(name) and _matches(name, CODE))
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold a transformer's weights: safetensors where there are some, else pickles."""
+    """Return the files that hold a transformer's weights: safetensors where they exist, and pickles otherwise."""
     for single, shards in ((WEIGHTS, WEIGHT_SHARDS), (PICKLED_WEIGHTS, PICKLED_SHARDS)):
         if found := [folder / single] if (folder / single).exists() else sorted(folder.glob(shards)):
             return found
@@ -112,7 +120,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def weights_in_fp32(directory: Path) -> int:
-    """Bytes of the model's weights once they are widened to fp32, from the files' headers: nothing is loaded.
+    """Return the bytes of a transformer's weights once they are widened to fp32. Only the files' headers are read.
 
     Raises ``UnsupportedModel`` for a file that is not what its name says.
     """
@@ -120,7 +128,7 @@ def weights_in_fp32(directory: Path) -> int:
 
 
 def files_below(directory: Path) -> list[str]:
-    """Names, relative to ``directory``, of the files in it and in its subdirectories, as deep as modules lie."""
+    """Return the names, relative to the directory, of its files down to the depth of modules."""
     found = [path for pattern in ("*", "*/*", "*/*/*") for path in directory.glob(pattern) if path.is_file()]
     return sorted(path.relative_to(directory).as_posix() for path in found)
 
@@ -134,7 +142,7 @@ def refuse_pointers(directory: Path, names: list[str]) -> None:
 
 
 def content_hash(directory: Path, names: list[str]) -> str:
-    """``sha256:`` and a hash over the names and contents of the files, whatever else lies beside them."""
+    """Return ``sha256:`` and a hash over the names and contents of these files alone."""
     digest = hashlib.sha256()
     for name in sorted(names):
         digest.update(f"{sha256_of(directory / name)}  {name}\n".encode())
@@ -151,27 +159,29 @@ def _folder(name: str) -> str:
 
 
 def _is_read(folder: str) -> bool:
-    """Whether a build looks into a folder: the top one, and those of modules and of the modules in a Router."""
+    """Whether a build reads a folder: the top one, those of modules, and those of modules in a Router."""
     parts = folder.split("/") if folder else []
     return len(parts) <= MAX_DEPTH and all(_matches(part, MODULE_FOLDERS) for part in parts)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether the file itself, wherever it lies, has a name of one of the patterns."""
+    """Whether the file's own name, without its folders, matches a pattern."""
     return any(fnmatch.fnmatchcase(name.rpartition("/")[2], pattern) for pattern in patterns)
 
 
 def _bytes_in_fp32(file: Path) -> int:
-    # NOTE: what a pickle holds is not known without loading it; most are in fp32.
+    # NOTE: what a pickle holds is unknown until it is loaded; most are in fp32.
     return FP32_BYTES * _elements(file) if file.suffix == ".safetensors" else file.stat().st_size
 
 
 def _elements(file: Path) -> int:
-    """How many numbers a safetensors file holds (safetensors' README, «Format»)."""
+    """Count the numbers that a safetensors file holds (safetensors' README, "Format")."""
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length)) if length <= HEADER_LIMIT else None
+            if length > HEADER_LIMIT:
+                raise ValueError("not a header")
+            header = json.loads(stream.read(length))
         tensors = [entry for name, entry in header.items() if name != "__metadata__"]
         if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0):
             raise ValueError("cut off")

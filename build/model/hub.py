@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from logging import ERROR
 from pathlib import Path
 
 import requests
@@ -25,6 +26,7 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import logging
 
+from build.command_line import format_size
 from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachable, ModelNotFound, OutOfDisk
 from build.host.resources import free_disk
 from build.model.files import CONFIG, MODULES, ModelFiles, code_files, wanted_files
@@ -109,7 +111,7 @@ def _check_free_disk(model: str, commit: str, siblings: list[RepoSibling]) -> No
     size, free = sum(sibling.size or 0 for sibling in missing), free_disk(cache)
     if size > free:
         raise OutOfDisk(
-            f"{model} needs {size / 1e6:.1f} MB of disk for its download, and {free / 1e6:.1f} MB are free at {cache}: "
+            f"{model} needs {format_size(size)} of disk for its download, and {format_size(free)} are free at {cache}: "
             "make room, or set HF_HOME to another directory"
         )
 
@@ -158,7 +160,7 @@ def _check_hash(path: Path, sibling: RepoSibling) -> None:
 def _quiet_client() -> Iterator[None]:
     """Keep the client's warnings off the terminal: each retry would take several lines."""
     verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(ERROR)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Reads what sentence-transformers lays beside a transformer: the chain of modules, or one for each route; prompts.
+"""Reads the files that sentence-transformers adds to a transformer: modules, routes and prompts.
 
 Every key is either understood, or known not to change vectors, or refused by name.
 """
@@ -21,42 +21,53 @@ PROMPT_KEYS_WITHOUT_EFFECT = ("__version__", "model_type", "similarity_fn_name")
 
 @dataclass(frozen=True)
 class Prompts:
-    """``prompts`` maps a name to the text in front; ``truncate_dim``: components that are kept, None: all."""
+    """What config_sentence_transformers.json declares."""
 
     prompts: dict[str, str]
+    """The texts that are prepended, by name."""
+
     default: str | None
+    """The name of the prompt for a text that comes without a task."""
+
     truncate_dim: int | None
+    """How many components of a vector are kept; None: all."""
 
     def tasks(self) -> dict[str, str]:
-        """The prompt's name for each task that has one; an empty prompt is none."""
+        """Return the name of each task's prompt. A task whose prompts are all empty is left out."""
         found = {task: [name for name in names if self.prompts.get(name)] for task, names in TASK_NAMES.items()}
         return {task.value: names[0] for task, names in found.items() if names}
 
 
 @dataclass(frozen=True)
 class SentenceFiles:
-    """``chains`` by an encoder's name; ``routes``: a task's encoder; ``default``: the encoder without a task."""
+    """What all files of sentence-transformers declare together."""
 
     chains: dict[str, ModuleChain]
+    """The modules of each encoder, by its name."""
+
     routes: dict[Task, str]
+    """Each task's encoder, where a Router chooses."""
+
     default: str | None
+    """The encoder of a text without a task; None where such a text is refused."""
+
     prompts: Prompts
 
 
 def has_sentence_files(directory: Path) -> bool:
-    """Whether they are there. Raises ``UnsupportedModel`` where only some are."""
+    """Whether the directory has such files. Raises ``UnsupportedModel`` where only some of them exist."""
     if (directory / MODULES).exists():
         return True
     for name in (SENTENCE_CONFIG, *TRANSFORMER_CONFIGS):
         if (directory / name).exists():
             raise UnsupportedModel(
-                f"{name} is there and {MODULES} is not: the sentence-transformers files are incomplete"
+                f"{name} exists, but {MODULES} does not: the sentence-transformers files are incomplete"
             )
     return False
 
 
 def read_sentence_files(directory: Path) -> SentenceFiles:
-    """Raises ``UnsupportedModel`` that names the file and the key, or ``ModelNotFound``."""
+    """Read them all. Raises ``UnsupportedModel`` that names the file and the key, or ``ModelNotFound``."""
     modules = _read_modules(directory)
     routing = _read_routing(directory, modules)
     if routing is None:
@@ -78,13 +89,13 @@ def read_prompts(directory: Path) -> Prompts:
     refuse_unknown(config, {"prompts", "default_prompt_name", "truncate_dim", *PROMPT_KEYS_WITHOUT_EFFECT}, name)
     size = config.get("truncate_dim")
     if size is not None and (type(size) is not int or size < 1):
-        raise UnsupportedModel(f"{name}: truncate_dim is {json.dumps(size)}, and must be a positive whole number")
+        raise UnsupportedModel(f"{name}: truncate_dim must be a positive whole number, not {json.dumps(size)}")
     prompts = config.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
-        raise UnsupportedModel(f"{name}: prompts is not an object of strings")
+        raise UnsupportedModel(f"{name}: prompts must be an object of strings")
     default = config.get("default_prompt_name")
     if default is not None and default not in list(prompts):
-        raise UnsupportedModel(f"{name}: default_prompt_name is {default}, and no prompt has that name")
+        raise UnsupportedModel(f"{name}: default_prompt_name must be the name of a prompt, not {json.dumps(default)}")
     return Prompts(dict(prompts), default, size)
 
 
@@ -93,7 +104,7 @@ def _read_modules(directory: Path) -> list[Module]:
     try:
         pairs = [(str(entry["type"]), str(entry["path"])) for entry in entries]
     except (TypeError, KeyError):
-        raise ModelNotFound(f"{MODULES} is not a list of modules with a type and a path") from None
+        raise ModelNotFound(f"{MODULES} must be a list of modules, each with a type and a path") from None
     return [parse_module(kind, folder, MODULES) for kind, folder in pairs]
 
 

@@ -1,4 +1,4 @@
-"""Reads the tensors of the layers behind pooling from a model, and writes them into the bundle."""
+"""Copies the tensors of the layers after pooling from a model into a bundle."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,19 +24,26 @@ Tensor = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HeadLayers:
-    """``layers`` of each encoder, by its name, and their ``tensors``; what two of them share is there once."""
+    """The layers after pooling, with their tensors."""
 
     layers: dict[str, tuple[Layer, ...]]
+    """The layers of each encoder, by its name."""
+
     tensors: dict[str, Tensor]
+    """Tensors by the names that the layers use. Layers can share one."""
 
     def write(self, bundle: Path) -> None:
-        """No file where there are no tensors."""
-        if self.tensors:
-            np.savez(bundle / HEAD_FILE, **self.tensors)
+        """Write the tensors into the bundle, if there are any."""
+        arrays: dict[str, Any] = dict(self.tensors)
+        if arrays:
+            np.savez(bundle / HEAD_FILE, **arrays)
 
 
 def read_head(directory: Path, description: Description) -> HeadLayers:
-    """Raises ``ModelNotFound`` for a tensor that is missing, ``UnsupportedModel`` for one of another shape."""
+    """Read the layers of all encoders.
+
+    Raises ``ModelNotFound`` for a tensor that is missing, ``UnsupportedModel`` for one of the wrong shape.
+    """
     tensors: dict[str, Tensor] = {}
     layers = {
         name: tuple(_layer(directory, layer, tensors) for layer in encoder.layers)
@@ -63,17 +71,17 @@ def _add(
     if key not in tensors:
         tensor = _read(directory / names.folder, name)
         if tensor.shape != shape:
-            raise UnsupportedModel(f"{key} has the shape {tensor.shape}, and the layer's config says {shape}")
+            raise UnsupportedModel(f"{key} must have the shape {shape} of the layer's config, not {tensor.shape}")
         tensors[key] = tensor
     return key
 
 
 def _read(folder: Path, name: str) -> Tensor:
-    """A tensor of a folder's weights, in one file or in shards, in fp32."""
+    """Read a tensor of a folder's weights, in one file or in shards, as fp32."""
     try:
         file = _file_of(folder, name)
         if file.suffix == ".safetensors":
-            # NOTE: through torch, because numpy does not know bfloat16.
+            # NOTE: through torch, because numpy has no bfloat16.
             with safe_open(file, framework="pt") as weights:
                 tensor = weights.get_tensor(name)
         else:
@@ -85,7 +93,7 @@ def _read(folder: Path, name: str) -> Tensor:
 
 
 def _file_of(folder: Path, name: str) -> Path:
-    """The file that holds a tensor: safetensors where there are some."""
+    """Return the file that holds a tensor: safetensors where they exist, and pickles otherwise."""
     for file in (WEIGHTS, PICKLED_WEIGHTS):
         index = folder / f"{file}{INDEX}"
         if (folder / file).exists():

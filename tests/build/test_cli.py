@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -21,7 +22,18 @@ from safetensors.torch import load_file
 from build import cli
 from build.fidelity.runtime_process import RUNTIME_PYTHON
 from build.fidelity.thresholds import OPTIONS
-from manifest import MANIFEST_FILE, Golden, Precision, Target, bundle_files, check_files, from_json, read_manifest
+from manifest import (
+    MANIFEST_FILE,
+    Golden,
+    Precision,
+    Source,
+    SourceKind,
+    Target,
+    bundle_files,
+    check_files,
+    from_json,
+    read_manifest,
+)
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import TinyModel, change, write
@@ -31,7 +43,7 @@ from tests.support.server import hub_server
 TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "})
 WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(16),))
 TOKEN = "hf_aVeryPrivateToken0123456789"
-STAGE = re.compile(r"\[(\d)/8\] (fetch|describe|export|prepare|quantize|optimize|package|verify): .+")
+STAGE = re.compile(r"\[(\d)(?:/8)?\] (fetch|describe|export|calibrate|quantize|optimize|package|verify): .+")
 SECONDS = 120
 FLAGS = [option.flag for option in OPTIONS]
 
@@ -117,6 +129,7 @@ def checkout(tmp_path: Path) -> Path:
     """The program's own code without any environment."""
     home = tmp_path / "checkout"
     shutil.copytree(ROOT / "build", home / "build", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "sections", home / "sections", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("quantize.py", "manifest.py"):
         shutil.copy2(ROOT / name, home / name)
     return home
@@ -336,7 +349,8 @@ def test_a_threshold_that_is_lowered_knowingly_is_what_the_bundle_is_held_to(qua
     result = quantize(model, "--output", output, "--min-cosine-p1", "0")
     assert result.returncode == 0, result.stderr
     assert "1st percentile 0, minimum 0.97: met" in result.stdout
-    assert json.loads((output / "fidelity.json").read_text())["thresholds"] == {"mean": 0.995, "minimum": 0.97, "p1": 0}
+    report = json.loads((output / "fidelity.json").read_text())
+    assert report["cosine"]["thresholds"] == {"mean": 0.995, "minimum": 0.97, "p1": 0}
 
 
 def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, model: Path, output: Path):
@@ -369,7 +383,7 @@ def mount_is_allowed() -> bool:
 @pytest.mark.parametrize(
     ("kilobytes", "precision", "stage", "reason"),
     [
-        (60, "int8", "describe", "the model has 0.1 MB of weights in fp32, building it takes 0.2 MB of disk"),
+        (60, "int8", "describe", "the model has 0.1 MB of weights in fp32, so a build needs 0.2 MB of disk"),
         (250, "int8", "quantize", "the disk is full"),
         (250, "fp32", "optimize", "the disk is full"),
     ],
@@ -433,6 +447,25 @@ def runtimes_that_serve(output: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_a_bundle_from_the_hub_is_that_of_the_directory_but_for_its_source(quantize, output: Path, tmp_path: Path):
+    with hub_server.running_hub() as hub:
+        repository = hub_server.Repository(hub_server.files_of(tiny_models.make(TINY)))
+        hub.repositories["org/public"] = repository
+        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}
+        result = quantize("org/public", "--revision", "main", "--output", output, "--precision", "fp32", **environment)
+    assert result.returncode == 0, result.stderr
+    local = tmp_path / "local"
+    result = quantize(tiny_models.make(TINY), "--output", local, "--precision", "fp32")
+    assert result.returncode == 0, result.stderr
+    downloaded, expected = read_manifest(output), read_manifest(local)
+    assert downloaded.source == Source(SourceKind.HUB, repository.commit, requested="main")
+    shown = {"model": expected.model, "source": expected.source, "files": expected.files}
+    assert dataclasses.replace(downloaded, **shown) == expected
+    for name in expected.files:
+        if name != "fidelity.html":  # It shows the model's name.
+            assert (output / name).read_bytes() == (local / name).read_bytes(), name
 
 
 def test_a_token_reaches_the_hub_and_no_file_or_line(quantize, output: Path, tmp_path: Path):

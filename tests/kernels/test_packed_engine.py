@@ -84,7 +84,7 @@ class TestTheLibrary:
         monkeypatch.setattr(kernels_build, "LIBRARIES", tmp_path)
         monkeypatch.setattr(kernels_build, "pinned_onnxruntime", lambda: "9.9.9")
         library = kernels_build.build(ops.host_target())
-        with pytest.raises(BundleError, match=r"made for onnxruntime 9.9.9 and do not run in .*; run `make kernels`"):
+        with pytest.raises(BundleError, match=r"built for onnxruntime 9.9.9 and do not run in .*; run `make kernels`"):
             open_engine(path, GRAPH, 1, NativeOps(library, "scalar"))
 
     def test_a_library_for_another_architecture_is_refused(self, tmp_path: Path):
@@ -156,7 +156,7 @@ class TestWrongBundles:
     @pytest.mark.parametrize(("shift", "multiple"), [(1, 4), (2, 4), (4, 64), (32, 64)])
     def test_misaligned_weights(self, tmp_path: Path, shift: int, multiple: int):
         path = MODEL.write(tmp_path, shift=shift)
-        sentence = rf"does not lie on a multiple of {multiple} bytes: store it as external data"
+        sentence = rf"must be aligned to {multiple} bytes: store it as external data"
         with pytest.raises(BundleError, match=sentence):
             open_engine(path, GRAPH, 1, native_ops())
 

@@ -23,12 +23,12 @@ def passes(*command: object) -> None:
 
 
 def simulated() -> list[str]:
-    """What the program must have tested on this machine: with AVX-512, also what that simulates."""
+    """Return the instruction sets that the program must test on this machine: with AVX-512, also simulated ones."""
     names = available()
     return [*names, "amx", "avxvnni"] if "avx512vnni" in names else names
 
 
-def test_every_instruction_set_agrees_with_the_plain_code(tmp_path: Path):
+def test_every_instruction_set_agrees_with_the_scalar_kernels(tmp_path: Path):
     target = host_target()
     assert target is not None
     program = build_simulating_selftest(target, for_image(target), tmp_path)

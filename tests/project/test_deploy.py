@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from build.model.default_model import MODEL
 from build.names import image_tag
 from manifest import Precision, Target
 from tests.support.paths import ROOT
@@ -32,12 +33,6 @@ class Vectorizer:
     model: str
 
 
-def default_model() -> str:
-    model = re.search(r"^MODEL \?= (\S+)$", MAKEFILE, re.MULTILINE)
-    assert model
-    return model[1]
-
-
 def default_tag(model: str, arch: str) -> str:
     """What `make image` calls a model's image."""
     return image_tag(model, None, Precision.INT8, arch)
@@ -45,7 +40,7 @@ def default_tag(model: str, arch: str) -> str:
 
 VECTORIZERS = {
     "docker-compose.yml": [
-        Vectorizer("t2v-transformers", "T2V_IMAGE", "TRANSFORMERS_INFERENCE_API", default_model()),
+        Vectorizer("t2v-transformers", "T2V_IMAGE", "TRANSFORMERS_INFERENCE_API", MODEL),
     ],
     "docker-compose.dpr.yml": [
         Vectorizer(
@@ -190,8 +185,9 @@ def test_weaviate_is_the_same_in_all_files():
 
 
 def test_vectors_of_the_pair_are_kept_apart_from_those_of_the_other_file():
-    """Volumes are named after the project, which is the directory's name unless a file says otherwise."""
-    assert read("docker-compose.dpr.yml")["name"] not in (read("docker-compose.yml").get("name"), DEPLOY.name)
+    """Volumes are named after the project."""
+    names = [read(name)["name"] for name in VECTORIZERS]
+    assert len(set(names)) == len(names)
 
 
 class TestPage:
@@ -204,7 +200,7 @@ class TestPage:
         assert seconds["DRAIN"] + 1 < 10
 
     def test_images_are_named_as_make_names_them(self):
-        assert set(re.findall(r"cpu2vec:sentence\S+", PAGE)) == {default_tag(default_model(), "amd64")}
+        assert set(re.findall(r"cpu2vec:sentence\S+", PAGE)) == {default_tag(MODEL, "amd64")}
         assert {tag.rsplit("-", 1)[1] for tag in re.findall(r"cpu2vec:\S+", PAGE)} <= set(Target)
 
     def test_bodies_that_it_sends_are_json(self):
@@ -236,7 +232,7 @@ class TestPage:
             assert container[probe]["httpGet"] == {"path": path, "port": 8080}
             assert path in routes
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
-        assert container["image"] == default_tag(default_model(), "amd64")
+        assert container["image"] == default_tag(MODEL, "amd64")
 
     def test_files_that_it_names_exist(self):
         named = [ROOT / name for name in re.findall(r"(?:deploy|\.github)/[\w./-]+\w", PAGE)]

@@ -18,8 +18,8 @@ import pytest
 
 import manifest
 from build.errors import BuildError
-from build.fidelity.cpu_classes import CLASSES
-from build.fidelity.report import ClassFigures, FidelityReport, LengthFigures, Measured
+from build.fidelity.cpu_classes import CLASSES, CpuClass
+from build.fidelity.report import ClassFigures, CosineReport, FidelityReport, LengthFigures, MeasuredText
 from build.fidelity.thresholds import OPTIONS, Thresholds
 from build.host.resources import check_resources
 from build.kinds.text import STAGES
@@ -493,10 +493,12 @@ class TestFidelity:
         named = in_code(section(self.PAGE, "## The report"))
         for kind in (
             FidelityReport,
+            CosineReport,
             ClassFigures,
+            CpuClass,
             manifest.CosineFigures,
             Thresholds,
-            Measured,
+            MeasuredText,
             LengthFigures,
             WeightRecord,
         ):

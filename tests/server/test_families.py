@@ -316,7 +316,7 @@ def test_a_tokenizer_that_nobody_knows_is_refused(tmp_path: Path):
 def test_a_tokenizer_that_cuts_texts_at_their_start_is_refused(tmp_path: Path):
     directory = tiny_models.copy(MINILM, tmp_path / "model")
     tiny_models.change(directory / "tokenizer_config.json", lambda config: config.update(truncation_side="left"))
-    with pytest.raises(UnsupportedModel, match="truncation_side is not right"):
+    with pytest.raises(UnsupportedModel, match="truncation_side must be right, not left"):
         build(directory, tmp_path / "bundle")
 
 

@@ -16,14 +16,14 @@ TOKEN = "aVeryPrivateToken0123456789"
 @pytest.mark.parametrize("token", [TOKEN, f" {TOKEN}\n"])
 def test_a_token_is_sent(token: str):
     with serving(always(200, vector_of(1))) as (address, seen), closing(connect(address, token)) as client:
-        client.embed("text", {})
+        client.embed({"text": "text"})
         assert seen.headers[0]["Authorization"] == f"Bearer {TOKEN}"
 
 
 @pytest.mark.parametrize("token", [None, "", " "])
 def test_without_a_token_none_is_sent(token: str | None):
     with serving(always(200, vector_of(1))) as (address, seen), closing(connect(address, token)) as client:
-        client.embed("text", {})
+        client.embed({"text": "text"})
         assert "Authorization" not in seen.headers[0]
 
 
@@ -40,7 +40,7 @@ def test_what_cannot_be_a_token_is_refused_without_being_shown(token: str):
 )
 def test_an_address_may_have_a_path(path: str, requested: str):
     with serving(always(200, vector_of(1))) as (address, seen), closing(connect(address + path)) as client:
-        client.embed("text", {})
+        client.embed({"text": "text"})
         assert seen.paths == [requested]
 
 
@@ -89,5 +89,5 @@ def test_a_refusal_comes_with_a_hint(status: int, hint: str):
         closing(connect(address, TOKEN)) as client,
         pytest.raises(ContainerRefused) as refused,
     ):
-        client.embed("text", {})
+        client.embed({"text": "text"})
     assert str(refused.value) == f"the old container at {address} answered {status}: {hint}"

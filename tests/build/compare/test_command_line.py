@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -18,18 +17,12 @@ from typing import Any
 
 import pytest
 
-from build.bundle.staging import staged_output
 from build.compare.hypotheses import Cause
 from build.compare.variant_bundle import write_variant
 from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import free_port
-from build.model.describe import describe
-from build.model.fetch import fetch
-from build.model.trust import NO_TRUST
-from build.pipeline import assemble
-from build.precisions import PRECISIONS
-from build.progress import Progress, silence_libraries
 from manifest import Layer, LayerKind, Precision, TextModel, read_manifest
+from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import PROMPTS, TinyModel
@@ -52,11 +45,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The bundles of the models in fp32, by name, without their verification."""
     home = tmp_path_factory.mktemp("bundles")
     for name, model in MODELS.items():
-        files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
-        description = describe(files.directory, trust_remote_code=False)
-        recipe = PRECISIONS[Precision.FP32]
-        with staged_output(home / name, force=False) as staging, silence_libraries():
-            assemble(files, description, recipe, NO_TRUST, staging, Progress(stream=io.StringIO()))
+        unverified(tiny_models.make(model), home / name, Precision.FP32)
     return {name: home / name for name in MODELS}
 
 
@@ -362,9 +351,7 @@ class TestHelp:
     def test_the_page_names_the_variables_that_make_reads(self):
         recipe = (ROOT / "Makefile").read_text().split("\ncompare: ")[1].split("\n\n")[0]
         page = (ROOT / "docs" / "compare.md").read_text().split("## The figures")[0]
-        assert set(re.findall(r"\$\(([A-Z]+(?:_[A-Z]+)*)\)", recipe)) - {"BUILD"} == set(
-            re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
-        )
+        assert set(re.findall(r"\b([A-Z_]+):", recipe)) == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
     @pytest.mark.parametrize("missing", ["OLD", "BUNDLE", "TEXTS"])
     def test_make_says_which_variable_is_missing(self, missing: str):

@@ -13,6 +13,12 @@ def causes_of(hypothesis: Hypothesis) -> list[Cause]:
     return [explanation.cause for explanation in explanations(hypothesis, None)]
 
 
+def prompts_of(model: TextModel) -> list[str]:
+    """What the model prepends without a task, and for each task."""
+    resolved = [model.resolve(task) for task in (None, *Task)]
+    return [found.prompt for found in resolved if found]
+
+
 def explained_by(model: TextModel, task: Task | None, *causes: Cause) -> list[Explanation]:
     """The explanations that are tried for these causes."""
     return [explanation for explanation in explanations(Hypothesis(model), task) if explanation.cause in causes]
@@ -34,8 +40,8 @@ def test_prompts_are_tried_for_the_task():
     none, other = explained_by(model, Task.PASSAGE, Cause.NO_PROMPT, Cause.OTHER_PROMPT)
     assert (none.cause, other.cause) == (Cause.NO_PROMPT, Cause.OTHER_PROMPT)
     assert none.text == "the old container prepends no prompt, and the bundle prepends 'p: '"
-    assert [none.hypothesis.model.prompt(task) for task in (None, *Task)] == ["", "", ""]
-    assert [other.hypothesis.model.prompt(task) for task in (None, *Task)] == ["q: ", "q: ", "q: "]
+    assert prompts_of(none.hypothesis.model) == ["", "", ""]
+    assert prompts_of(other.hypothesis.model) == ["q: ", "q: ", "q: "]
     assert none.hypothesis.model.main_encoder.prompt_tokens == {}
 
 

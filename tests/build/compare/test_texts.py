@@ -18,17 +18,17 @@ def test_blank_and_repeated_lines_are_left_out(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "must have at least 2 different texts, one per line, not 0"),
         (b"one\none\n\n", "must have at least 2 different texts, one per line, not 1"),
         (b"caf\xe9\ntwo", "is not UTF-8 (byte 3)"),
     ],
 )
-def test_unusable_files_are_refused(tmp_path: Path, content: bytes, said: str):
+def test_unusable_files_are_refused(tmp_path: Path, content: bytes, message: str):
     file = tmp_path / "texts.txt"
     file.write_bytes(content)
-    with pytest.raises(NoTexts, match=re.escape(said)):
+    with pytest.raises(NoTexts, match=re.escape(message)):
         read_texts(file)
 
 

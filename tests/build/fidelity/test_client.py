@@ -18,6 +18,7 @@ from build.fidelity.runtime_process import free_port
 from tests.support.server.stub_container import Reply, Seen, always, send, serving, vector_of
 
 CONFIG = {"task_type": "passage"}
+REQUEST = {"text": "text", "config": CONFIG}
 
 
 def client_at(address: str, seconds: float = 10.0) -> VectorsClient:
@@ -32,10 +33,11 @@ def client_of(reply: Reply) -> Iterator[tuple[VectorsClient, Seen]]:
 
 def test_a_vector_is_requested_as_the_contract_says():
     with client_of(always(200, vector_of(0.5, -1, 2))) as (client, seen):
-        vector = client.embed("naïve 漢字", CONFIG)
+        request = {"text": "naïve 漢字", "config": CONFIG}
+        vector = client.embed(request)
         assert vector.dtype == np.float32
         assert vector.tolist() == [0.5, -1, 2]
-        assert json.loads(seen.bodies[0]) == {"text": "naïve 漢字", "config": CONFIG}
+        assert json.loads(seen.bodies[0]) == request
         assert seen.paths == ["/vectors"]
         assert seen.headers[0]["Content-Type"] == "application/json"
 
@@ -44,7 +46,7 @@ def test_an_address_may_have_a_path_and_requests_more_headers():
     with serving(always(200, vector_of(1))) as (address, seen):
         client = VectorsClient("the stub", f"{address}/t2v", seconds=10, headers={"Authorization": "Bearer x"})
         with closing(client):
-            client.embed("text", CONFIG)
+            client.embed(REQUEST)
     assert seen.paths == ["/t2v/vectors"]
     assert seen.headers[0]["Authorization"] == "Bearer x"
 
@@ -56,7 +58,7 @@ def test_https_has_its_own_port():
 def test_all_texts_go_over_one_connection():
     with client_of(always(200, vector_of(1, 2))) as (client, seen):
         for _ in range(5):
-            client.embed("text", CONFIG)
+            client.embed(REQUEST)
         assert (len(seen.bodies), seen.connections) == (5, 1)
 
 
@@ -77,7 +79,7 @@ class TestReadiness:
             seen,
         ):
             assert client.is_ready()
-            client.embed("text", CONFIG)
+            client.embed(REQUEST)
             assert seen.connections == 1
 
 
@@ -88,7 +90,7 @@ class TestConnections:
             handler.close_connection = True
 
         with client_of(reply) as (client, seen):
-            assert [client.embed("text", CONFIG).tolist() for _ in range(3)] == [[0], [1], [2]]
+            assert [client.embed(REQUEST).tolist() for _ in range(3)] == [[0], [1], [2]]
             assert seen.connections == 3
 
     @pytest.mark.parametrize("part", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"])
@@ -101,7 +103,7 @@ class TestConnections:
                 send(handler, 200, vector_of(number))
 
         with client_of(reply) as (client, seen):
-            assert [client.embed("text", CONFIG).tolist() for _ in range(2)] == [[0], [2]]
+            assert [client.embed(REQUEST).tolist() for _ in range(2)] == [[0], [2]]
             assert seen.connections == 2
 
     @pytest.mark.parametrize("part", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{", b"no HTTP\r\n\r\n"])
@@ -112,31 +114,31 @@ class TestConnections:
 
         with client_of(reply) as (client, seen):
             with pytest.raises(ContainerUnreachable, match=r"the connection to the stub failed: "):
-                client.embed("text", CONFIG)
+                client.embed(REQUEST)
             assert seen.connections == 2
 
     def test_a_refused_connection_is_reported(self):
         client = client_at(f"http://127.0.0.1:{free_port()}")
         with pytest.raises(ContainerUnreachable, match="Connection refused"):
-            client.embed("text", CONFIG)
+            client.embed(REQUEST)
 
     @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b"])
     def test_an_unknown_host_is_reported(self, host: str):
         client = client_at(f"http://{host}")
         with pytest.raises(ContainerUnreachable, match="the connection to the stub failed"):
-            client.embed("text", CONFIG)
+            client.embed(REQUEST)
 
     def test_a_server_without_tls_is_reported(self):
         with serving(always(200, vector_of(1))) as (address, _):
             client = client_at(address.replace("http:", "https:"))
             with closing(client), pytest.raises(ContainerUnreachable, match="TLS failed"):
-                client.embed("text", CONFIG)
+                client.embed(REQUEST)
 
     def test_a_server_that_does_not_answer_in_time_is_reported(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             client = client_at(f"http://127.0.0.1:{silent.getsockname()[1]}", seconds=0.2)
             with closing(client), pytest.raises(ContainerUnreachable, match="did not answer within 0.2 s"):
-                client.embed("text", CONFIG)
+                client.embed(REQUEST)
 
 
 class TestAnswers:
@@ -153,7 +155,7 @@ class TestAnswers:
     )
     def test_a_refusal_is_reported_in_one_line(self, status: int, body: bytes, message: str):
         with client_of(always(status, body)) as (client, _), pytest.raises(ContainerRefused) as refused:
-            client.embed("some text", CONFIG)
+            client.embed({"text": "some text"})
         assert str(refused.value).startswith(f"the stub {message}")
         assert len(str(refused.value)) < 400
         assert str(refused.value).isprintable()
@@ -162,7 +164,7 @@ class TestAnswers:
         with serving(always(401, b'{"error": "Unauthorized"}')) as (address, _):
             client = VectorsClient("the stub", address, seconds=10, hints={401: "pass a token"})
             with closing(client), pytest.raises(ContainerRefused, match="^the stub answered 401: pass a token$"):
-                client.embed("text", CONFIG)
+                client.embed(REQUEST)
 
     @pytest.mark.parametrize(
         "body",
@@ -190,20 +192,20 @@ class TestAnswers:
     )
     def test_anything_but_a_vector_of_finite_numbers_is_refused(self, body: bytes):
         with client_of(always(200, body)) as (client, _), pytest.raises(NoVector, match="without a vector of finite"):
-            client.embed("text", CONFIG)
+            client.embed(REQUEST)
 
     def test_vectors_of_two_sizes_are_refused(self):
         sizes = [2, 2, 3]
         with client_of(lambda handler, n: send(handler, 200, vector_of(*[1.0] * sizes[n]))) as (client, _):
-            client.embed("one", CONFIG)
-            client.embed("two", CONFIG)
+            client.embed({"text": "one"})
+            client.embed({"text": "two"})
             with pytest.raises(NoVector, match="answered 'three' with 3 components, and earlier texts with 2"):
-                client.embed("three", CONFIG)
+                client.embed({"text": "three"})
 
     def test_an_endless_answer_is_not_read_to_its_end(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(client_module, "MAX_ANSWER_BYTES", 1000)
         with client_of(always(200, b" " * 2000)) as (client, _), pytest.raises(NoVector, match="more than 1000 bytes"):
-            client.embed("text", CONFIG)
+            client.embed(REQUEST)
 
 
 def test_every_failure_is_of_one_kind():

@@ -11,12 +11,21 @@ from pathlib import Path
 import pytest
 
 from build.image.labels import describe_project, image_labels
-from manifest import MANIFEST_FILE, Precision
+from manifest import MANIFEST_FILE, Precision, Source, SourceKind
 from tests.support.image.fake_docker import FakeDocker, a_manifest, bundle_in_context, write_bundle
 from tests.support.paths import ROOT
 
 BGE = "cpu2vec:baai-bge-small-en-v1.5-v2-int8-arm64"
+REQUESTED = Source(SourceKind.HUB, "c0ffee", requested="v2")
 UNEXPLAINED = "the image was not built: docker build ended with status 7, see above"
+
+
+@pytest.fixture
+def docker(tmp_path: Path) -> FakeDocker:
+    home = tmp_path / "fake"
+    home.mkdir()
+    write_bundle(home / "bundle", source=REQUESTED)
+    return FakeDocker(home)
 
 
 def test_a_hub_model_is_exported_first_and_the_image_made_from_that_bundle(docker: FakeDocker):
@@ -40,7 +49,7 @@ def test_a_hub_model_is_exported_first_and_the_image_made_from_that_bundle(docke
     assert image.arguments == {"BUNDLE_FROM": "context", "MODEL": "BAAI/bge-small-en-v1.5", "PRECISION": "int8"}
     assert image.files == bundle_in_context()
     assert image.option("--tag") == [BGE]
-    assert image.labels == image_labels(a_manifest(), describe_project(ROOT))
+    assert image.labels == image_labels(a_manifest(source=REQUESTED), describe_project(ROOT))
 
 
 def test_the_summary_says_what_was_built_and_how_to_run_it(docker: FakeDocker):
@@ -126,11 +135,11 @@ def test_a_bundle_needs_no_export(docker: FakeDocker, tmp_path: Path):
     docker.assert_nothing_left()
 
 
-def test_a_bundles_own_precision_names_the_image(docker: FakeDocker, tmp_path: Path):
-    bundle = write_bundle(tmp_path / "mine", precision=Precision.FP32)
-    given = ("--precision", "int8", "--revision", "v2")
+def test_what_a_bundle_is_made_from_names_the_image(docker: FakeDocker, tmp_path: Path):
+    bundle = write_bundle(tmp_path / "mine", precision=Precision.FP32, source=REQUESTED)
+    given = ("--precision", "int8", "--revision", "v3")
     assert docker.run("--bundle", str(bundle), "--arch", "arm64", *given).returncode == 0
-    assert docker.calls[0].option("--tag") == ["cpu2vec:baai-bge-small-en-v1.5-fp32-arm64"]
+    assert docker.calls[0].option("--tag") == ["cpu2vec:baai-bge-small-en-v1.5-v2-fp32-arm64"]
 
 
 @pytest.mark.parametrize("arguments", [("--model", "./no-such-directory"), ("--bundle", "no-such-directory")])
@@ -154,8 +163,14 @@ def test_a_directory_without_a_model_is_refused_before_any_build(docker: FakeDoc
     ("damage", "words"),
     [
         (lambda bundle: (bundle / MANIFEST_FILE).unlink(), "has no manifest.json: not a complete bundle"),
-        (lambda bundle: (bundle / "model.onnx").write_text("CONTENT of model.onnx"), "model.onnx is not what"),
-        (lambda bundle: (bundle / "notes.txt").write_text(""), "holds a file that is not of a bundle: notes.txt"),
+        (
+            lambda bundle: (bundle / "model.onnx").write_text("CONTENT of model.onnx"),
+            "does not have the manifest's sha256",
+        ),
+        (
+            lambda bundle: (bundle / "notes.txt").write_text(""),
+            "a file that does not belong to a bundle: notes.txt",
+        ),
     ],
 )
 def test_a_damaged_bundle_is_refused_before_any_build(docker: FakeDocker, tmp_path: Path, damage, words: str):

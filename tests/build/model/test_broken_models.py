@@ -76,7 +76,10 @@ def without_weights(directory: Path) -> None:
 BROKEN: dict[str, tuple[Spoil, str]] = {
     "config.json is missing": (without("config.json"), "has no config.json"),
     "config.json is cut off": (cut_off("config.json"), "config.json is not JSON"),
-    "config.json has no heads": (edited("config.json", num_attention_heads=None), "num_attention_heads is null"),
+    "config.json has no heads": (
+        edited("config.json", num_attention_heads=None),
+        "num_attention_heads must be a whole number, not null",
+    ),
     "config.json names another architecture": (
         edited("config.json", architectures=["BertForSequenceClassification"]),
         "the architecture BertForSequenceClassification is not supported",
@@ -98,19 +101,25 @@ BROKEN: dict[str, tuple[Spoil, str]] = {
     "the tokenizer is cut off": (cut_off("tokenizer.json"), "tokenizer.json is not JSON"),
     "the tokenizer's config is cut off": (cut_off("tokenizer_config.json"), "tokenizer_config.json is not JSON"),
     "modules.json is cut off": (cut_off("modules.json"), "modules.json is not JSON"),
-    "modules.json is missing": (without("modules.json"), "modules.json is not: the sentence-transformers files"),
+    "modules.json is missing": (without("modules.json"), "modules.json does not: the sentence-transformers files"),
     "pooling's config is missing": (without("1_Pooling/config.json"), "has no 1_Pooling/config.json"),
     "pooling's mode is unknown": (edited("1_Pooling/config.json", pooling_mode="median"), "the pooling mode median"),
-    "the window is no number": (edited("sentence_bert_config.json", max_seq_length="48"), 'max_seq_length is "48"'),
+    "the window is no number": (
+        edited("sentence_bert_config.json", max_seq_length="48"),
+        'max_seq_length must be a positive whole number, not "48"',
+    ),
     "prompts are cut off": (cut_off(PROMPTS), f"{PROMPTS} is not JSON"),
     "a layer's config is missing": (without(f"{DENSE}/config.json"), f"has no {DENSE}/config.json"),
     "a layer's weights are missing": (without(f"{DENSE}/model.safetensors"), f"{DENSE} has no tensor linear.weight"),
     "a layer's weights are cut off": (cut_off(f"{DENSE}/model.safetensors"), f"{DENSE} has no tensor linear.weight"),
     "a layer is of another shape": (
         edited(f"{DENSE}/config.json", out_features=7),
-        rf"{DENSE}/linear.weight has the shape \(16, 32\), and the layer's config says \(7, 32\)",
+        rf"{DENSE}/linear.weight must have the shape \(7, 32\) of the layer's config, not \(16, 32\)",
     ),
-    "a layer takes another width": (edited(f"{DENSE}/config.json", in_features=8), f"{DENSE}: the layer takes 8"),
+    "a layer takes another width": (
+        edited(f"{DENSE}/config.json", in_features=8),
+        f"{DENSE}: the layer accepts 8 components, but receives 32",
+    ),
 }
 
 

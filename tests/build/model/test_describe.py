@@ -107,7 +107,7 @@ def test_relative_positions_have_no_limit_of_their_own(directory: Path):
 def test_where_nothing_states_a_limit_the_model_is_refused(directory: Path):
     change(directory / "sentence_bert_config.json", lambda config: config.pop("max_seq_length"))
     change(directory / "tokenizer_config.json", lambda config: config.update(model_max_length=1e30))
-    with pytest.raises(UnsupportedModel, match=r"nothing states how many tokens .*: set model_max_length"):
+    with pytest.raises(UnsupportedModel, match=r"does not declare how many tokens .*: set model_max_length"):
         described(directory, **T5)
 
 
@@ -137,7 +137,7 @@ def test_a_projection_is_a_layer_and_gives_the_vectors_length(dpr: Path, archite
 
 def test_sentence_files_beside_an_encoder_that_pools_by_itself_are_refused(dpr: Path):
     write_sentence_files(dpr, TinyModel("", "", "", "", "cls"))
-    with pytest.raises(UnsupportedModel, match="sentence-transformers' files beside a DPRContextEncoder"):
+    with pytest.raises(UnsupportedModel, match="modules.json is not supported with a DPRContextEncoder"):
         describe(dpr, trust_remote_code=False)
 
 
@@ -159,7 +159,7 @@ def test_several_pooling_modes_add_up(directory: Path):
     write(directory / "1_Pooling/config.json", {"pooling_mode": ["cls", "mean"]})
     assert describe(directory, trust_remote_code=False).dim == 768
     add_dense(directory)
-    with pytest.raises(UnsupportedModel, match="3_Dense: the layer takes 384 components, and gets 768"):
+    with pytest.raises(UnsupportedModel, match="3_Dense: the layer accepts 384 components, but receives 768"):
         describe(directory, trust_remote_code=False)
 
 
@@ -267,10 +267,16 @@ WRONG = {
     "config.json has no num_attention_heads": ("config.json", lambda c: c.pop("num_attention_heads")),
     "config.json has no hidden_size": ("config.json", lambda c: c.pop("hidden_size")),
     "config.json has no max_position_embeddings": ("config.json", lambda c: c.pop("max_position_embeddings")),
-    'config.json: hidden_size is "384"': ("config.json", lambda c: c.update(hidden_size="384")),
-    "config.json: hidden_size is null": ("config.json", lambda c: c.update(hidden_size=None)),
-    "config.json: max_position_embeddings is [512]": ("config.json", lambda c: c.update(max_position_embeddings=[512])),
-    'tokenizer_config.json: model_max_length is "many"': (
+    'config.json: hidden_size must be a whole number, not "384"': (
+        "config.json",
+        lambda c: c.update(hidden_size="384"),
+    ),
+    "config.json: hidden_size must be a whole number, not null": ("config.json", lambda c: c.update(hidden_size=None)),
+    "config.json: max_position_embeddings must be a whole number, not [512]": (
+        "config.json",
+        lambda c: c.update(max_position_embeddings=[512]),
+    ),
+    'tokenizer_config.json: model_max_length must be a number, not "many"': (
         "tokenizer_config.json",
         lambda c: c.update(model_max_length="many"),
     ),

@@ -465,7 +465,7 @@ def test_a_download_that_does_not_fit_is_refused_before_it_begins(hub: Hub, fetc
     hub.repositories[MODEL].stated = {"model.safetensors": 10**15}
     error, said = refused(fetch())
     assert error == "OutOfDisk"
-    assert said.startswith(f"{MODEL} needs 1000000000.0 MB of disk for its download, and ")
+    assert said.startswith(f"{MODEL} needs 1000000.0 GB of disk for its download, and ")
     assert said.endswith("make room, or set HF_HOME to another directory")
     assert hub.downloads() == []
 

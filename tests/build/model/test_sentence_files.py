@@ -185,7 +185,7 @@ def test_a_directory_without_such_files_is_a_bare_transformer(tmp_path: Path):
 def test_only_some_of_the_files_are_no_bare_transformer(directory: Path, name: str):
     for other in set(FILES) - {name}:
         (directory / other).unlink()
-    with pytest.raises(UnsupportedModel, match=f"{name} is there and modules.json is not"):
+    with pytest.raises(UnsupportedModel, match=f"{name} exists, but modules.json does not"):
         has_sentence_files(directory)
 
 
@@ -252,8 +252,8 @@ REFUSED = {
     "the module LSTM is not supported": edit_modules(lambda m: m.insert(1, module("LSTM"))),
     "the module BoW is not supported": edit_modules(lambda m: m.append(module("BoW"))),
     "more than one Router": edit_modules(lambda m: m.extend([module("Router"), module("Router")])),
-    "the path ../other leads out of the model": edit_modules(lambda m: m[1].update(path="../other")),
-    "the path /etc leads out of the model": edit_modules(lambda m: m[1].update(path="/etc")),
+    "the path ../other is outside the model": edit_modules(lambda m: m[1].update(path="../other")),
+    "the path /etc is outside the model": edit_modules(lambda m: m[1].update(path="/etc")),
     "the module my_code.Head is not one of sentence-transformers' own": edit_modules(
         lambda m: m.append(module("Head", home="my_code"))
     ),
@@ -268,7 +268,7 @@ REFUSED = {
     "the pooling mode pooling_mode_cls_token is not": edit_pooling(pooling_mode="pooling_mode_cls_token"),
     "the pooling mode None is not": edit_pooling(pooling_mode=None),
     "the pooling mode [] is not": edit_pooling(pooling_mode=[[]]),
-    'include_prompt is "false", and must be true or false': edit_pooling(include_prompt="false"),
+    'include_prompt must be true or false, not "false"': edit_pooling(include_prompt="false"),
     "1_Pooling/config.json: the key weights is unknown": edit_pooling(weights=[1]),
     "sentence_bert_config.json: the key tokenizer_args is unknown": edit_transformer(tokenizer_args={"x": 1}),
     "the key model_args is unknown": edit_transformer(model_args={"x": 1}),
@@ -277,16 +277,16 @@ REFUSED = {
     "modality_config is": edit_transformer(modality_config={"image": {"method": "forward"}}),
     'processing_kwargs is {"text"': edit_transformer(processing_kwargs={"text": {"padding": "max_length"}}),
     "unpad_inputs is true": edit_transformer(unpad_inputs=True),
-    "max_seq_length is 0": edit_transformer(max_seq_length=0),
-    "max_seq_length is -1": edit_transformer(max_seq_length=-1),
-    'max_seq_length is "128"': edit_transformer(max_seq_length="128"),
-    "max_seq_length is true": edit_transformer(max_seq_length=True),
-    "max_seq_length is 1.5": edit_transformer(max_seq_length=1.5),
-    f"{PROMPTS}: truncate_dim is 0": edit_prompts(truncate_dim=0),
-    'truncate_dim is "64"': edit_prompts(truncate_dim="64"),
+    "max_seq_length must be a positive whole number, not 0": edit_transformer(max_seq_length=0),
+    "max_seq_length must be a positive whole number, not -1": edit_transformer(max_seq_length=-1),
+    'max_seq_length must be a positive whole number, not "128"': edit_transformer(max_seq_length="128"),
+    "max_seq_length must be a positive whole number, not true": edit_transformer(max_seq_length=True),
+    "max_seq_length must be a positive whole number, not 1.5": edit_transformer(max_seq_length=1.5),
+    f"{PROMPTS}: truncate_dim must be a positive whole number, not 0": edit_prompts(truncate_dim=0),
+    'truncate_dim must be a positive whole number, not "64"': edit_prompts(truncate_dim="64"),
     "the key loss is unknown": edit_prompts(loss="cosine"),
-    "prompts is not an object of strings": edit_prompts(prompts={"query": 1}),
-    "default_prompt_name is search, and no prompt has that name": edit_prompts(default_prompt_name="search"),
+    "prompts must be an object of strings": edit_prompts(prompts={"query": 1}),
+    'default_prompt_name must be the name of a prompt, not "search"': edit_prompts(default_prompt_name="search"),
 }
 
 
@@ -305,9 +305,9 @@ def edit_dense(**values: Any) -> dict[str, Any]:
 
 
 REFUSED_DENSE = {
-    "3_Dense/config.json: in_features is null": edit_dense(in_features=None),
-    "out_features is 0": edit_dense(out_features=0),
-    'bias is "yes"': edit_dense(bias="yes"),
+    "3_Dense/config.json: in_features must be a positive whole number, not null": edit_dense(in_features=None),
+    "out_features must be a positive whole number, not 0": edit_dense(out_features=0),
+    'bias must be true or false, not "yes"': edit_dense(bias="yes"),
     'activation_function is "torch.nn.modules.activation.Hardshrink"': edit_dense(
         activation_function="torch.nn.modules.activation.Hardshrink"
     ),
@@ -395,19 +395,21 @@ def test_a_route_that_no_text_takes_is_not_built(routed: Path):
 REFUSED_ROUTERS = {
     "2_Router/router_config.json: the Router has no route for a query": lambda r: r["structure"].pop("query"),
     "the Router has no route for a passage": lambda r: r["structure"].pop("document"),
-    "types is missing or not an object": lambda r: r.pop("types"),
-    "structure is missing or not an object": lambda r: r.update(structure=[]),
-    "parameters is missing or not an object": lambda r: r.pop("parameters"),
+    "types must be an object with entries": lambda r: r.pop("types"),
+    "structure must be an object with entries": lambda r: r.update(structure=[]),
+    "2_Router/router_config.json: parameters must be an object": lambda r: r.pop("parameters"),
     "the key extra is unknown": lambda r: r.update(extra=1),
     "the key weights is unknown": lambda r: r["parameters"].update(weights=1),
-    "the route query is not a list of modules that types names": lambda r: r["structure"].update(query=["gone"]),
+    "the route query must be a list of modules that types declares": lambda r: r["structure"].update(query=["gone"]),
     "the module my_code.Head is not one": lambda r: r["types"].update(query_0_Dense="my_code.Head"),
-    'default_route is "gone", and no route has that name': lambda r: r["parameters"].update(default_route="gone"),
-    "route_mappings is not an object of": lambda r: r["parameters"].update(route_mappings={"query": "query"}),
-    "route_mappings names a route that there is not": lambda r: r["parameters"].update(
+    'default_route must be the name of a route, not "gone"': lambda r: r["parameters"].update(default_route="gone"),
+    "route_mappings must map (task, modality) to the name of a route": lambda r: r["parameters"].update(
+        route_mappings={"query": "query"}
+    ),
+    'route_mappings names an unknown route: "gone"': lambda r: r["parameters"].update(
         route_mappings={"('query', None)": "gone"}
     ),
-    "2_Router/../x leads out": lambda r: (
+    "2_Router/../x is outside": lambda r: (
         r["types"].update({"../x": "sentence_transformers.models.Dense"}),
         r["structure"].update(query=["../x"]),
     ),

@@ -13,7 +13,7 @@ PAGE = (ROOT / "docs" / "images.md").read_text().split("\n## Under emulation\n")
 
 
 def emulated_cpu() -> str:
-    """The processor that QEMU is told to be."""
+    """The processor that QEMU simulates."""
     (name,) = re.findall(r"--env QEMU_CPU=(\S+)", PAGE)
     return str(name)
 
