@@ -9,10 +9,10 @@ from pathlib import Path
 
 from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, Stopwatch, fail, interrupt_on_terminate, positive
 from bench.errors import BenchError
-from bench.report.results import Settings, save
-from bench.report.tables import render
 from bench.server.fidelity import reference_vectors
 from bench.server.measurement import measure
+from bench.server.report import render
+from bench.server.results import Settings, save
 from bench.server.systems import ROOT, SYSTEMS, System
 from build.errors import BuildError
 from build.fidelity.heldout import heldout_texts

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, Stopwatch, fail, interrupt_on_terminate, positive
 from bench.errors import BenchError
-from bench.machine import describe_machine, versions_in
-from bench.models.amx import has_amx
 from bench.models.costs import take_costs, take_fidelities
+from bench.models.engines.amx import has_amx
 from bench.models.measurement import Plan, Say, take_times
+from bench.models.preparation import OPENVINO_ENVIRONMENT, RANDOM, PreparedModel, prepare
 from bench.models.report import Measured, heading, render
 from bench.models.rows import SYSTEMS, System, default_rows, rows
-from bench.models.subject import OPENVINO_ENVIRONMENT, RANDOM, Subject, prepare
+from bench.report.machine import describe_machine, versions_in
 from bench.server.systems import ROOT, RUNTIME_ENVIRONMENT
 from build.errors import BuildError
 from build.host.machine import host_target, instruction_sets
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(
-    subject: Subject, systems: Sequence[System], found: Sequence[str], target: Target, plan: Plan, say: Say
+    subject: PreparedModel, systems: Sequence[System], found: Sequence[str], target: Target, plan: Plan, say: Say
 ) -> Measured:
     """``found``: the instruction sets that run here. Raises ``ModelFailed``."""
     lines = rows(systems, found, target, has_amx())
@@ -88,7 +88,7 @@ def measure(
     return Measured(subject.name, plan, lines, times, costs, sizes)
 
 
-def _tokens(wanted: tuple[int, ...] | None, subject: Subject) -> tuple[int, ...]:
+def _tokens(wanted: tuple[int, ...] | None, subject: PreparedModel) -> tuple[int, ...]:
     """As many as the model has positions for."""
     fitting = tuple(n for n in wanted or TOKENS if subject.positions is None or n <= subject.positions)
     if not fitting:

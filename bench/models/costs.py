@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.models.measurement import Plan
 from bench.models.process import Process
 from bench.models.rows import TORCH_FP32, Files, Spec
-from bench.report.quantiles import median
+from bench.report.statistics import median
 from build.fidelity.cosine import cosines, summarize
 from manifest import Fidelity
 

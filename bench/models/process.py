@@ -33,7 +33,7 @@ class Process:
     def __init__(self, spec: Spec, model: Path, core: int | None) -> None:
         self.name, self.log = spec.system.name, ""
         python = python_of(spec.system.engine)
-        command = [python, "-m", "bench.models.worker", spec.system.engine, model.absolute()]
+        command = [python, "-m", "bench.models.engines.worker", spec.system.engine, model.absolute()]
         command += ["--isa", spec.isa] if spec.isa else []
         command += ["--core", str(core)] if core is not None else []
         command += ["--deny-amx"] if spec.deny_amx else []

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.machine import Machine
 from bench.models.costs import Costs
 from bench.models.measurement import APART, DISTURBED, TEXTS, TOGETHER, TOKENS_EACH, Plan, Times
 from bench.models.rows import INT8, NATIVE, Files, Row, Spec
 from bench.precisions.engine_times import median_ratio
-from bench.report.quantiles import median
-from bench.report.tables import table
+from bench.report.machine import Machine
+from bench.report.statistics import median
+from bench.server.report import table
 
 NOT_RUN = "not run here"
 NOTHING = "–"

@@ -27,7 +27,7 @@ class Files(StrEnum):
 
 @dataclass(frozen=True)
 class System:
-    """``engine``: as bench.models.worker has it. ``short``: its name on the command line."""
+    """``engine``: as bench.models.engines.worker has it. ``short``: its name on the command line."""
 
     name: str
     short: str

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from bench.bundles import unverified_bundle
 from bench.errors import BenchError
-from bench.machine import describe_machine
 from bench.precisions.engine_times import Timed, engine_times, longest, median_ratio
 from bench.precisions.sts import Pairs, agreement, read_pairs
-from bench.report.quantiles import median
-from bench.report.tables import table
+from bench.report.machine import describe_machine
+from bench.report.statistics import median
 from bench.server.fidelity import reference_vectors
+from bench.server.report import table
 from build.compare.neighbours import neighbours, shared
 from build.errors import BuildError
 from build.fidelity.cosine import cosines, summarize

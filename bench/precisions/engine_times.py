@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.report.quantiles import median
+from bench.report.statistics import median
 from manifest import read_manifest
 from runtime.inference.engine import Engine, open_engine
 from runtime.inference.native_ops import open_kernels

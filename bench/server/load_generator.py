@@ -15,7 +15,7 @@ import time
 from dataclasses import asdict, dataclass
 
 from bench.errors import LoadFailed
-from bench.report.quantiles import percentile
+from bench.report.statistics import percentile
 from bench.server.loads import Load, load_named
 from bench.server.texts import make_texts
 from bench.server.wire import check_answer, parse_answer, response_bytes, vectors_request

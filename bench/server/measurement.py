@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine import commit, describe_machine
-from bench.report.results import Results, Settings
+from bench.report.machine import commit, describe_machine
 from bench.server.loads import LOADS
-from bench.server.subject import Subject
+from bench.server.measured_system import MeasuredSystem
+from bench.server.results import Results, Settings
 from bench.server.systems import BASELINE, ROOT, System
 from build.model.files import ModelFiles
 
@@ -36,7 +36,7 @@ def measure(
     """
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     machine = describe_machine()
-    subjects = [Subject(system, model) for system in systems]
+    subjects = [MeasuredSystem(system, model) for system in systems]
     for subject in subjects:
         say(f"preparing {subject.system.name}: {subject.system.about}")
         subject.prepare()
@@ -66,7 +66,7 @@ def measure(
     )
 
 
-def _idle(subjects: Sequence[Subject], seconds: float, say: Say) -> None:
+def _idle(subjects: Sequence[MeasuredSystem], seconds: float, say: Say) -> None:
     say(f"leaving all idle for {seconds:g} s")
     before = [subject.cpu_seconds() for subject in subjects]
     started = time.perf_counter()
@@ -76,7 +76,7 @@ def _idle(subjects: Sequence[Subject], seconds: float, say: Say) -> None:
         subject.note_idle((subject.cpu_seconds() - used) / elapsed * 100)
 
 
-def _round(subjects: Sequence[Subject], number: int, settings: Settings, dim: int, cores: int, say: Say) -> None:
+def _round(subjects: Sequence[MeasuredSystem], number: int, settings: Settings, dim: int, cores: int, say: Say) -> None:
     """Every load on every system, one at a time; all get the same texts, and no text comes twice in a measurement.
 
     The order of systems turns around from round to round, so that none always follows the same neighbour.

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from bench import process_tree
 from bench.errors import ServerFailed
-from bench.server import process_tree
-from bench.server.process_tree import Memory
+from bench.process_tree import Memory
 
 START_SECONDS = 300.0
 STOP_SECONDS = 20.0

@@ -6,9 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.machine import Machine
-from bench.report.quantiles import median
-from bench.server.process_tree import Memory
+from bench.process_tree import Memory
+from bench.report.machine import Machine
+from bench.report.statistics import median
 from manifest import Fidelity
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from bench.report.quantiles import median
-from bench.report.results import Results, SystemResult
+from bench.report.statistics import median
 from bench.server.loads import LOADS
+from bench.server.results import Results, SystemResult
 
 DISTURBED_PERCENT = 5.0
 """Of all cores, used by others during a sample: beyond that a figure says little."""

@@ -17,7 +17,7 @@ from manifest import Graph, Layout, read_manifest
 from runtime.host.cpu import host_target
 from runtime.inference.padded_engine import signed_weights_saturate
 
-LIBRARIES = Path(__file__).resolve().parent.parent.parent / "kernels" / "lib"
+LIBRARIES = Path(__file__).resolve().parents[3] / "kernels" / "lib"
 UNKNOWN = "onnxruntime's choice"
 
 PADDED_INPUTS = {

@@ -1,7 +1,7 @@
 """Runs one engine on one model in a process of its own: a JSON object a line in, one a line out.
 
-``python -m bench.models.worker ENGINE MODEL [--isa NAME] [--core N] [--deny-amx]``, in the engine's environment, which
-may hold nothing but numpy and the engine itself. An answer with ``error`` is the last one.
+``python -m bench.models.engines.worker ENGINE MODEL [--isa NAME] [--core N] [--deny-amx]``, in the engine's
+environment, which may hold nothing but numpy and the engine itself. An answer with ``error`` is the last one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.models.amx import deny_amx
+from bench.models.engines.amx import deny_amx
 
 ENGINES = {"onnxruntime": "onnx_model", "openvino": "openvino_model", "torch": "torch_model"}
 
@@ -121,7 +121,7 @@ def _figures(text: str) -> Iterator[tuple[str, int]]:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.models.worker", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.models.engines.worker", description=__doc__.splitlines()[0])
     parser.add_argument("engine", choices=ENGINES)
     parser.add_argument("model", type=Path, help="a bundle, an OpenVINO model or a directory of transformers")
     parser.add_argument("--isa", help="the instruction set that the native kernels are to use")
@@ -136,7 +136,7 @@ def main(arguments: list[str]) -> int:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     try:
-        engine = importlib.import_module(f"bench.models.{ENGINES[options.engine]}")
+        engine = importlib.import_module(f"bench.models.engines.{ENGINES[options.engine]}")
         worker = Worker(lambda: engine.load(options.model, options.isa))
         for line in sys.stdin:
             print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import SetupFailed
+from bench.models.random_model import SHAPES, Shape, write_model
 from bench.precisions.__main__ import main
 from bench.precisions.engine_times import Timed, engine_times, median_ratio
 from bench.precisions.sts import agreement, read_pairs, spearman
-from bench.random_model import SHAPES, Shape, write_model
 from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
 from build.model.describe import describe

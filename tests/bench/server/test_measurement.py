@@ -16,20 +16,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import process_tree
 from bench.__main__ import main
 from bench.errors import BenchError, LoadFailed, ServerFailed
-from bench.machine import Machine, describe_machine, parse_cpuinfo, versions_in
-from bench.report.quantiles import median, percentile
-from bench.report.results import Results, Sample, Settings, SystemResult, save
-from bench.report.tables import render, spread_percent, table
-from bench.server import process_tree
+from bench.process_tree import Memory
+from bench.report.machine import Machine, describe_machine, parse_cpuinfo, versions_in
+from bench.report.statistics import median, percentile
 from bench.server.fidelity import compare, served_vectors
 from bench.server.load_generator import Figures, Order, run_load
 from bench.server.loads import LOADS, Load
+from bench.server.measured_system import generate_load
 from bench.server.measurement import measure
 from bench.server.process import free_port
-from bench.server.process_tree import Memory
-from bench.server.subject import generate_load
+from bench.server.report import render, spread_percent, table
+from bench.server.results import Results, Sample, Settings, SystemResult, save
 from bench.server.systems import BASELINE, ROOT, SYSTEMS, Launch, System
 from bench.server.texts import LONG, SHORT, Length, make_texts, words
 from bench.server.wire import check_answer, parse_answer, response_bytes, vectors_request
@@ -114,7 +114,7 @@ def order(port: int, load: str = "short-8", seconds: float = 0.2) -> Order:
 
 def stub_system(name: str, command: list[str] | None = None) -> System:
     def launch(model: ModelFiles, port: int) -> Launch:
-        serve = [sys.executable, "-c", f"import tests.bench.test_server as stub; stub.serve_stub({port})"]
+        serve = [sys.executable, "-c", f"import tests.bench.server.test_measurement as stub; stub.serve_stub({port})"]
         return Launch(command or serve, {})
 
     return System(

@@ -14,15 +14,15 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import process_tree
 from bench.errors import BenchError, LoadFailed, ServerFailed
-from bench.machine import versions_in
-from bench.report.results import Sample, SystemResult
-from bench.server import process_tree
+from bench.process_tree import Memory
+from bench.report.machine import versions_in
 from bench.server.fidelity import compare, served_vectors
 from bench.server.load_generator import Figures, Order
 from bench.server.loads import LOADS, Load
 from bench.server.process import Server
-from bench.server.process_tree import Memory
+from bench.server.results import Sample, SystemResult
 from bench.server.systems import ROOT, System
 from build.model.files import ModelFiles
 from manifest import Fidelity
@@ -31,7 +31,7 @@ GRACE_SECONDS = 120.0
 """For the load generator beyond the load itself: its start, its texts, and the last answers."""
 
 
-class Subject:
+class MeasuredSystem:
     """Between ``start`` and ``stop`` its server runs. Errors are told with the system's name."""
 
     def __init__(self, system: System, model: ModelFiles) -> None:

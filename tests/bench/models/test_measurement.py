@@ -14,13 +14,15 @@ import onnxruntime as ort
 import pytest
 
 from bench.errors import ModelFailed, SetupFailed
-from bench.machine import Machine
 from bench.models.__main__ import main
-from bench.models.amx import has_amx
 from bench.models.costs import Costs, take_costs, take_fidelities
+from bench.models.engines.amx import has_amx
+from bench.models.engines.onnx_model import PackedModel
+from bench.models.engines.worker import parse_rollup, text_of
 from bench.models.measurement import APART, TOGETHER, Plan, Times, loads, parse_onednn_isa, take_times
-from bench.models.onnx_model import PackedModel
+from bench.models.preparation import prepare
 from bench.models.process import Process
+from bench.models.random_model import SHAPES, Shape
 from bench.models.report import Measured, costs_table, heading, render, times_table, together_table, warning
 from bench.models.rows import (
     INSTRUCTION_SETS,
@@ -35,9 +37,7 @@ from bench.models.rows import (
     default_rows,
     rows,
 )
-from bench.models.subject import prepare
-from bench.models.worker import parse_rollup, text_of
-from bench.random_model import SHAPES, Shape
+from bench.report.machine import Machine
 from build.kernels import ARCHITECTURES
 from manifest import Fidelity, Graph, Layout, OpSet, Target
 from tests.support.graphs import kernel_ops
@@ -206,7 +206,7 @@ class TestParsing:
 class TestAmx:
     PROGRAM = """
 import ctypes
-from bench.models.amx import {name}
+from bench.models.engines.amx import {name}
 libc = ctypes.CDLL(None, use_errno=True)
 
 def arch_prctl(code, argument):

@@ -1,7 +1,7 @@
 """Quantizes an ONNX graph with NNCF, after training, as its documentation has it for transformers.
 
-``python -m bench.models.openvino_quantize MODEL.onnx IDS.json OUTPUT.xml``; IDS.json holds the calibration texts'
-token ids. Runs in OpenVINO's environment and imports nothing of this project.
+``python -m bench.models.engines.openvino_quantize MODEL.onnx IDS.json OUTPUT.xml``; IDS.json holds the calibration
+texts' token ids. Runs in OpenVINO's environment and imports nothing of this project.
 """
 
 from __future__ import annotations

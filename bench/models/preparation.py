@@ -16,8 +16,8 @@ from bench.bundles import unverified_bundle
 from bench.environment import ensure_environment
 from bench.errors import SetupFailed
 from bench.models.process import QUIET, python_of
+from bench.models.random_model import SHAPES, write_model
 from bench.models.rows import Files, System
-from bench.random_model import SHAPES, write_model
 from bench.server.systems import ROOT
 from build.fidelity.heldout import heldout_texts
 from build.host.machine import host_target
@@ -31,14 +31,14 @@ from build.quantization.calibration_texts import calibration_ids
 from manifest import Precision, read_manifest
 
 RANDOM = "random:"
-"""In front of a shape's name: a model of bench.random_model."""
+"""In front of a shape's name: a model of bench.models.random_model."""
 
 OPENVINO_ENVIRONMENT = ROOT / ".venv" / "openvino"
 OPENVINO_REQUIREMENTS = ROOT / "bench" / "openvino-requirements.txt"
 
 
 @dataclass(frozen=True)
-class Subject:
+class PreparedModel:
     """``files``: what each engine loads; ``texts``: token ids of the held-out texts, none for random weights."""
 
     name: str
@@ -54,7 +54,7 @@ class Subject:
         return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
 
 
-def prepare(model: str, systems: Sequence[System], scratch: Path) -> Subject:
+def prepare(model: str, systems: Sequence[System], scratch: Path) -> PreparedModel:
     """What lies in ``scratch`` from an earlier run is used. Raises ``BenchError`` and ``BuildError``."""
     folder = scratch / model.strip("./").replace("/", "-").replace(":", "-").lower()
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def prepare(model: str, systems: Sequence[System], scratch: Path) -> Subject:
     if Files.ORIGINAL in wanted:
         files[Files.ORIGINAL] = encoder.folder
     texts = () if model.startswith(RANDOM) else _heldout_ids(next(files[each] for each in sorted(bundles)))
-    return Subject(model, files, encoder.family.positions(read_object(encoder.folder, CONFIG)), texts)
+    return PreparedModel(model, files, encoder.family.positions(read_object(encoder.folder, CONFIG)), texts)
 
 
 def _random_model(model: str, folder: Path) -> Path:
@@ -107,7 +107,7 @@ def _quantized_by_openvino(bundle: Path, folder: Path) -> Path:
     texts = calibration_ids(tokenizer, sorted(filter(None, model.prompts.values())), encoder.max_tokens)
     ids.write_text(json.dumps([text.tolist() for text in texts]))
     graph = bundle / model.graphs[encoder.graph].file
-    command = [python_of("openvino"), "-m", "bench.models.openvino_quantize", graph, ids, unfinished]
+    command = [python_of("openvino"), "-m", "bench.models.engines.openvino_quantize", graph, ids, unfinished]
     try:
         environment = {"PATH": os.defpath, "HOME": str(folder), **QUIET}
         subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=sys.stderr)

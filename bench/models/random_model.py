@@ -1,4 +1,4 @@
-"""Makes a BERT of a real size with random weights, to measure times on: ``python -m bench.random_model --help``."""
+"""Writes a BERT of a real size with random weights: ``python -m bench.models.random_model --help``."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _add_outliers(network: Any, torch: Any) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.random_model", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m bench.models.random_model", description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path, help="where the model goes; must not exist")
     parser.add_argument("--shape", choices=SHAPES, default="base", help="of bge-small, bge-base or bge-large")
     parser.add_argument("--outliers", action="store_true", help="with channels and neurons as large as trained ones")
