@@ -1,4 +1,4 @@
-"""Makes bundles that nobody has verified: enough to run and to measure, in a fraction of the time."""
+"""Builds bundles without verifying them: enough to run and to measure, in a fraction of the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from build.quiet import quiet
 
 
 def unverified_bundle(model: str, recipe: Recipe, output: Path) -> Path:
-    """``output``, which must not exist. Raises ``BuildError``."""
+    """Build a bundle at ``output``, which must not exist, and return that path. Raises ``BuildError``."""
     files = fetch(model, None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
     with staged(output, force=False) as staging, quiet():

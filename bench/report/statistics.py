@@ -1,4 +1,7 @@
-"""Computes medians and percentiles, without numpy, because the load generator should start and stay small."""
+"""Computes medians, percentiles, ratios and spreads.
+
+Without numpy, so that the load generator starts fast and stays small.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Sequence
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Linear interpolation between the two nearest ranks, as numpy's default does. NaN without values."""
+    """Interpolates linearly between the two closest ranks, as numpy does by default. NaN without values."""
     if not values:
         return math.nan
     ordered = sorted(values)
@@ -19,3 +22,13 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 def median(values: Sequence[float]) -> float:
     return percentile(values, 50)
+
+
+def median_ratio(values: Sequence[float], reference: Sequence[float]) -> float:
+    """The median over rounds of each round's ratio: a disturbance in a round affects both of its values."""
+    return median([own / other for own, other in zip(values, reference, strict=True)])
+
+
+def spread_percent(values: Sequence[float]) -> float:
+    """The difference between the largest and the smallest value, in percent of the median."""
+    return (max(values) - min(values)) / median(values) * 100 if median(values) else math.nan

@@ -1,24 +1,24 @@
-"""Renders results as tables that are readable in a terminal and are Markdown."""
+"""Renders the server benchmark's results as Markdown tables."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from bench.report.statistics import median
+from bench.report.machine import DISTURBED_PERCENT
+from bench.report.statistics import median, spread_percent
+from bench.report.tables import table
 from bench.server.loads import LOADS
 from bench.server.results import Results, SystemResult
 
-DISTURBED_PERCENT = 5.0
-"""Of all cores, used by others during a sample: beyond that a figure says little."""
+RATE = "requests_per_second"
 
 LOAD_COLUMNS = (
-    ("requests/s", "requests_per_second", 0),
+    ("requests/s", RATE, 0),
     ("p50 ms", "p50_ms", 2),
     ("p99 ms", "p99_ms", 2),
     ("CPU ms per request", "cpu_ms_per_request", 2),
 )
-"""Title, field of ``Sample``, decimals."""
+"""Each column has a title, a field of ``Sample``, and a number of decimals."""
 
 COST_COLUMNS: tuple[tuple[str, Callable[[SystemResult], float], int], ...] = (
     ("start s", lambda system: median(system.start_seconds), 2),
@@ -26,20 +26,21 @@ COST_COLUMNS: tuple[tuple[str, Callable[[SystemResult], float], int], ...] = (
     ("RSS MB after load", lambda system: system.memory_after_load.rss_mb, 0),
     ("PSS MB after load", lambda system: system.memory_after_load.pss_mb, 0),
 )
-"""Title, value, decimals."""
+"""Each column has a title, a value of a system, and a number of decimals."""
+
+NOTHING = "–"
 
 
 def render(results: Results) -> str:
-    return "\n\n".join(
-        part for part in (_heading(results), _loads(results), _systems(results), _notes(results)) if part
-    )
+    parts = (_heading(results), _loads(results), _systems(results), _notes(results))
+    return "\n\n".join(part for part in parts if part)
 
 
 def _heading(results: Results) -> str:
     machine, settings = results.machine, results.settings
     lines = [
         f"{results.model}, {results.date}, commit {results.commit or 'unknown'}",
-        f"{machine.cpu}, {machine.cores} cores, {machine.architecture}: {' '.join(machine.flags) or 'no flag of note'}",
+        f"{machine}; load average before: {machine.load_average:.2f}",
         f"{settings.seconds:g} s for each load, medians of {settings.rounds} round(s); in brackets: "
         f"times the figure of {results.baseline}",
     ]
@@ -49,20 +50,20 @@ def _heading(results: Results) -> str:
 def _loads(results: Results) -> str:
     rows = []
     for load in LOADS:
-        for system, base in _with_base(results):
-            rates = [sample.requests_per_second for sample in system.samples[load.name]]
+        for system, base in _with_baseline(results):
+            rates = system.values_of(load.name, RATE)
             row = [str(load), system.name]
             for _, field, digits in LOAD_COLUMNS:
                 value = system.median_of(load.name, field)
                 row.append(_with_ratio(value, base.median_of(load.name, field) if base else None, digits))
-            rows.append([*row, f"{spread_percent(rates):.0f} %" if len(rates) > 1 else "–"])
+            rows.append([*row, f"{spread_percent(rates):.0f} %" if len(rates) > 1 else NOTHING])
     header = ["load", "system", *(title for title, _, _ in LOAD_COLUMNS), "spread of requests/s"]
     return table(header, rows, left=2)
 
 
 def _systems(results: Results) -> str:
     rows = []
-    for system, base in _with_base(results):
+    for system, base in _with_baseline(results):
         row = [system.name]
         for _, value_of, digits in COST_COLUMNS:
             row.append(_with_ratio(value_of(system), value_of(base) if base else None, digits))
@@ -74,9 +75,9 @@ def _systems(results: Results) -> str:
     return table(["system", *costs, "idle CPU", "cosine mean", "1st percentile", "minimum"], rows, left=1)
 
 
-def _with_base(results: Results) -> list[tuple[SystemResult, SystemResult | None]]:
-    """Each system with the one to divide by: none for the baseline itself, nor where it was not measured."""
-    base = next((system for system in results.systems if system.name == results.baseline), None)
+def _with_baseline(results: Results) -> list[tuple[SystemResult, SystemResult | None]]:
+    """Each system with the one to divide by: none for the baseline itself, nor where that was not measured."""
+    base = results.system(results.baseline)
     return [(system, None if system is base else base) for system in results.systems]
 
 
@@ -90,26 +91,6 @@ def _notes(results: Results) -> str:
             f"{DISTURBED_PERCENT:g} % of the cores: measure again on a quiet machine"
         )
     return "\n".join(lines)
-
-
-def spread_percent(values: Sequence[float]) -> float:
-    """The distance between the least and the greatest, in percent of the median."""
-    return (max(values) - min(values)) / median(values) * 100 if median(values) else math.nan
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Columns padded to equal width; the first ``left`` ones are aligned left, the rest right."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return f"| {' | '.join(padded)} |"
-
-    rule = [("-" * width) if column < left else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
 
 
 def _with_ratio(value: float, base: float | None, digits: int) -> str:

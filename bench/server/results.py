@@ -1,4 +1,4 @@
-"""Defines what a measurement yields: plain values that become JSON as they are."""
+"""What the server benchmark yields: plain values that become JSON as they are."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from manifest import Fidelity
 @dataclass(frozen=True)
 class Settings:
     rounds: int
+    """How often each load is put on each system."""
     seconds: float
+    """How long each load lasts in a round."""
     starts: int
+    """How many starts of each server are timed."""
     idle_seconds: float
+    """How long all servers are left idle, to see what CPU time they use."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One load on one system, once.
-
-    ``cpu_ms_per_request`` is the server's; ``others_cpu_percent`` is the part of all cores that neither the server
-    nor the load generator used, and should be near 0.
-    """
+    """One load on one system, once."""
 
     requests_per_second: float
     p50_ms: float
@@ -35,12 +35,14 @@ class Sample:
     requests: int
     seconds: float
     cpu_ms_per_request: float
+    """CPU time of the server alone."""
     others_cpu_percent: float
+    """Percent of all cores that neither the server nor the load generator used; should be close to 0."""
 
 
 @dataclass(frozen=True)
 class SystemResult:
-    """``samples`` maps a load's name to one sample a round. ``idle_cpu_percent`` is of one core."""
+    """All that was measured of one system."""
 
     name: str
     about: str
@@ -49,12 +51,17 @@ class SystemResult:
     memory_after_start: Memory
     memory_after_load: Memory
     idle_cpu_percent: float
+    """Percent of one core."""
     fidelity: Fidelity
     samples: dict[str, list[Sample]]
+    """By the load's name, one sample for each round."""
+
+    def values_of(self, load: str, field: str) -> list[float]:
+        """One of ``Sample``'s fields, round by round."""
+        return [getattr(sample, field) for sample in self.samples[load]]
 
     def median_of(self, load: str, field: str) -> float:
-        """The median over rounds of one of ``Sample``'s fields."""
-        return median([getattr(sample, field) for sample in self.samples[load]])
+        return median(self.values_of(load, field))
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,13 @@ class Results:
     commit: str
     model: str
     baseline: str
+    """The name of the system that the other systems' figures are divided by, whether it was measured or not."""
     machine: Machine
     settings: Settings
     systems: list[SystemResult]
+
+    def system(self, name: str) -> SystemResult | None:
+        return next((system for system in self.systems if system.name == name), None)
 
 
 def save(results: Results, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Runs an OpenVINO model on one thread, for latency; imports nothing of this project."""
+"""Runs an OpenVINO model on one thread, tuned for latency."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
-LIMIT = "ONEDNN_MAX_CPU_ISA"
-"""The variable of the environment that keeps it from wider instruction sets."""
+from bench.models.engines.inputs import feed, join
+from bench.models.rows import ONEDNN_LIMIT
 
-INPUTS = {"input_ids": lambda ids: ids, "attention_mask": np.ones_like, "token_type_ids": np.zeros_like}
+SETTINGS = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
 
 
 class Model:
-    """One text a call."""
+    """Runs one text per call."""
 
     isa = "OpenVINO's choice"
 
@@ -26,17 +25,16 @@ class Model:
         self._request = compiled.create_infer_request()
 
     def run(self, texts: list[list[int]]) -> NDArray[np.float32]:
-        outputs = [self._run_one(np.array([text], dtype=np.int64)) for text in texts]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        return join([self._run_text(text) for text in texts])
 
-    def _run_one(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        feed = {name: INPUTS[name](ids) for name in self._names}
-        return self._request.infer(feed, share_inputs=True)[0][0]
+    def _run_text(self, text: list[int]) -> NDArray[np.float32]:
+        output: NDArray[np.float32] = self._request.infer(feed(self._names, text), share_inputs=True)[0][0]
+        return output
 
 
 def load(path: Path, isa: str | None) -> Model:
-    """``path``: the .xml of a model. What it may use is limited by the environment, not by ``isa``."""
+    """``path``: a model's .xml file. The environment limits the instruction sets, not ``isa``."""
     core = ov.Core()
-    # NOTE: what is not int8 runs in bf16 where the CPU has that, and under a limit finds no kernels for it then.
-    precision = {"INFERENCE_PRECISION_HINT": "f32"} if os.environ.get(LIMIT) else {}
+    # NOTE: what is not int8 runs in bf16 where the CPU has it; under a limit there are no kernels for that.
+    precision = {"INFERENCE_PRECISION_HINT": "f32"} if os.environ.get(ONEDNN_LIMIT) else {}
     return Model(core.compile_model(core.read_model(path), "CPU", {**SETTINGS, **precision}))

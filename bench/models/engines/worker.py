@@ -1,7 +1,8 @@
-"""Runs one engine on one model in a process of its own: a JSON object a line in, one a line out.
+"""Runs one engine on one model in a process of its own.
 
 ``python -m bench.models.engines.worker ENGINE MODEL [--isa NAME] [--core N] [--deny-amx]``, in the engine's
-environment, which may hold nothing but numpy and the engine itself. An answer with ``error`` is the last one.
+environment, which may contain nothing but numpy and the engine itself. Each line of standard input is a request, each
+line of standard output its answer, both JSON objects. An answer with ``error`` is the last one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bench.models.engines.amx import deny_amx
 ENGINES = {"onnxruntime": "onnx_model", "openvino": "openvino_model", "torch": "torch_model"}
 
 FIRST_ID, IDS = 5, 50
-"""Ids that every vocabulary has. Which ones they are does not change the time."""
+"""These ids are in every vocabulary. Which ids a text has does not change the time."""
 
 KILOBYTE = 1024
 ROLLUP = Path("/proc/self/smaps_rollup")
@@ -32,61 +33,60 @@ Answer = dict[str, Any]
 
 
 class Model(Protocol):
-    """``isa``: the instruction set of its products, as far as the engine tells."""
-
     isa: str
+    """The instruction set of its matrix products, as far as the engine reports it."""
 
     def run(self, texts: list[Text]) -> Any:
-        """Token embeddings of all texts one behind the other, (tokens, width); as few calls as the engine allows."""
+        """The token embeddings of all texts, concatenated, (tokens, width), in as few calls as the engine allows."""
 
 
 class Worker:
-    """Answers orders; ``load`` makes a model and may take seconds."""
+    """Answers requests; ``load`` makes a model, which may take seconds."""
 
     def __init__(self, load: Callable[[], Model]) -> None:
         self._load = load
         self._model: Model | None = None
-        self._orders: Mapping[str, Callable[[Any], Answer]] = {
+        self._handlers: Mapping[str, Callable[[Any], Answer]] = {
             "memory": lambda _: memory(),
-            "load": lambda _: self._loaded(),
-            "time": self._timed,
-            "work": self._worked,
-            "embed": self._embedded,
+            "load": lambda _: self._reload(),
+            "time": self._time,
+            "run": self._run_texts,
+            "embed": self._embed,
         }
 
-    def answer(self, order: Mapping[str, Any]) -> Answer:
-        return self._orders[order["do"]](order)
+    def answer(self, request: Mapping[str, Any]) -> Answer:
+        return self._handlers[request["do"]](request)
 
-    def _loaded(self) -> Answer:
-        """Make the model, in place of the one before. ``seconds`` are those of making it."""
+    def _reload(self) -> Answer:
+        """Make the model anew, and report how long that took."""
         self._model = None
         gc.collect()
-        started = time.perf_counter()
+        start = time.perf_counter()
         self._model = self._load()
-        return {"seconds": time.perf_counter() - started, "isa": self._model.isa}
+        return {"seconds": time.perf_counter() - start, "isa": self._model.isa}
 
-    def _timed(self, order: Mapping[str, Any]) -> Answer:
-        """``calls`` are made one after another, each of texts of so many tokens; ``seconds`` are of one round.
+    def _time(self, request: Mapping[str, Any]) -> Answer:
+        """Make ``calls`` one after another, each with texts of so many tokens, and report the seconds of one round.
 
         ``waited``: the part of the time in which the process did not have the core.
         """
-        calls = [[text_of(tokens) for tokens in lengths] for lengths in order["calls"]]
-        self._round(calls)  # PERF: untimed, because another process had the core and its caches
-        started, used = time.perf_counter(), time.process_time()
-        for _ in range(order["repeats"]):
+        calls = [[text_of(tokens) for tokens in lengths] for lengths in request["calls"]]
+        self._round(calls)  # PERF: not timed, because another process had the core and its caches
+        start, used = time.perf_counter(), time.process_time()
+        for _ in range(request["repeats"]):
             self._round(calls)
-        seconds, used = time.perf_counter() - started, time.process_time() - used
-        return {"seconds": seconds / order["repeats"], "waited": max(0.0, 1 - used / seconds)}
+        seconds, used = time.perf_counter() - start, time.process_time() - used
+        return {"seconds": seconds / request["repeats"], "waited": max(0.0, 1 - used / seconds)}
 
-    def _worked(self, order: Mapping[str, Any]) -> Answer:
-        lengths = order["lengths"]
-        for number in range(order["runs"]):
+    def _run_texts(self, request: Mapping[str, Any]) -> Answer:
+        lengths = request["lengths"]
+        for number in range(request["runs"]):
             self._run([text_of(lengths[number % len(lengths)])])
         return {}
 
-    def _embedded(self, order: Mapping[str, Any]) -> Answer:
-        """Means over tokens, one text a call."""
-        return {"vectors": [self._run([text]).mean(axis=0).tolist() for text in order["texts"]]}
+    def _embed(self, request: Mapping[str, Any]) -> Answer:
+        """The mean of each text's token embeddings, one text per call."""
+        return {"vectors": [self._run([text]).mean(axis=0).tolist() for text in request["texts"]]}
 
     def _round(self, calls: list[list[Text]]) -> None:
         for texts in calls:
@@ -99,36 +99,30 @@ class Worker:
 
 
 def text_of(tokens: int) -> Text:
-    return [FIRST_ID + number % IDS for number in range(tokens)]
+    return [FIRST_ID + index % IDS for index in range(tokens)]
 
 
 def memory() -> Answer:
-    """Of this process, in bytes: ``private`` pages, and ``pss``, which shares out those of several processes."""
+    """This process's memory in bytes: ``private`` pages, and ``pss``, which divides shared pages among processes."""
     gc.collect()
     return parse_rollup(ROLLUP.read_text())
 
 
 def parse_rollup(text: str) -> Answer:
-    kilobytes = dict(_figures(text))
+    kilobytes = dict(_lines(text))
     private = sum(value for name, value in kilobytes.items() if name.startswith("Private_"))
     return {"private": private * KILOBYTE, "pss": kilobytes["Pss"] * KILOBYTE}
 
 
-def _figures(text: str) -> Iterator[tuple[str, int]]:
+def _lines(text: str) -> Iterator[tuple[str, int]]:
     for line in text.splitlines()[1:]:
         name, _, value = line.partition(":")
         yield name, int(value.split()[0])
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.models.engines.worker", description=__doc__.splitlines()[0])
-    parser.add_argument("engine", choices=ENGINES)
-    parser.add_argument("model", type=Path, help="a bundle, an OpenVINO model or a directory of transformers")
-    parser.add_argument("--isa", help="the instruction set that the native kernels are to use")
-    parser.add_argument("--core", type=int, help="the only core to run on")
-    parser.add_argument("--deny-amx", action="store_true", help="have the kernel refuse the registers of AMX")
-    options = parser.parse_args(arguments)
-    # NOTE: both before an engine is imported, because its threads inherit them.
+    options = _parser().parse_args(arguments)
+    # NOTE: both happen before an engine is imported, because its threads inherit them.
     if options.core is not None:
         os.sched_setaffinity(0, {options.core})
     if options.deny_amx:
@@ -144,6 +138,19 @@ def main(arguments: list[str]) -> int:
         print(json.dumps({"error": f"{type(error).__name__}: {str(error)[:300]}"}), file=answers, flush=True)
         return 1
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.models.engines.worker",
+        description="Run one engine on one model in a process of its own; bench.models starts it.",
+    )
+    parser.add_argument("engine", choices=ENGINES)
+    parser.add_argument("model", type=Path, help="a bundle, an OpenVINO model or a directory of transformers")
+    parser.add_argument("--isa", help="the instruction set that the native kernels must use")
+    parser.add_argument("--core", type=int, help="the only core to run on")
+    parser.add_argument("--deny-amx", action="store_true", help="let the kernel refuse AMX's registers")
+    return parser
 
 
 if __name__ == "__main__":
