@@ -88,8 +88,9 @@ bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTor
 	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(TOKENS),--tokens '$(TOKENS)') \
 	  $(if $(SYSTEMS),--systems '$(SYSTEMS)') $(if $(SCRATCH),--scratch '$(SCRATCH)')
 
-bench: setup  ## measure this server beside the container that people use today
-	TORCH_LINKS='$(TORCH_LINKS)' $(BUILD) -m bench
+override export BASE := $(value BASE)
+bench: setup  ## measure this server beside the container that people use today (BASE=: and another checkout's)
+	@TORCH_LINKS='$(TORCH_LINKS)' $(BUILD) -m bench --base "$$BASE"
 
 bench-fidelity: setup  ## measure what int8 costs in fidelity and time (STSB=: a directory with scored pairs of sentences)
 	@$(BUILD) -m bench.precisions --model '$(MODEL)' $(if $(STSB),--stsb '$(STSB)')

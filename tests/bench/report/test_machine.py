@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -38,7 +39,21 @@ class TestMachine:
     def test_names_the_versions_of_an_environment(self):
         assert versions_in(Path(sys.prefix), ("numpy", "no-such-package")) == {"numpy": np.__version__}
 
-    def test_a_directory_outside_git_has_no_commit(self, tmp_path: Path):
+
+class TestCommit:
+    def test_is_that_of_the_checkout_with_a_plus_where_files_differ(self, tmp_path: Path):
+        (tmp_path / "file").touch()
+        author = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+        for arguments in (("init", "--quiet"), ("add", "."), (*author, "commit", "--quiet", "--message", "First")):
+            subprocess.run(["git", "-C", tmp_path, *arguments], check=True)
+        clean = commit(tmp_path)
+        assert re.fullmatch("[0-9a-f]{12}", clean)
+        (tmp_path / "untracked").touch()
+        assert commit(tmp_path) == clean
+        (tmp_path / "file").write_text("changed")
+        assert commit(tmp_path) == f"{clean}+"
+
+    def test_is_empty_outside_git(self, tmp_path: Path):
         assert commit(tmp_path) == ""
 
 

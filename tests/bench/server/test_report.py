@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from bench.process_tree import Memory
 from bench.report.machine import Machine
+from bench.server.base import BASE
 from bench.server.loads import LOADS
 from bench.server.report import render
 from bench.server.results import Results, Sample, Settings, SystemResult, save
@@ -84,3 +88,32 @@ class TestReport:
         system = saved["systems"][1]
         assert system["memory_after_load"] == {"rss_mb": 125, "pss_mb": 122.5}
         assert [each["requests_per_second"] for each in system["samples"]["long-8"]] == [360, 400, 480]
+
+
+class TestAgainstAnotherCheckout:
+    def rows(self, ours: Sequence[float], base: Sequence[float]) -> list[list[str]]:
+        """The cells of the table, a row for each load."""
+        systems = [system(CPU2VEC, 1.0, rates=ours), system(BASE, 1.0, rates=base)]
+        parts = render(replace(results(), systems=systems, baseline=BASE)).split("\n\n")
+        beside = next(part for part in parts if part.startswith("| cpu2vec beside base"))
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in beside.splitlines()[2:]]
+
+    def test_ratios_are_those_of_the_rounds(self):
+        rows = self.rows(ours=(100, 90, 120), base=(100, 100, 100))
+        assert [row[0] for row in rows] == [str(load) for load in LOADS]
+        assert all(
+            row[1:] == ["1.000", "0.900", "1.200", "1.000", "1.000", "30 %", "within the spread"] for row in rows
+        )
+
+    @pytest.mark.parametrize(
+        ("ours", "verdict"),
+        [((93, 94, 95), "slower"), ((96, 98, 100), "within the spread"), ((106, 107, 108), "faster")],
+    )
+    def test_the_verdict_depends_on_the_larger_spread(self, ours: Sequence[float], verdict: str):
+        assert {row[-1] for row in self.rows(ours, base=(98, 100, 102))} == {verdict}
+
+    def test_one_round_has_no_spread_and_no_verdict(self):
+        assert self.rows(ours=(100,), base=(50,))[0][1:] == ["2.000", "2.000", "2.000", "1.000", "1.000", "–", "–"]
+
+    def test_without_the_other_checkout_there_is_no_such_table(self):
+        assert "beside base" not in render(results())
