@@ -1,26 +1,34 @@
 #!/usr/bin/env python3
-"""Turns a HuggingFace embedding model into a bundle: ``./quantize.py --help``."""
+"""Turns a HuggingFace embedding model into a bundle: ``./quantize.py --help``. Runs on any Python 3."""
 
-import importlib.util
 import os
 import sys
 
-BUILD_PYTHON = ".venv/build/bin/python"
+ENVIRONMENT = os.path.join(os.path.dirname(os.path.realpath(__file__)), ".venv", "build")
+"""The environment with the build's packages, which `make setup` creates."""
+
+STARTED_AGAIN = "CPU2VEC_STARTED_AGAIN"
+"""An environment variable that keeps the program from starting itself again and again."""
+
+
+def start_in_environment() -> None:
+    """Start the program again with the build environment's Python, where that exists and is another one."""
+    python = os.path.join(ENVIRONMENT, "bin", "python")
+    if os.environ.pop(STARTED_AGAIN, "") or os.path.realpath(sys.prefix) == os.path.realpath(ENVIRONMENT):
+        return
+    if os.access(python, os.X_OK):
+        os.environ[STARTED_AGAIN] = "1"
+        os.execv(python, [python, *sys.argv])
 
 
 def main() -> int:
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "optimum", "sentence_transformers")):
-        arguments = " ".join(sys.argv[1:])
-        print(
-            f"quantize.py: this Python lacks the build's packages. Run `make setup` once, then:\n"
-            f"  {BUILD_PYTHON} quantize.py {arguments}".rstrip(),
-            file=sys.stderr,
-        )
-        return 1
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    start_in_environment()
+    from build.host.check import python_problem
 
+    problem = python_problem()
+    if problem:
+        print("quantize.py: " + problem, file=sys.stderr)
+        return 1
     from build.cli import main as build_main
 
     return build_main(sys.argv[1:])

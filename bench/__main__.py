@@ -20,7 +20,7 @@ from bench.server.report import render
 from bench.server.results import Settings, save
 from bench.server.systems import SYSTEMS, System
 from build.errors import BuildError
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.model.default_model import fetch_from_package
 from build.paths import ROOT
 

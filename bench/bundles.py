@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from build.bundle.staging import staged
-from build.model.describe import describe
-from build.model.fetch import fetch
-from build.model.trust import NO_TRUST
-from build.pipeline import STAGES, assemble
-from build.precisions import Recipe
-from build.progress import Progress
-from build.quiet import quiet
+from build.bundle.staging import staged_output
+from build.host.machine import host_target
+from build.pipeline import BuildOptions, assemble, fetch_and_describe
+from build.precisions import PrecisionSpec
+from build.progress import Progress, silence_libraries
 
 
-def unverified_bundle(model: str, recipe: Recipe, output: Path) -> Path:
+def unverified_bundle(model: str, spec: PrecisionSpec, output: Path) -> Path:
     """Build a bundle at ``output``, which must not exist, and return that path. Raises ``BuildError``."""
-    files = fetch(model, None, NO_TRUST)
-    description = describe(files.directory, trust_remote_code=False)
-    with staged(output, force=False) as staging, quiet():
-        assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES))
+    progress, target = Progress(), host_target()
+    options = BuildOptions(model, None, target, spec.precision, output, force=False)
+    described = fetch_and_describe(options, progress)
+    with staged_output(output, force=False) as staging, silence_libraries():
+        assemble(described, spec, target, staging, progress)
     return output

@@ -1,27 +1,42 @@
-"""The command line of ``quantize.py``: arguments in, exit code out."""
+"""The command line of ``quantize.py``: arguments in, exit code out. Until a build starts, it needs no packages."""
 
 from __future__ import annotations
 
 import argparse
-import signal
+import importlib.util
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from build.bundle.staging import DISK_FULL
-from build.errors import BuildError
+from build.command_line import MACHINE_NAMES, Choice, Parser, choice_of, run, system_message
+from build.errors import OutOfDisk, SetupIncomplete
 from build.fidelity.thresholds import add_options, read_options
 from build.host.machine import host_target
 from build.model.default_model import MODEL
 from build.model.trust import Trust
-from build.pipeline import STAGES, Order, build_bundle
-from build.progress import Progress
-from build.summary import summary
+from build.names import bundle_name
 from manifest import Precision, Target
 
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
+PROGRAM = "quantize.py"
+BUNDLES = Path("bundles")
+"""Bundles go here unless the user names another place."""
+
+PACKAGES = ("torch", "optimum", "sentence_transformers")
+"""Packages that only the build's environment has."""
+
+LIBRARY_SETTINGS = {"HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+"""Environment variables that libraries read when they are imported, unless the user has set them."""
+
 BOTH = "both"
+TARGETS = Choice(
+    {**{target.value: (target,) for target in Target}, BOTH: tuple(Target)},
+    {name: (target,) for name, target in MACHINE_NAMES.items()},
+)
+"""What --arch accepts: one architecture or both."""
+
+PRECISIONS = choice_of(Precision)
 
 DESCRIPTION = "Turn a HuggingFace embedding model into a bundle that the CPU runtime serves."
 EXAMPLES = f"""\
@@ -29,19 +44,72 @@ examples:
   ./quantize.py {MODEL}
   ./quantize.py BAAI/bge-small-en-v1.5 --arch arm64          (or --arch both)
   ./quantize.py ./my-model --precision fp32 --output bundles/mine
-  ./quantize.py ./my-model --min-cosine-p1 0.96            (accepts what is below the default threshold)
+  ./quantize.py ./my-model --min-cosine-p1 0.96              (accepts less than the default threshold)
   HF_TOKEN=hf_... ./quantize.py my-org/private-model --revision v2
-  HF_HUB_OFFLINE=1 ./quantize.py BAAI/bge-small-en-v1.5     (downloaded before)
+  HF_HUB_OFFLINE=1 ./quantize.py BAAI/bge-small-en-v1.5      (downloaded before)
 
-The default model comes with the build's environment; other ids are downloaded from the hub, HF_ENDPOINT names a mirror.
+The default model comes with the build's environment. Other ids are downloaded from the HuggingFace hub; HF_ENDPOINT
+names a mirror.
 """
 
 
-def main(arguments: list[str]) -> int:
-    """Build what the arguments say; the table goes to standard output, all else to standard error."""
-    options = _parser().parse_args(arguments)
-    (target, output), *twins = _outputs(options)
-    order = Order(
+def main(arguments: Sequence[str]) -> int:
+    """Build what the arguments say. The table goes to standard output, everything else to standard error."""
+    parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
+    parser.add_argument("model", metavar="MODEL", help="id on the HuggingFace hub, or a local model directory")
+    parser.add_argument(
+        "--arch",
+        type=TARGETS,
+        metavar=TARGETS.metavar,
+        default=(host_target(),),
+        help="CPU architecture that will serve the bundle; both makes a bundle for each in one build and appends the "
+        "architecture to --output (default: this machine's)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help=f"directory to create (default: {BUNDLES}/<model>[-<revision>]-<precision>-<arch>)",
+    )
+    parser.add_argument("--force", action="store_true", help="replace a bundle or an empty directory at --output")
+    add_model_options(parser)
+    options = parser.read(arguments)
+    return run(PROGRAM, lambda: build(options, _outputs(options)), interrupted="nothing was left behind")
+
+
+def add_model_options(parser: Parser) -> None:
+    """Add the options that say how a model becomes a bundle."""
+    parser.add_argument(
+        "--precision",
+        type=PRECISIONS,
+        metavar=PRECISIONS.metavar,
+        default=Precision.INT8,
+        help="int8: 8-bit weights, run by the native kernels where they support the model's family, otherwise by "
+        "onnxruntime's; int8-stock: 8-bit weights, run by onnxruntime's kernels; fp32: the original weights "
+        "(default: int8)",
+    )
+    parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
+    parser.add_switch("--trust-remote-code", help="run Python code that comes with the model; read it first")
+    parser.add_switch(
+        "--allow-pickle",
+        help="read weights from pytorch_model.bin if there is no model.safetensors (as data; no code is run)",
+    )
+    add_options(parser)
+
+
+def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path]]) -> int:
+    """Build a bundle for each target at its path, and print the table. Raises ``BuildError`` or ``OSError``."""
+    if any(importlib.util.find_spec(name) is None for name in PACKAGES):
+        raise SetupIncomplete(f"{sys.executable} lacks the build's packages: run `make setup` once, then try again")
+    for name, value in LIBRARY_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    # NOTE: the import needs the packages.
+    from build.pipeline import BuildOptions, build_bundle
+    from build.progress import Progress
+    from build.summary import summary
+
+    (target, output), *extra_targets = outputs
+    build_options = BuildOptions(
         model=options.model,
         revision=options.revision,
         target=target,
@@ -50,101 +118,31 @@ def main(arguments: list[str]) -> int:
         force=options.force,
         trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
         thresholds=read_options(options),
-        twins=tuple(twins),
+        extra_targets=tuple(extra_targets),
     )
-    interrupted = _interruptions()
     try:
-        delivery = build_bundle(order, Progress(STAGES))
-    except BaseException as error:
-        if interrupted:
-            return _fail("interrupted: nothing was left behind", EXIT_INTERRUPTED)
-        if isinstance(error, BuildError):
-            return _fail(str(error), EXIT_FAILED)
-        if isinstance(error, OSError):
-            return _fail(_trouble(error), EXIT_FAILED)
-        raise
-    print(summary(delivery, order.output, order.twins))
+        result = build_bundle(build_options, Progress())
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        advice = "make room, or choose another --output, or HF_HOME for downloads"
+        raise OutOfDisk(f"the disk is full: {advice} ({system_message(error)})") from error
+    print(summary(result, output, build_options.extra_targets))
     return 0
 
 
 def _outputs(options: argparse.Namespace) -> list[tuple[Target, Path]]:
-    """The targets, and where each one's bundle goes."""
-    if options.arch != BOTH:
-        target = Target(options.arch)
-        return [(target, options.output or default_output(options.model, options.precision, target))]
-    if options.output is None:
-        return [(target, default_output(options.model, options.precision, target)) for target in Target]
-    return [(target, options.output.with_name(f"{options.output.name}-{target}")) for target in Target]
+    """The targets, and where the bundle for each goes."""
+    targets: tuple[Target, ...] = options.arch
+    output: Path | None = options.output
+    if output is None:
+        model = (options.model, options.revision, options.precision)
+        return [(target, default_output(*model, target)) for target in targets]
+    if len(targets) == 1:
+        return [(targets[0], output)]
+    return [(target, output.with_name(f"{output.name}-{target}")) for target in targets]
 
 
-def default_output(model: str, precision: Precision, target: Target) -> Path:
-    """``bundles/<model, lower case, slashes to dashes>-<precision>-<arch>``."""
-    slug = model.rstrip("/").lstrip("./").lower().replace("/", "-") or "model"
-    return Path("bundles") / f"{slug}-{precision}-{target}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="quantize.py",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("model", metavar="MODEL", help="id on the HuggingFace hub, or a local model directory")
-    parser.add_argument(
-        "--arch",
-        choices=[*Target, BOTH],
-        default=host_target(),
-        help="CPU architecture that will serve the bundle, or both: a bundle for each from one build, with the name of "
-        "the architecture behind --output (default: this machine's)",
-    )
-    parser.add_argument(
-        "--precision",
-        type=Precision,
-        choices=list(Precision),
-        default=Precision.INT8,
-        help="int8: 8-bit weights, in native kernels where the model's family has them, else in onnxruntime's; "
-        "int8-stock: 8-bit weights in onnxruntime's kernels; fp32: the original's numbers (default: int8)",
-    )
-    parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
-    parser.add_argument("--output", type=Path, help="directory to make (default: bundles/<model>-<precision>-<arch>)")
-    parser.add_argument("--force", action="store_true", help="replace the output directory if it exists")
-    parser.add_argument(
-        "--trust-remote-code", action="store_true", help="run Python code that the model brings; read it first"
-    )
-    parser.add_argument(
-        "--allow-pickle",
-        action="store_true",
-        help="read weights from pytorch_model.bin where there is no model.safetensors (as data; no code is run)",
-    )
-    add_options(parser)
-    return parser
-
-
-def _interruptions() -> list[int]:
-    """Let SIGINT and SIGTERM raise ``KeyboardInterrupt``, and keep count of them in the list.
-
-    The list, because a module in C++ that is just being imported makes an ``ImportError`` of a ``KeyboardInterrupt``.
-    """
-    received: list[int] = []
-
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        received.append(signum)
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
-    return received
-
-
-def _fail(message: str, status: int) -> int:
-    print(f"quantize.py: {message}", file=sys.stderr)
-    return status
-
-
-def _trouble(error: OSError) -> str:
-    """What the system says of a file that cannot be read or written, by name where it has one."""
-    told = f"{error.strerror or error}: {error.filename}" if error.filename else str(error.strerror or error)
-    if error.errno in DISK_FULL:
-        return f"the disk is full: make room, or choose another --output, or HF_HOME for downloads ({told})"
-    return told
+def default_output(model: str, revision: str | None, precision: Precision, target: Target) -> Path:
+    """The directory of a bundle that the user has not named."""
+    return BUNDLES / bundle_name(model, revision, precision, target)

@@ -1,32 +1,67 @@
-"""Tells the user what is being done: one line a stage, with its time, to standard error."""
+"""Reports what a build is doing, and silences what its libraries say meanwhile."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
 
 class Progress:
-    """Plain lines anywhere; ``bars`` says whether stages may draw bars, which only a terminal can show."""
+    """Prints one line when a stage begins and one when it is done, with the time that it took."""
 
-    def __init__(self, stages: int, stream: TextIO = sys.stderr) -> None:
-        self._stages, self._stream, self._done = stages, stream, 0
+    def __init__(self, stages: Sequence[str] = (), stream: TextIO = sys.stderr) -> None:
+        """``stages``: the names of all stages, if they are known from the start."""
+        self._stages, self._stream = tuple(stages), stream
+        self._begun: list[str] = []
 
     @property
     def bars(self) -> bool:
+        """Whether stages may draw progress bars, which only a terminal can show."""
         return self._stream.isatty()
+
+    def expect(self, stages: Sequence[str]) -> None:
+        """Name the stages that are still to come, so that lines say how many there are."""
+        self._stages = (*self._begun, *stages)
 
     @contextmanager
     def stage(self, name: str, detail: str) -> Iterator[None]:
-        """Announce a stage, and say how long it took if it ends well."""
-        self._done += 1
-        self._write(f"[{self._done}/{self._stages}] {name}: {detail}")
+        """Announce a stage, and report how long it took if it succeeds."""
+        self._begun.append(name)
+        heading = f"{self._position(name)} {name}:"
+        self._write(f"{heading} {detail}")
         started = time.monotonic()
         yield
-        self._write(f"[{self._done}/{self._stages}] {name}: done in {time.monotonic() - started:.1f} s")
+        self._write(f"{heading} done in {time.monotonic() - started:.1f} s")
+
+    def _position(self, name: str) -> str:
+        if not self._stages:
+            return f"[{len(self._begun)}]"
+        return f"[{self._stages.index(name) + 1}/{len(self._stages)}]"
 
     def _write(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
+
+
+@contextmanager
+def silence_libraries() -> Iterator[None]:
+    """Suppress the libraries' log lines, warnings and bars. Bars that a stage draws itself are not affected."""
+    root, silent = logging.getLogger(), logging.NullHandler()
+    disabled = root.manager.disable
+    # NOTE: without a handler on the root, a library's logging.warning() would install one on standard error for good.
+    root.addHandler(silent)
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from transformers.utils import logging as transformers_logging
+
+            transformers_logging.disable_progress_bar()
+            yield
+    finally:
+        logging.disable(disabled)
+        root.removeHandler(silent)

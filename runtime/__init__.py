@@ -1,11 +1,11 @@
-"""Serves a bundle over HTTP: the only code that the image carries.
+"""Serves a bundle over HTTP: the only Python code in the image besides the manifest.
 
-Before any module here loads a library, it gets what it reads from the environment once.
+Sets what libraries read from the environment before any module here loads one.
 """
 
 import os
 
-# onnxruntime's wheel would write an id and a database below $HOME.
+# Otherwise onnxruntime's wheel writes an id and a database below $HOME.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-# numpy multiplies single vectors by small matrices here: threads of its own would only be in the way of other texts.
+# numpy multiplies single vectors by small matrices here. Threads of its own would only slow down other texts.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"

@@ -1,4 +1,4 @@
-"""``python -m runtime``: serve the bundle in BUNDLE_DIR."""
+"""``python -m runtime``: serves the bundle in ``BUNDLE_DIR``."""
 
 from runtime.main import main
 

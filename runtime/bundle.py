@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,6 @@ class Bundle:
     manifest: Manifest
     golden: Golden
     config: dict[str, Any]
-
-    @property
-    def meta(self) -> dict[str, Any]:
-        """What ``/meta`` answers: the model's own config, its id, and the manifest."""
-        return {"model": self.config, "model_path": self.manifest.model, "bundle": asdict(self.manifest)}
 
 
 def open_bundle(directory: Path) -> Bundle:

@@ -1,4 +1,4 @@
-"""Sets up logging to standard error, one line an event, as text or as JSON."""
+"""Logging to standard error, one line per event, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from runtime.settings import LogFormat, LogLevel
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time, level, message, and the stack trace where there is one."""
+    """One JSON object per line: time, level, message, and the stack trace if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
@@ -24,7 +24,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def logging_config(level: LogLevel, log_format: LogFormat) -> dict[str, object]:
-    """The dictionary for ``logging.config.dictConfig``: every logger goes to standard error."""
+    """Return the dictionary for ``logging.config.dictConfig``. Every logger writes to standard error."""
     formatters: dict[str, object] = {
         LogFormat.TEXT: {"format": "%(asctime)s %(levelname)s %(message)s", "datefmt": "%Y-%m-%dT%H:%M:%S%z"},
         LogFormat.JSON: {"()": JsonFormatter},
@@ -36,7 +36,7 @@ def logging_config(level: LogLevel, log_format: LogFormat) -> dict[str, object]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
-            # NOTE: the server beneath reports its own steps at info; here those are details.
+            # NOTE: gunicorn and uvicorn report their own steps at info, which are details here.
             name: {"level": "DEBUG" if level is LogLevel.DEBUG else "WARNING"}
             for name in ("gunicorn.error", "gunicorn.access", "uvicorn.error", "uvicorn.access", "asyncio")
         },

@@ -1,4 +1,4 @@
-"""Composes the server from the environment: settings, bundle, engine, application. Nothing else builds these."""
+"""Composes the server: settings, bundle, capacity, kind, application. Nothing else builds these."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ import logging.config
 import sys
 from typing import TYPE_CHECKING
 
-from manifest import BundleError, TextModel
+from manifest import BundleError, Target
 from runtime.bundle import Bundle, open_bundle
 from runtime.errors import SettingsError
-from runtime.host.cores import available_cores
-from runtime.host.cpu import host_target
-from runtime.inference.native_ops import Kernels, open_kernels
+from runtime.host.capacity import Capacity, measure_capacity
+from runtime.kinds import Load, plan
 from runtime.logs import logging_config
-from runtime.scheduling.memory_budget import MemoryBudget, available_memory
 from runtime.settings import Settings, read_settings
-from runtime.text.window_limit import window_limit
 
 if TYPE_CHECKING:
-    from runtime.server.server import Service
-    from runtime.text.windows import Windows
+    from runtime.service import Service
 
 EXIT_BAD_START = 2
 
@@ -34,68 +30,52 @@ def main() -> None:
         bundle = open_bundle(settings.bundle)
         log_config = logging_config(settings.log_level, settings.log_format)
         logging.config.dictConfig(log_config)
-        limits = _window_limits(settings, bundle)
-        ops = [graph.ops for graph in bundle.manifest.text.graphs.values()]
-        kernels = open_kernels(ops, settings.kernels_isa)
+        capacity = measure_capacity(settings.threads)
+        load = plan(bundle, settings, capacity)
     except (SettingsError, BundleError) as error:
         print(f"cpu2vec: {error}", file=sys.stderr)
         sys.exit(EXIT_BAD_START)
-    _log_start(settings, bundle, kernels)
+    _log_start(settings, bundle, capacity)
 
+    # PERF: imported last, because a bad setting should be reported at once.
     from runtime.server.server import Server
 
-    Server(lambda: make_service(settings, bundle, limits, kernels), settings.port, log_config).run()
+    Server(lambda: make_service(settings, bundle, load), settings.port, log_config).run()
 
 
-def make_service(settings: Settings, bundle: Bundle, limits: dict[str, int], kernels: Kernels | None) -> Service:
-    """Load tokenizers and sessions and put the service together; runs in the worker process."""
-    from runtime.inference.engine import open_engine
-    from runtime.service import EmbeddingService
-    from runtime.text.embedder import Embedder
-    from runtime.text.head import read_head
-    from runtime.text.tokenizer import Tokenizer
-    from runtime.text.windows import Windows
+def make_service(settings: Settings, bundle: Bundle, load: Load) -> Service:
+    """Load the model and put the service together; runs in the worker process. Raises ``BundleError``."""
+    # PERF: imported in the worker, so that the master never loads falcon, numpy and onnxruntime.
+    from runtime.api.app import create_app
+    from runtime.api.body import BodyLimits, begin_before_body
+    from runtime.api.meta import meta_of
+    from runtime.readiness import Readiness
+    from runtime.service import Service
 
-    text = bundle.manifest.text
-    cores = settings.threads or available_cores()
-    engines = {
-        name: open_engine(bundle.directory / graph.file, graph, cores, kernels) for name, graph in text.graphs.items()
-    }
-    heads = read_head(bundle.directory, text.encoders)
-    embedders = {}
-    for name, encoder in text.encoders.items():
-        tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
-        windows = Windows(tokenizer, limits[name], settings.long_text)
-        _check_room(windows, limits[name], text)
-        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name])
-    return EmbeddingService(settings, bundle, embedders, limits, cores, kernels, MemoryBudget(_memory_for_texts()))
+    readiness = Readiness()
+    model = load()
+    app = create_app(
+        model.endpoints,
+        meta_of(bundle, model.serving),
+        readiness,
+        BodyLimits(settings.max_body_bytes),
+        settings.allowed_tokens,
+    )
+    is_verified = bundle.manifest.fidelity is not None
+    return Service(begin_before_body(app), model, bundle.golden, is_verified, readiness)
 
 
-def _memory_for_texts() -> int:
-    """Bytes for all texts in work together: half of what the container may use; weights and the rest take the other."""
-    return available_memory() // 2
-
-
-def _window_limits(settings: Settings, bundle: Bundle) -> dict[str, int]:
-    budget = _memory_for_texts()
-    encoders = bundle.manifest.text.encoders
-    return {name: window_limit(encoder, settings.max_tokens, budget) for name, encoder in encoders.items()}
-
-
-def _check_room(windows: Windows, limit: int, text: TextModel) -> None:
-    """Raises ``BundleError`` where a prompt leaves no token of a window to the text."""
-    for name, prompt in {"": "", **text.prompts}.items():
-        if (room := windows.room(prompt)) < 1:
-            what = f"the prompt {name!r} and special tokens take" if name else "special tokens take"
-            raise BundleError(f"a window has {limit} tokens, and {what} {limit - room} of them: set MAX_TOKENS higher")
-
-
-def _log_start(settings: Settings, bundle: Bundle, kernels: Kernels | None) -> None:
+def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:
     manifest = bundle.manifest
-    log.info("serving %s (%s, %s) on port %d", manifest.model, manifest.precision, manifest.target, settings.port)
-    if kernels is not None:
-        log.info("native ops use %s", kernels.isa)
+    log.info(
+        "serving %s (%s, %s) on port %d, %d core(s)",
+        manifest.model,
+        manifest.precision,
+        manifest.target,
+        settings.port,
+        capacity.cores,
+    )
     if settings.without_effect:
         log.info("accepted without effect: %s", ", ".join(settings.without_effect))
-    if manifest.target is not host_target():
-        log.warning("the bundle was built for %s, and this machine is another: its figures may differ", manifest.target)
+    if manifest.target is not Target.of_machine():
+        log.warning("the bundle was built for %s, and this machine is not: figures may differ", manifest.target)

@@ -29,6 +29,7 @@ TRUE = frozenset({"1", "true", "on", "yes"})
 FALSE = frozenset({"0", "false", "off", "no"})
 
 T = TypeVar("T")
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class LogFormat(StrEnum):
@@ -108,12 +109,12 @@ def _integer(low: int, high: int) -> Callable[[str, str], int]:
     return parse
 
 
-def _choice(kind: type[T]) -> Callable[[str, str], T]:
-    def parse(name: str, value: str) -> T:
-        for member in kind:  # type: ignore[attr-defined]
+def _choice(kind: type[Choice]) -> Callable[[str, str], Choice]:
+    def parse(name: str, value: str) -> Choice:
+        for member in kind:
             if member.value == value.lower():
                 return member
-        accepted = ", ".join(member.value for member in kind)  # type: ignore[attr-defined]
+        accepted = ", ".join(member.value for member in kind)
         raise SettingsError(f"{name} is {value!r}, and accepts {accepted}")
 
     return parse

@@ -37,7 +37,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The int8 bundle of the default model for this machine, made by the real pipeline."""
     from build.model.default_model import MODEL
-    from build.pipeline import STAGES, Order, build_bundle
+    from build.pipeline import BuildOptions, build_bundle
     from build.progress import Progress
     from manifest import Precision
     from runtime.host.cpu import host_target
@@ -45,8 +45,8 @@ def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = host_target()
     assert target is not None
     output = tmp_path_factory.mktemp("default-model") / "bundle"
-    order = Order(MODEL, None, target, Precision.INT8, output, force=False)
-    build_bundle(order, Progress(STAGES))
+    order = BuildOptions(MODEL, None, target, Precision.INT8, output, force=False)
+    build_bundle(order, Progress())
     return output
 
 

@@ -55,7 +55,7 @@ def _run(target: Target, isas: Sequence[str]) -> int:
     """Compile and run the program. Returns its exit status, and raises ``BuildError``."""
     machine = describe_machine()
     with tempfile.TemporaryDirectory(prefix="bench-kernels-") as directory:
-        program = build_program("benchmark", target, for_image(target), Path(directory), bench=True)
+        program = build_program("benchmark", target, for_image(target), Path(directory), defines=["CPU2VEC_BENCH"])
         print(_heading(machine), flush=True)
         others = OtherLoad()
         status = subprocess.run([program, *([",".join(isas)] if isas else [])], check=False).returncode

@@ -14,7 +14,7 @@ from bench.models.process import Process
 from bench.models.rows import TORCH_FP32, Files, Spec
 from bench.report.statistics import median
 from build.fidelity.cosine import cosines, summarize
-from manifest import Fidelity
+from manifest import CosineFigures
 
 CREATIONS = 5
 """A session is created so often; the median counts."""
@@ -31,7 +31,7 @@ class Costs:
     private: int
     pss: int
     """The sum of two processes that run the same files."""
-    fidelity: Fidelity | None = None
+    fidelity: CosineFigures | None = None
 
 
 def take_costs(spec: Spec, path: Path, plan: Plan) -> Costs:
@@ -61,7 +61,7 @@ def embed(spec: Spec, path: Path, texts: Sequence[Sequence[int]], plan: Plan) ->
 
 def take_fidelities(
     specs: Sequence[Spec], files: Mapping[Files, Path], texts: Sequence[Sequence[int]], plan: Plan
-) -> dict[Spec, Fidelity]:
+) -> dict[Spec, CosineFigures]:
     """How close the vectors are to PyTorch's; empty where PyTorch is not measured. Raises ``ModelFailed``."""
     if not texts or TORCH_FP32 not in [spec.system.name for spec in specs]:
         return {}

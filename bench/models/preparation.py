@@ -17,17 +17,16 @@ from bench.errors import SetupFailed
 from bench.models.process import QUIET
 from bench.models.random_model import SHAPES, write_model
 from bench.models.rows import Files, System
-from build.fidelity.heldout import heldout_texts
-from build.host.machine import host_target
+from build.fidelity.requests import heldout_texts
 from build.model.describe import describe
 from build.model.fetch import fetch
 from build.model.files import CONFIG
 from build.model.json_files import read_object
 from build.model.trust import NO_TRUST
 from build.paths import ROOT
-from build.precisions import recipe_for
+from build.precisions import PRECISIONS
 from build.quantization.calibration_texts import calibration_ids
-from manifest import Precision, read_manifest
+from manifest import Precision, TextModel, read_manifest
 
 RANDOM = "random:"
 """This prefix and a shape's name stand for a model of ``bench.models.random_model``."""
@@ -87,14 +86,13 @@ def _random_model(model: str, folder: Path) -> Path:
 
 
 def _bundle(model: str, files: Files, folder: Path) -> Path:
-    target = host_target()
-    recipes = {
-        Files.NATIVE: recipe_for(Precision.INT8, target),
-        Files.STOCK: replace(recipe_for(Precision.INT8_STOCK, target), prepare=False),
-        Files.FP32: recipe_for(Precision.FP32, target),
+    specs = {
+        Files.NATIVE: PRECISIONS[Precision.INT8],
+        Files.STOCK: replace(PRECISIONS[Precision.INT8_STOCK], calibrate=False),
+        Files.FP32: PRECISIONS[Precision.FP32],
     }
     output = folder / files
-    return output if output.is_dir() else unverified_bundle(model, recipes[files], output)
+    return output if output.is_dir() else unverified_bundle(model, specs[files], output)
 
 
 def _quantized_by_openvino(bundle: Path, folder: Path) -> Path:
@@ -102,7 +100,7 @@ def _quantized_by_openvino(bundle: Path, folder: Path) -> Path:
     output, unfinished, ids = folder / "openvino.xml", folder / "unfinished.xml", folder / "calibration.json"
     if output.is_file():
         return output
-    model = read_manifest(bundle).text
+    model = read_manifest(bundle).section_as(TextModel)
     encoder = model.main_encoder
     tokenizer = Tokenizer.from_file(str(bundle / encoder.tokenizer))
     texts = calibration_ids(tokenizer, sorted(filter(None, model.prompts.values())), encoder.max_tokens)
@@ -117,7 +115,7 @@ def _quantized_by_openvino(bundle: Path, folder: Path) -> Path:
 
 
 def _heldout_ids(bundle: Path) -> tuple[tuple[int, ...], ...]:
-    encoder = read_manifest(bundle).text.main_encoder
+    encoder = read_manifest(bundle).section_as(TextModel).main_encoder
     tokenizer = Tokenizer.from_file(str(bundle / encoder.tokenizer))
     texts = [tuple(tokenizer.encode(text).ids[: encoder.max_tokens]) for text in heldout_texts()]
     return tuple(text for text in texts if text)

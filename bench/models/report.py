@@ -103,7 +103,7 @@ def costs_table(measured: Measured) -> str:
     cells = []
     for spec, costs in measured.costs.items():
         fidelity = costs.fidelity
-        cosines = (fidelity.cosine_mean, fidelity.cosine_p1, fidelity.cosine_min) if fidelity else ()
+        cosines = (fidelity.mean, fidelity.p1, fidelity.minimum) if fidelity else ()
         figures = [f"{value:.5f}" for value in cosines] or [NOTHING] * 3
         memory = [f"{value / MEGABYTE:.1f}" for value in (costs.private, costs.pss, measured.sizes[spec.system.files])]
         cells.append([spec.system.name, f"{costs.session_seconds * 1e3:.1f}", *memory, *figures])

@@ -16,7 +16,7 @@ from bench.environment import RUNTIME_ENVIRONMENT, python_in
 from bench.errors import BenchError, InvalidOption, ModelFailed
 from bench.report.tables import table
 from build.paths import ROOT
-from manifest import BundleError, Encoder, read_manifest
+from manifest import BundleError, Encoder, TextModel, read_manifest
 
 LENGTHS = (128, 512, 2048)
 MEGABYTE = 1e6
@@ -35,7 +35,7 @@ examples:
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
-        encoder = read_manifest(options.bundle).text.main_encoder
+        encoder = read_manifest(options.bundle).section_as(TextModel).main_encoder
         lengths = options.tokens or [tokens for tokens in LENGTHS if tokens <= encoder.max_tokens]
         rows = _rows(options.bundle, encoder, lengths)
     except (BundleError, BenchError) as error:

@@ -24,7 +24,7 @@ DESCRIPTION = "Measure what int8 costs in fidelity and saves in time, beside fp3
 EPILOG = f"""\
 Builds a bundle for each way of storing weights, and prints two tables. The first compares the vectors that each
 bundle's server returns with the original's: cosines, the rank correlation with scores that people gave, and the part of
-each text's ten nearest neighbours that stays. The second has the time of a run on one core, also as a multiple of the
+each text's ten nearest neighbors that stays. The second has the time of a run on one core, also as a multiple of the
 first row's.
 Tables are printed to standard output, progress to standard error; docs/fidelity.md explains them.
 

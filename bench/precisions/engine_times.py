@@ -9,9 +9,9 @@ from pathlib import Path
 from bench.precisions.variants import UNCALIBRATED, Variant
 from bench.progress import Log
 from bench.report.statistics import median, median_ratio
-from manifest import read_manifest
+from manifest import TextModel, read_manifest
 from runtime.inference.engine import Engine, open_engine
-from runtime.inference.native_ops import open_kernels
+from runtime.inference.native_ops import load_native_ops
 from runtime.inference.token_batch import TokenBatch
 
 SAMPLE_SECONDS = 0.05
@@ -52,13 +52,13 @@ def engine_times(variants: Mapping[str, Variant], tokens: int, rounds: int) -> d
 
 def max_tokens(bundle: Path) -> int:
     """The most tokens that a text may have."""
-    return read_manifest(bundle).text.main_encoder.max_tokens
+    return read_manifest(bundle).section_as(TextModel).main_encoder.max_tokens
 
 
 def _engine(variant: Variant) -> Engine:
-    model = read_manifest(variant.bundle).text
+    model = read_manifest(variant.bundle).section_as(TextModel)
     graph = model.graphs[model.main_encoder.graph]
-    return open_engine(variant.bundle / graph.file, graph, 1, open_kernels([graph.ops], variant.isa))
+    return open_engine(variant.bundle / graph.file, graph, 1, load_native_ops([graph.ops], variant.isa))
 
 
 def _repeats(engine: Engine, batch: TokenBatch) -> int:

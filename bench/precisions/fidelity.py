@@ -13,15 +13,15 @@ from bench.original import reference_vectors
 from bench.precisions.sts import Pairs, agreement, read_pairs
 from bench.precisions.variants import Variant
 from bench.progress import Log
-from build.compare.neighbours import neighbours, shared
+from build.compare.neighbors import neighbors, shared
 from build.fidelity.cosine import cosines, summarize
 from build.fidelity.cpu_classes import ISA_SETTING
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import AS_THE_ORIGINAL, serve
 
 HELD_OUT = "held-out"
 LANGUAGES = {"en-dev.csv": "English", "de-dev.csv": "German", "zh-dev.csv": "Chinese"}
-NEIGHBOURS = 10
+NEIGHBORS = 10
 
 HEADER = ("texts", "weights", "cosine mean", "1st percentile", "minimum", "Spearman × 100", "loss", "top 10")
 NOTHING = "–"
@@ -67,11 +67,11 @@ def fidelity_rows(variants: Mapping[str, Variant], sets: Sequence[TextSet], log:
 
 def _figures(texts: TextSet, served: NDArray[np.float32]) -> list[str]:
     summary = summarize(cosines(served, texts.reference))
-    k = min(NEIGHBOURS, len(texts.texts) - 1)
-    kept = shared(neighbours(served, served, k), neighbours(texts.reference, texts.reference, k))
+    k = min(NEIGHBORS, len(texts.texts) - 1)
+    kept = shared(neighbors(served, served, k), neighbors(texts.reference, texts.reference, k))
     correlation = [NOTHING, NOTHING]
     if texts.pairs is not None:
         score = agreement(texts.pairs, served)
         correlation = [f"{score:.2f}", f"{agreement(texts.pairs, texts.reference) - score:.3f}"]
-    figures = [f"{value:.5f}" for value in (summary.cosine_mean, summary.cosine_p1, summary.cosine_min)]
+    figures = [f"{value:.5f}" for value in (summary.mean, summary.p1, summary.minimum)]
     return [*figures, *correlation, f"{kept:.3f}"]

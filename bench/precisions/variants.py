@@ -10,7 +10,7 @@ from bench.progress import Log
 from build.fidelity.cpu_classes import SEVEN_BITS
 from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
-from build.precisions import recipe_for
+from build.precisions import PRECISIONS
 from manifest import Precision
 
 UNCALIBRATED, STOCK, NATIVE, FP32 = "int8-stock, uncalibrated", "int8-stock", "int8", "fp32"
@@ -28,17 +28,17 @@ class Variant:
 def build_variants(model: str, folder: Path, log: Log) -> dict[str, Variant]:
     """By name; the native bundle a second time with the instructions of an older CPU. Raises ``BuildError``."""
     target = host_target()
-    stock = recipe_for(Precision.INT8_STOCK, target)
-    recipes = {
-        UNCALIBRATED: replace(stock, prepare=False),
+    stock = PRECISIONS[Precision.INT8_STOCK]
+    specs = {
+        UNCALIBRATED: replace(stock, calibrate=False),
         STOCK: stock,
-        NATIVE: recipe_for(Precision.INT8, target),
-        FP32: recipe_for(Precision.FP32, target),
+        NATIVE: PRECISIONS[Precision.INT8],
+        FP32: PRECISIONS[Precision.FP32],
     }
     variants = {}
-    for number, (name, recipe) in enumerate(recipes.items()):
+    for number, (name, spec) in enumerate(specs.items()):
         log(f"building the bundle of {name}")
-        variants[name] = Variant(unverified_bundle(model, recipe, folder / str(number)))
+        variants[name] = Variant(unverified_bundle(model, spec, folder / str(number)))
     if SEVEN_BITS in instruction_sets(ensure(target))[1:]:
         variants[f"{NATIVE}, {SEVEN_BITS}"] = replace(variants[NATIVE], isa=SEVEN_BITS)
     return variants

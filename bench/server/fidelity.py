@@ -9,7 +9,7 @@ from bench.errors import LoadFailed
 from bench.server.load_generator import Connection, Request
 from bench.server.wire import parse_answer
 from build.fidelity.cosine import cosines, summarize
-from manifest import Fidelity
+from manifest import CosineFigures
 
 
 def served_vectors(port: int, texts: list[str]) -> NDArray[np.float32]:
@@ -31,7 +31,7 @@ def served_vectors(port: int, texts: list[str]) -> NDArray[np.float32]:
     return np.asarray(vectors, dtype=np.float32)
 
 
-def compare(served: NDArray[np.float32], reference: NDArray[np.float32]) -> Fidelity:
+def compare(served: NDArray[np.float32], reference: NDArray[np.float32]) -> CosineFigures:
     """Raises ``LoadFailed`` where the vectors do not have as many components as the original's."""
     if served.shape != reference.shape:
         raise LoadFailed(f"the vectors must have {reference.shape[1]} components, not {served.shape[1]}")

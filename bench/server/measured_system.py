@@ -25,7 +25,7 @@ from bench.server.results import Sample, SystemResult
 from bench.server.systems import System
 from build.model.files import ModelFiles
 from build.paths import ROOT
-from manifest import Fidelity
+from manifest import CosineFigures
 
 GRACE_SECONDS = 120.0
 """The load generator may take so much longer than the load: for its start, its texts and the last answers."""
@@ -41,7 +41,7 @@ class MeasuredSystem:
         self._samples: dict[str, list[Sample]] = {load.name: [] for load in LOADS}
         self._memory_after_start = Memory(0.0, 0.0)
         self._idle_cpu_percent = 0.0
-        self._fidelity: Fidelity | None = None
+        self._fidelity: CosineFigures | None = None
 
     def prepare(self) -> None:
         with self._naming_the_system():
@@ -66,7 +66,7 @@ class MeasuredSystem:
             self._running.stop()
             self._running = None
 
-    def compare(self, texts: list[str], reference: NDArray[np.float32]) -> Fidelity:
+    def compare(self, texts: list[str], reference: NDArray[np.float32]) -> CosineFigures:
         with self._naming_the_system():
             self._fidelity = compare(served_vectors(self._server.port, texts), reference)
         return self._fidelity

@@ -55,7 +55,7 @@ def measure(
             log(f"  ready after {', '.join(f'{seconds:.2f}' for seconds in start_seconds)} s")
         for system in measured:
             fidelity = system.compare(texts, reference)
-            log(f"mean cosine of {system.system.name} to the original: {fidelity.cosine_mean:.4f}")
+            log(f"mean cosine of {system.system.name} to the original: {fidelity.mean:.4f}")
         _leave_idle(measured, settings.idle_seconds, log)
         for number in range(1, settings.rounds + 1):
             _run_round(measured, number, settings, reference.shape[1], machine.cores, log)

@@ -71,7 +71,7 @@ def _systems(results: Results) -> str:
             row.append(_with_ratio(value_of(system), value_of(base) if base else None, digits))
         fidelity = system.fidelity
         row.append(f"{system.idle_cpu_percent:.1f} %")
-        row += [f"{value:.4f}" for value in (fidelity.cosine_mean, fidelity.cosine_p1, fidelity.cosine_min)]
+        row += [f"{value:.4f}" for value in (fidelity.mean, fidelity.p1, fidelity.minimum)]
         rows.append(row)
     costs = [title for title, _, _ in COST_COLUMNS]
     return table(["system", *costs, "idle CPU", "cosine mean", "1st percentile", "minimum"], rows, left=1)

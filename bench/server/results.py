@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.process_tree import Memory
 from bench.report.machine import Machine
 from bench.report.statistics import median
-from manifest import Fidelity
+from manifest import CosineFigures
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class SystemResult:
     memory_after_load: Memory
     idle_cpu_percent: float
     """Percent of one core."""
-    fidelity: Fidelity
+    fidelity: CosineFigures
     samples: dict[str, list[Sample]]
     """By the load's name, one sample for each round."""
 

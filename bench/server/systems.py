@@ -71,7 +71,7 @@ def build_bundle(python: Path | str, model: str, output: Path, folder: Path = RO
 
 
 def _bundle() -> Path:
-    return ROOT / default_output(MODEL, Precision.INT8, host_target())
+    return ROOT / default_output(MODEL, None, Precision.INT8, host_target())
 
 
 def _prepare_cpu2vec(model: ModelFiles) -> None:

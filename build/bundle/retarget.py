@@ -1,4 +1,4 @@
-"""Makes a bundle for another architecture of a finished one: the same files under a manifest of its own."""
+"""Makes a bundle for another architecture from a finished one: the same files under its own manifest."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ import os
 import shutil
 from pathlib import Path
 
-from build.bundle.staging import staged
-from manifest import MANIFEST_FILE, Manifest, Target, to_json
+from manifest import Manifest, Target, write_manifest
 
 
-def retarget(bundle: Path, manifest: Manifest, target: Target, output: Path, force: bool) -> None:
-    """Write ``bundle`` for ``target`` to ``output``. Files are linked where the file system allows it, else copied.
+def retarget(bundle: Path, manifest: Manifest, target: Target, directory: Path) -> None:
+    """Write ``bundle`` for ``target`` to an empty directory. Files are linked where possible, otherwise copied.
 
-    What was measured holds for both: weights are prepared for any CPU, and classes of arithmetic are measured whatever
-    the target.
-    Raises ``OutputExists`` or ``OutOfDisk``.
+    The measured fidelity holds for both: weights are prepared for any CPU, and every class of arithmetic is measured
+    whatever the target.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with staged(output, force) as staging:
-        for name in manifest.files:
-            try:
-                os.link(bundle / name, staging.bundle / name)
-            except OSError:  # NOTE: another file system, or one without links.
-                shutil.copyfile(bundle / name, staging.bundle / name)
-        text = to_json(dataclasses.replace(manifest, target=target))
-        (staging.bundle / MANIFEST_FILE).write_text(text, encoding="utf-8")
+    for name in manifest.files:
+        try:
+            os.link(bundle / name, directory / name)
+        except OSError:  # NOTE: another file system, or one without links.
+            shutil.copyfile(bundle / name, directory / name)
+    write_manifest(directory, dataclasses.replace(manifest, target=target))

@@ -1,32 +1,42 @@
-"""Owns the directory in which a bundle grows: complete under its name at the end, or gone."""
+"""Owns the directories in which bundles grow: all are complete under their names at the end, or none is there."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.errors import BuildError, OutOfDisk, OutputExists
+from build.bundle.output import refuse_existing
+from build.errors import BuildError, OutOfDisk
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors that mean that no more can be written."""
+
 PROBE_BYTES = 1 << 20
+"""Size of the file whose writing shows whether the disk is full."""
 
 
 @dataclass(frozen=True)
 class Staging:
-    """``bundle`` becomes the output; ``work`` holds what the stages leave behind. Both on the output's file system."""
+    """Directories to write to, each on the file system of its output."""
 
     bundle: Path
-    work: Path
+    """Becomes the output."""
 
-    def keep_only(self, graphs: Iterable[Path] = ()) -> None:
+    work: Path
+    """Holds what the stages leave behind."""
+
+    extra: tuple[Path, ...] = ()
+    """Become the extra outputs, in their order."""
+
+    def discard_except(self, graphs: Iterable[Path] = ()) -> None:
         """Remove what the stages left in ``work``, but not these graphs and the weights beside each.
 
-        Those lie in the same directory, and their names begin with the graph's.
+        The weights of a graph are in its directory, and their names begin with the graph's.
         """
         kept = {(graph.parent, graph.name) for graph in graphs}
         for file in [path for path in self.work.rglob("*") if path.is_file()]:
@@ -34,50 +44,91 @@ class Staging:
                 file.unlink()
 
 
-def refuse_existing(output: Path, force: bool) -> None:
-    """Raises ``OutputExists``, before any work, for what would be overwritten without ``force`` or is no directory."""
-    if output.exists() and not (force and output.is_dir()):
-        raise OutputExists(f"{output} exists already: pass --force to replace it, or --output for another place")
-
-
 @contextmanager
-def staged(output: Path, force: bool) -> Iterator[Staging]:
-    """Yield an empty staging area beside ``output``; rename it into place if the body succeeds, else remove it.
+def staged_output(output: Path, force: bool, extra: Sequence[Path] = ()) -> Iterator[Staging]:
+    """Yield empty directories beside the outputs. Rename them into place if the body succeeds; otherwise remove them.
 
     What a killed build left behind is removed first. Raises ``OutputExists`` or ``OutOfDisk``.
     """
-    refuse_existing(output, force)
-    area = output.parent / f".{output.name}.partial"
-    shutil.rmtree(area, ignore_errors=True)
-    staging = Staging(area / "bundle", area / "work")
+    outputs = (output, *extra)
+    bundle, *others = [_staged(each) for each in outputs]
+    staging = Staging(bundle, staging_dir(output) / "work", tuple(others))
+    for each in outputs:
+        _clean_up(each)
+        refuse_existing(each, force)
     try:
-        staging.bundle.mkdir(parents=True)
-        staging.work.mkdir()
+        for directory in (bundle, staging.work, *others):
+            directory.mkdir(parents=True)
         yield staging
-        if output.exists():
-            output.rename(area / "replaced")
-        staging.bundle.rename(output)
-        _flush(output)
+        for each in outputs:
+            refuse_existing(each, force)
+        _publish(outputs)
     except Exception as error:
-        if not isinstance(error, BuildError) and _is_full(area):
+        if not isinstance(error, BuildError) and any(map(_is_full, map(staging_dir, outputs))):
             raise OutOfDisk("the disk is full: make room, or choose another --output") from error
         raise
     finally:
-        shutil.rmtree(area, ignore_errors=True)
+        for each in outputs:
+            _clean_up(each)
 
 
-def _is_full(area: Path) -> bool:
-    """Whether no more can be written. Native libraries say so in their own words, or complain of a file cut short."""
+def staging_dir(output: Path) -> Path:
+    """The hidden directory beside an output in which it grows."""
+    final = _final(output)
+    return final.parent / f".{final.name}.partial"
+
+
+def _final(output: Path) -> Path:
+    return Path(os.path.realpath(output))
+
+
+def _staged(output: Path) -> Path:
+    return staging_dir(output) / "bundle"
+
+
+def _replaced(output: Path) -> Path:
+    return staging_dir(output) / "replaced"
+
+
+def _publish(outputs: Sequence[Path]) -> None:
+    """Move outputs that exist out of the way and all staged bundles to their outputs; or leave all as it was."""
+    finals = [_final(output) for output in outputs]
+    moves = [(final, _replaced(final)) for final in finals if final.exists()]
+    moves += [(_staged(final), final) for final in finals]
+    begun: list[tuple[Path, Path]] = []
     try:
-        (area / "probe").write_bytes(bytes(PROBE_BYTES))
+        for source, destination in moves:
+            begun.append((source, destination))
+            source.rename(destination)
+        for final in finals:
+            _flush(final.parent)
+    except BaseException:
+        for source, destination in reversed(begun):
+            # NOTE: an interruption may come before a rename or after it.
+            if not source.exists():
+                destination.rename(source)
+        raise
+
+
+def _clean_up(output: Path) -> None:
+    """Remove what is staged, but first give back an output that a killed build had moved out of the way."""
+    if _replaced(output).exists() and not os.path.lexists(_final(output)):
+        _replaced(output).rename(_final(output))
+    shutil.rmtree(staging_dir(output), ignore_errors=True)
+
+
+def _is_full(directory: Path) -> bool:
+    """Whether no more can be written. Native libraries say so in their own words, or report truncated files."""
+    try:
+        (directory / "probe").write_bytes(bytes(PROBE_BYTES))
     except OSError as error:
         return error.errno in DISK_FULL
     return False
 
 
-def _flush(output: Path) -> None:
-    """Make the rename last through a power cut."""
-    descriptor = os.open(output.parent, os.O_RDONLY)
+def _flush(directory: Path) -> None:
+    """Make renames in a directory survive a power failure."""
+    descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

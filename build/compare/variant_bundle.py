@@ -1,4 +1,4 @@
-"""Makes a bundle that embeds in another way than its model declares, to be served for a moment and never shipped."""
+"""Makes a temporary bundle that embeds in a different way than its model declares. It is served, never shipped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from manifest import (
     GOLDEN_FILE,
-    MANIFEST_FILE,
     FileEntry,
     Golden,
     Manifest,
@@ -15,13 +14,14 @@ from manifest import (
     bundle_files,
     sha256_of,
     to_json,
+    write_manifest,
 )
 
 
 def write_variant(bundle: Path, manifest: Manifest, text: TextModel, directory: Path) -> None:
-    """Fill an empty ``directory``: links to the bundle's files, a manifest with ``text`` in it, and no golden texts.
+    """Fill an empty ``directory`` with links to the bundle's files and a manifest that has ``text`` in it.
 
-    Those hold the model to its own way, which this is not.
+    It has no golden texts, because a server would find that their vectors differ.
     """
     names = bundle_files(text)
     for name in names:
@@ -31,4 +31,4 @@ def write_variant(bundle: Path, manifest: Manifest, text: TextModel, directory: 
     golden.write_text(to_json(Golden(())), encoding="utf-8")
     entry = FileEntry(size=golden.stat().st_size, sha256=sha256_of(golden))
     files = {name: entry if name == GOLDEN_FILE else manifest.files[name] for name in names}
-    (directory / MANIFEST_FILE).write_text(to_json(replace(manifest, text=text, files=files)), encoding="utf-8")
+    write_manifest(directory, replace(manifest, section=text, files=files, fidelity=None))

@@ -1,16 +1,15 @@
-"""Says how a finished bundle is to be measured on this machine: in which classes of arithmetic, with what room."""
+"""Chooses in which CPU classes a finished bundle is measured on this machine."""
 
 from __future__ import annotations
 
-from build.fidelity.cpu_classes import Measuring, by_native_kernels, by_stock_kernels
+from build.fidelity.cpu_classes import CpuClass, VerificationPlan, native_plan, stock_plan
 from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
-from build.precisions import Recipe
 from manifest import TextModel
 
 
-def measuring_of(text: TextModel, recipe: Recipe) -> Measuring:
-    """Native kernels are compiled for it where that was not done before. Raises ``BuildError``."""
+def plan_verification(text: TextModel, stock_class: CpuClass, tolerance: float) -> VerificationPlan:
+    """Compiles the native kernels where the bundle needs them and they are missing. Raises ``BuildError``."""
     if all(graph.ops is None for graph in text.graphs.values()):
-        return by_stock_kernels(recipe.arithmetic, recipe.golden_slack)
-    return by_native_kernels(instruction_sets(ensure(host_target())), recipe.golden_slack)
+        return stock_plan(stock_class, tolerance)
+    return native_plan(instruction_sets(ensure(host_target())), tolerance)

@@ -1,4 +1,4 @@
-"""Last stage but one: serves the bundle with the real runtime and compares its vectors with the original's."""
+"""Serves a bundle with the real runtime and compares its vectors with the original's."""
 
 from __future__ import annotations
 
@@ -11,36 +11,26 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from build.fidelity.cosine import DECIMALS, cosines, summarize
-from build.fidelity.cpu_classes import Arithmetic, Measuring
-from build.fidelity.heldout import heldout_texts
-from build.fidelity.report import Measured
-from build.fidelity.requests import Candidate, deal_out
+from build.fidelity.cpu_classes import VerificationPlan
+from build.fidelity.golden import golden_request
+from build.fidelity.report import MeasuredClass, MeasuredText
+from build.fidelity.requests import VectorRequest, heldout_texts, spread_over_prompts
 from build.fidelity.runtime_process import AS_THE_ORIGINAL, RuntimeClient, serve
 from build.pytorch.reference import Reference
-from manifest import Fidelity, Golden, GoldenText, Task, TextModel
-
-VECTOR_DECIMALS = 8
-
-
-@dataclass(frozen=True)
-class MeasuredClass:
-    """What CPUs of one arithmetic give: ``fidelity`` sums up the ``heldout`` texts."""
-
-    arithmetic: Arithmetic
-    fidelity: Fidelity
-    heldout: tuple[Measured, ...]
-    golden_texts: tuple[Measured, ...]
+from manifest import Golden, GoldenRequest, Task, TextModel
 
 
 @dataclass(frozen=True)
 class Verification:
-    """``classes``: that of this machine's best instructions first; ``golden`` is what a server of any checks."""
+    """The comparison of a bundle of text embeddings with its original."""
 
     classes: tuple[MeasuredClass, ...]
+    """The class of this machine's best instruction set comes first."""
     golden: Golden
+    """What a server of any class checks."""
 
     @property
-    def first(self) -> MeasuredClass:
+    def best(self) -> MeasuredClass:
         return self.classes[0]
 
 
@@ -48,85 +38,87 @@ def verify(
     bundle: Path,
     model: TextModel,
     reference: Reference,
-    candidates: list[Candidate],
-    measuring: Measuring,
-    progress: bool,
+    golden: list[VectorRequest],
+    plan: VerificationPlan,
+    bars: bool,
 ) -> Verification:
-    """Fidelity on the held-out texts, in each pass; golden texts with floors a little below the lowest measured.
+    """Measure the held-out texts in each run, and set the golden requests' floors a little below the lowest measured.
 
-    A sound runtime may lose some more than this one lost: on another architecture activations tip over to the next
-    step elsewhere. What belongs in front of a text is asked of the original, so that a prompt which
-    the bundle has lost shows. Raises ``VerificationFailed``.
+    A correct server may lose somewhat more than this one lost, because on another architecture activations tip over to
+    the next quantized value in other places. Prompts are taken from the original, so that one which the bundle has lost
+    is noticed. Raises ``VerificationFailed``.
     """
-    heldout = deal_out(heldout_texts(), model.route_tasks, reference.prompts)
-    expected = _originals(reference, model, heldout, progress)
-    golden = _originals(reference, model, candidates, progress=False)
-    tokens = _tokens(reference, model, [*heldout, *candidates])
+    heldout = spread_over_prompts(heldout_texts(), model.route_tasks, reference.prompts)
+    expected = _originals(reference, model, heldout, bars)
+    golden_vectors = _originals(reference, model, golden, bars=False)
+    tokens = _count_tokens(reference, model, [*heldout, *golden])
     reference.release()  # PERF: the original and the server need not fit into memory together.
     classes = []
-    for one in measuring.passes:  # PERF: one server after another, so that memory holds one.
-        with serve(bundle, {**AS_THE_ORIGINAL, **one.settings}) as client:
-            near = cosines(_served(client, heldout, progress), expected)
-            near_golden = cosines(_served(client, candidates, progress=False), golden)
+    for run in plan.runs:  # PERF: one server after another, so that memory holds one.
+        with serve(bundle, {**AS_THE_ORIGINAL, **run.settings}) as client:
+            heldout_cosines = cosines(_served(client, heldout, bars), expected)
+            golden_cosines = cosines(_served(client, golden, bars=False), golden_vectors)
         classes.append(
             MeasuredClass(
-                one.arithmetic,
-                summarize(near),
-                _measured(heldout, tokens[: len(heldout)], near),
-                _measured(candidates, tokens[len(heldout) :], near_golden),
+                run.cpu_class,
+                summarize(heldout_cosines),
+                _measured(heldout, tokens[: len(heldout)], heldout_cosines),
+                _measured(golden, tokens[len(heldout) :], golden_cosines),
             )
         )
-    return Verification(tuple(classes), Golden(tuple(_golden_texts(candidates, golden, classes, measuring))))
+    requests = _golden_requests(golden, golden_vectors, classes, plan)
+    return Verification(tuple(classes), Golden(tuple(requests)))
 
 
-def _golden_texts(
-    candidates: list[Candidate], vectors: NDArray[np.float32], classes: list[MeasuredClass], measuring: Measuring
-) -> Iterator[GoldenText]:
-    for place, (one, vector) in enumerate(zip(candidates, vectors, strict=True)):
-        lowest = min(found.golden_texts[place].cosine for found in classes)
-        floor = round(1 - measuring.lost * (1 - lowest) - measuring.slack, DECIMALS)
-        yield GoldenText(one.text, one.task, one.prompt_name, _components(vector), floor)
+def _golden_requests(
+    requests: list[VectorRequest], vectors: NDArray[np.float32], classes: list[MeasuredClass], plan: VerificationPlan
+) -> Iterator[GoldenRequest]:
+    for index, (request, vector) in enumerate(zip(requests, vectors, strict=True)):
+        lowest = min(measured.golden[index].cosine for measured in classes)
+        floor = round(1 - plan.loss_factor * (1 - lowest) - plan.tolerance, DECIMALS)
+        yield golden_request(request, vector, floor)
 
 
-def _served(client: RuntimeClient, candidates: list[Candidate], progress: bool) -> NDArray[np.float32]:
-    """(candidates, dim): what the runtime gives, one request after another."""
-    ask = [(one.text, one.task, one.prompt_name) for one in candidates]
-    return np.stack([client.embed(*one) for one in tqdm(ask, desc="Served", disable=not progress)])
+def _served(client: RuntimeClient, requests: list[VectorRequest], bars: bool) -> NDArray[np.float32]:
+    """(requests, dim): what the runtime answers, one request after another."""
+    asked = tqdm(requests, desc="Served", disable=not bars)
+    return np.stack([client.embed(request.text, request.task, request.prompt_name) for request in asked])
 
 
 def _originals(
-    reference: Reference, model: TextModel, candidates: list[Candidate], progress: bool
+    reference: Reference, model: TextModel, requests: list[VectorRequest], bars: bool
 ) -> NDArray[np.float32]:
-    """(candidates, dim): what the original gives; texts with the same prompt and task go to it together."""
+    """(requests, dim): what the original returns; texts with the same prompt and task are embedded together."""
     groups: dict[tuple[str, Task | None], list[int]] = {}
-    for place, one in enumerate(candidates):
-        groups.setdefault((reference.prompt(one.task, one.prompt_name), one.task), []).append(place)
-    vectors = np.empty((len(candidates), model.dim), dtype=np.float32)
-    for (prompt, task), places in groups.items():
-        texts = [candidates[place].text for place in places]
-        vectors[places] = reference.embed(texts, prompt, task if model.routes else None, progress)
+    for index, request in enumerate(requests):
+        prompt = reference.prompt(request.task, request.prompt_name)
+        groups.setdefault((prompt, request.task), []).append(index)
+    vectors = np.empty((len(requests), model.dim), dtype=np.float32)
+    for (prompt, task), indices in groups.items():
+        texts = [requests[index].text for index in indices]
+        vectors[indices] = reference.embed(texts, prompt, task if model.routes else None, bars)
     return vectors
 
 
-def _tokens(reference: Reference, model: TextModel, candidates: list[Candidate]) -> list[int]:
-    """How many tokens of each the model reads, prompt and special ones included."""
+def _count_tokens(reference: Reference, model: TextModel, requests: list[VectorRequest]) -> list[int]:
+    """How many tokens of each request the model reads, with the prompt's and special ones."""
     tokenizers = {name: reference.tokenizer(name) for name in model.encoders}
     counts = []
-    for one in candidates:
-        name = model.encoder_name(one.task) or min(model.encoders)
-        ids = tokenizers[name].encode(reference.prompt(one.task, one.prompt_name) + one.text).ids
+    for request in requests:
+        name = model.encoder_name(request.task) or min(model.encoders)
+        ids = tokenizers[name].encode(reference.prompt(request.task, request.prompt_name) + request.text).ids
         counts.append(min(len(ids), model.encoders[name].max_tokens))
     return counts
 
 
-def _measured(candidates: list[Candidate], tokens: list[int], near: NDArray[np.float64]) -> tuple[Measured, ...]:
-    """Numbered from 1; for each route again."""
-    numbers = {text: number for number, text in enumerate(dict.fromkeys(one.text for one in candidates), 1)}
+def _measured(
+    requests: list[VectorRequest], tokens: list[int], values: NDArray[np.float64]
+) -> tuple[MeasuredText, ...]:
+    """Texts are numbered from 1; each route has the same numbers."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(request.text for request in requests), 1)}
     return tuple(
-        Measured(numbers[one.text], one.text, one.task, one.prompt_name, count, round(cosine, DECIMALS))
-        for one, count, cosine in zip(candidates, tokens, near.tolist(), strict=True)
+        MeasuredText(
+            numbers[request.text], request.text, request.task, request.prompt_name, count, round(cosine, DECIMALS)
+        )
+        for request, count, cosine in zip(requests, tokens, values.tolist(), strict=True)
     )
-
-
-def _components(vector: NDArray[np.float32]) -> tuple[float, ...]:
-    return tuple(round(component, VECTOR_DECIMALS) for component in vector.tolist())

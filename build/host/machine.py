@@ -1,4 +1,4 @@
-"""Says what this machine is: its architecture, and the instruction sets that the native kernels can use on it."""
+"""This machine: its architecture, and the instruction sets that the native kernels can use on it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ MACHINES = {"x86_64": Target.AMD64, "aarch64": Target.ARM64}
 
 
 def host_target() -> Target:
-    """This machine's architecture; amd64 where it has none of those that are built for."""
+    """Return this machine's architecture; amd64 where it is none that bundles are built for."""
     return MACHINES.get(platform.machine(), Target.AMD64)
 
 
 def instruction_sets(library: Path) -> tuple[str, ...]:
-    """What the kernels in ``library`` can use here, the best first (docs/kernels.md, "Which instruction set runs")."""
+    """Return what the kernels in ``library`` can use here, the best one first.
+
+    docs/kernels.md, "Which instruction set runs", lists them.
+    """
     kernels = ctypes.CDLL(str(library))
     kernels.cpu2vec_kernels_available.restype = ctypes.c_char_p
     names: bytes = kernels.cpu2vec_kernels_available()

@@ -1,4 +1,4 @@
-"""Gives memory that was freed back to the system, which the C library keeps else."""
+"""Returns freed heap memory to the operating system, which glibc keeps by default."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import ctypes
 import gc
 
 
-def give_back_memory() -> None:
-    """Between stages that hold much: without it, a build's peak is the sum of theirs. Does nothing without glibc."""
+def release_free_memory() -> None:
+    """Collect garbage and trim glibc's heap. Other C libraries have nothing to trim.
+
+    Without this between stages, a build would need the sum of their memory at its peak.
+    """
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -1,89 +1,88 @@
-"""Refuses, before any work, a model that this machine's memory or disk cannot hold while it is built."""
+"""Compares what a build needs with the memory and disk of this machine, so that it can be refused before any work."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from pathlib import Path
 
-from build.errors import InsufficientResources, OutOfDisk, UnsupportedModel
-from build.model.files import weight_files
+from build.command_line import format_size
+from build.errors import InsufficientResources, OutOfDisk
 
-HEADER_LIMIT = 100_000_000
-"""Bytes; safetensors' own limit for its header."""
+MEMORY_FACTOR = 2.5
+"""A build needs this many times the fp32 weights at its peak (measured, rounded up).
 
-FP32_BYTES = 4
-MEMORY_FACTOR, MEMORY_FACTOR_INLINE, MEMORY_FIXED = 2.5, 3.7, 650_000_000
+The export holds the original, and the graph once more while it is written.
+"""
+
+MEMORY_FACTOR_INLINE = 3.7
+"""The same for a graph below ``INLINE_BELOW``, which is one file at first and held once more while it is written."""
+
+MEMORY_FIXED = 650_000_000
+"""PyTorch and the other libraries need these bytes of memory in addition."""
+
 INLINE_BELOW = 2_000_000_000
-DISK_FACTOR = 2.1
-"""What a build takes at its peak, in fp32 weights and in bytes on top: measured, and rounded up.
+"""The exporter writes graphs with fewer bytes than this into one file."""
 
-Memory: the export holds the original, and once more the graph while it is written; PyTorch itself takes the rest.
-A graph with less than ``INLINE_BELOW`` bytes is one file at first, which is held once more as it is written.
-Disk, beside the model's own files: the export writes its weights twice; every other stage's input goes with its end.
+DISK_FACTOR = 2.1
+"""A build needs this many times the fp32 weights of disk, besides the model's own files (measured, rounded up).
+
+The export writes its weights twice. Every other stage removes its input at its end.
 """
 
 
-def weights_in_fp32(directory: Path) -> int:
-    """Bytes of the model's weights once they are widened to fp32, from the files' headers: nothing is loaded.
-
-    Raises ``UnsupportedModel`` for a file that is not what its name says.
-    """
-    return sum(_bytes_in_fp32(file) for file in weight_files(directory))
-
-
 def check_resources(weights: int, memory: int | None, disk: int, output: Path) -> None:
-    """``weights``, ``memory`` and ``disk`` in bytes: as fp32, available, and free at ``output``; None: not known.
+    """Raise ``OutOfDisk`` or ``InsufficientResources`` where a build would not fit.
 
-    Raises ``OutOfDisk`` or ``InsufficientResources``.
+    ``weights`` is the bytes of the weights in fp32, ``memory`` the bytes that are available (None: unknown), and
+    ``disk`` the bytes that are free at ``output``.
     """
     need = int(DISK_FACTOR * weights)
-    model = f"the model has {_told(weights)} of weights in fp32"
+    model = f"the model has {format_size(weights)} of weights in fp32"
     if disk < need:
         raise OutOfDisk(
-            f"{model}, building it takes {_told(need)} of disk at {output.parent}, and {_told(disk)} "
+            f"{model}, so a build needs {format_size(need)} of disk at {output.parent}, and {format_size(disk)} "
             "are free: make room, or choose another --output"
         )
     factor = MEMORY_FACTOR_INLINE if weights < INLINE_BELOW else MEMORY_FACTOR
     need = int(factor * weights) + MEMORY_FIXED
     if memory is not None and memory < need:
         raise InsufficientResources(
-            f"{model}, building it takes {_told(need)} of memory, and {_told(memory)} are available: "
-            "end other programs, raise the container's limit, or build on a larger machine"
+            f"{model}, so a build needs {format_size(need)} of memory, and {format_size(memory)} are available: "
+            "close other programs, raise the container's memory limit, or build on a larger machine"
         )
 
 
 def free_disk(path: Path) -> int:
-    """Bytes that this user may write where ``path`` lies, or will lie."""
+    """Return the bytes that this user may write to the file system where ``path`` is, or will be."""
     existing = next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
     system = os.statvfs(existing)
     return system.f_bavail * system.f_frsize
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that this process may still take: the machine's, or what its cgroups leave; None where nothing says.
+    """Return the bytes that this process may still allocate, by the machine and its cgroups; None where unknown.
 
     Memory that only caches files counts as available. ``root`` is where /proc and /sys/fs/cgroup are found.
     """
+    # NOTE: runtime/host/cgroups.py reads the same files. Build and runtime import nothing from each other.
     fields = _numbers(root / "proc/meminfo")
-    room = [1024 * fields["MemAvailable:"]] if "MemAvailable:" in fields else []
+    limits: list[int | None] = [1024 * fields["MemAvailable:"]] if "MemAvailable:" in fields else []
     mount = root / "sys/fs/cgroup"
     for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            room += [_room(folder, "memory.max", "memory.current", "") for folder in _ancestors(mount, path)]
+            limits += [_headroom(folder, "memory.max", "memory.current", "") for folder in _ancestors(mount, path)]
         elif "memory" in controllers.split(","):
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
             for base in (mount / controllers, mount / "memory"):
-                room += [_room(folder, *names) for folder in _ancestors(base, path)]
-    return min((bytes_left for bytes_left in room if bytes_left is not None), default=None)
+                limits += [_headroom(folder, *names) for folder in _ancestors(base, path)]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _room(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
-    """What a cgroup's limit leaves; None without one (kernel documentation, cgroup-v2 and cgroup-v1/memory)."""
+def _headroom(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
+    """Return what a cgroup's limit leaves; None where it has none (kernel's cgroup-v2 and cgroup-v1/memory pages)."""
     most, used = _read(folder / limit), _read(folder / usage)
-    if not (most.isdigit() and used.isdigit()):  # NOTE: version 2 says «max».
+    if not (most.isdigit() and used.isdigit()):  # NOTE: version 2 writes "max".
         return None
     fields = _numbers(folder / "memory.stat")
     cache = sum(fields.get(f"{prefix}{kind}_file", 0) for kind in ("active", "inactive"))
@@ -91,32 +90,13 @@ def _room(folder: Path, limit: str, usage: str, prefix: str) -> int | None:
 
 
 def _ancestors(mount: Path, path: str) -> list[Path]:
-    """The cgroup's folder and all above it up to the mount; the mount alone where the path lies outside it."""
+    """Return a cgroup's folder and its parents up to the mount."""
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     return [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]
 
 
-def _bytes_in_fp32(file: Path) -> int:
-    # NOTE: what a pickle holds is not known without loading it; most are in fp32.
-    return FP32_BYTES * _elements(file) if file.suffix == ".safetensors" else file.stat().st_size
-
-
-def _elements(file: Path) -> int:
-    """How many numbers a safetensors file holds (safetensors' README, «Format»)."""
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            header = json.loads(stream.read(length)) if length <= HEADER_LIMIT else None
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0):
-            raise ValueError("cut off")
-        return sum(math.prod(entry["shape"]) for entry in tensors)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-        raise UnsupportedModel(f"{file.name} is not a complete safetensors file") from None
-
-
 def _numbers(file: Path) -> dict[str, int]:
-    """The lines «name number» of a file of the kernel's."""
+    """Parse the lines of a kernel's file that consist of a name and a number."""
     rows = [line.split() for line in _read(file).splitlines()]
     return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
@@ -126,7 +106,3 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
-
-
-def _told(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -1,24 +1,26 @@
-"""Reads a model's licence from its card."""
+"""Reads the license that a model's card declares."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
 
-FRONT_MATTER = "---"
+from build.model.files import CARD
+
+METADATA = re.compile(r"\s*---\n+(.*?)\n+---(?:\n|$)", re.DOTALL)
+"""The metadata block of a card is the YAML between two lines of dashes at its start, as the hub reads it."""
 
 
 def read_licence(directory: Path) -> str | None:
-    """The ``license`` of the front matter of the directory's README.md; None where it states none."""
-    card = directory / "README.md"
-    lines = card.read_text(encoding="utf-8", errors="replace").splitlines() if card.exists() else []
-    if not lines or lines[0].strip() != FRONT_MATTER:
-        return None
-    end = next((n for n, line in enumerate(lines[1:], 1) if line.strip() == FRONT_MATTER), 0)
+    """The ``license`` of the directory's card; None without a card, metadata or a single license in it."""
+    # NOTE: huggingface_hub's own loader is stricter than the hub: it gives up at a byte that is not UTF-8.
+    card = directory / CARD
+    block = METADATA.match(card.read_text(encoding="utf-8", errors="replace")) if card.is_file() else None
     try:
-        fields = yaml.safe_load("\n".join(lines[1:end]))
-    except (yaml.YAMLError, ValueError):  # NOTE: ValueError for what looks like a date and is none.
+        fields = yaml.safe_load(block[1]) if block else None
+    except (yaml.YAMLError, ValueError):  # NOTE: a malformed date is a ValueError.
         return None
     licence = fields.get("license") if isinstance(fields, dict) else None
     return licence if isinstance(licence, str) else None

@@ -1,4 +1,4 @@
-"""Second stage: reads from a model's files what its vectors depend on, without loading it."""
+"""Reads from a model's files everything that its vectors depend on, without loading the network."""
 
 from __future__ import annotations
 
@@ -11,66 +11,82 @@ from typing import Any
 from build.errors import ModelNotFound, UnsupportedModel
 from build.model.card import read_licence
 from build.model.families import Family, family_of, whole_number
-from build.model.files import CONFIG
+from build.model.files import CONFIG, MODULES, TOKENIZER, TOKENIZER_CONFIG, VOCABULARIES
 from build.model.json_files import read_object
 from build.model.sentence_files import Prompts, SentenceFiles, has_sentence_files, read_sentence_files
-from build.model.sentence_modules import Chain, PlannedLayer, Tensors
+from build.model.sentence_modules import LayerSpec, ModuleChain, TensorNames
 from manifest import ONLY_ENCODER, Activation, LayerKind, Pooling, Task, WorkingMemory
 
-TOKENIZER = "tokenizer.json"
-TOKENIZER_CONFIG = "tokenizer_config.json"
 NO_LIMIT = 1_000_000
-"""A tokenizer's model_max_length above this is transformers' way of saying that there is none."""
+"""transformers writes a model_max_length above this where there is no limit."""
 
 SPECIAL_TOKENS = 2
-"""How many of a text's tokens are not the text's, at most, in every supported family."""
+"""Every supported family adds this many special tokens to a text at most."""
 
 FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True)
-class PlannedEncoder:
-    """One way from text to vector.
-
-    ``folder`` holds the transformer; ``width``: components of a token's embedding; ``max_tokens`` counts all tokens.
-    """
+class EncoderSpec:
+    """How one encoder turns a text into a vector."""
 
     folder: Path
+    """The folder of the transformer."""
+
     family: Family
     width: int
+    """Components of a token's embedding."""
+
     max_tokens: int
+    """The limit of a text's tokens, special tokens and prompt included."""
+
     pooling: Pooling
-    layers: tuple[PlannedLayer, ...]
+    layers: tuple[LayerSpec, ...]
+    """What follows pooling."""
+
     memory: WorkingMemory
+    """An upper bound for a run in onnxruntime's own kernels."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """``encoders`` by name; ``routes``: a task's encoder; ``dim`` is the vector's number of components."""
+    """Everything that a model's vectors depend on."""
 
-    encoders: dict[str, PlannedEncoder]
+    encoders: dict[str, EncoderSpec]
+    """Encoders by name."""
+
     routes: dict[Task, str]
+    """Each task's encoder, where a Router chooses between several."""
+
     default_encoder: str | None
+    """The encoder of a text without a task; None where such a text is refused."""
+
     prompts: Prompts
     dim: int
+    """Components of a vector."""
+
     licence: str | None
+    """The license that the model's card declares."""
 
     @property
     def main_encoder(self) -> str:
-        """The encoder of a text without a task, else the first."""
+        """The encoder of a text without a task; the first by name where there is none."""
         return self.default_encoder or min(self.encoders)
 
 
 def describe(directory: Path, trust_remote_code: bool) -> Description:
-    """Raises ``ModelNotFound``, ``UnsupportedModel`` or ``RemoteCodeNeeded``."""
-    files = read_sentence_files(directory) if has_sentence_files(directory) else _bare(directory, trust_remote_code)
-    encoders: dict[str, PlannedEncoder] = {}
+    """Describe the model in a directory. Raises ``ModelNotFound``, ``UnsupportedModel`` or ``RemoteCodeNeeded``."""
+    if has_sentence_files(directory):
+        files = read_sentence_files(directory)
+    else:
+        files = _bare_transformer(directory, trust_remote_code)
+    encoders: dict[str, EncoderSpec] = {}
     widths: dict[str, int] = {}
     for name, chain in files.chains.items():
-        encoders[name], widths[name] = _plan(directory, chain, files.prompts.truncate_dim, trust_remote_code)
+        encoders[name], widths[name] = _encoder_spec(directory, chain, files.prompts.truncate_dim, trust_remote_code)
     if len(set(widths.values())) > 1:
-        shown = ", ".join(f"{name} {width}" for name, width in widths.items())
-        raise UnsupportedModel(f"the routes give vectors of different lengths: {shown}")
+        lengths = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise UnsupportedModel(f"the routes return vectors of different lengths: {lengths}")
     return Description(
         encoders=encoders,
         routes=files.routes,
@@ -81,43 +97,44 @@ def describe(directory: Path, trust_remote_code: bool) -> Description:
     )
 
 
-def _bare(directory: Path, trust_remote_code: bool) -> SentenceFiles:
-    """A transformer alone: sentence-transformers pools it by masked mean, a causal one by its last token."""
+def _bare_transformer(directory: Path, trust_remote_code: bool) -> SentenceFiles:
+    """Describe a transformer alone, which sentence-transformers pools by masked mean, or by last token if causal."""
     config = read_object(directory, CONFIG)
     family = family_of(config, trust_remote_code)
-    layers: tuple[PlannedLayer, ...] = ()
+    layers: tuple[LayerSpec, ...] = ()
     if family.projection and (size := whole_number({"projection_dim": 0, **config}, "projection_dim")) > 0:
-        names = Tensors("", f"{family.projection}.weight", f"{family.projection}.bias")
+        names = TensorNames("", f"{family.projection}.weight", f"{family.projection}.bias")
         width = whole_number(config, family.keys.width)
-        layers = (PlannedLayer(LayerKind.DENSE, width, size, Activation.IDENTITY, names),)
-    chain = Chain("", None, Pooling((family.bare_pooling,), include_prompt=True), layers)
+        layers = (LayerSpec(LayerKind.DENSE, width, size, Activation.IDENTITY, names),)
+    chain = ModuleChain("", None, Pooling((family.bare_pooling,), include_prompt=True), layers)
     return SentenceFiles({ONLY_ENCODER: chain}, {}, ONLY_ENCODER, Prompts({}, None, None))
 
 
-def _plan(
-    directory: Path, chain: Chain, truncate_dim: int | None, trust_remote_code: bool
-) -> tuple[PlannedEncoder, int]:
-    """The encoder of a chain, and the number of its vectors' components."""
+def _encoder_spec(
+    directory: Path, chain: ModuleChain, truncate_dim: int | None, trust_remote_code: bool
+) -> tuple[EncoderSpec, int]:
+    """Return the encoder of a chain of modules, and the number of components of its vectors."""
     folder = directory / chain.transformer
     config = read_object(folder, CONFIG)
     for name in (TOKENIZER, TOKENIZER_CONFIG):
         if (folder / name).exists():
-            read_object(folder, name)  # NOTE: so that a damaged one is named; what is in it, its library checks.
+            read_object(folder, name)  # NOTE: a damaged file is named here; its library checks the rest.
     family = family_of(config, trust_remote_code)
     if family.pooled_by_network and has_sentence_files(directory):
-        raise UnsupportedModel(f"sentence-transformers' files beside a {family.architectures[0]} are not supported")
+        raise UnsupportedModel(f"{MODULES} is not supported with a {family.architectures[0]}")
     hidden = whole_number(config, family.keys.width)
     width = hidden * len(chain.pooling.modes)
     for layer in chain.layers:
-        if layer.takes not in (None, width):
+        if layer.in_features not in (None, width):
             where = layer.tensors.folder if layer.tensors else layer.kind
-            raise UnsupportedModel(f"{where}: the layer takes {layer.takes} components, and gets {width}")
-        width = layer.gives or width
+            raise UnsupportedModel(f"{where}: the layer accepts {layer.in_features} components, but receives {width}")
+        width = layer.out_features or width
+    _require_tokenizer(folder)
     layers = chain.layers
     if truncate_dim is not None and truncate_dim < width:
-        layers, width = (*layers, PlannedLayer(LayerKind.TRUNCATE, gives=truncate_dim)), truncate_dim
+        layers, width = (*layers, LayerSpec(LayerKind.TRUNCATE, out_features=truncate_dim)), truncate_dim
     return (
-        PlannedEncoder(
+        EncoderSpec(
             folder=folder,
             family=family,
             width=hidden,
@@ -130,30 +147,37 @@ def _plan(
     )
 
 
-def _max_tokens(folder: Path, config: dict[str, Any], family: Family, max_seq_length: int | None) -> int:
-    """sentence-transformers' limit: max_seq_length, else the tokenizer's model_max_length; never past the positions.
+def _require_tokenizer(folder: Path) -> None:
+    """Raise ``ModelNotFound`` where transformers would find no tokenizer, which it reports only after the export."""
+    if not any(path.is_file() for pattern in (TOKENIZER, *VOCABULARIES) for path in folder.glob(pattern)):
+        names = ", ".join(VOCABULARIES)
+        raise ModelNotFound(f"{folder} has neither {TOKENIZER} nor a vocabulary ({names}): it has no tokenizer")
 
-    Where the original would take more tokens than it has positions, it fails; the limit here is the positions.
+
+def _max_tokens(folder: Path, config: dict[str, Any], family: Family, max_seq_length: int | None) -> int:
+    """Return sentence-transformers' limit: max_seq_length, or the tokenizer's model_max_length where that is not set.
+
+    An original whose limit exceeds its positions fails on longer texts. Here the positions are the limit then.
     """
     limits = [limit for limit in (family.positions(config), max_seq_length) if limit is not None]
     if max_seq_length is None and (folder / TOKENIZER_CONFIG).exists():
         declared = read_object(folder, TOKENIZER_CONFIG).get("model_max_length")
         if declared is not None and type(declared) not in (int, float):
-            raise ModelNotFound(f"{TOKENIZER_CONFIG}: model_max_length is {json.dumps(declared)}, and must be a number")
+            raise ModelNotFound(f"{TOKENIZER_CONFIG}: model_max_length must be a number, not {json.dumps(declared)}")
         limits += [declared] if declared and declared < NO_LIMIT else []
     if not limits:
         raise UnsupportedModel(
-            f"nothing states how many tokens a text may have: set model_max_length in {TOKENIZER_CONFIG}"
+            f"the model does not declare how many tokens a text may have: set model_max_length in {TOKENIZER_CONFIG}"
         )
     if (limit := min(limits)) <= SPECIAL_TOKENS:
-        raise UnsupportedModel(f"a limit of {limit} tokens leaves no room for text beside the special tokens")
+        raise UnsupportedModel(f"a limit of {limit} tokens leaves no room for text besides the special tokens")
     return int(limit)
 
 
 def _working_memory(config: dict[str, Any], family: Family, width: int) -> WorkingMemory:
-    """What onnxruntime's stock kernels take for a text, at most: attention scores and states of one layer.
+    """Return an upper bound for onnxruntime's stock kernels: the attention scores and hidden states of one layer.
 
-    Measured (docs/performance.md): states of 8 times the width and 3 times the feed-forward width live together.
+    Measured (docs/performance.md): states of 8 times the width and 3 times the feed-forward width exist at a time.
     """
     heads = whole_number(config, family.keys.heads)
     feed_forward = config.get(family.keys.feed_forward)

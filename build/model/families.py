@@ -1,4 +1,4 @@
-"""Lists the model families that a build reproduces exactly: one row each, and all that decides about a family."""
+"""Lists the model families that a build can reproduce: one row per family holds everything that decides about it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from manifest import PoolingMode
 
 
 def whole_number(config: dict[str, Any], key: str) -> int:
-    """A number of the model's config. Raises ``ModelNotFound`` where it is missing or something else."""
+    """Return a whole number of the model's config. Raises ``ModelNotFound`` where it is missing or something else."""
     if key not in config:
         raise ModelNotFound(f"{CONFIG} has no {key}: the model's config is incomplete")
     if type(config[key]) is not int:
-        raise ModelNotFound(f"{CONFIG}: {key} is {json.dumps(config[key])}, and must be a whole number")
+        raise ModelNotFound(f"{CONFIG}: {key} must be a whole number, not {json.dumps(config[key])}")
     return int(config[key])
 
 
@@ -26,7 +26,7 @@ def _all_positions(config: dict[str, Any]) -> int:
 
 
 def _positions_after_padding(config: dict[str, Any]) -> int:
-    """These families number positions from the padding token's id + 1 on (fairseq's habit)."""
+    """Positions of families that number them from the padding token's id + 1 on, as fairseq does."""
     return _all_positions(config) - whole_number({"pad_token_id": 1, **config}, "pad_token_id") - 1
 
 
@@ -35,53 +35,69 @@ def _n_positions(config: dict[str, Any]) -> int:
 
 
 def _unlimited(config: dict[str, Any]) -> None:
-    """Positions relative to one another: the tokenizer or sentence-transformers' files state the limit."""
+    """No limit: positions are relative. The tokenizer or sentence-transformers' files declare one."""
 
 
 def encoder_of(prefix: str) -> tuple[str, ...]:
-    """Architectures that stand for the plain encoder; the heads of these classes are left out."""
+    """Names of architectures whose encoder is used alone, without the heads that some of these classes add."""
     return tuple(prefix + ending for ending in ("Model", "ForMaskedLM", "ForPreTraining"))
 
 
 @dataclass(frozen=True)
-class Keys:
-    """Where a config states the model's shape: the width of an embedding, attention heads, feed-forward width."""
+class ConfigKeys:
+    """The keys under which a config.json declares the transformer's shape."""
 
     width: str = "hidden_size"
+    """Components of a token's embedding."""
+
     heads: str = "num_attention_heads"
     feed_forward: str = "intermediate_size"
 
 
 @dataclass(frozen=True)
 class Family:
-    """``model_type`` and ``architectures``: what a config.json calls it; ``positions``: the most tokens of a text.
-
-    ``network``: the class of transformers that loads the weights, ``part`` the attribute of it that is exported.
-    ``inputs_like``: the model type whose graph inputs it has, where optimum does not know its own.
-    ``bare_pooling``: what pools a model without sentence-transformers' files.
-    ``pooled_by_network``: the original is ``network`` alone, whose ``pooler_output`` is the vector; it pools by CLS and
-    has a layer of the name ``projection`` behind that where config.json has a ``projection_dim``.
-    ``remote_code``: the network is Python code that the model brings.
-    ``score_matrices``: how many (heads, tokens, tokens) matrices of fp32 live together in a run, measured.
-    """
+    """What a build has to know about the models of one ``model_type``."""
 
     model_type: str
+    """The ``model_type`` in config.json."""
+
     architectures: tuple[str, ...]
+    """The names in config.json's ``architectures`` that this row is for. The first one stands for all in messages."""
+
     positions: Callable[[dict[str, Any]], int | None] = _all_positions
-    keys: Keys = Keys()
+    """Computes the maximum number of tokens from config.json; None where positions set no limit."""
+
+    keys: ConfigKeys = ConfigKeys()
+    """Where config.json declares width, attention heads and feed-forward width."""
+
     network: str = "AutoModel"
+    """The class of transformers that loads the weights."""
+
     part: str | None = None
+    """The attribute of the network that is exported; None: all of it."""
+
     inputs_like: str | None = None
+    """The model type whose graph inputs are the same, where optimum does not know this one."""
+
     bare_pooling: PoolingMode = PoolingMode.MEAN
+    """How a model without sentence-transformers' files is pooled."""
+
     pooled_by_network: bool = False
+    """Whether the original is ``network`` alone, whose ``pooler_output`` is the vector. Such a network pools by CLS."""
+
     projection: str | None = None
+    """The layer after the network's own pooling, which exists where config.json's ``projection_dim`` is above 0."""
+
     remote_code: bool = False
+    """Whether the network is Python code that comes with the model."""
+
     score_matrices: float = 2.25
+    """How many fp32 matrices of (heads, tokens, tokens) exist at a time during a run, as measured."""
 
 
 FAMILIES = (
     Family("bert", encoder_of("Bert")),
-    Family("distilbert", encoder_of("DistilBert"), keys=Keys("dim", "n_heads", "hidden_dim"), score_matrices=5.5),
+    Family("distilbert", encoder_of("DistilBert"), keys=ConfigKeys("dim", "n_heads", "hidden_dim"), score_matrices=5.5),
     Family("roberta", encoder_of("Roberta"), _positions_after_padding),
     Family("xlm-roberta", encoder_of("XLMRoberta"), _positions_after_padding),
     Family("mpnet", encoder_of("MPNet"), _positions_after_padding, score_matrices=4.25),
@@ -91,7 +107,7 @@ FAMILIES = (
         "t5",
         ("T5EncoderModel", "T5ForConditionalGeneration", "T5Model"),
         _unlimited,
-        keys=Keys("d_model", "num_heads", "d_ff"),
+        keys=ConfigKeys("d_model", "num_heads", "d_ff"),
         network="T5EncoderModel",  # NOTE: AutoModel adds the decoder, whose states an export would end with.
         inputs_like="distilbert",
         score_matrices=4.5,
@@ -123,7 +139,7 @@ FAMILIES = (
         "nomic_bert",
         ("NomicBertModel",),
         _n_positions,
-        keys=Keys("n_embd", "n_head", "n_inner"),
+        keys=ConfigKeys("n_embd", "n_head", "n_inner"),
         inputs_like="bert",
         remote_code=True,
     ),
@@ -131,10 +147,13 @@ FAMILIES = (
 
 
 def family_of(config: dict[str, Any], trust_remote_code: bool) -> Family:
-    """The row for a model's config. Raises ``RemoteCodeNeeded``; ``UnsupportedModel`` names the architecture."""
+    """Return the row for a model's config.
+
+    Raises ``RemoteCodeNeeded``, or ``UnsupportedModel`` that names the architecture.
+    """
     if "auto_map" in config and not trust_remote_code:
         raise RemoteCodeNeeded(
-            "the model brings its own Python code, which would run on this machine: read it, and if you trust it, "
+            "the model comes with Python code, which would run on this machine: read it, and if you trust it, "
             "pass --trust-remote-code"
         )
     declared = config.get("architectures") or [None]

@@ -1,4 +1,4 @@
-"""Fetches a model from the HuggingFace hub: the only module that talks to it, and where its errors are translated."""
+"""Downloads models from the Hugging Face hub. The only module that talks to the hub, and that knows its errors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from logging import ERROR
 from pathlib import Path
 
 import requests
@@ -21,9 +23,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.file_download import repo_folder_name
-from huggingface_hub.hf_api import ModelInfo, RepoSibling
+from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import logging
 
+from build.command_line import format_size
 from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachable, ModelNotFound, OutOfDisk
 from build.host.resources import free_disk
 from build.model.files import CONFIG, MODULES, ModelFiles, code_files, wanted_files
@@ -35,112 +38,139 @@ DEFAULT_REVISION = "main"
 TOKEN_HINT = "accept its terms on the hub, and pass a token in HF_TOKEN"
 
 ATTEMPTS = 5
-"""How often a file is asked for whose connection breaks; what has arrived is kept from one to the next."""
-
-logging.set_verbosity_error()  # NOTE: its warnings of retries take several lines each.
+"""A file whose connection breaks is requested this often; each attempt continues where the last one ended."""
 
 
 def fetch_from_hub(model: str, revision: str | None, trust: Trust) -> ModelFiles:
-    """Download what a build reads, into the hub's own cache; files that are there already are not fetched again.
+    """Download the files that a build reads into the hub's own cache, except those that are there already.
 
-    The id is taken in the hub's spelling, a branch or tag becomes the commit it names, and every file is compared
-    with the hash that the hub states. Raises ``ModelNotFound``, ``AccessDenied``, ``HubUnreachable``,
-    ``DamagedDownload`` or ``UnsupportedModel``.
+    The id takes the hub's spelling, a branch or tag becomes the commit that it names, and every file is compared with
+    the hash that the hub reports. Raises ``ModelNotFound``, ``AccessDenied``, ``HubUnreachable``, ``DamagedDownload``,
+    ``OutOfDisk`` or ``UnsupportedModel``.
     """
-    revision = revision or DEFAULT_REVISION
+    wanted_revision = revision or DEFAULT_REVISION
     if constants.HF_HUB_OFFLINE:
-        if files := recall(Path(constants.HF_HUB_CACHE), model, revision):
-            return files
-        raise HubUnreachable(
-            f"offline (HF_HUB_OFFLINE is set), and {_shown(model, revision)} was not downloaded here before: "
-            "unset it to download, or give a local directory"
-        )
-    with _translated(model, revision):
-        info = HfApi().model_info(model, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
-        siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
+        return replace(_recall(model, wanted_revision), requested_revision=revision)
+    with _quiet_client(), _translated_errors(model, wanted_revision):
+        name, commit, siblings = _list_files(model, wanted_revision)
         names = wanted_files(list(siblings), trust)
-        marker = next((name for name in (CONFIG, MODULES) if name in names), None)
+        marker = next((marker for marker in (CONFIG, MODULES) if marker in names), None)
         if marker is None:
-            raise ModelNotFound(f"{info.id} has neither {CONFIG} nor {MODULES}: not a model for transformers")
-        _check_room(info, names, siblings)
-        paths = {name: _download(info, name) for name in names}
-    for name, path in paths.items():
-        _check_hash(path, name, siblings[name])
-    files = ModelFiles(info.id, Source(SourceKind.HUB, info.sha), paths[marker].parent)
-    with suppress(OSError):  # NOTE: a cache that is mounted read-only will do, too.
-        remember(files, revision, names)
+            raise ModelNotFound(f"{name} has neither {CONFIG} nor {MODULES}: not a model for transformers")
+        _check_free_disk(name, commit, [siblings[file] for file in names])
+        paths = {file: _download(name, commit, file) for file in names}
+    for file, path in paths.items():
+        _check_hash(path, siblings[file])
+    files = ModelFiles(name, Source(SourceKind.HUB, commit), paths[marker].parent, requested_revision=revision)
+    with suppress(OSError):  # NOTE: a cache that is mounted read-only is good enough.
+        remember(files, wanted_revision, names)
     return files
 
 
 def fetch_code(repository: str) -> None:
     """Download the Python files of a repository that a model's config names, to where transformers looks for them.
 
-    Nothing is asked for offline. Raises what ``fetch_from_hub`` raises.
+    Requests nothing offline. Raises what ``fetch_from_hub`` raises.
     """
     if constants.HF_HUB_OFFLINE:
         return
-    with _translated(repository, DEFAULT_REVISION):
-        timeout = constants.HF_HUB_ETAG_TIMEOUT
-        info = HfApi().model_info(repository, revision=DEFAULT_REVISION, files_metadata=True, timeout=timeout)
-        siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
-        for name in code_files(list(siblings)):
-            # NOTE: by the branch's name, because that is how transformers asks the cache.
-            path = Path(hf_hub_download(repository, name, revision=DEFAULT_REVISION))
-            _check_hash(path, name, siblings[name])
+    with _quiet_client(), _translated_errors(repository, DEFAULT_REVISION):
+        _, _, siblings = _list_files(repository, DEFAULT_REVISION)
+        for file in code_files(list(siblings)):
+            # NOTE: by the branch's name, because transformers looks it up in the cache by that.
+            path = Path(hf_hub_download(repository, file, revision=DEFAULT_REVISION))
+            _check_hash(path, siblings[file])
 
 
-def _check_room(info: ModelInfo, names: list[str], siblings: dict[str, RepoSibling]) -> None:
-    """Raises ``OutOfDisk`` where what is still to be downloaded does not fit."""
+def _recall(model: str, revision: str) -> ModelFiles:
+    """The model as it was downloaded before. Raises ``HubUnreachable`` where it was not."""
+    if files := recall(Path(constants.HF_HUB_CACHE), model, revision):
+        return files
+    raise HubUnreachable(
+        f"offline (HF_HUB_OFFLINE is set), and {_label(model, revision)} was not downloaded here before: "
+        "unset it to download, or pass a local directory"
+    )
+
+
+def _list_files(model: str, revision: str) -> tuple[str, str, dict[str, RepoSibling]]:
+    """The id in the hub's spelling, the commit, and what the hub reports about each file, by name."""
+    info = HfApi().model_info(model, revision=revision, files_metadata=True, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    if info.sha is None:
+        raise HubUnreachable(f"the hub did not say which commit {_label(model, revision)} is: try again later")
+    return info.id, info.sha, {sibling.rfilename: sibling for sibling in info.siblings or []}
+
+
+def _check_free_disk(model: str, commit: str, siblings: list[RepoSibling]) -> None:
+    """Raise ``OutOfDisk`` where the files that are not in the cache yet do not fit."""
     cache = Path(constants.HF_HUB_CACHE)
-    missing = [name for name in names if not isinstance(try_to_load_from_cache(info.id, name, revision=info.sha), str)]
-    size, free = sum(siblings[name].size or 0 for name in missing), free_disk(cache)
+    missing = [
+        sibling
+        for sibling in siblings
+        if not isinstance(try_to_load_from_cache(model, sibling.rfilename, revision=commit), str)
+    ]
+    size, free = sum(sibling.size or 0 for sibling in missing), free_disk(cache)
     if size > free:
         raise OutOfDisk(
-            f"{info.id} is a download of {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free at {cache}: "
-            "make room, or set HF_HOME"
+            f"{model} needs {format_size(size)} of disk for its download, and {format_size(free)} are free at {cache}: "
+            "make room, or set HF_HOME to another directory"
         )
 
 
-def _download(info: ModelInfo, name: str) -> Path:
-    """The file's path in the cache. A connection that breaks within the file is taken up where it broke."""
+def _download(model: str, commit: str, file: str) -> Path:
+    """The file's path in the cache. A download whose connection broke continues where it ended."""
     for _ in range(ATTEMPTS - 1):
         with suppress(requests.exceptions.ChunkedEncodingError):
-            return _download_once(info, name)
+            return _download_once(model, commit, file)
         time.sleep(1)
-    return _download_once(info, name)
+    return _download_once(model, commit, file)
 
 
-def _download_once(info: ModelInfo, name: str) -> Path:
+def _download_once(model: str, commit: str, file: str) -> Path:
     try:
-        return Path(hf_hub_download(info.id, name, revision=info.sha))
+        return Path(hf_hub_download(model, file, revision=commit))
     except requests.RequestException:
         raise
     except OSError as error:
         if error.errno is not None:
             raise
-        # NOTE: the client says so of a file of another size than stated, and would go on with it the next time.
-        folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=info.id, repo_type="model")
-        for rest in folder.glob("blobs/*.incomplete"):
-            rest.unlink()
-        raise DamagedDownload(f"{name} has not the size that the hub states: try again") from None
+        # NOTE: that is how the client reports a file of the wrong size. It would continue that file the next time.
+        folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
+        for partial in folder.glob("blobs/*.incomplete"):
+            partial.unlink()
+        raise DamagedDownload(f"{file} does not have the size that the hub reports: try again") from None
 
 
-def _check_hash(path: Path, name: str, stated: RepoSibling) -> None:
-    """Large files have a sha256, small ones the id that git gives a blob: sha1 over ``blob <size>\\0`` and content."""
-    if stated.lfs is not None:
-        intact = sha256_of(path) == stated.lfs.sha256
+def _check_hash(path: Path, sibling: RepoSibling) -> None:
+    """Raise ``DamagedDownload``, and remove the file, where it is not the one that the hub describes.
+
+    Large files have a sha256, small ones the id that git gives a blob: sha1 over ``blob <size>\\0`` and content.
+    """
+    if sibling.lfs is not None:
+        intact = sha256_of(path) == sibling.lfs.sha256
     else:
         content = path.read_bytes()
-        intact = stated.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+        intact = sibling.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
     if not intact:
         path.resolve().unlink()
         path.unlink(missing_ok=True)
-        raise DamagedDownload(f"{name} is not the file that the hub describes (its hash differs): try again")
+        raise DamagedDownload(f"{sibling.rfilename} does not have the hash that the hub reports: try again")
 
 
 @contextmanager
-def _translated(model: str, revision: str) -> Iterator[None]:
-    shown = _shown(model, revision)
+def _quiet_client() -> Iterator[None]:
+    """Keep the client's warnings off the terminal: each retry would take several lines."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+@contextmanager
+def _translated_errors(model: str, revision: str) -> Iterator[None]:
+    """Raise the client's errors as ``BuildError``."""
+    label = _label(model, revision)
     try:
         yield
     except BuildError:
@@ -148,43 +178,45 @@ def _translated(model: str, revision: str) -> Iterator[None]:
     except GatedRepoError:
         raise AccessDenied(f"{model} is gated: {TOKEN_HINT}") from None
     except RevisionNotFoundError:
-        raise ModelNotFound(f"the hub has {model}, and no revision {revision} of it") from None
+        raise ModelNotFound(f"the hub has no revision {revision} of {model}") from None
     except RepositoryNotFoundError:
         raise _not_found(model) from None
     except HFValidationError:
-        raise ModelNotFound(f"{model!r} is neither a directory nor a model id of the hub") from None
+        raise ModelNotFound(f"{model!r} is neither a directory nor a model id on the hub") from None
     except LocalEntryNotFoundError as error:
-        raise _told(error.__cause__, model, shown) from None
+        raise _request_error(error.__cause__, model, label) from None
     except EntryNotFoundError:
-        raise DamagedDownload(f"a file of {shown} vanished from the hub while it was read: try again") from None
+        raise DamagedDownload(f"a file of {label} disappeared from the hub during the download: try again") from None
     except (requests.RequestException, OfflineModeIsEnabled, ConnectionError, RuntimeError) as error:
-        # NOTE: hf_xet, through which the client gets large files, has RuntimeError for everything.
+        # NOTE: hf_xet, through which the client downloads large files, raises RuntimeError for everything.
         if "No space left on device" in str(error):
-            raise OutOfDisk(f"the disk is full: make room in {constants.HF_HOME}, or set HF_HOME") from None
-        raise _told(error, model, shown) from None
+            raise OutOfDisk(
+                f"the disk is full: make room in {constants.HF_HOME}, or set HF_HOME to another directory"
+            ) from None
+        raise _request_error(error, model, label) from None
 
 
-def _told(error: BaseException | None, model: str, shown: str) -> BuildError:
-    """What to say of a request that failed: by the hub's status, where it answered."""
+def _request_error(error: BaseException | None, model: str, label: str) -> BuildError:
+    """The error for a failed request, by the hub's status where there was an answer."""
     response = error.response if isinstance(error, HfHubHTTPError) else None
     if response is None:
         return HubUnreachable(
-            f"the hub cannot be reached for {shown}: check the network, or set HF_HUB_OFFLINE=1 to use a model that "
-            "was downloaded before, or give a local directory"
+            f"the hub cannot be reached for {label}: check the network, or pass a local directory; outside a Docker "
+            "build, HF_HUB_OFFLINE=1 uses an earlier download"
         )
     if response.status_code == 401 and "authorization" in response.request.headers:
-        return AccessDenied(f"the hub does not accept the token for {shown} (401): pass another in HF_TOKEN")
+        return AccessDenied(f"the hub rejects the token for {label} (401): pass a valid one in HF_TOKEN")
     if response.status_code in (401, 404):
         return _not_found(model)
     if response.status_code == 403:
-        return AccessDenied(f"the hub denies access to {shown} (403): {TOKEN_HINT}")
-    return HubUnreachable(f"the hub answered {response.status_code} for {shown}: try again later")
+        return AccessDenied(f"the hub denies access to {label} (403): {TOKEN_HINT}")
+    return HubUnreachable(f"the hub answered {response.status_code} for {label}: try again later")
 
 
 def _not_found(model: str) -> ModelNotFound:
-    """The hub says the same of a model that does not exist and of one that not everybody may see."""
+    """The hub answers alike for a model that does not exist and for one that is hidden from this user."""
     return ModelNotFound(f"the hub has no model {model}, or it is private: if so, pass a token in HF_TOKEN")
 
 
-def _shown(model: str, revision: str) -> str:
+def _label(model: str, revision: str) -> str:
     return model if revision == DEFAULT_REVISION else f"{model} at {revision}"

@@ -1,6 +1,6 @@
-"""Remembers, in the hub's own cache, which models were downloaded whole, so that a build can go on without a network.
+"""Records, in the hub's own cache, which models were downloaded completely, so that a build can run offline.
 
-The cache itself cannot tell: half a download, or what another program wanted of a model, looks the same.
+The cache itself cannot tell: an interrupted download, or what another program needed of a model, looks the same.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from build.model.files import ModelFiles
 from manifest import Source, SourceKind
 
 RECORDS = "cpu2vec"
-"""Folder in a model's part of the cache, with a file for each revision that was asked for."""
+"""The folder of the records in a model's part of the cache; it has a file for each revision that was requested."""
 
 
 def remember(files: ModelFiles, revision: str, names: list[str]) -> None:
-    """Note that all ``names`` of ``revision`` are there and sound. ``files.directory`` is the commit's snapshot."""
+    """Record that all ``names`` of a revision are complete in ``files.directory``, which is its commit's snapshot."""
     value = json.dumps({"model": files.model, "commit": files.source.revision, "files": names})
     records = files.directory.parent.parent / RECORDS
     records.mkdir(exist_ok=True)
@@ -28,7 +28,7 @@ def remember(files: ModelFiles, revision: str, names: list[str]) -> None:
 
 
 def recall(cache: Path, model: str, revision: str) -> ModelFiles | None:
-    """The commit that ``revision`` was when it was last downloaded, if all of it is still there."""
+    """The commit that ``revision`` named when it was last downloaded; None unless all of its files are still there."""
     for path in cache.glob(f"models--*/{RECORDS}/{quote(revision, safe='')}.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
         snapshot = path.parent.parent / "snapshots" / record["commit"]

@@ -1,4 +1,4 @@
-"""Reads the JSON files of a model directory, with an error that names the file where one is missing or malformed."""
+"""Reads a model's JSON files. Every error names the file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from build.errors import ModelNotFound, UnsupportedModel
 
 
 def read_json(directory: Path, name: str) -> Any:
-    """Raises ``ModelNotFound`` where the file is missing, cannot be read or is not JSON."""
+    """Parse a file of the directory. Raises ``ModelNotFound`` where it is missing, unreadable or not JSON."""
     try:
         return json.loads((directory / name).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -22,14 +22,14 @@ def read_json(directory: Path, name: str) -> Any:
 
 
 def read_object(directory: Path, name: str) -> dict[str, Any]:
-    """A JSON object of the directory. Raises ``ModelNotFound`` where it is missing or malformed."""
+    """Parse a file that holds a JSON object. Raises ``ModelNotFound`` where it is missing or malformed."""
     value = read_json(directory, name)
     if not isinstance(value, dict):
-        raise ModelNotFound(f"{name} is not a JSON object")
+        raise ModelNotFound(f"{name} must be a JSON object")
     return value
 
 
 def refuse_unknown(config: dict[str, Any], known: set[str], name: str) -> None:
-    """Raises ``UnsupportedModel`` that names the first key that is not known."""
+    """Raise ``UnsupportedModel`` for the first key that is not known."""
     if unknown := sorted(set(config) - known):
         raise UnsupportedModel(f"{name}: the key {unknown[0]} is unknown, and might change vectors")

@@ -1,4 +1,4 @@
-"""Knows the modules of sentence-transformers: one row each, and what its config file declares.
+"""Reads the modules of sentence-transformers from their config files: one row per kind of module.
 
 Every key is either understood, or known not to change vectors, or refused by name.
 """
@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from build.errors import UnsupportedModel
+from build.model.files import CONFIG
 from build.model.json_files import read_object, refuse_unknown
 from manifest import Activation, LayerKind, Pooling, PoolingMode
 
-HOME = "sentence_transformers."
-TRANSFORMER = tuple(
+PACKAGE_PREFIX = "sentence_transformers."
+TRANSFORMER_CONFIGS = tuple(
     f"sentence_{name}_config.json"
     for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
-"""The names of a Transformer's config, in the order in which sentence-transformers looks for them."""
+"""A Transformer's config has one of these names. sentence-transformers looks for them in this order."""
 
 LEGACY_POOLING = {
     "pooling_mode_cls_token": "cls",
@@ -30,16 +31,16 @@ LEGACY_POOLING = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-"""Flags of the older form of a pooling config, and the mode's name in the newer form; vectors follow in this order."""
+"""Older pooling configs have a flag for each mode. Several modes are concatenated in this order."""
 
 PLAIN_TEXT = {"method": "forward", "method_output_name": "last_hidden_state"}
-TRANSFORMER_DEFAULTS = {
+TRANSFORMER_DEFAULTS: dict[str, Any] = {
     "transformer_task": "feature-extraction",
     "module_output_name": "token_embeddings",
     "processing_kwargs": {},
     "unpad_inputs": None,
 }
-"""Keys of the newer form, with the only values that mean a plain text encoder."""
+"""Newer configs of a Transformer have these keys. Any other value means more than a plain text encoder."""
 
 ACTIVATIONS = {
     "torch.nn.modules.linear.Identity": Activation.IDENTITY,
@@ -53,15 +54,15 @@ ACTIVATIONS = {
 
 @dataclass(frozen=True)
 class Module:
-    """An entry of modules.json, or of a Router's: the module's class without where it lives, and its folder."""
+    """An entry of modules.json or of a Router: the name of the module's class, and its folder."""
 
     kind: str
     folder: str
 
 
 @dataclass(frozen=True)
-class Tensors:
-    """Where a layer's tensors lie: a folder of the model directory, and their names in its weights."""
+class TensorNames:
+    """Where a layer's tensors are: a folder of the model directory, and their names in its weights."""
 
     folder: str
     weight: str
@@ -69,37 +70,48 @@ class Tensors:
 
 
 @dataclass(frozen=True)
-class PlannedLayer:
-    """A layer behind pooling. ``takes`` and ``gives``: components of its input and output; None: as many as come."""
+class LayerSpec:
+    """A layer after pooling."""
 
     kind: LayerKind
-    takes: int | None = None
-    gives: int | None = None
+    in_features: int | None = None
+    """Components that it accepts; None: any number."""
+
+    out_features: int | None = None
+    """Components that it returns; None: as many as it receives."""
+
     activation: Activation | None = None
-    tensors: Tensors | None = None
+    """What follows the matrix of a dense layer; None for other kinds."""
+
+    tensors: TensorNames | None = None
+    """Its weights; None for kinds that have none."""
 
 
 @dataclass(frozen=True)
-class Chain:
-    """One way from text to vector. ``max_seq_length`` None: the tokenizer and the positions decide."""
+class ModuleChain:
+    """A transformer, pooling, and the layers after it."""
 
     transformer: str
+    """The folder of the transformer; empty for the top one."""
+
     max_seq_length: int | None
+    """The declared limit of tokens; None where the tokenizer and the positions decide."""
+
     pooling: Pooling
-    layers: tuple[PlannedLayer, ...]
+    layers: tuple[LayerSpec, ...]
 
 
-def named(kind: str, folder: str, name: str) -> Module:
-    """The module of a type, as the file ``name`` spells it. Raises ``UnsupportedModel`` for foreign code or files."""
+def parse_module(kind: str, folder: str, name: str) -> Module:
+    """Return the module that the file ``name`` declares. Raises ``UnsupportedModel`` for foreign code or files."""
     if folder.startswith("/") or ".." in Path(folder).parts:
-        raise UnsupportedModel(f"{name}: the path {folder} leads out of the model")
-    if not kind.startswith(HOME):
+        raise UnsupportedModel(f"{name}: the path {folder} is outside the model")
+    if not kind.startswith(PACKAGE_PREFIX):
         raise UnsupportedModel(f"{name}: the module {kind} is not one of sentence-transformers' own")
     return Module(kind.rsplit(".", 1)[1], folder)
 
 
-def read_chain(directory: Path, modules: list[Module], name: str) -> Chain:
-    """A Transformer, a Pooling, and layers. Raises ``UnsupportedModel`` that names the file and the key."""
+def read_chain(directory: Path, modules: list[Module], name: str) -> ModuleChain:
+    """Read a Transformer, a Pooling and layers. Raises ``UnsupportedModel`` that names the file and the key."""
     kinds = [module.kind for module in modules]
     for kind in kinds:
         if kind not in ("Transformer", "Pooling", *LAYERS):
@@ -108,10 +120,10 @@ def read_chain(directory: Path, modules: list[Module], name: str) -> Chain:
         raise UnsupportedModel(f"{name}: the chain {' > '.join(kinds)} is not supported")
     transformer, pooling, *rest = modules
     layers = [LAYERS[module.kind](directory, module.folder) for module in rest]
-    return Chain(
+    return ModuleChain(
         transformer=transformer.folder,
         max_seq_length=_read_max_seq_length(directory, transformer.folder),
-        pooling=_read_pooling(directory, f"{pooling.folder}/config.json"),
+        pooling=_read_pooling(directory, f"{pooling.folder}/{CONFIG}"),
         layers=tuple(layer for layer in layers if layer is not None),
     )
 
@@ -122,7 +134,7 @@ def _read_pooling(directory: Path, name: str) -> Pooling:
     refuse_unknown(config, known, name)
     include_prompt = config.get("include_prompt", True)
     if type(include_prompt) is not bool:
-        raise UnsupportedModel(f"{name}: include_prompt is {json.dumps(include_prompt)}, and must be true or false")
+        raise UnsupportedModel(f"{name}: include_prompt must be true or false, not {json.dumps(include_prompt)}")
     flags = [mode for flag, mode in LEGACY_POOLING.items() if config.get(flag)]
     declared = config.get("pooling_mode", flags or "mean")
     modes = declared if isinstance(declared, list) else [declared]
@@ -133,7 +145,7 @@ def _read_pooling(directory: Path, name: str) -> Pooling:
 
 
 def _read_max_seq_length(directory: Path, folder: str) -> int | None:
-    names = [_inside(folder, name) for name in TRANSFORMER]
+    names = [_inside(folder, name) for name in TRANSFORMER_CONFIGS]
     name = next((name for name in names if (directory / name).exists()), None)
     if name is None:
         return None
@@ -143,17 +155,17 @@ def _read_max_seq_length(directory: Path, folder: str) -> int | None:
         if key in config and config[key] != plain:
             raise UnsupportedModel(f"{name}: {key} is {json.dumps(config[key])}, which is not supported")
     modalities = config.get("modality_config")
-    # NOTE: other modalities stand beside the text's where a model could take them as well; texts do not touch them.
+    # NOTE: a model that accepts other modalities as well declares them here; they do not affect texts.
     if modalities is not None and (not isinstance(modalities, dict) or modalities.get("text") != PLAIN_TEXT):
         raise UnsupportedModel(f"{name}: modality_config is {json.dumps(modalities)}, which is not supported")
     limit = config.get("max_seq_length")
     if limit is not None and (type(limit) is not int or limit < 1):
-        raise UnsupportedModel(f"{name}: max_seq_length is {json.dumps(limit)}, and must be a positive whole number")
+        raise UnsupportedModel(f"{name}: max_seq_length must be a positive whole number, not {json.dumps(limit)}")
     return limit
 
 
-def _read_dense(directory: Path, folder: str) -> PlannedLayer:
-    name = f"{folder}/config.json"
+def _read_dense(directory: Path, folder: str) -> LayerSpec:
+    name = f"{folder}/{CONFIG}"
     config = read_object(directory, name)
     known = {"in_features", "out_features", "bias", "activation_function", "module_input_name", "module_output_name"}
     refuse_unknown(config, known, name)
@@ -165,47 +177,46 @@ def _read_dense(directory: Path, folder: str) -> PlannedLayer:
         raise UnsupportedModel(f"{name}: activation_function is {json.dumps(activation)}, which is not supported")
     bias = config.get("bias", True)
     if type(bias) is not bool:
-        raise UnsupportedModel(f"{name}: bias is {json.dumps(bias)}, and must be true or false")
-    return PlannedLayer(
+        raise UnsupportedModel(f"{name}: bias must be true or false, not {json.dumps(bias)}")
+    return LayerSpec(
         LayerKind.DENSE,
-        takes=_size(config, "in_features", name),
-        gives=_size(config, "out_features", name),
+        in_features=_size(config, "in_features", name),
+        out_features=_size(config, "out_features", name),
         activation=ACTIVATIONS[activation],
-        tensors=Tensors(folder, "linear.weight", "linear.bias" if bias else None),
+        tensors=TensorNames(folder, "linear.weight", "linear.bias" if bias else None),
     )
 
 
-def _read_layer_norm(directory: Path, folder: str) -> PlannedLayer:
-    name = f"{folder}/config.json"
+def _read_layer_norm(directory: Path, folder: str) -> LayerSpec:
+    name = f"{folder}/{CONFIG}"
     config = read_object(directory, name)
     refuse_unknown(config, {"dimension"}, name)
     width = _size(config, "dimension", name)
-    return PlannedLayer(
-        LayerKind.LAYER_NORM, takes=width, gives=width, tensors=Tensors(folder, "norm.weight", "norm.bias")
-    )
+    tensors = TensorNames(folder, "norm.weight", "norm.bias")
+    return LayerSpec(LayerKind.LAYER_NORM, in_features=width, out_features=width, tensors=tensors)
 
 
-def _normalize(directory: Path, folder: str) -> PlannedLayer:
-    return PlannedLayer(LayerKind.NORMALIZE)
+def _normalize(directory: Path, folder: str) -> LayerSpec:
+    return LayerSpec(LayerKind.NORMALIZE)
 
 
-def _nothing(directory: Path, folder: str) -> None:
-    """Dropout acts in training alone."""
+def _skip(directory: Path, folder: str) -> None:
+    """Dropout has no effect outside training."""
 
 
-LAYERS: dict[str, Callable[[Path, str], PlannedLayer | None]] = {
+LAYERS: dict[str, Callable[[Path, str], LayerSpec | None]] = {
     "Dense": _read_dense,
     "LayerNorm": _read_layer_norm,
     "Normalize": _normalize,
-    "Dropout": _nothing,
+    "Dropout": _skip,
 }
-"""The modules that may stand behind Pooling, and how each one's folder is read."""
+"""These modules may follow Pooling. Each has a function that reads its folder."""
 
 
 def _size(config: dict[str, Any], key: str, name: str) -> int:
     value = config.get(key)
     if type(value) is not int or value < 1:
-        raise UnsupportedModel(f"{name}: {key} is {json.dumps(value)}, and must be a positive whole number")
+        raise UnsupportedModel(f"{name}: {key} must be a positive whole number, not {json.dumps(value)}")
     return value
 
 

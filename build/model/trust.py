@@ -1,4 +1,4 @@
-"""Holds what the user lets a model bring along, beyond data: nothing, unless said."""
+"""What the user allows a model to bring besides data: by default, nothing."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Trust:
-    """``remote_code``: Python code that is run. ``pickle``: weights as pickles, which PyTorch reads as data alone."""
+    """What a model may bring."""
 
     remote_code: bool = False
+    """Python code, which is run."""
+
     pickle: bool = False
+    """Weights in pickles, which PyTorch reads as data only."""
 
     @property
     def use_safetensors(self) -> bool | None:
-        """transformers' word for it: None takes safetensors where there are some, else pickles."""
+        """The argument of transformers: None uses safetensors where they exist, and pickles otherwise."""
         return None if self.pickle else True
 
 

@@ -1,1 +1,1 @@
-"""The original network: the only folder that imports torch's model libraries."""
+"""The original network. No other folder imports PyTorch's model libraries."""

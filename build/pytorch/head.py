@@ -1,4 +1,4 @@
-"""Reads the tensors of the layers behind pooling from a model, and writes them into the bundle."""
+"""Copies the tensors of the layers after pooling from a model into a bundle."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,65 +15,73 @@ from safetensors import SafetensorError, safe_open
 
 from build.errors import ModelNotFound, UnsupportedModel
 from build.model.describe import Description
-from build.model.sentence_modules import PlannedLayer, Tensors
+from build.model.files import INDEX, PICKLED_WEIGHTS, WEIGHTS
+from build.model.sentence_modules import LayerSpec, TensorNames
 from manifest import HEAD_FILE, Layer
-
-WEIGHTS = "model.safetensors"
-PICKLED_WEIGHTS = "pytorch_model.bin"
 
 Tensor = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Head:
-    """``layers`` of each encoder, by its name, and their ``tensors``; what two of them share is there once."""
+class HeadLayers:
+    """The layers after pooling, with their tensors."""
 
     layers: dict[str, tuple[Layer, ...]]
+    """The layers of each encoder, by its name."""
+
     tensors: dict[str, Tensor]
+    """Tensors by the names that the layers use. Layers can share one."""
 
     def write(self, bundle: Path) -> None:
-        """No file where there are no tensors."""
-        if self.tensors:
-            np.savez(bundle / HEAD_FILE, **self.tensors)
+        """Write the tensors into the bundle, if there are any."""
+        arrays: dict[str, Any] = dict(self.tensors)
+        if arrays:
+            np.savez(bundle / HEAD_FILE, **arrays)
 
 
-def read_head(directory: Path, description: Description) -> Head:
-    """Raises ``ModelNotFound`` for a tensor that is missing, ``UnsupportedModel`` for one of another shape."""
+def read_head(directory: Path, description: Description) -> HeadLayers:
+    """Read the layers of all encoders.
+
+    Raises ``ModelNotFound`` for a tensor that is missing, ``UnsupportedModel`` for one of the wrong shape.
+    """
     tensors: dict[str, Tensor] = {}
     layers = {
         name: tuple(_layer(directory, layer, tensors) for layer in encoder.layers)
         for name, encoder in description.encoders.items()
     }
-    return Head(layers, tensors)
+    return HeadLayers(layers, tensors)
 
 
-def _layer(directory: Path, layer: PlannedLayer, tensors: dict[str, Tensor]) -> Layer:
+def _layer(directory: Path, layer: LayerSpec, tensors: dict[str, Tensor]) -> Layer:
     names = layer.tensors
     weight = bias = None
     if names is not None:
-        matrix = layer.activation is not None
-        weight = _add(directory, names, names.weight, (layer.gives, layer.takes) if matrix else (layer.takes,), tensors)
-        bias = _add(directory, names, names.bias, (layer.gives,), tensors) if names.bias else None
-    size = layer.gives if names is None else None
+        is_dense = layer.activation is not None
+        shape = (layer.out_features, layer.in_features) if is_dense else (layer.in_features,)
+        weight = _add(directory, names, names.weight, shape, tensors)
+        bias = _add(directory, names, names.bias, (layer.out_features,), tensors) if names.bias else None
+    size = layer.out_features if names is None else None
     return Layer(layer.kind, weight=weight, bias=bias, activation=layer.activation, size=size)
 
 
-def _add(directory: Path, names: Tensors, name: str, shape: tuple[int | None, ...], tensors: dict[str, Tensor]) -> str:
+def _add(
+    directory: Path, names: TensorNames, name: str, shape: tuple[int | None, ...], tensors: dict[str, Tensor]
+) -> str:
     key = f"{names.folder}/{name}" if names.folder else name
     if key not in tensors:
         tensor = _read(directory / names.folder, name)
         if tensor.shape != shape:
-            raise UnsupportedModel(f"{key} has the shape {tensor.shape}, and the layer's config says {shape}")
+            raise UnsupportedModel(f"{key} must have the shape {shape} of the layer's config, not {tensor.shape}")
         tensors[key] = tensor
     return key
 
 
 def _read(folder: Path, name: str) -> Tensor:
-    """A tensor of a folder's weights, in one file or in shards, in fp32."""
+    """Read a tensor of a folder's weights, in one file or in shards, as fp32."""
     try:
         file = _file_of(folder, name)
         if file.suffix == ".safetensors":
-            # NOTE: through torch, because numpy does not know bfloat16.
+            # NOTE: through torch, because numpy has no bfloat16.
             with safe_open(file, framework="pt") as weights:
                 tensor = weights.get_tensor(name)
         else:
@@ -84,9 +93,9 @@ def _read(folder: Path, name: str) -> Tensor:
 
 
 def _file_of(folder: Path, name: str) -> Path:
-    """The file that holds a tensor: safetensors where there are some."""
+    """Return the file that holds a tensor: safetensors where they exist, and pickles otherwise."""
     for file in (WEIGHTS, PICKLED_WEIGHTS):
-        index = folder / f"{file}.index.json"
+        index = folder / f"{file}{INDEX}"
         if (folder / file).exists():
             return folder / file
         if index.exists():

@@ -1,4 +1,4 @@
-"""Owns the original: the model in fp32, which every bundle is compared with."""
+"""The original model in fp32, which every bundle is compared with."""
 
 from __future__ import annotations
 
@@ -15,68 +15,72 @@ from sentence_transformers.sentence_transformer.modules import Router
 from tokenizers import Tokenizer
 
 from build.errors import UnsupportedModel, first_line
-from build.host.malloc import give_back_memory
-from build.model.describe import Description, PlannedEncoder
+from build.host.malloc import release_free_memory
+from build.model.describe import Description, EncoderSpec
+from build.model.files import MODULES, TOKENIZER_CONFIG
 from build.model.sentence_files import Prompts
+from build.model.sentence_router import TASK_NAMES
 from build.model.trust import Trust
 from manifest import Task
 
-BATCH = 16
-TASK_NAMES = {None: None, Task.QUERY: "query", Task.PASSAGE: "document"}
-"""What sentence-transformers calls the tasks."""
+BATCH_SIZE = 16
 
 
 class Reference(ABC):
-    """The loaded original. Texts longer than an encoder's ``max_tokens`` are truncated."""
+    """An original that is loaded. Texts longer than an encoder's ``max_tokens`` are truncated."""
 
     @abstractmethod
     def embed(
         self, texts: list[str], prompt: str = "", task: Task | None = None, progress: bool = False
     ) -> NDArray[np.float32]:
-        """(texts, dim) fp32 vectors. An empty ``prompt`` is none, also for a model with a default prompt."""
+        """Return (texts, dim) fp32 vectors. With an empty ``prompt`` there is none, not even the model's default."""
 
     @property
     @abstractmethod
     def prompts(self) -> Prompts:
-        """What the loaded original itself declares, whatever a bundle says of it."""
+        """The prompts that the loaded original itself declares, independent of any bundle."""
 
     @abstractmethod
     def release(self) -> None:
-        """Give the weights back to the system: nothing can be embedded any more."""
+        """Return the weights' memory to the operating system. Nothing can be embedded afterwards."""
 
     @abstractmethod
     def _tokenizer_of(self, encoder: str) -> Any:
-        """transformers' tokenizer of an encoder."""
+        """Return transformers' tokenizer of an encoder."""
 
     def tokenizer(self, encoder: str) -> Tokenizer:
-        """The fast tokenizer, with lower-casing where the model asks for it, without truncation and padding."""
+        """Return an encoder's fast tokenizer, without truncation and padding.
+
+        Where the model declares lower-casing, the tokenizer does it. Raises ``UnsupportedModel``.
+        """
         tokenizer = self._tokenizer_of(encoder)
         if not tokenizer.is_fast:
-            raise UnsupportedModel(f"the tokenizer {type(tokenizer).__name__} has no fast form")
+            raise UnsupportedModel(f"the tokenizer {type(tokenizer).__name__} has no fast version")
         if tokenizer.truncation_side != "right":
-            raise UnsupportedModel("tokenizer_config.json: truncation_side is not right, which is not supported")
+            side = tokenizer.truncation_side
+            raise UnsupportedModel(f"{TOKENIZER_CONFIG}: truncation_side must be right, not {side}")
         fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         fast.no_truncation()
         fast.no_padding()
         return fast
 
     def prompt(self, task: Task | None, name: str | None = None) -> str:
-        """The text that belongs in front: that of the prompt with this ``name``, else the task's, else the default."""
+        """Return the text to prepend: the prompt ``name``; without a name the task's, or the default without a task."""
         declared = self.prompts
         chosen = name or (declared.default if task is None else declared.tasks().get(task))
         return "" if chosen is None else declared.prompts.get(chosen, "")
 
     def prompt_tokens(self, encoder: str, prompt: str) -> int:
-        """How many leading tokens pooling leaves out where it leaves prompts out (Transformer._get_prompt_length)."""
+        """Count the leading tokens that pooling skips where it skips prompts (Transformer._get_prompt_length)."""
         tokenizer = self._tokenizer_of(encoder)
         ids: list[int] = tokenizer(prompt)["input_ids"] if prompt else []
         return len(ids) - (1 if ids and ids[-1] in tokenizer.all_special_ids else 0)
 
 
 def load_reference(directory: Path, description: Description, trust: Trust) -> Reference:
-    """Raises ``UnsupportedModel`` where the model cannot be loaded, for example its tokenizer."""
+    """Load the original. Raises ``UnsupportedModel`` where the model or its tokenizer cannot be loaded."""
     main = description.encoders[description.main_encoder]
-    loading = "transformers" if main.family.pooled_by_network else "sentence-transformers"
+    library = "transformers" if main.family.pooled_by_network else "sentence-transformers"
     try:
         if main.family.pooled_by_network:
             return PooledNetwork(main, trust)
@@ -84,11 +88,11 @@ def load_reference(directory: Path, description: Description, trust: Trust) -> R
     except UnsupportedModel:
         raise
     except Exception as error:  # NOTE: tokenizers raises bare Exception.
-        raise UnsupportedModel(f"{loading} cannot load the model: {first_line(error)}") from error
+        raise UnsupportedModel(f"{library} cannot load the model: {first_line(error)}") from error
 
 
 class SentenceEncoder(Reference):
-    """The model through sentence-transformers."""
+    """A model as sentence-transformers loads it."""
 
     def __init__(self, directory: Path, description: Description, trust: Trust) -> None:
         self._model = SentenceTransformer(
@@ -100,11 +104,11 @@ class SentenceEncoder(Reference):
         )
         self._transformers = {name: self._transformer(name) for name in description.encoders}
         for name, encoder in description.encoders.items():
-            # NOTE: without files that say otherwise, a tokenizer with a chat template has texts taken for messages.
+            # NOTE: a tokenizer with a chat template makes texts into messages, unless files say otherwise.
             if (modality := self._transformers[name].preprocess(["text"]).get("modality")) not in ("text", None):
-                raise UnsupportedModel(f"sentence-transformers takes a text for a {modality}: modules.json is missing")
+                raise UnsupportedModel(f"sentence-transformers treats a text as a {modality}: {MODULES} is missing")
             self._transformers[name].max_seq_length = encoder.max_tokens
-            # NOTE: padding on the left shifts the positions of some families: a vector would depend on its batch.
+            # NOTE: left padding shifts the positions of some families, so that a vector would depend on its batch.
             self._transformers[name].tokenizer.padding_side = "right"
 
     def embed(
@@ -113,10 +117,10 @@ class SentenceEncoder(Reference):
         vectors: NDArray[np.float32] = self._model.encode(
             texts,
             prompt=prompt,
-            batch_size=BATCH,
+            batch_size=BATCH_SIZE,
             show_progress_bar=progress,
             convert_to_numpy=True,
-            **({} if TASK_NAMES[task] is None else {"task": TASK_NAMES[task]}),
+            **({} if task is None else {"task": TASK_NAMES[task][0]}),
         )
         return vectors
 
@@ -127,32 +131,36 @@ class SentenceEncoder(Reference):
     def release(self) -> None:
         self._transformers.clear()
         del self._model
-        give_back_memory()
+        release_free_memory()
 
     def _tokenizer_of(self, encoder: str) -> Any:
         return self._transformers[encoder].tokenizer
 
     def _transformer(self, encoder: str) -> Any:
         first = self._model[0]
-        return first.sub_modules[encoder][0] if isinstance(first, Router) else first
+        if not isinstance(first, Router):
+            return first
+        route: Any = first.sub_modules[encoder]
+        return route[0]
 
 
 class PooledNetwork(Reference):
-    """A network of transformers that pools by itself."""
+    """A network of transformers that does its own pooling."""
 
-    def __init__(self, encoder: PlannedEncoder, trust: Trust) -> None:
+    def __init__(self, encoder: EncoderSpec, trust: Trust) -> None:
         network = getattr(transformers, encoder.family.network)
         self._network = network.from_pretrained(
             encoder.folder, dtype=torch.float32, local_files_only=True, use_safetensors=trust.use_safetensors
         ).eval()
-        self._tokenizer = transformers.AutoTokenizer.from_pretrained(encoder.folder, local_files_only=True)
+        tokenizers: Any = transformers.AutoTokenizer
+        self._tokenizer = tokenizers.from_pretrained(encoder.folder, local_files_only=True)
         self._max_tokens = encoder.max_tokens
 
     def embed(
         self, texts: list[str], prompt: str = "", task: Task | None = None, progress: bool = False
     ) -> NDArray[np.float32]:
-        batches = range(0, len(texts), BATCH)
-        vectors = [self._embed_batch([prompt + text for text in texts[n : n + BATCH]]) for n in batches]
+        batches = range(0, len(texts), BATCH_SIZE)
+        vectors = [self._embed_batch([prompt + text for text in texts[n : n + BATCH_SIZE]]) for n in batches]
         return np.concatenate(vectors)
 
     def _embed_batch(self, texts: list[str]) -> NDArray[np.float32]:
@@ -167,7 +175,7 @@ class PooledNetwork(Reference):
 
     def release(self) -> None:
         del self._network
-        give_back_memory()
+        release_free_memory()
 
     def _tokenizer_of(self, encoder: str) -> Any:
         return self._tokenizer

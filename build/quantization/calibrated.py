@@ -1,13 +1,13 @@
-"""Defines what preparation hands to quantization."""
+"""What calibration hands to quantization."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from build.quantization.linear_inputs import LinearInput
-from build.quantization.record import Treatment
-from build.quantization.rounding import Rounded
-from build.quantization.smoothing import Scaling
+from build.quantization.record import WeightRecord
+from build.quantization.rounding import QuantizedMatrix
+from build.quantization.smoothing import ChannelScaling
 
 
 @dataclass(frozen=True)
@@ -15,27 +15,28 @@ class ScaledInput:
     """An activation whose channels are scaled before its products."""
 
     linear_input: LinearInput
-    scaling: Scaling
+    scaling: ChannelScaling
 
     @property
     def folded(self) -> bool:
-        """Whether what makes the activation takes the divisors in, so that no node is needed."""
-        return self.linear_input.norm is not None and not self.scaling.repeats
+        """Whether the norm that produces the activation can absorb the scales, so that no node is needed."""
+        return self.linear_input.norm is not None and not self.scaling.has_splits
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What integer products need to be near the exact ones.
-
-    ``rounded``: by a matrix's name, for its input as it is after scaling, mapped from disk. ``tables``: names of the
-    embeddings that are stored with one scale per row.
-    """
+class CalibratedWeights:
+    """What keeps integer products close to the exact ones."""
 
     scaled: tuple[ScaledInput, ...]
-    rounded: dict[str, Rounded]
+
+    quantized: dict[str, QuantizedMatrix]
+    """By a matrix's name, quantized for its input as it is after scaling; the values are mapped from disk."""
+
     tables: tuple[str, ...]
-    treatments: tuple[Treatment, ...]
+    """Names of the embedding tables that are stored with one scale per row."""
+
+    weight_records: tuple[WeightRecord, ...]
 
 
-UNPREPARED = Prepared(scaled=(), rounded={}, tables=(), treatments=())
-"""Nothing is known of the activations: weights go to their nearest steps."""
+UNCALIBRATED = CalibratedWeights(scaled=(), quantized={}, tables=(), weight_records=())
+"""Nothing is known about the activations: weights are rounded to the nearest values."""

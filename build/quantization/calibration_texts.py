@@ -1,4 +1,4 @@
-"""Holds the texts on which weights are prepared; verification never sees them."""
+"""The calibration texts, as token ids; verification never sees these texts."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from tokenizers import Tokenizer
 
 from build.paths import DATA
 
-FILE = DATA / "calibration.txt"
+CALIBRATION_FILE = DATA / "calibration.txt"
 
-MOST_TOKENS = 256
-"""Of one text; longer ones are cut. What activations look like has settled long before."""
+MAX_TOKENS_PER_TEXT = 256
+"""Longer texts are truncated: activation statistics have settled long before."""
 
-ALL_TOKENS = 10_000
-"""Of all texts together: more of them change the prepared weights less than another choice of texts would."""
+MAX_TOKENS = 10_000
+"""All texts together have at most this many tokens: more change the weights less than other texts would."""
 
 
 def calibration_texts() -> list[str]:
-    """One text a line: queries, sentences and paragraphs in many languages, code, oddities."""
-    return FILE.read_text(encoding="utf-8").splitlines()
+    """Read one text per line: queries, sentences and paragraphs in many languages, code, oddities."""
+    return CALIBRATION_FILE.read_text(encoding="utf-8").splitlines()
 
 
 def calibration_ids(tokenizer: Tokenizer, prompts: Sequence[str], max_tokens: int) -> list[NDArray[np.int64]]:
-    """Token ids of the calibration texts, in file order until there are enough tokens, each at most ``max_tokens``.
+    """Tokenize the calibration texts in file order until there are enough tokens, at most ``max_tokens`` per text.
 
-    A text begins with no prompt or with one of the model's, in turn.
+    In turn, texts begin without a prompt and with each of the model's.
     """
     chosen: list[NDArray[np.int64]] = []
     tokens = 0
     for text, prompt in zip(calibration_texts(), cycle(["", *prompts]), strict=False):
-        ids = np.array(tokenizer.encode(prompt + text).ids[: min(max_tokens, MOST_TOKENS)], dtype=np.int64)
-        if tokens + len(ids) > ALL_TOKENS:
+        ids = np.array(tokenizer.encode(prompt + text).ids[: min(max_tokens, MAX_TOKENS_PER_TEXT)], dtype=np.int64)
+        if tokens + len(ids) > MAX_TOKENS:
             break
         if len(ids):
             chosen.append(ids)

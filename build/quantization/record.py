@@ -1,4 +1,4 @@
-"""Says how one weight of a bundle is stored, and what that cost."""
+"""How one weight of a bundle is stored, and the error that this causes."""
 
 from __future__ import annotations
 
@@ -8,26 +8,35 @@ BY_COLUMN, BY_ROW = "int8, one scale per column", "int8, one scale per row"
 
 
 @dataclass(frozen=True)
-class Treatment:
-    """How one weight is stored.
-
-    ``weight`` is its name, or that of what reads it where an export gave it none; ``storage`` is in words, such as
-    «int8, one scale per column» or «fp32». ``smoothing``: SmoothQuant's alpha, None: not smoothed; ``repeated``: how
-    many input channels were added by repeating the largest. ``folded``: the smoothing costs no node at run time.
-    ``rounding``: «gptq» or «nearest». ``error``: relative root-mean-square error of what the weight yields on
-    calibration texts, None where it was not measured.
-    """
+class WeightRecord:
+    """How one weight is stored."""
 
     weight: str
+    """The weight's name, or that of the node that reads it where the export gave it none."""
+
     shape: tuple[int, ...]
+
     storage: str
+    """The format in words, such as "int8, one scale per column" or "fp32"."""
+
     smoothing: float | None
+    """SmoothQuant's alpha; None: not smoothed."""
+
     repeated: int
+    """How many input channels were added by splitting outliers."""
+
     folded: bool
+    """Whether the scaling needs no node at run time."""
+
     rounding: str
+    """Either "gptq" or "nearest"."""
+
     error: float | None
+    """Relative root-mean-square error of the weight's products on the calibration texts; None: not measured."""
 
 
-def nearest(weight: str, shape: tuple[int, ...], storage: str) -> Treatment:
-    """Of a weight of whose products nothing is known."""
-    return Treatment(weight, shape, storage, smoothing=None, repeated=0, folded=False, rounding="nearest", error=None)
+def round_to_nearest_record(weight: str, shape: tuple[int, ...], storage: str) -> WeightRecord:
+    """Return the record of a weight that is rounded to the nearest values, without calibration."""
+    return WeightRecord(
+        weight, shape, storage, smoothing=None, repeated=0, folded=False, rounding="nearest", error=None
+    )

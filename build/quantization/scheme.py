@@ -1,4 +1,4 @@
-"""Says how each kind of kernels rounds what goes into a product, for preparation to measure what that loses."""
+"""How each kind of kernels quantizes activations and weights, so that calibration can measure the error."""
 
 from __future__ import annotations
 
@@ -8,65 +8,70 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from build.native.packing import channel_groups
+from build.quantization.groups import channel_groups
 
-LEVELS = 255
+ACTIVATION_QMAX = 255
+"""Quantized activations are in 0 … 255: 256 levels."""
 
 Text = NDArray[np.float32]
-"""Activations of one text: (tokens, channels)."""
+"""The activations of one text: (tokens, channels)."""
 
 
 @dataclass(frozen=True)
-class ProductRounding:
-    """``groups(channels)``: the sizes of the groups of neighbouring input channels that have a scale of their own in
-    each column of a matrix; None where a column has one scale. ``activations``: each gives a text as products see it;
-    errors are the mean over them. ``scaling_is_a_node``: channels that no norm scales take a product more in each run.
-    """
+class QuantizationScheme:
+    """What calibration needs to know about the kernels that will run a graph."""
 
-    scaling_is_a_node: bool
+    scaling_needs_node: bool
+    """Whether channel scales that no norm absorbs cost a multiplication at every run."""
+
     groups: Callable[[int], tuple[int, ...] | None]
-    activations: tuple[Callable[[Text], Text], ...]
+    """From a matrix's rows to the sizes of the groups of rows with a scale each; None: one scale per column."""
 
-    def of(self, texts: Sequence[Text]) -> Iterator[NDArray[np.float32]]:
-        """(tokens of all texts, channels), in each way."""
-        for way in self.activations:
-            yield np.concatenate([way(text) for text in texts])
+    activation_quantizers: tuple[Callable[[Text], Text], ...]
+    """Each returns a text as products see it, quantized and dequantized; errors are averaged over them."""
+
+    def quantized(self, texts: Sequence[Text]) -> Iterator[NDArray[np.float32]]:
+        """Yield (tokens of all texts, channels) from each activation quantizer."""
+        for quantizer in self.activation_quantizers:
+            yield np.concatenate([quantizer(text) for text in texts])
 
 
-def by_group(text: Text) -> Text:
-    """256 steps from the least to the largest value of each token in each group of channels (docs/kernels.md)."""
+def per_tensor(text: Text) -> Text:
+    """Quantize as ONNX's DynamicQuantizeLinear does: 256 levels from the minimum to the maximum, one of them 0."""
+    return _including_zero(text, axis=None)
+
+
+def per_token(text: Text) -> Text:
+    """Quantize as ``per_tensor`` does, each token by itself."""
+    return _including_zero(text, axis=1)
+
+
+def per_group(text: Text) -> Text:
+    """Quantize with 256 levels from the minimum to the maximum of a token's group of channels (docs/kernels.md)."""
     ends = np.cumsum(channel_groups(text.shape[1]))[:-1]
-    return np.concatenate([_from_the_least(part) for part in np.split(text, ends, axis=1)], axis=1)
+    return np.concatenate([_from_minimum(part) for part in np.split(text, ends, axis=1)], axis=1)
 
 
-def by_text(text: Text) -> Text:
-    """As ONNX's DynamicQuantizeLinear does it: 256 steps from the least to the largest value, 0 being one of them."""
-    return _through_zero(text, axis=None)
+NATIVE = QuantizationScheme(scaling_needs_node=False, groups=channel_groups, activation_quantizers=(per_group,))
+STOCK = QuantizationScheme(
+    scaling_needs_node=True, groups=lambda rows: None, activation_quantizers=(per_tensor, per_token)
+)
+"""NOTE: onnxruntime takes one scale per text. What suits single tokens as well was more accurate on unseen texts."""
 
 
-def by_token(text: Text) -> Text:
-    """As ``by_text``, each token by itself."""
-    return _through_zero(text, axis=1)
-
-
-NATIVE = ProductRounding(False, channel_groups, (by_group,))
-STOCK = ProductRounding(True, lambda channels: None, (by_text, by_token))
-"""NOTE: onnxruntime takes one scale for a text. What suits single tokens as well has been nearer on unseen texts."""
-
-
-def _from_the_least(rows: Text) -> Text:
+def _from_minimum(rows: Text) -> Text:
     low = rows.min(axis=1, keepdims=True)
-    scale = (rows.max(axis=1, keepdims=True) - low) / np.float32(LEVELS)
+    scale = (rows.max(axis=1, keepdims=True) - low) / np.float32(ACTIVATION_QMAX)
     scale[scale == 0] = 1
-    steps: Text = np.rint((rows - low) / scale)
-    return steps * scale + low
+    values: Text = np.rint((rows - low) / scale)
+    return values * scale + low
 
 
-def _through_zero(rows: Text, axis: int | None) -> Text:
+def _including_zero(rows: Text, axis: int | None) -> Text:
     low = np.minimum(rows.min(axis=axis, keepdims=True), 0)
     high = np.maximum(rows.max(axis=axis, keepdims=True), 0)
-    scale = (high - low) / np.float32(LEVELS)
+    scale = (high - low) / np.float32(ACTIVATION_QMAX)
     scale[scale == 0] = 1
     zero = np.rint(-low / scale)
-    steps: Text = np.clip(np.rint(rows / scale) + zero, 0, LEVELS) - zero
-    return steps * scale
+    values: Text = np.clip(np.rint(rows / scale) + zero, 0, ACTIVATION_QMAX) - zero
+    return values * scale

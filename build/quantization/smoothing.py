@@ -1,4 +1,4 @@
-"""Chooses how the channels of an activation are scaled before they are rounded, by the error that is left."""
+"""Chooses how the channels of an activation are scaled and split before quantization, by the error that remains."""
 
 from __future__ import annotations
 
@@ -10,163 +10,183 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.quantization.linear_inputs import LinearInput
-from build.quantization.observer import Activations
-from build.quantization.rounding import round_columns, spread
-from build.quantization.scheme import ProductRounding
+from build.quantization.observer import ActivationStats
+from build.quantization.rounding import expand_groups, quantize_per_channel
+from build.quantization.scheme import QuantizationScheme
 
 ALPHAS = (0.35, 0.5, 0.65, 0.8, 0.9)
-ALPHAS_OF_REPEATED = (None, 0.35, 0.5, 0.65)
-"""Of inputs whose largest channels are repeated as well. None: they are not smoothed."""
+"""These alphas of SmoothQuant are tried for every input."""
 
-REPEATED_PART = 96
-"""One channel in this many may be repeated; always as many as make a multiple of ``REPEATED_MULTIPLE``."""
+SPLIT_ALPHAS = (None, 0.35, 0.5, 0.65)
+"""These alphas are tried together with outlier splitting; None: not smoothed."""
 
-REPEATED_MULTIPLE = 16
-"""Kernels work on so many columns at once: fewer cost as much."""
+CHANNELS_PER_SPLIT = 96
+"""One channel is added for this many, rounded up to a multiple of ``SPLIT_MULTIPLE``."""
 
-WORTH_ITS_TIME = 0.8
-"""A product with a factor per channel takes time at each run, and so do more channels: they must leave at most this
-part of the squared error."""
+SPLIT_MULTIPLE = 16
+"""Kernels compute this many columns at once: adding fewer channels costs as much."""
 
-QUIET = 0.01
-"""Of the median of all channels' largest values: what is smaller is taken for as large."""
+MAX_ERROR_RATIO = 0.8
+"""A scaling that takes time at every run must reduce the squared error to this fraction or less."""
 
-COLUMNS_TRIED = 512
-"""Errors are measured in so many columns of a matrix, spread evenly: each has over a thousand products already."""
+MIN_RELATIVE_MAX = 0.01
+"""Channel maxima are floored at this fraction of their median."""
 
-SMALLEST = 1e-5
+MIN_MAX = 1e-5
+"""Maxima of activations and weights are floored at this value."""
+
+SAMPLE_COLUMNS = 512
+"""Errors are measured on about this many columns of a matrix, evenly spread: each has over a thousand products."""
 
 
 @dataclass(frozen=True)
-class Scaling:
-    """Channel c of an activation is repeated ``copies[c]`` times, (width,); what results is divided by ``divisors``,
-    (sum of copies,). Matrices get the rows that make up for it. ``alpha``: SmoothQuant's, None for other divisors."""
+class ChannelScaling:
+    """How the channels of an activation are split and scaled; matrices get rows that compensate for it."""
 
-    copies: NDArray[np.int64]
-    divisors: NDArray[np.float32]
+    splits: NDArray[np.int64]
+    """How many channels each channel becomes, (width,)."""
+
+    scales: NDArray[np.float32]
+    """What each of the resulting channels is divided by, (sum of splits,)."""
+
     alpha: float | None
+    """SmoothQuant's alpha; None: not smoothed."""
 
     @property
-    def extra(self) -> int:
-        """How many channels there are more than before."""
-        return len(self.divisors) - len(self.copies)
+    def added(self) -> int:
+        """How many channels splitting adds."""
+        return len(self.scales) - len(self.splits)
 
     @property
-    def repeats(self) -> bool:
-        return self.extra > 0
+    def has_splits(self) -> bool:
+        return self.added > 0
 
     def activation(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(…, width) to (…, sum of copies)."""
-        return np.repeat(rows, self.copies, axis=-1) / self.divisors
+        """Split and scale an activation, (…, width) to (…, sum of splits)."""
+        scaled: NDArray[np.float32] = np.divide(np.repeat(rows, self.splits, axis=-1), self.scales)
+        return scaled
 
     def matrix(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(width, columns) to (sum of copies, columns): the product with the scaled activation stays what it was."""
-        factors = self.divisors / np.repeat(self.copies, self.copies).astype(np.float32)
-        return np.repeat(matrix, self.copies, axis=0) * factors[:, np.newaxis]
+        """Compensate in a matrix, (width, columns) to (sum of splits, columns), so that products stay the same."""
+        factors = self.scales / np.repeat(self.splits, self.splits).astype(np.float32)
+        compensated: NDArray[np.float32] = np.multiply(np.repeat(matrix, self.splits, axis=0), factors[:, np.newaxis])
+        return compensated
 
-    def moments(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean of x xᵀ of the scaled activation."""
-        channels = np.repeat(np.arange(len(self.copies)), self.copies)
-        return moments[np.ix_(channels, channels)] / np.outer(self.divisors, self.divisors)
+    def hessian(self, hessian: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn E[x xᵀ] of an activation into that of the scaled one."""
+        channels = np.repeat(np.arange(len(self.splits)), self.splits)
+        return hessian[np.ix_(channels, channels)] / np.outer(self.scales, self.scales)
 
 
-def unscaled(width: int) -> Scaling:
-    """Every channel as it is."""
-    return Scaling(np.ones(width, dtype=np.int64), np.ones(width, dtype=np.float32), None)
+def identity_scaling(width: int) -> ChannelScaling:
+    """Return the scaling that leaves every channel as it is."""
+    return ChannelScaling(np.ones(width, dtype=np.int64), np.ones(width, dtype=np.float32), None)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """``scaling`` None: channels stay as they are. Errors are relative, root mean square."""
+    """The scaling of one input, with the relative root-mean-square error of its products."""
 
-    scaling: Scaling | None
+    scaling: ChannelScaling | None
+    """None: channels stay as they are."""
+
     error: float
+
     plain_error: float
+    """The error without a scaling."""
 
 
 def choose(
     linear_input: LinearInput,
-    activations: Activations,
+    stats: ActivationStats,
     matrices: Sequence[NDArray[np.float32]],
-    rounding: ProductRounding,
+    scheme: QuantizationScheme,
 ) -> Choice:
-    """The scaling with the smallest error under ``rounding``, if it is worth what it costs."""
+    """Return the scaling with the smallest error under ``scheme``, if it is worth its cost."""
     matrix = np.concatenate(matrices, axis=1)
-    some = matrix[:, :: math.ceil(matrix.shape[1] / COLUMNS_TRIED)]
-    plain = squared_error(activations.sample, some, None, rounding)
-    tried = [
-        (squared_error(activations.sample, some, one, rounding), one)
-        for one in scalings(linear_input, activations, matrix)
+    columns = matrix[:, :: math.ceil(matrix.shape[1] / SAMPLE_COLUMNS)]
+    plain = squared_error(stats.sample, columns, None, scheme)
+    candidates = [
+        (squared_error(stats.sample, columns, scaling, scheme), scaling)
+        for scaling in scalings(linear_input, stats, matrix)
     ]
-    # NOTE: an error that is not a number is larger than any.
-    weighed = [(error / _worth(one, linear_input, rounding), error, one) for error, one in tried if error >= 0]
-    least, error, best = min(weighed, key=lambda each: each[0], default=(math.inf, math.inf, None))
+    # NOTE: a NaN counts as larger than any error.
+    weighted = [
+        (error / _max_error_ratio(scaling, linear_input, scheme), error, scaling)
+        for error, scaling in candidates
+        if error >= 0
+    ]
+    least, error, best = min(weighted, key=lambda candidate: candidate[0], default=(math.inf, math.inf, None))
     chosen, error = (best, error) if least < plain else (None, plain)
     return Choice(chosen, math.sqrt(error), math.sqrt(plain))
 
 
-def _worth(scaling: Scaling, linear_input: LinearInput, rounding: ProductRounding) -> float:
-    """Which part of the squared error it must leave at most: 1 where it costs nothing at run time."""
-    if linear_input.norm is not None or not (rounding.scaling_is_a_node or scaling.repeats):
+def _max_error_ratio(scaling: ChannelScaling, linear_input: LinearInput, scheme: QuantizationScheme) -> float:
+    """Return the fraction of the squared error that may remain at most: 1 where the scaling costs no time."""
+    if linear_input.norm is not None or not (scheme.scaling_needs_node or scaling.has_splits):
         return 1.0
-    return WORTH_ITS_TIME
+    return MAX_ERROR_RATIO
 
 
-def scalings(linear_input: LinearInput, activations: Activations, matrix: NDArray[np.float32]) -> Iterator[Scaling]:
-    """What can be done to an input: SmoothQuant with several alphas; repeating what is largest then, or without it."""
-    # NOTE: a channel that no calibration text wakes would be scaled up, and one day rule the scale of a whole text.
-    largest = np.maximum(activations.largest, max(SMALLEST, QUIET * float(np.median(activations.largest))))
-    weights = np.abs(matrix).max(axis=1)
-    ones = np.ones(linear_input.width, dtype=np.int64)
+def scalings(
+    linear_input: LinearInput, stats: ActivationStats, matrix: NDArray[np.float32]
+) -> Iterator[ChannelScaling]:
+    """Yield the scalings to try: SmoothQuant with several alphas, and splits of what is largest with or without it."""
+    # NOTE: without the floor, a channel that is silent in all calibration texts would be scaled up, and the first text
+    # in which it is not would get its scale from that channel alone.
+    floor = max(MIN_MAX, MIN_RELATIVE_MAX * float(np.median(stats.abs_max)))
+    abs_max = np.maximum(stats.abs_max, floor)
+    weight_max = np.abs(matrix).max(axis=1)
+    unsplit = np.ones(linear_input.width, dtype=np.int64)
     for alpha in ALPHAS:
-        yield Scaling(ones, smoothquant(largest, weights, alpha), alpha)
-    for repeated_alpha in ALPHAS_OF_REPEATED if linear_input.origin else ():
-        divisors = ones.astype(np.float32)
-        if repeated_alpha is not None:
-            divisors = smoothquant(largest, weights, repeated_alpha)
-        copies = repetitions(largest / divisors, extra_channels(linear_input.width))
-        yield Scaling(copies, np.repeat(divisors * copies.astype(np.float32), copies), repeated_alpha)
+        yield ChannelScaling(unsplit, smoothquant(abs_max, weight_max, alpha), alpha)
+    for split_alpha in SPLIT_ALPHAS if linear_input.producers else ():
+        scales = unsplit.astype(np.float32)
+        if split_alpha is not None:
+            scales = smoothquant(abs_max, weight_max, split_alpha)
+        splits = split_outliers(np.divide(abs_max, scales), added_channels(linear_input.width))
+        yield ChannelScaling(splits, np.repeat(scales * splits.astype(np.float32), splits), split_alpha)
 
 
-def smoothquant(largest: NDArray[np.float32], weights: NDArray[np.float32], alpha: float) -> NDArray[np.float32]:
-    """Divisors (width,) from the largest values of activations and weights, with a geometric mean of 1.
+def smoothquant(abs_max: NDArray[np.float32], weight_max: NDArray[np.float32], alpha: float) -> NDArray[np.float32]:
+    """Compute scales (width,) from the maxima of activations and weights, with a geometric mean of 1.
 
     Xiao et al. 2023, equation 4.
     """
-    divisors = largest.astype(np.float64) ** alpha / np.maximum(weights, SMALLEST).astype(np.float64) ** (1 - alpha)
-    return (divisors / np.exp(np.log(divisors).mean())).astype(np.float32)
+    scales = abs_max.astype(np.float64) ** alpha / np.maximum(weight_max, MIN_MAX).astype(np.float64) ** (1 - alpha)
+    return (scales / np.exp(np.log(scales).mean())).astype(np.float32)
 
 
-def extra_channels(width: int) -> int:
-    """How many channels may be added by repeating."""
-    return REPEATED_MULTIPLE * math.ceil(width / (REPEATED_PART * REPEATED_MULTIPLE))
+def added_channels(width: int) -> int:
+    """Return how many channels splitting adds to an activation."""
+    return SPLIT_MULTIPLE * math.ceil(width / (CHANNELS_PER_SPLIT * SPLIT_MULTIPLE))
 
 
-def repetitions(largest: NDArray[np.float32], extra: int) -> NDArray[np.int64]:
-    """Copies of each channel, ``extra`` more than channels, so that the largest share of a value is as small as can be.
+def split_outliers(abs_max: NDArray[np.float32], added: int) -> NDArray[np.int64]:
+    """Distribute ``added`` channels so that the largest share of a maximum is as small as possible.
 
-    Zhao et al. 2019 («outlier channel splitting») for activations: x w = n · (x / n) w, without a larger weight.
+    Outlier channel splitting (Zhao et al. 2019) for activations: x w = n · (x / n) w, without a larger weight.
     """
-    copies = np.ones(len(largest), dtype=np.int64)
-    for _ in range(extra):
-        copies[np.argmax(largest / copies)] += 1
-    return copies
+    splits = np.ones(len(abs_max), dtype=np.int64)
+    for _ in range(added):
+        splits[np.argmax(abs_max / splits)] += 1
+    return splits
 
 
 def squared_error(
     sample: Sequence[NDArray[np.float32]],
     matrix: NDArray[np.float32],
-    scaling: Scaling | None,
-    rounding: ProductRounding,
+    scaling: ChannelScaling | None,
+    scheme: QuantizationScheme,
 ) -> float:
-    """Mean squared error of the products, relative to their variance; activations and weights in 8 bits."""
+    """Measure the mean squared error of the products with 8-bit activations and weights, relative to their variance."""
     rows = np.concatenate(sample)
     exact = rows @ matrix
     variance = float(np.square(exact - exact.mean(axis=0)).sum(dtype=np.float64)) or 1.0
     if scaling is not None:
         sample, matrix = [scaling.activation(text) for text in sample], scaling.matrix(matrix)
-    groups = rounding.groups(len(matrix))
-    rounded = round_columns(matrix, groups)
-    weights = rounded.steps * spread(rounded.scales, groups)
-    errors = [float(np.square(given @ weights - exact).sum(dtype=np.float64)) for given in rounding.of(sample)]
+    groups = scheme.groups(len(matrix))
+    quantized = quantize_per_channel(matrix, groups)
+    weights = quantized.values * expand_groups(quantized.scales, groups)
+    errors = [float(np.square(each @ weights - exact).sum(dtype=np.float64)) for each in scheme.quantized(sample)]
     return sum(errors) / len(errors) / variance

@@ -1,7 +1,7 @@
-// Checks every instruction set that runs here against the scalar kernels, and the ops over whole batches: random shapes,
-// the edges of groups, values that are not finite, wrong ids and lengths. Needs no onnxruntime, so that it runs under
-// emulators and with sanitizers. Arguments: the number of random cases, and the names of instruction sets that must be
-// among those tested.
+// Checks every instruction set that this machine has against the scalar kernels, and the ops over whole batches, with
+// random shapes, sizes at the edges of groups, non-finite values, and wrong ids and lengths. It needs no onnxruntime,
+// so that it runs under emulators and sanitizers. Arguments: the number of random cases, and the names of instruction
+// sets that must be among those tested.
 #include <pthread.h>
 
 #include <cmath>
@@ -49,7 +49,7 @@ struct Random {
   }
 };
 
-// Memory of exactly this size, so that a sanitizer sees the first byte too many; aligned as weights are.
+// Memory of exactly this size, so that a sanitizer detects an overrun of one byte; aligned as weights are.
 template <class T>
 struct Block {
   explicit Block(size_t count) : size(count) {
@@ -96,8 +96,8 @@ struct Map {
   }
 };
 
-// How far apart, relative to the size of what is expected. NaN must be where NaN is expected.
-bool near(const Block<float>& a, const Block<float>& b, double tolerance) {
+// Tells whether `a` is `b` up to a relative tolerance; NaN must be where NaN is expected.
+bool is_close(const Block<float>& a, const Block<float>& b, double tolerance) {
   double error = 0, size = 1e-12;
   for (size_t i = 0; i < a.size; ++i) {
     if (std::isnan(b.data[i]) != std::isnan(a.data[i])) return false;
@@ -108,7 +108,7 @@ bool near(const Block<float>& a, const Block<float>& b, double tolerance) {
   return std::sqrt(error) <= tolerance * (std::sqrt(size) + std::sqrt((double)a.size));
 }
 
-// Threads of the test's own.
+// Threads that the test starts itself.
 Threads threads(int count) {
   return {count, nullptr, [](void*, int n, void (*body)(void*, size_t), void* data) {
             struct Job {
@@ -131,7 +131,7 @@ Threads threads(int count) {
           }};
 }
 
-void spoil(Random& random, Block<float>& x) {
+void inject_non_finite(Random& random, Block<float>& x) {
   constexpr float kBad[] = {NAN, INFINITY, -INFINITY};
   if (x.size && random.below(4) == 0) x.data[random.below((int)x.size)] = kBad[random.below(3)];
 }
@@ -141,19 +141,19 @@ void test_linear(const Kernels& kernels, Random& random) {
   const Map map(random, k, n);
   Block<float> x((size_t)rows * k), residual((size_t)rows * n), gamma(n), beta(n), y(residual.size), expected(y.size);
   x.fill(random, 3, 0.5f), residual.fill(random), gamma.fill(random), beta.fill(random);
-  spoil(random, x);
+  inject_non_finite(random, x);
   const Norm norm = {gamma.data, beta.data, 1e-2f};
   LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr};
   const bool exact = kernels.levels == kScalar.levels;
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
   linear(kernels, threads(1), x.data, rows, step, y.data);
-  check(near(y, expected, exact ? 0 : 3e-2), kernels.name, "product", "rows %d k %d n %d", rows, k, n);
+  check(is_close(y, expected, exact ? 0 : 3e-2), kernels.name, "product", "rows %d k %d n %d", rows, k, n);
   step.activation = static_cast<Activation>(random.below(6));
   if (random.below(2)) step.residual = residual.data;
   if (random.below(2)) step.norm = &norm;
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
   linear(kernels, threads(1 + random.below(3)), x.data, rows, step, y.data);
-  check(near(y, expected, exact ? 1e-3 : 1e-1), kernels.name, "linear step", "rows %d k %d n %d", rows, k, n);
+  check(is_close(y, expected, exact ? 1e-3 : 1e-1), kernels.name, "linear step", "rows %d k %d n %d", rows, k, n);
 }
 
 void test_feed_forward(const Kernels& kernels, Random& random) {
@@ -161,17 +161,17 @@ void test_feed_forward(const Kernels& kernels, Random& random) {
   const Map first(random, k, middle), second(random, middle, k);
   Block<float> x((size_t)rows * k), gamma(k), beta(k), y(x.size), expected(x.size);
   x.fill(random), gamma.fill(random), beta.fill(random);
-  spoil(random, x);
+  inject_non_finite(random, x);
   const Norm norm = {gamma.data, beta.data, 1e-1f};
   const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr};
   const LinearStep down = {second.weight, Activation::kNone, nullptr, &norm};
   feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
   feed_forward(kernels, threads(1 + random.below(3)), x.data, rows, up, down, y.data);
-  check(near(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward",
+  check(is_close(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward",
         "rows %d k %d middle %d", rows, k, middle);
 }
 
-// Whether row `bad` is all NaN, and every other one has the same bits as `without` it.
+// Tells whether row `bad` is all NaN and every other row has the same bits as in `without`.
 bool only_row(int bad, const Block<float>& y, const Block<float>& without, int rows) {
   const size_t n = y.size / rows;
   for (size_t i = 0; i < y.size; ++i)
@@ -180,8 +180,8 @@ bool only_row(int bad, const Block<float>& y, const Block<float>& without, int r
   return true;
 }
 
-// Sizes on the edges of groups, down to a last group of one channel: products are the scalar kernels', and one value
-// that is not finite, first or last in any group, gives NaN in all of its row and in no other.
+// Checks sizes at the edges of groups, down to a last group of one channel: products are the scalar kernels', and one
+// non-finite value, first or last in any group, makes its whole row NaN and no other.
 void test_groups(const Kernels& kernels, Random& random) {
   constexpr int kEdges[] = {319, 320, 321, 639, 640, 641, 960, 961, 1281}, rows = 18, n = 33, kThreads[] = {1, 3, 8};
   for (int k : kEdges) {
@@ -192,7 +192,7 @@ void test_groups(const Kernels& kernels, Random& random) {
     linear(kScalar, threads(1), x.data, rows, step, expected.data);
     for (int count : kThreads) {
       linear(kernels, threads(count), x.data, rows, step, y.data);
-      check(near(y, expected, kernels.levels == kScalar.levels ? 0 : 3e-2), kernels.name, "product in groups",
+      check(is_close(y, expected, kernels.levels == kScalar.levels ? 0 : 3e-2), kernels.name, "product in groups",
             "k %d threads %d", k, count);
     }
     memcpy(expected.data, y.data, y.size * sizeof(float));
@@ -211,8 +211,8 @@ void test_groups(const Kernels& kernels, Random& random) {
   }
 }
 
-// Hidden channels on the edges of groups: the path for few rows, on more threads than some products have columns for,
-// gives the bits of the path in blocks of rows; a hidden channel that is not finite, in any group, gives NaN.
+// Checks hidden channels at the edges of groups: the path for few rows, with more threads than some products have
+// panels, computes the same bits as the path for blocks of rows; NaN in a hidden channel of any group makes rows NaN.
 void test_hidden_groups(const Kernels& kernels, Random& random) {
   constexpr int kEdges[] = {320, 321, 640, 641, 1281}, rows = 35, k = 20;
   constexpr int kThreads[] = {1, 2, 3, 8}, kRows[] = {rows, 16, 1};
@@ -225,7 +225,7 @@ void test_hidden_groups(const Kernels& kernels, Random& random) {
     const LinearStep down = {second.weight, Activation::kNone, nullptr, nullptr};
     feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
     feed_forward(kernels, threads(1), x.data, rows, up, down, y.data);
-    check(near(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward in groups",
+    check(is_close(y, expected, kernels.levels == kScalar.levels ? 2e-2 : 2e-1), kernels.name, "feed-forward in groups",
           "middle %d", middle);
     memcpy(expected.data, y.data, y.size * sizeof(float));
     for (int count : kThreads)
@@ -260,19 +260,19 @@ void test_attention(const Kernels& kernels, Random& random) {
   Block<float> qkv((size_t)rows * 3 * heads * width), bias((size_t)heads * (2 * reach - 1));
   Block<float> y((size_t)rows * heads * width), expected(y.size);
   qkv.fill(random, 1.5f), bias.fill(random);
-  spoil(random, qkv);
+  inject_non_finite(random, qkv);
   const AttentionShape shape = {heads, width, 1 / std::sqrt((float)width), random.below(2) ? bias.data : nullptr, reach};
   const Lengths of = {lengths.data, texts};
   attention(kScalar, threads(1), qkv.data, rows, of, shape, expected.data);
   attention(kernels, threads(1 + random.below(3)), qkv.data, rows, of, shape, y.data);
-  check(near(y, expected, 1.5e-2), kernels.name, "attention", "rows %d heads %d width %d", (int)rows, heads, width);
+  check(is_close(y, expected, 1.5e-2), kernels.name, "attention", "rows %d heads %d width %d", (int)rows, heads, width);
 }
 
 void test_embedding(const Kernels& kernels, Random& random) {
   const int width = random.size() + 3, words = 1 + random.below(20), positions = random.below(30);
   const int texts = random.below(4);
   Block<int64_t> lengths(texts);
-  int64_t rows = random.below(20) / 19;  // seldom one more than the lengths say
+  int64_t rows = random.below(20) / 19;  // rarely one more than the lengths add up to
   for (int i = 0; i < texts; ++i) {
     lengths.data[i] = random.below(20) - random.below(30) / 29;
     rows += lengths.data[i] > 0 ? lengths.data[i] : 0;
@@ -290,14 +290,14 @@ void test_embedding(const Kernels& kernels, Random& random) {
   const Error a = embedding(kScalar, threads(1), ids.data, rows, of, tables, expected.data);
   const Error b = embedding(kernels, threads(1), ids.data, rows, of, tables, y.data);
   check(!strcmp(a.text, b.text), kernels.name, "the same error", "%s and %s", a.text, b.text);
-  check(a || near(y, expected, 1e-4), kernels.name, "embedding", "width %d", width);
+  check(a || is_close(y, expected, 1e-4), kernels.name, "embedding", "width %d", width);
 }
 
 }  // namespace
 
 int main(int count, char** arguments) {
   const int cases = count > 1 ? atoi(arguments[1]) : 300;
-  for (int i = 2; i < count; ++i) check(usable(arguments[i]), arguments[i], "it runs here", "only %s do", usable_names());
+  for (int i = 2; i < count; ++i) check(usable(arguments[i]), arguments[i], "must be usable", "only %s are", usable_names());
   char names[128];
   snprintf(names, sizeof names, "%s", usable_names());
   for (char* name = strtok(names, ","); name; name = strtok(nullptr, ",")) {

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "cpu.h"
-#include "proof.h"
+#include "selfcheck.h"
 
 namespace cpu2vec {
 
@@ -20,7 +20,7 @@ struct Row {
   bool (*present)();
 };
 
-// The best first. A new instruction set is a row here, a file isa_<name>.cpp and its flags in build/kernels.py.
+// Best first. A new instruction set is a row here, a file isa_<name>.cpp, and its flags in build/kernels.py.
 const Row kTable[] = {
 #if defined(__x86_64__)
     {kernels_amx, has_amx_int8},
@@ -31,21 +31,21 @@ const Row kTable[] = {
     {kernels_neon_i8mm, has_i8mm},
     {kernels_neon_dot, has_dot_product},
 #endif
-    {kScalar, has_nothing_special},
+    {kScalar, always_available},
 };
-constexpr int kRowsOfTable = sizeof kTable / sizeof *kTable;
+constexpr int kTableSize = sizeof kTable / sizeof *kTable;
 
 struct Choice {
-  const Kernels* usable[kRowsOfTable];
+  const Kernels* usable[kTableSize];
   int count;
   char names[128];
 };
 Choice choice;
 
-// Instruction sets that a CPU has and that compute what they should. Runs when the library is loaded, in milliseconds.
+// Collects the instruction sets that this CPU has and that pass the self-check. Takes milliseconds.
 __attribute__((constructor)) void choose() {
   for (const Row& row : kTable) {
-    if (!row.present() || !proves_itself(row.kernels)) continue;
+    if (!row.present() || !passes_selfcheck(row.kernels)) continue;
     choice.usable[choice.count++] = &row.kernels;
     if (choice.names[0]) strcat(choice.names, ",");
     strcat(choice.names, row.kernels.name);

@@ -7,10 +7,10 @@
 namespace cpu2vec {
 namespace {
 
-constexpr int64_t kBlockRows = 128;       // what a block's steps hand to one another stays in the second cache
-constexpr int64_t kRowsPerThread = 16;    // with fewer, threads share out columns instead of rows
-constexpr int64_t kLongest = 1 << 20;     // tokens of one text
-constexpr int64_t kMostRows = 1 << 24;
+constexpr int64_t kBlockRows = 128;       // intermediate results of a block of this size stay in the L2 cache
+constexpr int64_t kRowsPerThread = 16;    // with fewer, threads divide the columns instead of the rows
+constexpr int64_t kMaxTokens = 1 << 20;   // per text
+constexpr int64_t kMaxRows = 1 << 24;     // tokens of all texts together
 
 Error no_memory() { return error("there is not enough memory for this op"); }
 
@@ -23,32 +23,33 @@ void parallel(const Threads& threads, int count, F&& body) {
       threads.context, count, [](void* f, size_t i) { (*static_cast<F*>(f))((int)i); }, (void*)&body);
 }
 
-// The first thing that went wrong on any thread: only lack of memory can.
+// Whether any thread failed; the only possible failure is a lack of memory.
 struct Failure {
   bool happened = false;
   void note() { __atomic_store_n(&happened, true, __ATOMIC_RELAXED); }
   Error answer() const { return happened ? no_memory() : Error(); }
 };
 
-// Where the activations of one product lie on this thread, in 8 bits.
-struct Place {
+// The scratch buffers that hold the 8-bit activations of one product on this thread.
+struct ScratchSlots {
   ScratchUse rows, scales;
 };
-constexpr Place kGiven = {ScratchUse::kQuantized, ScratchUse::kScales};
-constexpr Place kHidden = {ScratchUse::kQuantizedHidden, ScratchUse::kScalesOfHidden};
+constexpr ScratchSlots kInput = {ScratchUse::kQuantized, ScratchUse::kScales};
+constexpr ScratchSlots kHidden = {ScratchUse::kQuantizedHidden, ScratchUse::kScalesOfHidden};
 
-bool make_room(int64_t rows, const Weight& w, Place place, QuantizedRows& to) {
-  const int64_t padded = round_up(rows, kRowsOf), stride = round_up(w.k, kStrideOf);
-  to.q = static_cast<uint8_t*>(scratch(place.rows, padded * stride));
-  to.scale = static_cast<float*>(scratch(place.scales, 2 * padded * groups(w.k) * sizeof(float)));
+bool reserve(int64_t rows, const Weight& w, ScratchSlots slots, QuantizedRows& to) {
+  const int64_t padded = round_up(rows, kRowMultiple), stride = round_up(w.k, kRowAlignment);
+  to.q = static_cast<uint8_t*>(scratch(slots.rows, padded * stride));
+  to.scale = static_cast<float*>(scratch(slots.scales, 2 * padded * groups(w.k) * sizeof(float)));
   if (!to.q || !to.scale) return false;
   to.low = to.scale + padded * groups(w.k);
   to.stride = stride;
   return true;
 }
 
-bool quantized(const Kernels& kernels, const float* x, int64_t rows, const Weight& w, Place place, QuantizedRows& to) {
-  if (!make_room(rows, w, place, to)) return false;
+bool quantized(const Kernels& kernels, const float* x, int64_t rows, const Weight& w, ScratchSlots slots,
+               QuantizedRows& to) {
+  if (!reserve(rows, w, slots, to)) return false;
   for (int g = 0; g < groups(w.k); ++g)
     kernels.quantize({x + (size_t)g * group_width(w.k), (size_t)w.k}, (int)rows, w, g, to);
   return true;
@@ -67,24 +68,24 @@ void all_columns(const Kernels& kernels, const QuantizedRows& q, int64_t rows, c
   finish(kernels, step, residual, rows, y);
 }
 
-// All of a step, on this thread, for rows of one block.
+// Runs a whole step on this thread, for the rows of one block.
 bool step_on_rows(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& step, const float* residual,
                   float* y) {
   QuantizedRows q;
-  if (!quantized(kernels, x, rows, step.weight, kGiven, q)) return false;
+  if (!quantized(kernels, x, rows, step.weight, kInput, q)) return false;
   all_columns(kernels, q, rows, step, residual, y);
   return true;
 }
 
-// Both steps of a feed-forward block, on this thread, for rows of one block. Hidden channels are made group by group of
-// the second weight's: in floats there is one group at a time.
-bool both_on_rows(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& first,
-                  const LinearStep& second, float* y) {
+// Runs both steps of a feed-forward block on this thread, for the rows of one block. Hidden channels are computed group
+// by group of the second weight, so that only one group at a time is held in floats.
+bool feed_forward_on_rows(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& first,
+                          const LinearStep& second, float* y) {
   const Weight &up = first.weight, &down = second.weight;
   const int width = group_width(down.k);
   QuantizedRows q, hidden_q;
   auto* hidden = static_cast<float*>(scratch(ScratchUse::kHidden, rows * width * sizeof(float)));
-  if (!hidden || !quantized(kernels, x, rows, up, kGiven, q) || !make_room(rows, down, kHidden, hidden_q)) return false;
+  if (!hidden || !quantized(kernels, x, rows, up, kInput, q) || !reserve(rows, down, kHidden, hidden_q)) return false;
   for (int g = 0; g < groups(down.k); ++g) {
     const int begin = g * width / kPanel, end = panels(group_end(down.k, g));
     kernels.matmul(q, (int)rows, up, begin, end, first.activation, {hidden, (size_t)width});
@@ -94,12 +95,12 @@ bool both_on_rows(const Kernels& kernels, const float* x, int64_t rows, const Li
   return true;
 }
 
-// All of a step for few rows, each thread taking some of the columns.
+// Runs a whole step for few rows; each thread computes some of the columns.
 bool step_on_columns(const Kernels& kernels, const Threads& threads, const float* x, int64_t rows,
                      const LinearStep& step, const float* residual, float* y) {
   QuantizedRows q;
   const Weight& w = step.weight;
-  if (!quantized(kernels, x, rows, w, kGiven, q)) return false;
+  if (!quantized(kernels, x, rows, w, kInput, q)) return false;
   const int all = panels(w.n), parts = all < threads.count ? all : threads.count;
   parallel(threads, parts, [&](int i) {
     const int begin = (int)part(all, i, parts), end = (int)part(all, i + 1, parts);
@@ -109,7 +110,7 @@ bool step_on_columns(const Kernels& kernels, const Threads& threads, const float
   return true;
 }
 
-// body(first row, rows) over blocks of rows, a share of them on each thread.
+// Calls body(first row, rows) for blocks of rows; each thread gets an equal share of the rows.
 template <class F>
 void blocks_of_rows(const Threads& threads, int64_t rows, F body) {
   parallel(threads, threads.count, [&](int thread) {
@@ -119,31 +120,32 @@ void blocks_of_rows(const Threads& threads, int64_t rows, F body) {
       const int64_t row = begin + part(share, b, blocks);
       body(row, begin + part(share, b + 1, blocks) - row);
     }
-    give_back_scratch();
+    trim_scratch();
   });
 }
 
-bool few(int64_t rows, const Threads& threads) { return threads.count > 1 && rows < kRowsPerThread * threads.count; }
+bool are_few(int64_t rows, const Threads& threads) {
+  return threads.count > 1 && rows < kRowsPerThread * threads.count;
+}
 
 Error check_rows(int64_t rows) {
-  if (rows > kMostRows) return error("%lld tokens are more than the %lld that one call may have", (long long)rows,
-                                     (long long)kMostRows);
-  return {};
+  if (rows <= kMaxRows) return {};
+  return error("a call must have at most %lld tokens, not %lld", (long long)kMaxRows, (long long)rows);
 }
 
 Error check_lengths(const Lengths& lengths, int64_t rows) {
   int64_t sum = 0;
   for (int64_t i = 0; i < lengths.texts; ++i) {
     const int64_t length = lengths.of[i];
-    if (length < 0 || length > kLongest)
-      return error("lengths[%lld] is %lld; a text has 0 to %lld tokens", (long long)i, (long long)length,
-                   (long long)kLongest);
+    if (length < 0 || length > kMaxTokens)
+      return error("lengths[%lld] must be 0 to %lld tokens, not %lld", (long long)i, (long long)kMaxTokens,
+                   (long long)length);
     sum += length;
     if (sum > rows) break;
   }
   if (sum != rows)
-    return error("lengths add up to %s%lld tokens, and there are %lld: give the length of every text",
-                 sum > rows ? "at least " : "", (long long)sum, (long long)rows);
+    return error("lengths must add up to the number of tokens, %lld, not to %lld%s", (long long)rows, (long long)sum,
+                 sum > rows ? " or more" : "");
   return check_rows(rows);
 }
 
@@ -152,12 +154,12 @@ Error check_ids(const int64_t* ids, const Lengths& lengths, const EmbeddingTable
   for (int64_t text = 0; text < lengths.texts; row += lengths.of[text++]) {
     const int64_t length = lengths.of[text], longest = tables.positions - tables.first_position;
     if (tables.position && length > longest)
-      return error("text %lld has %lld tokens, more than the %lld that have a position: truncate it", (long long)text,
-                   (long long)length, (long long)longest);
+      return error("text %lld must have at most %lld tokens, one per position, not %lld: truncate it", (long long)text,
+                   (long long)longest, (long long)length);
     for (int64_t i = 0; i < length; ++i)
       if (ids[row + i] < 0 || ids[row + i] >= tables.words)
-        return error("token %lld of text %lld has the id %lld, outside the %lld rows of the word table", (long long)i,
-                     (long long)text, (long long)ids[row + i], (long long)tables.words);
+        return error("token %lld of text %lld must have an id of the word table, 0 to %lld, not %lld", (long long)i,
+                     (long long)text, (long long)tables.words - 1, (long long)ids[row + i]);
   }
   return {};
 }
@@ -181,7 +183,7 @@ Error linear(const Kernels& kernels, const Threads& threads, const float* x, int
              float* y) {
   if (Error e = check_rows(rows)) return e;
   if (rows == 0) return {};
-  if (few(rows, threads))
+  if (are_few(rows, threads))
     return step_on_columns(kernels, threads, x, rows, step, step.residual, y) ? Error() : no_memory();
   const size_t k = step.weight.k, n = step.weight.n;
   Failure failure;
@@ -197,7 +199,7 @@ Error feed_forward(const Kernels& kernels, const Threads& threads, const float* 
   if (Error e = check_rows(rows)) return e;
   if (rows == 0) return {};
   const size_t k = first.weight.k, middle = first.weight.n;
-  if (few(rows, threads)) {
+  if (are_few(rows, threads)) {
     auto* hidden = static_cast<float*>(scratch(ScratchUse::kHidden, rows * middle * sizeof(float)));
     const bool done = hidden && step_on_columns(kernels, threads, x, rows, first, nullptr, hidden) &&
                       step_on_columns(kernels, threads, hidden, rows, second, x, y);
@@ -205,7 +207,7 @@ Error feed_forward(const Kernels& kernels, const Threads& threads, const float* 
   }
   Failure failure;
   blocks_of_rows(threads, rows, [&](int64_t row, int64_t count) {
-    if (!both_on_rows(kernels, x + row * k, count, first, second, y + row * k)) failure.note();
+    if (!feed_forward_on_rows(kernels, x + row * k, count, first, second, y + row * k)) failure.note();
   });
   return failure.answer();
 }
@@ -216,7 +218,7 @@ Error attention(const Kernels& kernels, const Threads& threads, const float* qkv
   if (rows == 0) return {};
   const size_t width = shape.width, hidden = width * shape.heads;
   Failure failure;
-  // The work of a (text, head) is near its length: threads take equal shares of tokens x heads.
+  // A head's work is taken to be proportional to the text's length: threads get equal shares of tokens x heads.
   const int64_t work = rows * shape.heads, share = (work + threads.count - 1) / threads.count;
   parallel(threads, threads.count, [&](int thread) {
     int64_t before = 0, row = 0;
@@ -233,7 +235,7 @@ Error attention(const Kernels& kernels, const Threads& threads, const float* qkv
                           memory);
       }
     }
-    give_back_scratch();
+    trim_scratch();
   });
   return failure.answer();
 }

@@ -1,5 +1,6 @@
-// The part of onnxruntime's C API that custom ops need, declared here because no package ships its headers. A table of
-// functions that is only ever appended to; functions are called by their place in it. Included by ort_ops.cpp alone.
+// The part of onnxruntime's C API that custom ops need, declared here because no package ships its headers. The API is
+// a table of functions that is only ever appended to; functions are called by their index in it. Only ort_node.h
+// includes this file.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +19,7 @@ struct OrtApiBase {
   const char* (*GetVersionString)();
 };
 
-// As of version 17 of the API: onnxruntime reads of it what `version` says is there.
+// As of version 17 of the API: onnxruntime reads only the members that `version` had.
 struct OrtCustomOp {
   uint32_t version;
   void* (*CreateKernel)(const OrtCustomOp*, const OrtApi*, const OrtKernelInfo*);
@@ -52,11 +53,11 @@ enum ElementType : int { kFloat = 1, kInt8 = 3, kInt32 = 6, kInt64 = 7 };
 enum ErrorCode : int { kFail = 1, kInvalidArgument = 2 };
 enum Characteristic : int { kRequired = 0, kOptional = 1 };
 
-template <int kPlace, class Result, class... Parameters>
+template <int kIndex, class Result, class... Parameters>
 struct Function {
   static Result call(const OrtApi* api, Parameters... parameters) {
     const void* const* table = reinterpret_cast<const void* const*>(api);
-    return reinterpret_cast<Result (*)(Parameters...)>(const_cast<void*>(table[kPlace]))(parameters...);
+    return reinterpret_cast<Result (*)(Parameters...)>(const_cast<void*>(table[kIndex]))(parameters...);
   }
 };
 

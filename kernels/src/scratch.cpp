@@ -9,54 +9,54 @@
 namespace cpu2vec {
 namespace {
 
-constexpr size_t kKept = size_t(4) << 20;  // bytes for one use
+constexpr size_t kMaxKeptBytes = size_t(4) << 20;  // per use; a larger buffer is freed after each op
 
-struct Piece {
+struct Buffer {
   void* memory;
   size_t size;
 };
-struct Pieces {
-  Piece of[kScratchUses];
+struct Buffers {
+  Buffer of[kScratchUses];
 };
 
-pthread_key_t key;  // NOTE: not thread_local with a destructor, which would need the C++ run-time library
+pthread_key_t key;  // NOTE: thread_local with a destructor would need the C++ runtime library
 
-void release(void* pieces) {
-  for (Piece& piece : static_cast<Pieces*>(pieces)->of) free(piece.memory);
-  free(pieces);
+void release(void* buffers) {
+  for (Buffer& buffer : static_cast<Buffers*>(buffers)->of) free(buffer.memory);
+  free(buffers);
 }
 
 __attribute__((constructor)) void make_key() { pthread_key_create(&key, release); }
 __attribute__((destructor)) void delete_key() { pthread_key_delete(key); }
 
-Pieces* pieces_of_this_thread() {
-  auto* pieces = static_cast<Pieces*>(pthread_getspecific(key));
-  if (!pieces && (pieces = static_cast<Pieces*>(calloc(1, sizeof(Pieces))))) pthread_setspecific(key, pieces);
-  return pieces;
+Buffers* buffers_of_this_thread() {
+  auto* buffers = static_cast<Buffers*>(pthread_getspecific(key));
+  if (!buffers && (buffers = static_cast<Buffers*>(calloc(1, sizeof(Buffers))))) pthread_setspecific(key, buffers);
+  return buffers;
 }
 
 }  // namespace
 
 void* scratch(ScratchUse use, size_t bytes) {
-  Pieces* pieces = pieces_of_this_thread();
-  if (!pieces) return nullptr;
-  Piece& piece = pieces->of[(int)use];
-  if (piece.size < bytes) {
-    free(piece.memory);
-    piece.size = (size_t)round_up((int64_t)bytes, 4096);
-    piece.memory = aligned_alloc(4096, piece.size);
-    if (!piece.memory) piece.size = 0;
+  Buffers* buffers = buffers_of_this_thread();
+  if (!buffers) return nullptr;
+  Buffer& buffer = buffers->of[(int)use];
+  if (buffer.size < bytes) {
+    free(buffer.memory);
+    buffer.size = (size_t)round_up((int64_t)bytes, 4096);
+    buffer.memory = aligned_alloc(4096, buffer.size);
+    if (!buffer.memory) buffer.size = 0;
   }
-  return piece.memory;
+  return buffer.memory;
 }
 
-void give_back_scratch() {
-  auto* pieces = static_cast<Pieces*>(pthread_getspecific(key));
-  if (!pieces) return;
-  for (Piece& piece : pieces->of)
-    if (piece.size > kKept) {
-      free(piece.memory);
-      piece = {nullptr, 0};
+void trim_scratch() {
+  auto* buffers = static_cast<Buffers*>(pthread_getspecific(key));
+  if (!buffers) return;
+  for (Buffer& buffer : buffers->of)
+    if (buffer.size > kMaxKeptBytes) {
+      free(buffer.memory);
+      buffer = {nullptr, 0};
     }
 }
 

@@ -1,4 +1,4 @@
-// Attention with products of floats: for short texts, and where there is no product of 16-bit numbers.
+// Attention with float products: for short texts, and for instruction sets without a 16-bit dot product.
 #pragma once
 #include "simd_attention.h"
 
@@ -19,11 +19,11 @@ INLINE void transpose4(const float* from, size_t stride, float factor, float* to
   store_as(to + 3 * to_stride, __builtin_shufflevector(b, d, 2, 3, 6, 7));
 }
 
-struct InFloats {
-  InFloats(Parts& parts, int tokens, int width, Shared& shared)
+struct FloatAttention {
+  FloatAttention(Arena& arena, int tokens, int width, Shared& shared)
       : s(shared),
-        keys(parts.take<float>(round_up(tokens, kPanel) * width)),
-        values(parts.take<float>(tokens * round_up(width, kPanel))) {}
+        keys(arena.allocate<float>(round_up(tokens, kPanel) * width)),
+        values(arena.allocate<float>(tokens * round_up(width, kPanel))) {}
 
   void pack(const AttentionHead& h) {
     head = &h;
@@ -123,7 +123,7 @@ struct InFloats {
     }
   }
 
-  void values_of(int first, int count) {
+  void add_values(int first, int count) {
     int column = 0;
     if constexpr (kColumns > 1)
       for (; column + 2 * kPanel <= padded; column += 2 * kPanel) value_panels<2>(first, count, column);
@@ -138,7 +138,7 @@ struct InFloats {
   }
 
   Shared& s;
-  float* keys;    // [panels(tokens)][width][16], times scale and log2(e)
+  float* keys;    // [panels(tokens)][width][16], multiplied by scale and log2(e)
   float* values;  // [tokens][width, padded]
   const AttentionHead* head = nullptr;
   const float* query[kRows];
@@ -147,18 +147,18 @@ struct InFloats {
 };
 
 size_t scratch_in_floats(int tokens, int width) {
-  Parts parts(nullptr);
-  Shared shared(parts, tokens, width);
-  InFloats(parts, tokens, width, shared);
-  return parts.used();
+  Arena arena(nullptr);
+  Shared shared(arena, tokens, width);
+  FloatAttention(arena, tokens, width, shared);
+  return arena.used();
 }
 
 void attention_in_floats(const AttentionHead& head, void* scratch) {
-  Parts parts(scratch);
-  Shared shared(parts, head.tokens, head.width);
-  InFloats how(parts, head.tokens, head.width, shared);
-  how.pack(head);
-  attend(head, shared, how);
+  Arena arena(scratch);
+  Shared shared(arena, head.tokens, head.width);
+  FloatAttention method(arena, head.tokens, head.width, shared);
+  method.pack(head);
+  attend(head, shared, method);
 }
 
 }  // namespace

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from falcon.asgi import App
 
-from manifest import TextModel
-from runtime.api import error_handlers as problems
+from runtime.api import error_handlers
 from runtime.api.auth import BearerAuth
-from runtime.api.limits import Limits
-from runtime.api.resources import Embed, LiveResource, MetaResource, ReadyResource, VectorsResource
+from runtime.api.body import BodyLimits
+from runtime.api.endpoint import Endpoint, EndpointResource
+from runtime.api.meta import MetaResource
+from runtime.api.probes import LiveResource, ReadyResource
 from runtime.readiness import Readiness
 
 
 def create_app(
-    embed: Embed,
-    model: TextModel,
-    meta: dict[str, Any],
+    endpoints: Mapping[str, Endpoint[Any]],
+    meta: Mapping[str, Any],
     readiness: Readiness,
-    limits: Limits,
+    limits: BodyLimits,
     allowed_tokens: frozenset[str] = frozenset(),
-    honor_pooling_strategy: bool = False,
 ) -> App:
-    """The ASGI application. ``embed`` turns a checked request into its vector; ``meta`` is what ``/meta`` answers."""
+    """The ASGI application. ``endpoints`` by path; ``meta`` is what ``/meta`` answers. A final slash is ignored."""
     app = App(middleware=[BearerAuth(allowed_tokens)] if allowed_tokens else [])
-    problems.register(app)
-    vectors = VectorsResource(embed, model, readiness, limits, honor_pooling_strategy)
-    app.add_route("/.well-known/live", LiveResource())
-    app.add_route("/.well-known/ready", ReadyResource(readiness))
-    app.add_route("/meta", MetaResource(meta))
-    app.add_route("/vectors", vectors)
-    app.add_route("/vectors/", vectors)
+    app.req_options.strip_url_path_trailing_slash = True
+    routes: dict[str, object] = {
+        **{path: EndpointResource(endpoint, readiness, limits) for path, endpoint in endpoints.items()},
+        "/meta": MetaResource(meta),
+        "/.well-known/live": LiveResource(),
+        "/.well-known/ready": ReadyResource(readiness),
+    }
+    for path, resource in routes.items():
+        app.add_route(path, resource)
+    error_handlers.register(app, paths=tuple(routes))
     return app

@@ -1,9 +1,10 @@
-"""Maps domain errors to HTTP: the only place that knows which error has which status code."""
+"""Maps domain errors to HTTP: the only module that knows which error has which status code."""
 
 from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Sequence
 
 import falcon
 import orjson
@@ -26,10 +27,19 @@ RETRY_AFTER_SECONDS = 5
 log = logging.getLogger("cpu2vec")
 
 
-def register(app: App) -> None:
-    """Give every error that the application answers the shape ``{"error": "<one sentence>"}``."""
+def register(app: App, paths: Sequence[str]) -> None:
+    """Give every error the shape ``{"error": "<one sentence>"}``. ``paths``: what the server has, named in a 404."""
+    not_found = f"no such path; this server has {', '.join(paths[:-1])} and {paths[-1]}"
+
+    async def answer_http_error(req: Request, resp: Response, error: falcon.HTTPError, params: object) -> None:
+        """Falcon's own: an unknown path, or a method that the path does not have."""
+        sentences = {404: not_found, 405: f"the method {req.method} is not allowed for this path"}
+        for name, value in (error.headers or {}).items():
+            resp.set_header(name, value)
+        _write(resp, error.status, sentences.get(error.status_code, error.title or "the request cannot be answered"))
+
     app.add_error_handler(errors.ServingError, _answer_serving_error)
-    app.add_error_handler(falcon.HTTPError, _answer_http_error)
+    app.add_error_handler(falcon.HTTPError, answer_http_error)
     app.add_error_handler(Exception, _answer_unexpected)
 
 
@@ -45,17 +55,6 @@ async def _answer_serving_error(req: Request, resp: Response, error: Exception, 
         resp.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
     if isinstance(error, UNREAD_BODY):
         resp.set_header("Connection", "close")
-
-
-async def _answer_http_error(req: Request, resp: Response, error: falcon.HTTPError, params: object) -> None:
-    """Falcon's own: no such route, or a method that the route does not have."""
-    sentences = {
-        404: "no such path: this server has /vectors, /meta, /.well-known/live and /.well-known/ready",
-        405: f"the method {req.method} is not allowed for this path",
-    }
-    for name, value in (error.headers or {}).items():
-        resp.set_header(name, value)
-    _write(resp, error.status, sentences.get(error.status_code, error.title or "the request cannot be answered"))
 
 
 async def _answer_unexpected(req: Request, resp: Response, error: Exception, params: object) -> None:

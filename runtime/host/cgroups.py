@@ -1,4 +1,4 @@
-"""Finds the cgroups that this process is in, of both of the kernel's versions, for what limits processor and memory."""
+"""The cgroups of this process, in both of the kernel's versions. Their files limit processor and memory."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 
 
 def cgroup_folders(controller: str, root: Path) -> list[tuple[int, Path]]:
-    """(version, folder) of this process's cgroup and of those above it, for a controller such as ``cpu``.
+    """Return (version, folder) of this process's cgroup and of its ancestors, for a controller such as ``cpu``.
 
-    ``root`` is where /proc and /sys/fs/cgroup are found. A folder need not exist: in a container a version 1 path is
+    ``root`` is where /proc and /sys/fs/cgroup are found. A folder need not exist: in a container, a version 1 path is
     often the host's, and the mount itself shows the container's own group.
     """
+    # NOTE: build/host/resources.py reads the same files. Build and runtime import nothing from each other.
     mount = root / "sys/fs/cgroup"
     folders: list[tuple[int, Path]] = []
     for line in read_setting(root / "proc/self/cgroup").splitlines():
@@ -24,7 +25,7 @@ def cgroup_folders(controller: str, root: Path) -> list[tuple[int, Path]]:
 
 
 def read_setting(path: Path) -> str:
-    """The file's text without white space around it; nothing where it cannot be read."""
+    """Return the file's text without surrounding white space, or an empty string if it cannot be read."""
     try:
         return path.read_text().strip()
     except OSError:
@@ -32,6 +33,6 @@ def read_setting(path: Path) -> str:
 
 
 def _ancestors(mount: Path, path: str) -> list[Path]:
-    """The cgroup's folder and all above it up to the mount."""
+    """Return the cgroup's folder and its parents, up to the mount."""
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     return [mount.joinpath(*parts[:depth]) for depth in range(len(parts), -1, -1)]

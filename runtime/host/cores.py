@@ -1,4 +1,4 @@
-"""Counts the cores that this process may use: CPU affinity and the cgroups' CPU quota, not the host's cores."""
+"""The cores that this process may use, by CPU affinity and the cgroups' CPU quota, not the host's cores."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from runtime.host.cgroups import cgroup_folders, read_setting
 
 
 def available_cores(affinity: int | None = None, root: Path = Path("/")) -> int:
-    """Whole cores, at least 1: the affinity mask's, or the quota's rounded down, whichever is less.
+    """Return the cores of the affinity mask or of the quota, whichever is less: a whole number, at least 1.
 
-    Rounded down, because a thread more than the quota stalls all of them until the quota's next period.
-    ``root`` is where /proc and /sys/fs/cgroup are found.
+    The quota is rounded down, because one thread too many stalls all of them until the quota's next period. ``root`` is
+    where /proc and /sys/fs/cgroup are found.
     """
     cores = affinity if affinity is not None else len(os.sched_getaffinity(0))
     quota = cgroup_quota(root)
@@ -20,16 +20,16 @@ def available_cores(affinity: int | None = None, root: Path = Path("/")) -> int:
 
 
 def cgroup_quota(root: Path = Path("/")) -> float | None:
-    """The smallest CPU quota, in cores, of this process's cgroup and those above it; None where there is none."""
+    """Return the smallest CPU quota of this process's cgroup and its ancestors, in cores, or None if there is none."""
     quotas = [_quota(version, folder) for version, folder in cgroup_folders("cpu", root)]
     return min((quota for quota in quotas if quota > 0), default=None)
 
 
 def _quota(version: int, folder: Path) -> float:
-    """Quota by period, both in microseconds; 0 where there is no limit.
+    """Return quota / period, both in microseconds, or 0 if there is no limit.
 
-    Version 2 writes both into ``cpu.max``, and «max» for no limit (kernel documentation, cgroup-v2); version 1 has a
-    file for each, and −1 for no limit (sched-bwc).
+    Version 2 has both in ``cpu.max``, with "max" for no limit (kernel documentation, cgroup-v2). Version 1 has a file
+    for each, with -1 for no limit (kernel documentation, sched-bwc).
     """
     if version == 2:
         quota, _, period = read_setting(folder / "cpu.max").partition(" ")

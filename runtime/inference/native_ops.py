@@ -1,4 +1,4 @@
-"""Owns the library of native ops: finds it, and says whether a bundle can be run with it, and how."""
+"""The library of native ops: where it is, whether it can run a bundle, and the instruction set that it uses."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from runtime.errors import SettingsError
 from runtime.host.cpu import host_target
 
 DOMAIN = "cpu2vec"
+"""The ONNX domain of the native ops."""
 
-HOME = Path(__file__).resolve().parent.parent.parent / "kernels" / "lib"
+LIBRARY_DIR = Path(__file__).resolve().parent.parent.parent / "kernels" / "lib"
+"""`make kernels` writes the library here."""
 
 
 @dataclass(frozen=True)
-class Kernels:
-    """The library, and the instruction set that its ops are to use here."""
+class NativeOps:
+    """The library, and the instruction set that its ops use on this machine."""
 
     library: Path
     isa: str
 
 
-def open_kernels(op_sets: Iterable[OpSet | None], isa: str | None = None, home: Path = HOME) -> Kernels | None:
-    """What runs graphs of these op sets; None where none of them is made of native ops.
+def load_native_ops(
+    op_sets: Iterable[OpSet | None], isa: str | None = None, directory: Path = LIBRARY_DIR
+) -> NativeOps | None:
+    """Find and check the library for graphs of these op sets. Returns None if none of them needs it.
 
     ``isa`` (``KERNELS_ISA``) forces an instruction set. Raises ``BundleError`` for a library that is missing, damaged
-    or older than the bundle, and ``SettingsError`` for an instruction set that cannot be used here.
+    or of another version than the bundle, and ``SettingsError`` for an instruction set that this machine lacks.
     """
     wanted = [ops for ops in op_sets if ops is not None]
     if not wanted:
@@ -36,23 +40,23 @@ def open_kernels(op_sets: Iterable[OpSet | None], isa: str | None = None, home: 
     for ops in wanted:
         if ops.domain != DOMAIN:
             raise BundleError(
-                f"the bundle is made of ops of {ops.domain!r}, and this runtime has those of {DOMAIN!r}: "
-                "serve it with the image that it was built for"
+                f"the bundle's ops must be of the domain {DOMAIN!r}, not {ops.domain!r}: "
+                "serve it with the image it was built for"
             )
-    library = _find(home)
+    library = _find(directory)
     functions = _load(library)
     for ops in wanted:
         _check_version(library, functions.cpu2vec_kernels_opset(), ops.version)
-    return Kernels(library, _choose(functions, isa))
+    return NativeOps(library, _choose(functions, isa))
 
 
-def _find(home: Path) -> Path:
+def _find(directory: Path) -> Path:
     target = host_target()
     if target is None:
-        raise BundleError("the bundle is made of native ops, and there are none for this kind of processor")
-    library = home / f"libcpu2vec-{target}.so"
+        raise BundleError("the bundle needs native ops, which exist for amd64 and arm64 only")
+    library = directory / f"libcpu2vec-{target}.so"
     if not library.is_file():
-        raise BundleError(f"the bundle is made of native ops, and {library} is missing; run `make kernels`")
+        raise BundleError(f"the bundle needs native ops, and {library} is missing; run `make kernels`")
     return library
 
 
@@ -71,16 +75,16 @@ def _check_version(library: Path, has: int, wanted: int) -> None:
     if wanted != has:
         image = "a newer image" if wanted > has else "an older image"
         raise BundleError(
-            f"the bundle wants version {wanted} of the ops {DOMAIN}, and {library.name} has version {has}: "
+            f"the bundle needs version {wanted} of the ops {DOMAIN}, and {library.name} has version {has}: "
             f"serve it with {image}, or rebuild it with this version's quantize.py"
         )
 
 
 def _choose(functions: ctypes.CDLL, forced: str | None) -> str:
-    """The library's own choice unless one is ``forced``."""
+    """Return the instruction set that is ``forced``, or the library's own choice."""
     if forced is None:
         return str(functions.cpu2vec_kernels_isa().decode())
     available = functions.cpu2vec_kernels_available().decode().split(",")
     if forced not in available:
-        raise SettingsError(f"KERNELS_ISA is {forced!r}, and this machine can use {', '.join(available)}")
+        raise SettingsError(f"KERNELS_ISA must be one of {', '.join(available)} on this machine, not {forced!r}")
     return forced

@@ -1,4 +1,4 @@
-"""Runs graphs of native ops, all texts of a batch at once: they lie one behind the other."""
+"""Runs graphs of native ops: all texts of a batch in one run, concatenated and never padded."""
 
 from __future__ import annotations
 
@@ -10,47 +10,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Graph
-from runtime.inference.native_ops import Kernels
-from runtime.inference.session import Session
+from runtime.inference.native_ops import NativeOps
+from runtime.inference.session import Session, SessionPair
 from runtime.inference.token_batch import TokenBatch
-from runtime.scheduling.memory_budget import give_back_memory
-
-WIDE_FROM_TOKENS = 32
-"""From here on two threads have the 16 rows each that the kernels share out; below, waking a second core costs what it
-saves."""
-
-LONG_RUN_TOKENS = 512
-"""After a run over more, its memory is given back; below, the next run is faster with memory that is there."""
 
 
 class PackedEngine:
-    """Two sessions over the same memory-mapped weights: the narrow one keeps concurrent runs out of one another's way;
-    the wide one answers a lone request sooner. Activations are quantized token by token and attention looks at one
-    text alone, so that a text gives the same bits in either, whatever else is in the batch.
+    """Implements ``engine.Engine``. A text gives the same bits whatever else is in the batch.
+
+    Activations are quantized token by token, and attention sees one text alone.
     """
 
     INPUTS: ClassVar[dict[str, Callable[[TokenBatch], NDArray[np.int64]]]] = {
         "input_ids": lambda batch: batch.ids,
         "lengths": lambda batch: batch.lengths,
     }
+    """The inputs that a graph may have, from a batch."""
 
-    joins_texts = True
+    supports_batching = True
 
-    def __init__(self, path: Path, graph: Graph, cores: int, kernels: Kernels) -> None:
+    def __init__(self, path: Path, graph: Graph, cores: int, native_ops: NativeOps) -> None:
         """Raises ``BundleError`` for a graph or a library that does not load."""
 
-        def session(threads: int) -> Session:
-            entries = {"cpu2vec.threads": str(threads), "cpu2vec.isa": kernels.isa}
-            return Session(path, threads, entries, kernels.library, arena=False)
+        def open_session(threads: int) -> Session:
+            entries = {"cpu2vec.threads": str(threads), "cpu2vec.isa": native_ops.isa}
+            return Session(path, threads, entries, native_ops.library, arena=False)
 
         self._inputs, self._output = graph.inputs, graph.output
-        self._narrow = session(1)
-        self._wide = session(cores) if cores > 1 else self._narrow
+        self._sessions = SessionPair.open(open_session, cores)
 
     def run(self, batch: TokenBatch, cores: int) -> NDArray[np.float32]:
-        tokens = len(batch.ids)
-        session = self._wide if cores > 1 and tokens >= WIDE_FROM_TOKENS else self._narrow
-        output = session.run(self._output, {name: self.INPUTS[name](batch) for name in self._inputs})
-        if tokens > LONG_RUN_TOKENS:
-            give_back_memory()
-        return output
+        """See ``engine.Engine``."""
+        feed = {name: self.INPUTS[name](batch) for name in self._inputs}
+        return self._sessions.run(self._output, feed, len(batch.ids), cores)

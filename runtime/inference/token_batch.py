@@ -1,4 +1,4 @@
-"""Defines the value that inference takes: the token ids of several texts, concatenated, with their lengths."""
+"""What inference accepts: the token ids of several texts, concatenated, with their lengths."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """``ids`` is int64 of shape (sum of lengths,); ``lengths`` is int64 of shape (texts,), each at least 1."""
+    """The token ids of one text or several, concatenated."""
 
     ids: NDArray[np.int64]
+    """Shape (sum of lengths,)."""
     lengths: NDArray[np.int64]
+    """Shape (texts,). Each is at least 1."""
 
     @classmethod
     def of(cls, ids: list[int]) -> TokenBatch:
-        """The batch of one text."""
+        """Return the batch of one text."""
         return cls(np.asarray(ids, dtype=np.int64), np.asarray([len(ids)], dtype=np.int64))
 
     @classmethod
     def joined(cls, batches: Sequence[TokenBatch]) -> TokenBatch:
-        """All texts of the batches, in order."""
+        """Return all texts of the batches, in order."""
         if len(batches) == 1:
             return batches[0]
         return cls(

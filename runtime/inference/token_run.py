@@ -1,4 +1,4 @@
-"""Defines what a step of work wants run, and the group of such wishes that share one run."""
+"""A run of one text through an engine, and the batch of such runs that share one call."""
 
 from __future__ import annotations
 
@@ -14,40 +14,47 @@ from runtime.scheduling.memory_budget import MemoryBudget
 
 Tokens = NDArray[np.float32]
 
-GROUP_TOKENS = 128
-"""A run over several texts has at most so many: the kernels' block of rows. More saves nothing, and lets the first of
-them wait."""
+MAX_BATCH_TOKENS = 128
+"""A batch of several texts has at most this many tokens, which is the kernels' block of rows. Larger batches would save
+nothing, and their first texts would wait."""
 
 
 @dataclass(frozen=True)
 class TokenRun:
-    """A text, or a window of it, for an engine; the answer to it is (tokens, hidden). ``memory``: bytes, at most."""
+    """A text, or a window of it, for an engine. Its result is the token embeddings, (tokens, hidden)."""
 
     engine: Engine
+    """The engine to run it."""
     batch: TokenBatch
+    """The text's token ids."""
     memory: int
+    """Bytes that the run needs, at most."""
 
     @property
     def tokens(self) -> int:
+        """How many tokens the text has."""
         return len(self.batch.ids)
 
 
-class RunGroup:
-    """What goes into one run: a first wish of any kind, and others where its engine joins texts and they have room."""
+class RunBatch:
+    """One run of any size, and others beside it if their engine supports batching and they fit.
 
-    def __init__(self, budget: MemoryBudget, limit: int = GROUP_TOKENS) -> None:
-        self._budget, self._limit = budget, limit
+    Implements ``scheduler.Batch``.
+    """
+
+    def __init__(self, budget: MemoryBudget, max_tokens: int = MAX_BATCH_TOKENS) -> None:
+        self._budget, self._max_tokens = budget, max_tokens
         self._runs: list[TokenRun] = []
         self._tokens = self._memory = 0
 
     @property
-    def is_open(self) -> bool:
-        """Whether there may be a wish that it takes."""
-        return not self._runs or (self._runs[0].engine.joins_texts and self._tokens < self._limit)
+    def has_capacity(self) -> bool:
+        """Whether there can be a run that still goes into the batch."""
+        return not self._runs or (self._runs[0].engine.supports_batching and self._tokens < self._max_tokens)
 
     def add(self, run: TokenRun) -> bool:
-        """Take it in; False where it does not go with the others."""
-        if self._runs and not self._has_room(run):
+        """Add the run, or return False if it does not fit. An empty batch takes any run."""
+        if self._runs and not self._fits(run):
             return False
         self._runs.append(run)
         self._tokens += run.tokens
@@ -55,20 +62,23 @@ class RunGroup:
         return True
 
     def run(self, cores: int) -> list[Tokens | Exception]:
-        """An answer to each, in order. If the run over all fails, each is run alone, so that others do not suffer."""
+        """Return the result of each run, in order; for a run that failed, its exception.
+
+        If the call for all of them fails, each is repeated alone, so that one bad text does not fail the others.
+        """
         try:
             return list(self._run_all(cores))
         except Exception as error:
             if len(self._runs) == 1:
                 return [error]
-            return [answer for run in self._runs for answer in _alone(self._budget, run).run(1)]
+            return [result for run in self._runs for result in _alone(self._budget, run).run(1)]
 
-    def _has_room(self, run: TokenRun) -> bool:
+    def _fits(self, run: TokenRun) -> bool:
         return (
             run.engine is self._runs[0].engine
-            and run.engine.joins_texts
-            and self._tokens + run.tokens <= self._limit
-            and self._budget.holds(self._memory + run.memory)
+            and run.engine.supports_batching
+            and self._tokens + run.tokens <= self._max_tokens
+            and self._budget.can_hold(self._memory + run.memory)
         )
 
     def _run_all(self, cores: int) -> list[Tokens]:
@@ -80,7 +90,7 @@ class RunGroup:
         return [tokens[end - run.tokens : end] for run, end in zip(self._runs, ends, strict=True)]
 
 
-def _alone(budget: MemoryBudget, run: TokenRun) -> RunGroup:
-    group = RunGroup(budget)
-    group.add(run)
-    return group
+def _alone(budget: MemoryBudget, run: TokenRun) -> RunBatch:
+    batch = RunBatch(budget)
+    batch.add(run)
+    return batch

@@ -1,63 +1,43 @@
-"""Keeps runs within the memory that this process may use: finds it, sizes texts by it, lends it to runs."""
+"""Lends memory to concurrent runs, so that together they stay within a total."""
 
 from __future__ import annotations
 
-import ctypes
-import re
-import sys
 import threading
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-from manifest import WorkingMemory
-from runtime.host.cgroups import cgroup_folders, read_setting
-
-LIBC = ctypes.CDLL(None)
-
-LIMIT_FILE = {1: "memory.limit_in_bytes", 2: "memory.max"}
-
-
-def available_memory(root: Path = Path("/")) -> int:
-    """Bytes: the least of the machine's memory and the limits of this process's cgroup and those above it.
-
-    ``root`` is where /proc and /sys/fs/cgroup are found. Where nothing states a limit, a number that limits nothing.
-    """
-    # NOTE: «no limit» is the word max in version 2, and in version 1 a number beyond any machine's memory.
-    limits = [read_setting(folder / LIMIT_FILE[version]) for version, folder in cgroup_folders("memory", root)]
-    total = re.search(r"^MemTotal:\s*(\d+) kB$", read_setting(root / "proc/meminfo"), re.MULTILINE)
-    known = [int(limit) for limit in limits if limit.isdigit()] + ([int(total[1]) << 10] if total else [])
-    return min(known, default=sys.maxsize)
-
-
-def affordable_tokens(memory: WorkingMemory, max_tokens: int, budget_bytes: int) -> int:
-    """The longest run, of at most ``max_tokens``, whose working memory is within the budget; at least 1."""
-    return max(1, bisect_right(range(1, max_tokens + 1), budget_bytes, key=memory.of))
-
-
-def give_back_memory() -> None:
-    """Hand what malloc holds free back to the system, where the C library can (glibc). Takes milliseconds."""
-    if trim := getattr(LIBC, "malloc_trim", None):
-        trim(0)
 
 
 class MemoryBudget:
-    """Lends memory to runs at the same time. First come, first served: small leases do not starve a large one."""
+    """A total that is leased in parts, first come, first served, so that small leases do not starve a large one.
+
+    Thread-safe.
+    """
 
     def __init__(self, total_bytes: int) -> None:
         self._total = total_bytes
         # The condition guards the two below it.
         self._changed = threading.Condition()
         self._leased = 0
-        self._line: deque[object] = deque()
+        self._waiters: deque[object] = deque()
+
+    @property
+    def leased(self) -> int:
+        """Bytes on loan."""
+        with self._changed:
+            return self._leased
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for a lease."""
+        with self._changed:
+            return len(self._waiters)
 
     @contextmanager
     def lease(self, bytes: int) -> Iterator[None]:
-        """Hold that much; waits for it. More than the total is lent too, alone.
+        """Hold that much memory; wait until it is free. More than the total is lent only while nothing else is.
 
-        A thread that holds one lease must not ask for another: both would wait for the first.
+        A thread that holds a lease must not ask for another: it could wait for itself.
         """
         self._acquire(bytes)
         try:
@@ -67,18 +47,18 @@ class MemoryBudget:
                 self._leased -= bytes
                 self._changed.notify_all()
 
-    def holds(self, bytes: int) -> bool:
-        """Whether that much can be lent beside other leases, when enough of them have ended."""
+    def can_hold(self, bytes: int) -> bool:
+        """Whether that much is within the total, so that it can be lent beside other leases."""
         return bytes <= self._total
 
     def _acquire(self, bytes: int) -> None:
         with self._changed:
-            if self._line or not self._fits(bytes):
+            if self._waiters or not self._fits(bytes):
                 ticket = object()
-                self._line.append(ticket)
-                self._changed.wait_for(lambda: self._line[0] is ticket and self._fits(bytes))
-                self._line.popleft()
-                # The next in line may fit beside this one.
+                self._waiters.append(ticket)
+                self._changed.wait_for(lambda: self._waiters[0] is ticket and self._fits(bytes))
+                self._waiters.popleft()
+                # The next waiter may fit beside this one.
                 self._changed.notify_all()
             self._leased += bytes
 

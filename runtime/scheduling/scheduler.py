@@ -1,123 +1,111 @@
-"""Serves the works of all requests, step by step, on the inference threads."""
+"""Advances the jobs of all requests, step by step, on the inference threads."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Sequence
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol
 
-from runtime.scheduling.job import Work, settle_on
-from runtime.scheduling.ready_queue import Line
-
-Item = TypeVar("Item")
-Wish = TypeVar("Wish")
-Answer = TypeVar("Answer")
-Result = TypeVar("Result")
-GroupWish = TypeVar("GroupWish", contravariant=True)
-GroupAnswer = TypeVar("GroupAnswer", covariant=True)
+from runtime.scheduling.job import Job, Result, Run, Steps, deliver_on
+from runtime.scheduling.ready_queue import ReadyQueue
 
 
-class Group(Protocol[GroupWish, GroupAnswer]):
-    """Wishes that are granted together."""
+class Batch(Protocol):
+    """Runs of several jobs that share one call."""
 
     @property
-    def is_open(self) -> bool:
-        """Whether there may be a wish that it takes."""
+    def has_capacity(self) -> bool:
+        """Whether there can be a run that still goes into the batch."""
 
-    def add(self, wish: GroupWish) -> bool:
-        """Take it in; False where it does not go with the others. The first is always taken."""
+    def add(self, run: Run) -> bool:
+        """Add the run, or return False if it does not go with the others. An empty batch takes any run."""
 
-    def run(self, cores: int) -> Sequence[GroupAnswer | Exception]:
-        """An answer to each, in order."""
+    def run(self, cores: int) -> Sequence[Any]:
+        """Return the result of each run, in order; for a run that failed, its exception."""
 
 
-class WorkQueue(Generic[Item, Wish, Answer, Result]):
-    """First come, first served; as many threads as cores.
+class Scheduler(Generic[Result]):
+    """Advances jobs on as many threads as cores, first come, first served.
 
-    ``begin(item)`` gives a generator: each step does a bounded piece of work, yields a wish and is sent the answer.
-    A thread takes what waits longest, and with it what comes next in the line as long as the wishes go into one group,
-    up to its fair share of the line, so that no other thread is left without. Work that is not finished then goes to
-    the end of the line, so that long works do not hold up short ones. Steps of one work run on any of the threads, one
-    after the other. A group may use all cores when nothing else is in flight, else one. ``submit`` and ``in_flight``
-    belong to the event loop's thread.
+    ``begin(item)`` returns the steps of a job; each does a bounded amount of work before it yields a run. A thread
+    takes the oldest waiting job, and with it the next ones as long as their runs go into one batch, up to its fair
+    share of the queue, so that no other thread is left without. Unfinished jobs then rejoin the back of the queue, so
+    that long jobs do not hold up short ones. The steps of one job run one after another, on any of the threads. A batch
+    may use all cores if nothing else is in flight, and one core otherwise. ``submit`` belongs to the event loop's
+    thread.
     """
 
-    def __init__(
-        self,
-        begin: Callable[[Item], Generator[Wish, Answer, Result]],
-        new_group: Callable[[], Group[Wish, Answer]],
-        cores: int,
-    ) -> None:
-        self._begin, self._new_group, self._cores = begin, new_group, cores
+    def __init__(self, begin: Callable[[Any], Steps[Result]], new_batch: Callable[[], Batch], cores: int) -> None:
+        self._begin, self._new_batch, self._cores = begin, new_batch, cores
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
-        self._line: Line[Work[Wish, Answer, Result]] = Line(cores)
-        self._in_flight = 0
+        self._queue: ReadyQueue[Result] = ReadyQueue(cores)
 
     @property
     def in_flight(self) -> int:
-        """Work submitted and not finished, waiting or running."""
-        return self._in_flight
+        """How many jobs were submitted and are not finished, waiting or running."""
+        return self._queue.in_flight
+
+    @property
+    def idle_threads(self) -> int:
+        """How many threads wait for a job."""
+        return self._queue.idle
 
     def start(self) -> None:
+        """Start the threads."""
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Finish what waits, then end the threads; returns when they have ended."""
-        self._line.close()
+        """Finish the jobs that wait, then end the threads. Returns when they have ended."""
+        self._queue.close()
         for thread in self._threads:
             thread.join()
 
-    async def submit(self, item: Item) -> Result:
-        """Wait for the result; raises what ``begin`` or a step raised.
+    async def submit(self, item: Any) -> Result:
+        """Return the job's result. Raises what ``begin``, a step or a run raised.
 
-        Work whose waiter was cancelled is closed before its next step: dropped unrun, if it has not begun.
+        If the caller is cancelled, the job is closed before its next step; a job that has not started is never run.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._in_flight += 1
-        self._line.put(Work(self._steps(item), future))
+        self._queue.put(Job(self._steps(item), future))
         try:
             return await future
         finally:
-            self._in_flight -= 1
+            self._queue.leave()
 
-    def _steps(self, item: Item) -> Generator[Wish, Answer, Result]:
-        """Calls ``begin`` at the first step, and thereby on an inference thread."""
+    def _steps(self, item: Any) -> Steps[Result]:
+        """Defers ``begin`` to the first step, and thereby to an inference thread."""
         return (yield from self._begin(item))
 
     def _serve(self) -> None:
-        work = self._line.next()
-        while work is not None:
-            group, members = self._gather(work)
-            work = self._line.next(self._run(group, members))
+        job = self._queue.next()
+        while job is not None:
+            batch, jobs = self._collect_batch(job)
+            job = self._queue.next(self._run_batch(batch, jobs))
 
-    def _gather(
-        self, first: Work[Wish, Answer, Result]
-    ) -> tuple[Group[Wish, Answer], list[Work[Wish, Answer, Result]]]:
-        """A group with the first work's wish and those that go with it, and their works; none if all have ended."""
-        group, members, taken = self._new_group(), [], 0
-        work: Work[Wish, Answer, Result] | None = first
-        while work is not None:
+    def _collect_batch(self, first: Job[Result]) -> tuple[Batch, list[Job[Result]]]:
+        """Start the first job and those whose runs go with its own. Returns no jobs if all of them have ended."""
+        batch, jobs, taken = self._new_batch(), [], 0
+        job: Job[Result] | None = first
+        while job is not None:
             taken += 1
-            if (outcome := work.begin()) is not None:
-                settle_on(work.loop, [outcome])
-            elif group.add(work.wish):
-                members.append(work)
+            if (outcome := job.start()) is not None:
+                deliver_on(job.loop, [outcome])
+            elif batch.add(job.pending):
+                jobs.append(job)
             else:
-                self._line.put_back(work)
+                self._queue.requeue_front(job)
                 break
-            work = self._line.another(taken) if group.is_open else None
-        return group, members
+            job = self._queue.take_more(taken) if batch.has_capacity else None
+        return batch, jobs
 
-    def _run(
-        self, group: Group[Wish, Answer], members: list[Work[Wish, Answer, Result]]
-    ) -> list[Work[Wish, Answer, Result]]:
-        """Those that have more to do."""
-        if not members:
+    def _run_batch(self, batch: Batch, jobs: list[Job[Result]]) -> list[Job[Result]]:
+        """Run the batch and resume its jobs. Returns those that are unfinished."""
+        if not jobs:
             return []
-        answers = group.run(self._cores if self._in_flight == len(members) else 1)
-        outcomes = [(work, work.go_on(answer)) for work, answer in zip(members, answers, strict=True)]
+        results = batch.run(self._cores if self._queue.in_flight == len(jobs) else 1)
+        outcomes = [(job, job.resume(result)) for job, result in zip(jobs, results, strict=True)]
         if ended := [outcome for _, outcome in outcomes if outcome is not None]:
-            settle_on(members[0].loop, ended)
-        return [work for work, outcome in outcomes if outcome is None]
+            deliver_on(jobs[0].loop, ended)
+        return [job for job, outcome in outcomes if outcome is None]

@@ -22,7 +22,7 @@ Steps = Generator[TokenRun, Tokens, Vector]
 
 
 class Embedder:
-    """One way from text to vector. Thread-safe."""
+    """One path from a text to its vector. Thread-safe."""
 
     def __init__(self, encoder: Encoder, windows: Windows, engine: Engine, head: Head) -> None:
         self._encoder, self._windows, self._engine, self._head = encoder, windows, engine, head
@@ -53,20 +53,9 @@ class Embedder:
             raise InferenceFailed("the model returned a vector that is not finite")
         return vector
 
-    def embed(self, request: EmbedRequest, cores: int) -> Vector:
-        """All steps at once, where nothing else is in work."""
-        steps = self.begin(request)
-        try:
-            run = next(steps)
-            while True:
-                run = steps.send(run.engine.run(run.batch, cores))
-        except StopIteration as end:
-            vector: Vector = end.value
-            return vector
-
     def fits(self, request: EmbedRequest) -> bool:
         """Whether the text with its prompt fits into one window."""
-        return self._windows.fit(request.prompt, request.text)
+        return self._windows.fits(request.prompt, request.text)
 
     def _vector(self, window: Window, request: EmbedRequest) -> Steps:
         if not window.ids:
@@ -74,4 +63,4 @@ class Embedder:
             return self._head.apply(np.zeros(self._encoder.width * len(request.pooling), dtype=np.float32))
         memory = self._encoder.memory.of(len(window.ids))
         tokens = yield TokenRun(self._engine, TokenBatch.of(window.ids), memory)
-        return self._head.apply(pool(tokens, request.pooling, request.left_out))
+        return self._head.apply(pool(tokens, request.pooling, request.skipped_tokens))

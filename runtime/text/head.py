@@ -1,4 +1,4 @@
-"""Applies the layers behind pooling, and cuts vectors to fewer components."""
+"""The layers after pooling: dense layers, normalization, truncation."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from manifest import HEAD_FILE, Activation, BundleError, Encoder, Layer, LayerKi
 Array = NDArray[np.float32]
 
 NORM_FLOOR = np.float32(1e-12)
-"""Norms below this divide by it, as torch.nn.functional.normalize does."""
+"""A vector with a smaller norm is divided by this, as torch.nn.functional.normalize does."""
 
 EPSILON = np.float32(1e-5)
-"""Added to the variance in a LayerNorm (torch.nn.LayerNorm's default, which sentence-transformers keeps)."""
+"""A LayerNorm adds this to the variance: torch.nn.LayerNorm's default, which sentence-transformers keeps."""
 
 
 class Head:
     """The layers of one encoder, with their tensors in memory."""
 
     def __init__(self, layers: tuple[Layer, ...], tensors: dict[str, Array]) -> None:
-        """Raises ``BundleError`` for tensors that are missing or do not fit to one another."""
+        """Raises ``BundleError`` for tensors that are missing or do not fit each other."""
         self._layers = tuple(_prepare(layer, tensors) for layer in layers)
 
     def apply(self, vector: Array) -> Array:
-        """(width,) to (dim,)."""
+        """Apply the layers: (width,) to (dim,)."""
         for layer in self._layers:
             vector = layer(vector)
         return vector
 
 
 def read_head(directory: Path, encoders: dict[str, Encoder]) -> dict[str, Head]:
-    """The head of each encoder. Raises ``BundleError`` for a file of tensors that is missing or damaged."""
+    """Read each encoder's head. Raises ``BundleError`` for a file of tensors that is missing or damaged."""
     tensors: dict[str, Array] = {}
     if any(layer.weight is not None for encoder in encoders.values() for layer in encoder.layers):
         try:
@@ -48,10 +48,10 @@ def read_head(directory: Path, encoders: dict[str, Encoder]) -> dict[str, Head]:
 
 
 def normalize(vector: Array) -> Array:
-    """The vector divided by its Euclidean norm; a zero vector stays zero."""
-    # NOTE: in fp64, because CPUs sum in different orders: rounded to fp32, the norm is the same on all of them.
+    """Divide the vector by its Euclidean norm. A zero vector stays zero."""
+    # NOTE: summed in fp64 and rounded to fp32, the norm is the same on all CPUs, whatever the order in which they sum.
     wide = vector.astype(np.float64)
-    # PERF: np.linalg.norm and np.maximum take twice as long; NaN stays NaN where it comes first.
+    # PERF: np.linalg.norm and np.maximum take twice as long. max() keeps a NaN that is its first argument.
     return vector / max(np.float32(math.sqrt(wide.dot(wide))), NORM_FLOOR)
 
 
@@ -74,7 +74,7 @@ def _prepare(layer: Layer, tensors: dict[str, Array]) -> Callable[[Array], Array
 def _bias(layer: Layer, weight: Array, tensors: dict[str, Array]) -> Array:
     bias = _tensor(layer.bias, tensors)
     if bias.shape != weight.shape[:1]:
-        raise BundleError(f"{HEAD_FILE}: {layer.bias} has the shape {bias.shape}, and {weight.shape[:1]} is expected")
+        raise BundleError(f"{HEAD_FILE}: {layer.bias} must have the shape {weight.shape[:1]}, not {bias.shape}")
     return bias
 
 
@@ -85,12 +85,12 @@ def _tensor(name: str | None, tensors: dict[str, Array]) -> Array:
 
 
 def _layer_norm(vector: Array, weight: Array, bias: Array) -> Array:
-    centred = vector - vector.mean(dtype=np.float32)
-    return centred / np.sqrt(np.square(centred).mean(dtype=np.float32) + EPSILON) * weight + bias
+    centered = vector - vector.mean(dtype=np.float32)
+    return centered / np.sqrt(np.square(centered).mean(dtype=np.float32) + EPSILON) * weight + bias
 
 
 def _gelu(vector: Array) -> Array:
-    """x Phi(x), with the exact normal distribution, as torch.nn.GELU without arguments."""
+    """Return x Φ(x), with the exact normal distribution, as torch.nn.GELU() does."""
     phi = [0.5 * (1.0 + math.erf(x / math.sqrt(2.0))) for x in vector.tolist()]
     return vector * np.asarray(phi, dtype=np.float32)
 

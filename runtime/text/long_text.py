@@ -1,4 +1,4 @@
-"""Names what is done with a text that is longer than the model takes."""
+"""What can be done with a text that has more tokens than a window."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from enum import StrEnum
 
 
 class LongText(StrEnum):
+    """The values of the setting ``LONG_TEXT``."""
+
     CHUNK = "chunk"
-    """Embedded window by window, and the windows' vectors averaged."""
+    """Embed it window by window, and average the windows' vectors."""
     TRUNCATE = "truncate"
-    """Its beginning is embedded, as sentence-transformers does."""
+    """Embed its beginning, as sentence-transformers does."""
     ERROR = "error"
-    """Refused."""
+    """Refuse it."""

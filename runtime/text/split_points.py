@@ -1,4 +1,4 @@
-"""Finds where a text may be cut into pieces to be tokenized one by one; the tokenizer has the last word."""
+"""Where a long text may be split before it is tokenized. The tokenizer checks each candidate."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import islice
 
-TRIES = 16
-"""Places of one sort that are worth a look: where that many do not serve, the tokenizer joins at all of that sort."""
+MAX_CANDIDATES = 16
+"""Candidates tried per category. If that many fail, the tokenizer merges across all of the category."""
 
 
-def possible_ends(text: str, low: int, high: int) -> Iterator[int]:
-    """Places in (low, high], the likelier sorts first, of each the last ones first; ``high`` < len(text).
+def split_points(text: str, low: int, high: int) -> Iterator[int]:
+    """Yield indices in (low, high], likelier categories first, and the last indices of each category first.
 
-    Before white space; where there is none that serves, as in Chinese prose, before punctuation behind a letter; at
-    last between any two signs or ideographs. Never between others: tokenizers count digits from the first of a number,
-    and remove control characters and accents, so that what is far apart may be one word.
+    The categories are: before white space; before punctuation after a letter (Chinese prose has no white space);
+    between any two symbols or ideographs. Other characters are never split: tokenizers group the digits of a number
+    from its start, and remove control characters and accents, so that distant characters may form one word. ``high`` is
+    less than len(text).
     """
-    places = range(high, low, -1)
-    yield from islice((n for n in places if _is_space(text[n]) and not text[n - 1].isspace()), TRIES)
-    yield from islice((n for n in places if _sort(text[n]) == "P" and text[n - 1].isalnum()), TRIES)
-    yield from islice((n for n in places if _stands_alone(text[n]) and _stands_alone(text[n - 1])), TRIES)
+    indices = range(high, low, -1)
+    yield from islice((n for n in indices if _is_space(text[n]) and not text[n - 1].isspace()), MAX_CANDIDATES)
+    yield from islice((n for n in indices if _category(text[n]) == "P" and text[n - 1].isalnum()), MAX_CANDIDATES)
+    yield from islice((n for n in indices if _is_isolated(text[n]) and _is_isolated(text[n - 1])), MAX_CANDIDATES)
 
 
 def _is_space(character: str) -> bool:
-    """Space that no tokenizer takes for a control character, as some do others of Python's white space."""
+    """Whether every tokenizer sees white space here; to some, other white space of Python's is a control character."""
     return character in "\t\n\r" or unicodedata.category(character) == "Zs"
 
 
-def _stands_alone(character: str) -> bool:
-    """Punctuation, symbols, and letters without case: ideographs, but also scripts whose letters form words."""
-    return _sort(character) in "PS" or unicodedata.category(character) == "Lo"
+def _is_isolated(character: str) -> bool:
+    """Whether it is punctuation, a symbol or a caseless letter. Not all caseless letters are ideographs."""
+    return _category(character) in "PS" or unicodedata.category(character) == "Lo"
 
 
-def _sort(character: str) -> str:
-    """Unicode's general category in one letter, such as L for letters and P for punctuation."""
+def _category(character: str) -> str:
+    """Return Unicode's general category as one letter, such as L for letters and P for punctuation."""
     return unicodedata.category(character)[0]

@@ -1,4 +1,4 @@
-"""Owns the tokenizer: a text to the original's token ids, at once or, where it is long, piece by piece."""
+"""Text to token ids, the same as the original tokenizer's: at once or, for long texts, segment by segment."""
 
 from __future__ import annotations
 
@@ -11,126 +11,138 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from manifest import BundleError
 from runtime.errors import InferenceFailed
-from runtime.text.split_points import possible_ends
+from runtime.text.split_points import split_points
 
-PIECE_CHARACTERS = 16_384
-"""Bounds what tokenizing takes at a time: some 5 ms, beside 0.1 ms for finding the piece's end."""
+SEGMENT_CHARACTERS = 16_384
+"""A segment has at most this many characters where it can be split, which bounds tokenizing to some 5 ms at a time.
+Finding the end of a segment takes 0.1 ms."""
 
-LONGEST_PIECE = 1 << 17
-"""Characters. A stretch as long as this with no place to cut, such as one word without end, is cut all the same, which
-may change a token there: else a few such texts at once would take all memory."""
+MAX_SEGMENT_CHARACTERS = 1 << 17
+"""A stretch of this many characters without a safe split, such as one endless word, is split anyway, which may change a
+token there. Otherwise a few such texts at once would take all memory."""
 
-NEIGHBOURHOODS = (64, 59)
-"""Characters on each side of a cut between pieces that show whether it changes a token. Two numbers without a common
-factor, because the tokens of a run such as «-----» depend on where it begins."""
+CONTEXT_SIZES = (64, 59)
+"""A split is safe if this many characters on each side have the same tokens joined and apart. The two numbers have no
+common factor, because the tokens of a run such as "-----" depend on where it begins."""
 
-SHORT_TEXT = 512
-"""Characters. So short a text is tokenized, in some 0.1 ms, without letting other threads of Python run: to get
-the interpreter back afterwards takes longer than that under load."""
+SHORT_TEXT_CHARACTERS = 512
+"""Texts of up to this many characters, which take some 0.1 ms, are tokenized without releasing the GIL: under load,
+getting it back takes longer than that."""
 
-PROBES = ("", "a", "Two words, 12 signs.")
-"""Texts that show which special tokens surround every text."""
+SAMPLE_TEXTS = ("", "a", "Two words, 12 signs.")
+"""The tokens of these texts show which special tokens surround every text."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Ids of a stretch of a text, without special tokens, and the characters of the whole text that each stands for.
-
-    A span is (start, end). Whether it holds the white space before a word depends on the tokenizer; several tokens may
-    share one (the bytes of a character), and a span may be empty.
-    """
+class Segment:
+    """The tokens of a stretch of a text."""
 
     ids: list[int]
+    """Token ids, without special tokens."""
     spans: list[tuple[int, int]]
+    """The characters of the whole text that each token stands for, as (start, end).
+
+    Whether a span includes the white space before a word depends on the tokenizer. Several tokens may share a span (the
+    bytes of a character), and a span may be empty.
+    """
 
 
 class Tokenizer:
-    """Thread-safe: ``tokenizers`` releases the GIL while it encodes a batch, and holds no state between texts.
+    """A tokenizer of the library ``tokenizers`` that adds special tokens by itself.
 
-    ``prefix`` and ``suffix`` are the ids of the special tokens that surround every text.
+    Thread-safe: the library keeps no state between texts, and releases the GIL while it encodes a batch.
     """
 
+    prefix: tuple[int, ...]
+    """Ids of the special tokens before every text."""
+    suffix: tuple[int, ...]
+    """Ids of the special tokens after every text."""
+
     def __init__(
-        self, path: Path, piece_characters: int = PIECE_CHARACTERS, longest_piece: int = LONGEST_PIECE
+        self,
+        path: Path,
+        segment_characters: int = SEGMENT_CHARACTERS,
+        max_segment_characters: int = MAX_SEGMENT_CHARACTERS,
     ) -> None:
-        """Raises ``BundleError`` if the file is no tokenizer, or one that does more than surround a text."""
+        """Raises ``BundleError`` if the file is not a tokenizer, or one that does more than surround a text."""
         try:
             self._tokenizer = FastTokenizer.from_file(str(path))
         except Exception as error:  # NOTE: tokenizers raises bare Exception for every malformed file.
             raise BundleError(f"{path.name} is not a tokenizer: {error}") from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._piece_characters, self._longest_piece = piece_characters, longest_piece
+        self._segment_characters, self._max_segment_characters = segment_characters, max_segment_characters
         try:
-            self.prefix, self.suffix = self._surroundings(path.name)
+            self.prefix, self.suffix = self._special_tokens(path.name)
         except InferenceFailed as error:
             raise BundleError(f"{path.name} cannot tokenize plain words: {error}") from None
-        # NOTE: all that is left for it to do is to trim spans, and that it does otherwise at a piece's start.
+        # NOTE: with special tokens added here, it would only trim spans, and differently at the start of a segment.
         self._tokenizer.post_processor = None
 
     def encode(self, text: str) -> list[int]:
-        """All ids of the text, with special tokens."""
+        """Return all ids of the text, with special tokens."""
         return [*self.prefix, *self._ids(text), *self.suffix]
 
-    def pieces(self, text: str) -> Iterator[Piece]:
-        """The text's tokens, without special ones, tokenized as they are asked for; together those of the whole text.
+    def segments(self, text: str) -> Iterator[Segment]:
+        """Yield the text's tokens, without special tokens, segment by segment, each tokenized when it is asked for.
 
-        At least one piece, also of the empty text, and none of more than ``LONGEST_PIECE`` characters.
+        Together they are the tokens of the whole text. An empty text has one segment; none has more than
+        ``MAX_SEGMENT_CHARACTERS`` characters.
         """
         start = 0
         while True:
-            end = self._end_of_piece(text, start)
-            yield self._piece(text, start, end)
+            end = self._segment_end(text, start)
+            yield self._segment(text, start, end)
             if end == len(text):
                 return
             start = end
 
-    def _piece(self, text: str, start: int, end: int) -> Piece:
+    def _segment(self, text: str, start: int, end: int) -> Segment:
         encoding = self._call(self._tokenizer.encode_batch, [text[start:end]])[0]
-        return Piece(encoding.ids, [(left + start, right + start) for left, right in encoding.offsets])
+        return Segment(encoding.ids, [(left + start, right + start) for left, right in encoding.offsets])
 
-    def _end_of_piece(self, text: str, start: int) -> int:
-        """Where the piece that starts at ``start`` may end, else further on, at last where it must."""
-        length = self._piece_characters
+    def _segment_end(self, text: str, start: int) -> int:
+        """Return the index where the segment from ``start`` ends: at a safe split, or where it has to."""
+        length = self._segment_characters
         while start + length < len(text):
-            for end in possible_ends(text, start + length // 2, start + length):
-                if self._is_seam(text, end):
+            for end in split_points(text, start + length // 2, start + length):
+                if self._is_safe_split(text, end):
                     return end
-            if length >= self._longest_piece:
-                return next(possible_ends(text, start, start + length), start + length)
-            length = min(2 * length, self._longest_piece)
+            if length >= self._max_segment_characters:
+                return next(split_points(text, start, start + length), start + length)
+            length = min(2 * length, self._max_segment_characters)
         return len(text)
 
-    def _is_seam(self, text: str, end: int) -> bool:
-        """Whether no normalizer, pre-tokenizer or model looks across ``end``: both sides alone give the same tokens."""
-        for reach in NEIGHBOURHOODS:
-            left, right = text[max(0, end - reach) : end], text[end : end + reach]
+    def _is_safe_split(self, text: str, end: int) -> bool:
+        """Whether both sides of ``end`` have the same tokens joined and apart, so that nothing looks across it."""
+        for size in CONTEXT_SIZES:
+            left, right = text[max(0, end - size) : end], text[end : end + size]
             if self._ids(left + right) != self._ids(left) + self._ids(right):
                 return False
         return True
 
-    def _surroundings(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The one way to see the probes' ids with special tokens as (prefix, ids without, suffix)."""
-        ways: list[set[tuple[tuple[int, ...], tuple[int, ...]]]] = []
-        for probe in PROBES:
-            plain, whole = self._ids(probe), self._ids(probe, special=True)
+    def _special_tokens(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the only (prefix, suffix) that surrounds the ids of every sample text."""
+        candidates: list[set[tuple[tuple[int, ...], tuple[int, ...]]]] = []
+        for sample in SAMPLE_TEXTS:
+            plain, whole = self._ids(sample), self._ids(sample, special=True)
             starts = range(len(whole) - len(plain) + 1)
-            ways.append(
+            candidates.append(
                 {
                     (tuple(whole[:start]), tuple(whole[start + len(plain) :]))
                     for start in starts
                     if whole[start : start + len(plain)] == plain
                 }
             )
-        common = set.intersection(*ways)
+        common = set.intersection(*candidates)
         if len(common) != 1:
-            raise BundleError(f"{name} has a post-processor that does not just put the same tokens around every text")
+            raise BundleError(f"{name} has a post-processor that does more than put the same tokens around every text")
         return common.pop()
 
     def _ids(self, text: str, special: bool = False) -> list[int]:
         # PERF: encode() holds the GIL and tracks spans; encode_batch_fast() does neither.
         ids: list[int]
-        if len(text) <= SHORT_TEXT:
+        if len(text) <= SHORT_TEXT_CHARACTERS:
             ids = self._call(self._tokenizer.encode, text, special).ids
         else:
             ids = self._call(self._tokenizer.encode_batch_fast, [text], special)[0].ids

@@ -1,32 +1,36 @@
-"""Decides where a window of tokens ends: at a sentence, else a word, else anywhere."""
+"""Where a window of tokens ends: at a sentence, otherwise at a word, otherwise anywhere."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 
 REACH = 64
-"""Characters around a place that are looked at: a bound for texts of white space or brackets alone."""
+"""Characters examined on each side of an index, which bounds the time for texts of white space or brackets alone."""
 
 CLOSERS = "\"'”’»›)]}」』】〉》）］｝"
+"""Quotes and brackets that may follow a full stop and belong to its sentence."""
 STOPS = frozenset(".!?…؟۔।")
+"""Full stops that end a sentence where white space follows."""
 STOPS_WITHOUT_SPACE = frozenset("。！？｡")
-"""Full stops of scripts that put no space behind them."""
+"""Full stops of scripts that put no space after them."""
 NEVER_FIRST = frozenset(CLOSERS) | STOPS_WITHOUT_SPACE
-"""What still belongs to the sentence before it, where no white space parts them."""
+"""Characters that belong to the sentence before them unless white space is between."""
 
 Span = tuple[int, int]
 
 
 class End(IntEnum):
+    """What ends between two tokens."""
+
     NONE = 0
     WORD = 1
     SENTENCE = 2
 
 
 def window_length(text: str, spans: list[Span], capacity: int) -> int:
-    """How many of the tokens make the next window: as many as end at a sentence, else at a word, else ``capacity``.
+    """Return the most tokens, up to ``capacity``, that end at a sentence, otherwise at a word, otherwise ``capacity``.
 
-    ``spans`` are those of at least ``capacity`` + 1 tokens, and ``capacity`` is at least 1.
+    ``spans`` are those of at least ``capacity`` + 1 tokens. ``capacity`` is at least 1.
     """
     start, word = spans[0][0], 0
     for length in range(capacity, 0, -1):
@@ -39,18 +43,18 @@ def window_length(text: str, spans: list[Span], capacity: int) -> int:
 
 
 def end_between(text: str, start: int, left: int, right: int) -> End:
-    """What ends in the window from ``start`` on between a token that ends at ``left`` and one that begins at ``right``.
+    """Return what ends between a token that ends at ``left`` and one that begins at ``right``.
 
-    A word ends where white space is between, a sentence where that has a line feed or stands behind a full stop with
-    its closing quotes and brackets. Nothing ends inside a character, between a space and the word that it introduces,
-    or where the window would have nothing but white space.
+    The window begins at ``start``. A word ends where there is white space; a sentence ends where that includes a line
+    feed or follows a full stop with its closing quotes and brackets. Nothing ends inside a character, between a space
+    and the word after it, or where the window would have only white space.
     """
-    before, behind = text[max(start, left - REACH) : left], text[left : min(right + 1, left + REACH)]
+    before, after = text[max(start, left - REACH) : left], text[left : min(right + 1, left + REACH)]
     words = before.rstrip()
-    space_behind = "".join(filter(str.isspace, behind))
-    if right < left or not words or (before.endswith(" ") and not space_behind):
+    space_after = "".join(filter(str.isspace, after))
+    if right < left or not words or (before.endswith(" ") and not space_after):
         return End.NONE
-    between = before[len(words) :] + space_behind
+    between = before[len(words) :] + space_after
     stop = words.rstrip(CLOSERS)[-1:]
     if "\n" in between or (between and stop in STOPS):
         return End.SENTENCE

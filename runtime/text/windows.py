@@ -1,4 +1,4 @@
-"""Turns a text of any length into windows of tokens that the model takes, as ``LONG_TEXT`` says."""
+"""Splits a text of any length into windows of tokens that the model accepts, as ``LONG_TEXT`` says."""
 
 from __future__ import annotations
 
@@ -7,111 +7,116 @@ from dataclasses import dataclass, field
 
 from runtime.errors import InvalidRequest
 from runtime.text.long_text import LongText
-from runtime.text.tokenizer import Piece, Tokenizer
+from runtime.text.tokenizer import Segment, Tokenizer
 from runtime.text.window_ends import Span, window_length
 
 CHARACTERS_PER_TOKEN = 6
-"""Texts up to this many per token are first taken for short; where that is wrong, they are tokenized once more."""
+"""A text of up to this many characters per token of a window is assumed to fit, and tokenized again if it does not."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """``ids`` with special tokens and the prompt's; ``tokens`` of them are the text's own, the window's weight.
-
-    In a text's only window the prompt's count too: nothing is weighed against it.
-    """
+    """Token ids that the model accepts in one run."""
 
     ids: list[int]
+    """All ids, with special tokens and the prompt."""
     tokens: int
+    """How many of them are the text's own: the window's weight in the average.
+
+    In a text's only window the prompt's tokens count as well, since there is nothing to weigh them against.
+    """
 
 
 @dataclass
 class _Tokens:
-    """The tokens at the front of a text, as many as were asked for and what came with them in the same piece."""
+    """The next tokens of a text: at least as many as were read, and the rest of their last segment."""
 
-    pieces: Iterator[Piece]
+    segments: Iterator[Segment]
     ids: list[int] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
 
     def read(self, count: int) -> None:
-        """Have at least ``count`` tokens, or all that are left."""
-        while len(self.ids) < count and (piece := next(self.pieces, None)) is not None:
-            self.ids += piece.ids
-            self.spans += piece.spans
+        """Read segments until there are ``count`` tokens or no more segments."""
+        while len(self.ids) < count and (segment := next(self.segments, None)) is not None:
+            self.ids += segment.ids
+            self.spans += segment.spans
 
     def take(self, count: int) -> list[int]:
-        """The ids of the first ``count`` tokens, which are gone after that."""
+        """Remove the first ``count`` tokens and return their ids."""
         ids = self.ids[:count]
         del self.ids[:count], self.spans[:count]
         return ids
 
 
 class Windows:
-    """Thread-safe. Every window has at most ``max_tokens`` ids; a text that fits has one, with the original's ids."""
+    """Splits texts into windows of at most ``max_tokens`` ids. Thread-safe.
+
+    A text that fits has one window, with the original's ids.
+    """
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, long_text: LongText) -> None:
         self._tokenizer, self._max_tokens, self._long_text = tokenizer, max_tokens, long_text
-        self._specials = len(tokenizer.prefix) + len(tokenizer.suffix)
-        # What special tokens leave to prompt and text.
-        self._body = max_tokens - self._specials
+        self._special_count = len(tokenizer.prefix) + len(tokenizer.suffix)
+        # What special tokens leave for prompt and text.
+        self._content_tokens = max_tokens - self._special_count
 
-    def room(self, prompt: str) -> int:
-        """Tokens that one window has for the text behind the prompt; a prompt that leaves none cannot be served."""
-        return self._body - (len(self._tokenizer.encode(prompt)) - self._specials if prompt else 0)
+    def token_capacity(self, prompt: str) -> int:
+        """Return how many tokens of a window the prompt leaves for the text. One that leaves none cannot be served."""
+        return self._content_tokens - (len(self._tokenizer.encode(prompt)) - self._special_count if prompt else 0)
 
-    def fit(self, prompt: str, text: str) -> bool:
-        """Whether prompt and text have one window together."""
+    def fits(self, prompt: str, text: str) -> bool:
+        """Whether prompt and text fit into one window."""
         return len(self._tokenizer.encode(prompt + text)) <= self._max_tokens
 
     def of(self, prompt: str, text: str) -> Iterator[Window]:
-        """The windows of prompt and text, which are tokenized as one string, each made when it is asked for.
+        """Yield the windows of prompt and text, each made when it is asked for. The two are tokenized as one string.
 
-        Wants ``room(prompt)`` >= 1. Raises, at the first window, ``InvalidRequest`` for a text that is too long where
-        ``LONG_TEXT`` is error, and ``InferenceFailed``.
+        ``token_capacity(prompt)`` must be at least 1. Raises, at the first window, ``InvalidRequest`` for a text that
+        is too long where ``LONG_TEXT`` is error, and ``InferenceFailed``.
         """
-        # PERF: most texts are short, and need no spans, which cost a third more.
+        # PERF: most texts are short and need no spans, which would take a third more time.
         if len(prompt) + len(text) <= self._max_tokens * CHARACTERS_PER_TOKEN:
             ids = self._tokenizer.encode(prompt + text)
             if len(ids) <= self._max_tokens:
-                yield Window(ids, len(ids) - self._specials)
+                yield Window(ids, len(ids) - self._special_count)
                 return
-        yield from self._of_pieces(prompt, text)
+        yield from self._of_segments(prompt, text)
 
-    def _of_pieces(self, prompt: str, text: str) -> Iterator[Window]:
+    def _of_segments(self, prompt: str, text: str) -> Iterator[Window]:
         whole = prompt + text
-        tokens = _Tokens(self._tokenizer.pieces(whole))
-        tokens.read(self._body + 1)
-        if len(tokens.ids) <= self._body:
+        tokens = _Tokens(self._tokenizer.segments(whole))
+        tokens.read(self._content_tokens + 1)
+        if len(tokens.ids) <= self._content_tokens:
             yield self._window([], tokens.ids)
             return
         if self._long_text is LongText.ERROR:
             raise self._too_long(tokens)
-        # NOTE: what the prompt's last letters are joined with can leave less room than the prompt alone.
-        leading = tokens.take(min(_prompt_length(tokens.spans, prompt), self._body - 1))
-        capacity = self._body - len(leading)
+        # NOTE: joined with the text, the prompt can have more tokens than it has alone.
+        prompt_ids = tokens.take(min(_prompt_length(tokens.spans, prompt), self._content_tokens - 1))
+        capacity = self._content_tokens - len(prompt_ids)
         if self._long_text is LongText.TRUNCATE:
-            yield self._window(leading, tokens.take(capacity))
+            yield self._window(prompt_ids, tokens.take(capacity))
             return
         while True:
             tokens.read(capacity + 1)
             if len(tokens.ids) <= capacity:
-                yield self._window(leading, tokens.ids)
+                yield self._window(prompt_ids, tokens.ids)
                 return
-            yield self._window(leading, tokens.take(window_length(whole, tokens.spans, capacity)))
+            yield self._window(prompt_ids, tokens.take(window_length(whole, tokens.spans, capacity)))
 
     def _too_long(self, tokens: _Tokens) -> InvalidRequest:
-        # PERF: one more piece is looked for, so that the count is exact for all but very long texts.
-        more = "more than " if next(tokens.pieces, None) is not None else ""
+        # PERF: only one more segment is read, so that the count is exact except for very long texts.
+        more = "more than " if next(tokens.segments, None) is not None else ""
         return InvalidRequest(
-            f"text has {more}{len(tokens.ids) + self._specials} tokens, its prompt's and special ones included, "
-            f"and may have {self._max_tokens} (LONG_TEXT is {self._long_text})"
+            f"text must have at most {self._max_tokens} tokens, including its prompt and special tokens, "
+            f"but has {more}{len(tokens.ids) + self._special_count} (LONG_TEXT is {self._long_text})"
         )
 
-    def _window(self, leading: list[int], own: list[int]) -> Window:
-        return Window([*self._tokenizer.prefix, *leading, *own, *self._tokenizer.suffix], len(own))
+    def _window(self, prompt_ids: list[int], text_ids: list[int]) -> Window:
+        return Window([*self._tokenizer.prefix, *prompt_ids, *text_ids, *self._tokenizer.suffix], len(text_ids))
 
 
 def _prompt_length(spans: list[Span], prompt: str) -> int:
-    """How many leading tokens end within the prompt's characters."""
+    """Return how many leading tokens end within the prompt's characters."""
     length = len(prompt)
     return next((n for n, (_, end) in enumerate(spans) if not prompt or end > length), len(spans))

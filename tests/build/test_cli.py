@@ -31,7 +31,7 @@ from tests.support.server import hub_server
 TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "})
 WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(16),))
 TOKEN = "hf_aVeryPrivateToken0123456789"
-STAGE = re.compile(r"\[(\d)/8\] (fetch|describe|export|prepare|quantize|optimize|package|verify): .+")
+STAGE = re.compile(r"\[(\d)(?:/8)?\] (fetch|describe|export|calibrate|quantize|optimize|package|verify): .+")
 SECONDS = 120
 FLAGS = [option.flag for option in OPTIONS]
 
@@ -94,29 +94,70 @@ def test_help_shows_examples(quantize):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "sentence"),
     [
-        [],
-        ["a", "b"],
-        ["a", "--arch=mips"],
-        ["a", "--precision=int4"],
-        ["a", "--no-such-option"],
-        ["a", "--min-cosine-p1=2"],
+        ([], "the following arguments are required: MODEL"),
+        (["a", "b"], "unrecognized arguments: b"),
+        (["a", "--arch=mips"], "--arch must be amd64, arm64 or both, not 'mips'"),
+        (["a", "--precision=int4"], "--precision must be int8, int8-stock or fp32, not 'int4'"),
+        (["a", "--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["a", "--min-cosine-p1=2"], ""),
+        (["a", "--allow-pickle=maybe"], "--allow-pickle must be 1, true, yes, on, 0, false, no or off, not 'maybe'"),
     ],
 )
-def test_wrong_arguments_are_named_with_the_usage(quantize, arguments: list[str]):
+def test_wrong_arguments_are_named_with_the_usage(quantize, arguments: list[str], sentence: str):
     result = quantize(*arguments)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("usage: quantize.py ")
-    assert result.stderr.splitlines()[-1].startswith("quantize.py: error: ")
+    assert result.stderr.splitlines()[-1].startswith(f"quantize.py: error: {sentence}")
 
 
-def test_a_python_without_the_builds_packages_names_the_command(quantize):
-    result = quantize("BAAI/bge-small-en-v1.5", "--precision", "fp32", python=RUNTIME_PYTHON)
-    assert (result.returncode, result.stdout) == (1, "")
-    assert "make setup" in result.stderr
-    assert ".venv/build/bin/python quantize.py BAAI/bge-small-en-v1.5 --precision fp32\n" in result.stderr
-    assert "Traceback" not in result.stderr
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """The program's own code without any environment."""
+    home = tmp_path / "checkout"
+    shutil.copytree(ROOT / "build", home / "build", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "sections", home / "sections", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("quantize.py", "manifest.py"):
+        shutil.copy2(ROOT / name, home / name)
+    return home
+
+
+def before_setup(checkout: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the program with a Python that has no package."""
+    command = [sys.executable, "-S", str(checkout / "quantize.py"), *arguments]
+    environment = {"PATH": os.defpath} | environment
+    return subprocess.run(command, cwd=checkout.parent, env=environment, capture_output=True, text=True)
+
+
+def test_help_needs_no_package(checkout: Path, quantize):
+    result = before_setup(checkout, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == quantize("--help").stdout
+
+
+def test_wrong_arguments_are_named_before_setup(checkout: Path):
+    result = before_setup(checkout, "a", "--precision=int4")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "error: --precision must be int8, int8-stock or fp32, not 'int4'\n" in result.stderr
+
+
+def test_before_setup_the_command_for_it_is_named(checkout: Path):
+    said = message(before_setup(checkout, "BAAI/bge-small-en-v1.5", "--precision", "fp32"))
+    assert said == f"{sys.executable} lacks the build's packages: run `make setup` once, then try again"
+
+
+def test_the_program_starts_itself_with_the_environments_python(quantize, model: Path, output: Path):
+    result = quantize(model, "--precision=fp32", "--output", output, python=RUNTIME_PYTHON)
+    assert result.returncode == 0, result.stderr
+    assert read_manifest(output).precision is Precision.FP32
+
+
+def test_an_environment_that_is_not_the_pythons_does_not_start_the_program_for_ever(checkout: Path):
+    """As where PYTHONHOME is set."""
+    (checkout / ".venv" / "build" / "bin").mkdir(parents=True)
+    (checkout / ".venv" / "build" / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    assert before_setup(checkout, "--help").returncode == 0
 
 
 def test_a_directory_that_does_not_exist_is_named(quantize, tmp_path: Path):
@@ -138,7 +179,7 @@ def test_a_model_that_the_hub_cannot_be_asked_for_is_named(quantize):
     gone = quantize("no-such-org/no-such-model", HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
     assert message(gone).startswith("the hub cannot be reached for no-such-org/no-such-model")
     wrong = quantize("not a model", HF_HUB_OFFLINE="0", HF_ENDPOINT="http://127.0.0.1:9")
-    assert message(wrong) == "'not a model' is neither a directory nor a model id of the hub"
+    assert message(wrong) == "'not a model' is neither a directory nor a model id on the hub"
 
 
 def test_an_unsupported_architecture_is_named(quantize, model: Path):
@@ -165,9 +206,9 @@ def test_code_that_is_trusted_decides_the_vectors(quantize, model: Path, output:
     )
     result = quantize(model, "--output", output, "--precision", "fp32", "--trust-remote-code")
     assert result.returncode == 0, result.stderr
-    assert read_manifest(output).fidelity.cosine_min >= 1 - 1e-6
+    assert read_manifest(output).fidelity.cosine.minimum >= 1 - 1e-6
     golden = from_json(Golden, (output / "golden.json").read_text(), "golden.json")
-    assert all(min(entry.vector) >= 0 for entry in golden.texts)
+    assert all(min(request.answer["vector"]) >= 0 for request in golden.requests)
 
 
 def test_pickled_weights_are_refused(quantize, model: Path):
@@ -214,16 +255,40 @@ def test_a_pickle_that_would_run_code_is_refused_even_where_pickles_are_allowed(
 
 def test_an_output_that_exists_is_refused_before_any_work(quantize, model: Path, output: Path):
     output.mkdir()
-    (output / "mine").write_text("keep")
     result = quantize(model, "--output", output)
-    assert message(result) == f"{output} exists already: pass --force to replace it, or --output for another place"
+    assert message(result) == f"{output} exists already: pass --force to replace it, or choose another --output"
     assert result.stderr.count("\n") == 1
-    assert (output / "mine").read_text() == "keep"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--force"], ["--force", "--arch=both"]])
+def test_force_replaces_nothing_that_is_not_a_bundle(quantize, model: Path, output: Path, arguments: list[str]):
+    """Nor is there advice to force it."""
+    existing = output.with_name(f"{output.name}-arm64") if "--arch=both" in arguments else output
+    existing.mkdir()
+    (existing / "thesis.txt").write_text("mine")
+    result = quantize(model, "--output", output, *arguments)
+    assert message(result) == f"{existing} exists already and is not a bundle: choose another --output"
+    assert result.stderr.count("\n") == 1
+    assert (existing / "thesis.txt").read_text() == "mine"
+    assert_nothing_but(output.parent, existing.name)
+
+
+@pytest.mark.parametrize(("below", "relation"), [("", "is"), ("..", "contains"), ("bundle", "is inside")])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_an_output_never_touches_the_models_directory(
+    quantize, model: Path, below: str, relation: str, force: list[str]
+):
+    before = sorted(model.rglob("*"))
+    output = model / below
+    result = quantize(model, "--output", output, *force)
+    assert message(result) == f"{output} {relation} the model's directory: choose another --output"
+    assert sorted(model.rglob("*")) == before
 
 
 def test_an_output_that_is_a_file_is_not_replaced_even_by_force(quantize, model: Path, output: Path):
     output.write_text("keep")
-    assert "exists already" in message(quantize(model, "--output", output, "--force"))
+    said = message(quantize(model, "--output", output, "--force"))
+    assert said == f"{output} exists already and is not a directory: choose another --output"
     assert output.read_text() == "keep"
 
 
@@ -256,7 +321,7 @@ def test_a_bundle_is_made_with_plain_lines_and_the_table_alone_on_standard_outpu
     assert table["lies in"] == str(output)
     assert table["serve it"] == f"make serve BUNDLE={output}"
     check_files(output, read_manifest(output), hashes=True)
-    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).text))
+    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).section))
     assert_nothing_but(output.parent, output.name)
 
 
@@ -272,17 +337,19 @@ def test_a_threshold_that_is_lowered_knowingly_is_what_the_bundle_is_held_to(qua
     result = quantize(model, "--output", output, "--min-cosine-p1", "0")
     assert result.returncode == 0, result.stderr
     assert "1st percentile 0, minimum 0.97: met" in result.stdout
-    assert json.loads((output / "fidelity.json").read_text())["thresholds"] == {"mean": 0.995, "minimum": 0.97, "p1": 0}
+    report = json.loads((output / "fidelity.json").read_text())
+    assert report["cosine"]["thresholds"] == {"mean": 0.995, "minimum": 0.97, "p1": 0}
 
 
 def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, model: Path, output: Path):
     output.mkdir()
+    write(output / "manifest.json", {"schema": 1, "files": {"old": {}}})
     (output / "old").write_text("old")
     partial = output.parent / f".{output.name}.partial"
     (partial / "bundle").mkdir(parents=True)
     result = quantize(model, "--output", output, "--precision", "fp32", "--force")
     assert result.returncode == 0, result.stderr
-    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).text))
+    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).section))
     assert_nothing_but(output.parent, output.name)
 
 
@@ -304,7 +371,7 @@ def mount_is_allowed() -> bool:
 @pytest.mark.parametrize(
     ("kilobytes", "precision", "stage", "reason"),
     [
-        (60, "int8", "describe", "the model has 0.1 MB of weights in fp32, building it takes 0.2 MB of disk"),
+        (60, "int8", "describe", "the model has 0.1 MB of weights in fp32, so a build needs 0.2 MB of disk"),
         (250, "int8", "quantize", "the disk is full"),
         (250, "fp32", "optimize", "the disk is full"),
     ],
@@ -329,7 +396,7 @@ def test_a_disk_that_is_too_small_is_told_as_such(
     assert result.stdout == "1 \n"
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
     ("line", "pause"), [("describe: done", 0.0), ("describe: done", 1.0), ("export: ", 0.0), ("verify: ", 0.3)]
 )
@@ -393,7 +460,8 @@ def test_a_token_reaches_the_hub_and_no_file_or_line(quantize, output: Path, tmp
     ],
 )
 def test_without_an_output_the_bundle_is_named_after_the_model(model: str, name: str):
-    assert cli.default_output(model, Precision.INT8, Target.ARM64) == Path(f"bundles/{name}-int8-arm64")
+    assert cli.default_output(model, None, Precision.INT8, Target.ARM64) == Path(f"bundles/{name}-int8-arm64")
+    assert cli.default_output(model, "v2", Precision.INT8, Target.ARM64) == Path(f"bundles/{name}-v2-int8-arm64")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -408,8 +476,8 @@ def test_an_interruption_that_a_library_makes_an_error_of_is_still_one(
         except KeyboardInterrupt as error:
             raise ImportError("initialization failed") from error
 
-    monkeypatch.setattr(cli, "build_bundle", build_bundle)
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr("build.pipeline.build_bundle", build_bundle)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         assert cli.main(["any/model"]) == 130
     finally:

@@ -1,4 +1,4 @@
-"""The file with which the runtime finds out whether signed weights saturate is what its description says."""
+"""The graph by which the runtime finds out whether signed weights saturate is as documented."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_the_file_holds_one_integer_product_with_weights_that_overflow_16_bits()
     assert model.graph == expected
 
 
-def test_the_sums_that_it_provokes_pass_16_bits():
-    """Two products of an unsigned and a signed byte, as x86 without VNNI adds them (vpmaddubsw)."""
+def test_its_sums_overflow_16_bits():
+    """Sums of two products of an unsigned and a signed byte, as x86 without VNNI computes them (vpmaddubsw)."""
     assert np.iinfo(np.int16).max < 2 * 255 * LARGEST
     assert WIDTH % 4 == 0
 

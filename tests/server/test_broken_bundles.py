@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 import re
 import shutil
@@ -17,23 +16,21 @@ import onnx
 import pytest
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from build.bundle.staging import staged
-from build.bundle.writer import seal
 from build.errors import FidelityTooLow, VerificationFailed
-from build.fidelity.gate import check
-from build.fidelity.golden import choose_golden_texts
-from build.fidelity.measuring import measuring_of
-from build.fidelity.verify import Verification, verify
-from build.model.describe import Description, describe
-from build.model.fetch import fetch
-from build.model.files import ModelFiles
+from build.fidelity.seal import Verified, seal
+from build.kinds.text import AssembledText, TextBuild
 from build.model.trust import NO_TRUST
-from build.pipeline import STAGES, assemble
-from build.precisions import Recipe, recipe_for
-from build.progress import Progress
+from build.precisions import PRECISIONS, PrecisionSpec
 from build.pytorch.reference import load_reference
-from build.quiet import quiet
-from manifest import MANIFEST_FILE, Manifest, Precision, Target, describe_files, read_manifest, to_json
+from manifest import (
+    MANIFEST_FILE,
+    Precision,
+    TextModel,
+    describe_files,
+    read_manifest,
+    write_manifest,
+)
+from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel, change
 from tests.support.server.server_process import ready, started
@@ -48,43 +45,33 @@ Break = Callable[[Path], None]
 class Made:
     """A model with its bundle, as the pipeline has it before verification and as it delivers it."""
 
-    recipe: Recipe
-    files: ModelFiles
-    description: Description
+    build: TextBuild
+    spec: PrecisionSpec
     unsealed: Path
     sealed: Path
 
-    def verify(self, bundle: Path) -> tuple[Verification, Manifest]:
+    def verify(self, bundle: Path) -> Verified:
         """As the pipeline does it, gate and all."""
         manifest = read_manifest(bundle)
-        reference = load_reference(self.files.directory, self.description, NO_TRUST)
-        candidates = choose_golden_texts(manifest.text, reference.tokenizer)
-        measuring = measuring_of(manifest.text, self.recipe)
-        found = verify(bundle, manifest.text, reference, candidates, measuring, progress=False)
-        bounds, precision = self.recipe.thresholds, self.recipe.precision
-        for one in found.classes:
-            check(one.fidelity, bounds, precision, one.heldout, one.golden_texts, one.arithmetic.name)
-        return found, manifest
+        reference = load_reference(self.build.files.directory, self.build.description, NO_TRUST)
+        assembled = AssembledText(manifest.section_as(TextModel), reference, self.spec, ())
+        return assembled.verify(bundle, manifest, self.spec.thresholds, bars=False)
 
 
 def make(model: TinyModel, precision: Precision, directory: Path) -> Made:
-    recipe = recipe_for(precision, Target.AMD64)
-    files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
-    description = describe(files.directory, trust_remote_code=False)
-    with staged(directory / "unsealed", force=False) as staging, quiet():
-        assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, io.StringIO()))
-    made = Made(recipe, files, description, directory / "unsealed", directory / "sealed")
-    found, manifest = made.verify(made.unsealed)
-    shutil.copytree(made.unsealed, made.sealed)
-    seal(made.sealed, manifest, found, recipe.thresholds, (), {})
-    return made
+    made = unverified(tiny_models.make(model), directory / "unsealed", precision)
+    bundle = Made(made.build, PRECISIONS[precision], made.bundle, directory / "sealed")
+    found = bundle.verify(bundle.unsealed)
+    shutil.copytree(bundle.unsealed, bundle.sealed)
+    seal(bundle.sealed, made.manifest, found)
+    return bundle
 
 
 @pytest.fixture(scope="module", params=[Precision.INT8, Precision.INT8_STOCK])
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """In native kernels, and in onnxruntime's."""
     made = make(MODEL, request.param, tmp_path_factory.mktemp("broken"))
-    graph = read_manifest(made.sealed).text.graphs["model"]
+    graph = read_manifest(made.sealed).section.graphs["model"]
     assert (graph.ops is not None) == (request.param is Precision.INT8)
     return made
 
@@ -94,8 +81,8 @@ def copy(bundle: Path, directory: Path, spoil: Break) -> Path:
     shutil.copytree(bundle, directory)
     spoil(directory)
     manifest = read_manifest(directory)
-    files = describe_files(directory, manifest.text)
-    (directory / MANIFEST_FILE).write_text(to_json(dataclasses.replace(manifest, files=files)))
+    files = describe_files(directory, manifest.section)
+    write_manifest(directory, dataclasses.replace(manifest, files=files))
     return directory
 
 
@@ -203,7 +190,7 @@ def test_a_sealed_bundle_that_is_broken_does_not_turn_ready(made: Made, tmp_path
     bundle = copy(made.sealed, tmp_path / "bundle", SEALED[way])
     with started(bundle, tmp_path / "log") as server:
         assert server.exit_status() != 0
-        assert "not serving: the golden text " in server.output()
+        assert "not serving: the golden request /vectors " in server.output()
         assert server.output().count("not serving") == 1
 
 

@@ -20,16 +20,16 @@ from sentence_transformers import SentenceTransformer
 
 from build.errors import DamagedDownload, SetupIncomplete
 from build.fidelity.cosine import cosines
-from build.fidelity.cpu_classes import by_native_kernels
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.cpu_classes import PER_TOKEN, PER_TOKEN_7_BITS, native_plan
 from build.fidelity.report import FidelityReport
+from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import RuntimeClient, serve
 from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
 from build.model import default_model
 from build.model.default_model import MODEL, SHA256, fetch_from_package
 from build.model.files import content_hash
-from build.pipeline import STAGES, Order, build_bundle
+from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import (
     Golden,
@@ -77,8 +77,8 @@ TEXTS = (
 
 
 def build(output: Path, target: Target) -> Path:
-    order = Order(MODEL, None, target, Precision.INT8, output, force=False)
-    build_bundle(order, Progress(STAGES, io.StringIO()))
+    order = BuildOptions(MODEL, None, target, Precision.INT8, output, force=False)
+    build_bundle(order, Progress(stream=io.StringIO()))
     return output
 
 
@@ -105,7 +105,7 @@ def original() -> SentenceTransformer:
 
 def test_the_manifest_says_what_the_model_declares(bundle: Path, manifest: Manifest):
     check_files(bundle, manifest, hashes=True)
-    text = manifest.text
+    text = manifest.section
     assert (manifest.model, manifest.licence, manifest.precision) == (MODEL, "apache-2.0", Precision.INT8)
     encoder = text.main_encoder
     assert (encoder.architecture, text.dim, encoder.max_tokens) == ("bert", 384, 256)
@@ -116,45 +116,46 @@ def test_the_manifest_says_what_the_model_declares(bundle: Path, manifest: Manif
 def test_fidelity_is_high_and_is_what_serving_the_held_out_texts_gives(
     bundle: Path, manifest: Manifest, client: RuntimeClient, original: SentenceTransformer
 ):
-    fidelity = manifest.fidelity
+    fidelity = manifest.fidelity.cosine
     assert fidelity is not None
-    assert fidelity.cosine_mean >= 0.9985
-    assert fidelity.cosine_p1 >= 0.996
-    assert fidelity.cosine_min >= 0.99
+    assert fidelity.mean >= 0.9985
+    assert fidelity.p1 >= 0.996
+    assert fidelity.minimum >= 0.99
     texts = heldout_texts()
     assert fidelity.texts == len(texts)
     expected = original.encode(texts, batch_size=16)
     measured = cosines(np.stack([client.embed(text) for text in texts]), expected)
-    assert fidelity.cosine_mean == pytest.approx(measured.mean(), abs=2e-6)
-    assert fidelity.cosine_p1 == pytest.approx(np.percentile(measured, 1), abs=2e-5)
-    assert fidelity.cosine_min == pytest.approx(measured.min(), abs=2e-5)
-    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
-    passes = by_native_kernels(instruction_sets(ensure(host_target())), 0).passes
-    assert set(report.classes) == {one.arithmetic.name for one in passes}
-    assert report.classes[passes[0].arithmetic.name].fidelity == fidelity
-    assert all(found.fidelity.cosine_mean >= 0.998 for found in report.classes.values())
-    assert all(found.fidelity.cosine_p1 >= 0.995 for found in report.classes.values())
+    assert fidelity.mean == pytest.approx(measured.mean(), abs=2e-6)
+    assert fidelity.p1 == pytest.approx(np.percentile(measured, 1), abs=2e-5)
+    assert fidelity.minimum == pytest.approx(measured.min(), abs=2e-5)
+    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").cosine
+    runs = native_plan(instruction_sets(ensure(host_target())), 0).runs
+    assert [found.cpu_class for found in report.classes] == [run.cpu_class for run in runs]
+    assert report.classes[0].figures == fidelity
+    assert all(found.figures.mean >= 0.998 for found in report.classes)
+    assert all(found.figures.p1 >= 0.995 for found in report.classes)
     np.testing.assert_allclose([one.cosine for one in report.texts], measured, atol=2e-5)
     tokens = [min(len(original.tokenizer(text)["input_ids"]), 256) for text in texts]
     assert [(one.number, one.tokens) for one in report.texts] == list(enumerate(tokens, 1))
     assert report.worst[0].text == texts[int(np.argmin(measured))]
     page = (bundle / "fidelity.html").read_text()
-    assert f"{fidelity.cosine_mean:.6f}" in page
+    assert f"{fidelity.mean:.6f}" in page
     assert len(page.encode()) < 60_000
 
 
-def test_golden_texts_hold_the_originals_vectors_and_floors_that_were_met(
+def test_golden_requests_hold_the_originals_vectors_and_floors_that_were_met(
     bundle: Path, client: RuntimeClient, original: SentenceTransformer
 ):
     golden = from_json(Golden, (bundle / "golden.json").read_text(), "golden.json")
-    assert len(golden.texts) >= 4
-    lengths = [len(original.tokenizer(entry.text)["input_ids"]) for entry in golden.texts]
+    assert len(golden.requests) >= 4
+    texts = [request.body["text"] for request in golden.requests]
+    lengths = [len(original.tokenizer(text)["input_ids"]) for text in texts]
     assert (min(lengths), max(lengths)) == (2, 256)
-    for entry in golden.texts:
-        expected = original.encode([entry.text])
-        vector = np.array([entry.vector], dtype=np.float32)
+    for text, request in zip(texts, golden.requests, strict=True):
+        expected = original.encode([text])
+        vector = np.array([request.answer["vector"]], dtype=np.float32)
         np.testing.assert_allclose(vector, expected, atol=1e-6)
-        assert 0.99 < entry.min_cosine < cosines(client.embed(entry.text)[np.newaxis], expected)[0]
+        assert 0.99 < request.tolerance.min_cosine < cosines(client.embed(text)[np.newaxis], expected)[0]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -221,7 +222,7 @@ def test_weights_have_a_byte_and_a_scale_for_each_group_of_channels_or_row_of_a_
     model = onnx.load(bundle / "model.onnx", load_external_data=False)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     weights = [tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
-    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").treatments
+    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").weight_records
     repeated = [one.repeated for one in treatments if one.shape == (1536, 384)]
     assert len(repeated) == 6
     assert set(repeated) <= {0, 16}
@@ -234,15 +235,15 @@ def test_weights_have_a_byte_and_a_scale_for_each_group_of_channels_or_row_of_a_
 
 
 def test_the_graph_is_of_the_native_kernels_ops(bundle: Path, manifest: Manifest):
-    graph = manifest.text.graphs["model"]
+    graph = manifest.section.graphs["model"]
     assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 2))
     report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
-    assert "u8 x s8, per token" in report.classes or "u7 x s8, per token" in report.classes
+    assert report.cosine.classes[0].cpu_class in (PER_TOKEN, PER_TOKEN_7_BITS)
     assert report.stock_kernels == {}
 
 
 def test_every_weight_in_8_bits_is_in_the_report_with_what_it_costs(bundle: Path):
-    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").treatments
+    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").weight_records
     products = [one for one in treatments if one.rounding == "gptq"]
     assert (len(treatments), len(products)) == (37, 36)
     assert all(one.error is not None and 0 < one.error < 0.03 for one in products)
@@ -262,7 +263,7 @@ def test_the_pinned_hashes_are_the_packages():
 
 def test_a_package_with_other_files_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(SHA256, "tokenizer.json", "0" * 64)
-    with pytest.raises(DamagedDownload, match=r"tokenizer.json is not the file that is pinned: run `make clean setup`"):
+    with pytest.raises(DamagedDownload, match=r"tokenizer.json does not have the pinned hash: run `make clean setup`"):
         fetch_from_package()
 
 

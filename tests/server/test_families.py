@@ -13,17 +13,13 @@ import pytest
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from build.bundle.staging import staged
 from build.errors import BuildError, UnsupportedModel
 from build.fidelity.runtime_process import RuntimeClient, serve
-from build.model.describe import describe
-from build.model.fetch import fetch
 from build.model.trust import NO_TRUST, Trust
-from build.pipeline import STAGES, Order, assemble, build_bundle
-from build.precisions import recipe_for
+from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
-from build.quiet import quiet
 from manifest import MANIFEST_FILE, Manifest, Precision, Target, Task, read_manifest
+from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.model_table import FAMILY_MODELS, REMOTE_CODE_MODELS, TABLE
 from tests.support.models.model_table import LIMITS as OTHER_LIMITS
@@ -142,7 +138,7 @@ class Served:
 
     @property
     def max_tokens(self) -> int:
-        return self.manifest.text.main_encoder.max_tokens
+        return self.manifest.section.main_encoder.max_tokens
 
 
 def build(
@@ -152,18 +148,8 @@ def build(
     target: Target = Target.AMD64,
     trust: Trust = NO_TRUST,
 ) -> Path:
-    order = Order(str(directory), None, target, precision, output, force=False, trust=trust)
-    build_bundle(order, Progress(STAGES, io.StringIO()))
-    return output
-
-
-def assembled(directory: Path, output: Path, trust: Trust = NO_TRUST) -> Path:
-    """The bundle in fp32, without its verification."""
-    recipe = recipe_for(Precision.FP32, Target.AMD64)
-    files = fetch(str(directory), None, trust)
-    description = describe(files.directory, trust.remote_code)
-    with staged(output, force=False) as staging, quiet():
-        assemble(files, description, recipe, trust, staging, Progress(STAGES, io.StringIO()))
+    order = BuildOptions(str(directory), None, target, precision, output, force=False, trust=trust)
+    build_bundle(order, Progress(stream=io.StringIO()))
     return output
 
 
@@ -178,12 +164,12 @@ def served(request, tmp_path_factory) -> Iterator[Served]:
     model = request.param
     directory = tiny_models.make(model)
     trust = Trust(remote_code=model in REMOTE_CODE_MODELS)
-    bundle = assembled(directory, tmp_path_factory.mktemp("bundles") / model.name, trust)
+    bundle = unverified(directory, tmp_path_factory.mktemp("bundles") / model.name, Precision.FP32, trust).bundle
     original = original_of(model, directory)
     with serve(bundle) as client:
         manifest = read_manifest(bundle)
         # NOTE: where the positions are fewer than the window, the original fails on the texts between the two.
-        original.max_seq_length = min(original.max_seq_length, manifest.text.main_encoder.max_tokens)
+        original.max_seq_length = min(original.max_seq_length, manifest.section.main_encoder.max_tokens)
         yield Served(model, manifest, client, original)
 
 
@@ -202,7 +188,7 @@ def test_different_texts_have_different_vectors(served: Served):
 def test_the_window_ends_where_the_originals_does(served: Served, surplus: int):
     limit = LIMITS.get(served.model.name, 48)
     assert served.max_tokens == served.original.max_seq_length == limit
-    prompt = served.manifest.text.prompts.get(served.manifest.text.default_prompt or "", "")
+    prompt = served.manifest.section.prompts.get(served.manifest.section.default_prompt or "", "")
     others = len(served.original.tokenizer(prompt + WORD)["input_ids"]) - 1
     text = " ".join([WORD] * (limit + surplus - others - 1) + ["stone"])
     assert len(served.original.tokenizer(prompt + text)["input_ids"]) == limit + surplus
@@ -224,7 +210,7 @@ def test_each_prompt_can_be_asked_for_by_its_name(served: Served):
 
 
 def test_what_the_manifest_says_is_what_the_files_declare(served: Served):
-    text, model = served.manifest.text, served.model
+    text, model = served.manifest.section, served.model
     encoder = text.main_encoder
     declared = model.pooling or BARE_POOLING.get(model.architecture, "mean")
     assert encoder.architecture == model.family
@@ -250,9 +236,9 @@ def test_verification_finds_no_difference_in_fp32(tmp_path: Path, name: str):
     bundle = build(tiny_models.make(model), tmp_path / "bundle")
     fidelity = read_manifest(bundle).fidelity
     assert fidelity is not None
-    assert fidelity.cosine_min >= 1 - 1e-6
+    assert fidelity.cosine.minimum >= 1 - 1e-6
     with serve(bundle) as client:
-        assert len(client.embed("ready, so all golden texts came out right")) == read_manifest(bundle).text.dim
+        assert len(client.embed("ready, so all golden texts came out right")) == read_manifest(bundle).section.dim
 
 
 def test_without_a_limit_of_the_tokenizer_the_positions_decide(tmp_path: Path):
@@ -260,7 +246,7 @@ def test_without_a_limit_of_the_tokenizer_the_positions_decide(tmp_path: Path):
     directory = tiny_models.copy(next(model for model in MODELS if model.name == "bare-roberta"), tmp_path / "model")
     tiny_models.change(directory / "tokenizer_config.json", no_model_max_length)
     bundle = build(directory, tmp_path / "bundle")
-    assert read_manifest(bundle).text.main_encoder.max_tokens == 512
+    assert read_manifest(bundle).section.main_encoder.max_tokens == 512
     original = SentenceTransformer(str(directory), device="cpu", local_files_only=True)
     original.max_seq_length = 512
     with serve(bundle) as client:
@@ -287,7 +273,7 @@ def test_int8_is_smaller_and_says_so(int8_bundle: Path):
     manifest = read_manifest(int8_bundle)
     assert (manifest.precision, manifest.target) == (Precision.INT8, int8_bundle.name)
     assert manifest.fidelity is not None
-    assert INT8_COSINE < manifest.fidelity.cosine_mean < 1
+    assert INT8_COSINE < manifest.fidelity.cosine.mean < 1
 
 
 def test_both_targets_get_the_same_files(tmp_path: Path):
@@ -322,8 +308,7 @@ def test_a_config_that_does_not_fit_its_weights_is_refused(tmp_path: Path, value
 
 def test_a_tokenizer_that_nobody_knows_is_refused(tmp_path: Path):
     directory = tiny_models.copy(MINILM, tmp_path / "model")
-    for name in ("tokenizer.json", "vocab.txt"):
-        (directory / name).unlink()
+    tiny_models.change(directory / "tokenizer.json", lambda tokenizer: tokenizer["model"].update(type="NoSuchModel"))
     with pytest.raises(UnsupportedModel, match="sentence-transformers cannot load the model"):
         build(directory, tmp_path / "bundle")
 
@@ -331,7 +316,7 @@ def test_a_tokenizer_that_nobody_knows_is_refused(tmp_path: Path):
 def test_a_tokenizer_that_cuts_texts_at_their_start_is_refused(tmp_path: Path):
     directory = tiny_models.copy(MINILM, tmp_path / "model")
     tiny_models.change(directory / "tokenizer_config.json", lambda config: config.update(truncation_side="left"))
-    with pytest.raises(UnsupportedModel, match="truncation_side is not right"):
+    with pytest.raises(UnsupportedModel, match="truncation_side must be right, not left"):
         build(directory, tmp_path / "bundle")
 
 
@@ -340,7 +325,7 @@ def test_a_tokenizer_that_pads_at_the_start_gives_the_vectors_of_texts_alone(tmp
     tiny_models.change(directory / "tokenizer_config.json", lambda config: config.update(padding_side="left"))
     fidelity = read_manifest(build(directory, tmp_path / "bundle")).fidelity
     assert fidelity is not None
-    assert fidelity.cosine_min >= 1 - 1e-6
+    assert fidelity.cosine.minimum >= 1 - 1e-6
 
 
 def test_a_shard_that_is_missing_is_refused(tmp_path: Path):

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from tests.server.test_families import assembled
+from manifest import Precision, project_version
+from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.server.server_process import PATIENCE, Answer, Server, ready, started
@@ -36,7 +37,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return assembled(tiny_models.make(MODEL), tmp_path_factory.mktemp("long") / "bundle")
+    return unverified(tiny_models.make(MODEL), tmp_path_factory.mktemp("long") / "bundle", Precision.FP32).bundle
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,8 @@ def test_a_text_that_just_fits_is_the_originals(server: Server, model: SentenceT
 def test_the_server_says_what_it_does_with_long_texts(server: Server):
     with server.connect() as connection:
         serving = connection.request("GET", "/meta").json["serving"]
-    assert serving == {"long_text": "chunk", "window_tokens": {"text": 32}, "kernels": None}
+    expected = {"version": project_version(), "long_text": "chunk", "window_tokens": {"text": 32}, "kernels": None}
+    assert serving == expected
 
 
 def test_long_texts_can_be_cut_off_as_the_original_does(bundle: Path, model: SentenceTransformer, tmp_path: Path):
@@ -116,8 +118,8 @@ def test_long_texts_can_be_refused(bundle: Path, tmp_path: Path):
     with ready(bundle, tmp_path / "log", LONG_TEXT="error") as server:
         refused = server.embed("river " * 31)
         assert refused.status == 400
-        assert refused.json["error"].startswith("text has 33 tokens")
-        assert "32" in refused.json["error"]
+        expected = "text must have at most 32 tokens, including its prompt and special tokens, but has 33 "
+        assert refused.json["error"].startswith(expected)
         assert server.embed("river " * 30).status == 200
 
 
@@ -130,7 +132,7 @@ def test_a_smaller_window_can_be_set(bundle: Path, model: SentenceTransformer, t
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"MAX_TOKENS": "33"}, "MAX_TOKENS is 33, and the model takes at most 32"),
+        ({"MAX_TOKENS": "33"}, "MAX_TOKENS must be at most 32, the model's limit, not 33"),
         ({"MAX_TOKENS": "0"}, "MAX_TOKENS is '0', and accepts a whole number from 1 to"),
         ({"MAX_TOKENS": "4"}, "a window has 4 tokens, and the prompt 'query' and special tokens take 4 of them"),
         ({"LONG_TEXT": "split"}, "LONG_TEXT is 'split', and accepts chunk, truncate, error"),

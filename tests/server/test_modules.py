@@ -10,29 +10,28 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from build.bundle.writer import package
+from build.bundle.writer import write_unverified
 from build.errors import BuildError, ModelNotFound, UnsupportedModel, VerificationFailed
 from build.fidelity.runtime_process import RuntimeClient, serve
 from build.graph.optimize import optimize
+from build.kinds.text import package, transformers_of
 from build.model.describe import describe
 from build.model.families import Family
 from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
-from build.pipeline import STAGES, Order, build_bundle
-from build.precisions import recipe_for
-from build.progress import Progress
+from build.pipeline import BuildOptions, build_bundle
+from build.progress import Progress, silence_libraries
 from build.pytorch.export import export
 from build.pytorch.head import read_head
 from build.pytorch.reference import load_reference
-from build.quiet import quiet
-from manifest import Manifest, Precision, Target, Task, read_manifest, sha256_of
+from manifest import Kind, Manifest, Precision, Target, Task, read_manifest, sha256_of
 from tests.support.models import tiny_models
 from tests.support.models.model_table import MODULE_MODELS
 from tests.support.models.originals import Original, assert_same_vector, original_of
@@ -89,11 +88,15 @@ def packaged(directory: Path, output: Path, graph_of) -> Path:
     files = fetch(str(directory), None, NO_TRUST)
     description = describe(files.directory, trust_remote_code=False)
     output.mkdir(parents=True)
-    with quiet():
-        found = {encoder.folder: graph_of(encoder.folder, encoder.family) for encoder in description.encoders.values()}
+    with silence_libraries():
+        transformers = [
+            replace(transformer, graph=graph_of(transformer.encoder.folder, transformer.encoder.family))
+            for transformer in transformers_of(description, output)
+        ]
         reference = load_reference(files.directory, description, NO_TRUST)
-        recipe, head = recipe_for(Precision.FP32, Target.AMD64), read_head(files.directory, description)
-        package(files, description, recipe, found, {}, head, reference, output)
+        head = read_head(files.directory, description)
+        section = package(description, transformers, head, reference, output)
+        write_unverified(output, files, None, Kind.TEXT, Target.AMD64, Precision.FP32, section)
     return output
 
 
@@ -109,7 +112,7 @@ def served(request, graphs, tmp_path_factory) -> Iterator[Served]:
 @pytest.mark.parametrize("kind", TEXTS)
 def test_the_vector_is_the_originals(served: Served, kind: str, task: Task | None):
     if served.refuses(task):
-        with pytest.raises(VerificationFailed, match=r"answered 400 .*config.task_type is missing"):
+        with pytest.raises(VerificationFailed, match=r"answered 400: .*config.task_type is missing"):
             served.client.embed(TEXTS[kind], task)
         return
     assert_same_vector(served.client.embed(TEXTS[kind], task), served.expected(TEXTS[kind], task))
@@ -128,7 +131,7 @@ def test_different_texts_have_different_vectors(served: Served):
 
 
 def test_the_manifest_says_how_long_a_vector_is(served: Served):
-    assert served.manifest.text.dim == len(served.client.embed(WORD, Task.QUERY))
+    assert served.manifest.section.dim == len(served.client.embed(WORD, Task.QUERY))
 
 
 def by_name(name: str) -> TinyModel:
@@ -138,12 +141,14 @@ def by_name(name: str) -> TinyModel:
 @pytest.mark.parametrize("name", ["router-of-models", "router-of-layers-normalized", "prompt-left-out-by-default"])
 def test_a_whole_build_finds_no_difference_in_fp32(tmp_path: Path, name: str):
     """Verification takes every route, and the golden texts are asked for with prompts and tasks."""
-    order = Order(str(tiny_models.make(by_name(name))), None, Target.AMD64, Precision.FP32, tmp_path / "b", force=False)
-    delivery = build_bundle(order, Progress(STAGES, io.StringIO()))
-    assert delivery.manifest.fidelity is not None
-    assert delivery.manifest.fidelity.cosine_min >= 1 - 1e-6
+    order = BuildOptions(
+        str(tiny_models.make(by_name(name))), None, Target.AMD64, Precision.FP32, tmp_path / "b", force=False
+    )
+    result = build_bundle(order, Progress(stream=io.StringIO()))
+    assert result.manifest.fidelity is not None
+    assert result.manifest.fidelity.cosine.minimum >= 1 - 1e-6
     with serve(tmp_path / "b") as client:
-        assert len(client.embed(WORD, Task.QUERY)) == delivery.manifest.text.dim
+        assert len(client.embed(WORD, Task.QUERY)) == result.manifest.section.dim
 
 
 def other_shape(folder: Path) -> None:
@@ -166,7 +171,7 @@ def cut_off(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (other_shape, r"cannot load the model|has the shape"),
+        (other_shape, r"cannot load the model|must have the shape"),
         (without_bias, r"cannot load the model|has no tensor"),
         (without_weights, r"cannot load the model|has no tensor"),
         (cut_off, r"cannot load the model|has no tensor"),
@@ -198,6 +203,6 @@ def test_a_bare_model_whose_texts_would_become_chat_messages_is_refused(tmp_path
     directory = tiny_models.copy(QWEN, tmp_path / "model")
     for name in ("modules.json", "config_sentence_transformers.json"):
         (directory / name).unlink()
-    order = Order(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)
-    with pytest.raises(BuildError, match=r"takes a text for a message: modules.json is missing"):
-        build_bundle(order, Progress(STAGES, io.StringIO()))
+    order = BuildOptions(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)
+    with pytest.raises(BuildError, match=r"treats a text as a message: modules.json is missing"):
+        build_bundle(order, Progress(stream=io.StringIO()))

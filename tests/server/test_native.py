@@ -97,10 +97,10 @@ def test_an_instruction_set_can_be_forced(bundle: Path, tmp_path: Path):
 @pytest.mark.parametrize(
     ("op_set", "settings", "said"),
     [
-        (OPS, {"KERNELS_ISA": "avx9"}, "KERNELS_ISA is 'avx9', and this machine can use "),
-        (OpSet("cpu2vec", 1), {}, "the bundle wants version 1 of the ops cpu2vec, and libcpu2vec-"),
-        (OpSet("cpu2vec", 3), {}, "the bundle wants version 3 of the ops cpu2vec, and libcpu2vec-"),
-        (OpSet("other", 1), {}, "the bundle is made of ops of 'other', and this runtime has those of 'cpu2vec'"),
+        (OPS, {"KERNELS_ISA": "avx9"}, "KERNELS_ISA must be one of "),
+        (OpSet("cpu2vec", 1), {}, "the bundle needs version 1 of the ops cpu2vec, and libcpu2vec-"),
+        (OpSet("cpu2vec", 3), {}, "the bundle needs version 3 of the ops cpu2vec, and libcpu2vec-"),
+        (OpSet("other", 1), {}, "the bundle's ops must be of the domain 'cpu2vec', not 'other'"),
     ],
 )
 def test_what_cannot_be_run_here_stops_the_start_with_one_line(
@@ -150,13 +150,13 @@ class TestWhatAnOpRefusesInARequest:
         bundle = native_bundle(tmp_path / "bundle")
         change(bundle / "tokenizer.json", lambda tokenizer: tokenizer["model"]["vocab"].update(beyond=WORDS))
         reseal(bundle)
-        said = f"token 2 of text [0-9]+ has the id {WORDS}, outside the {WORDS} rows of the word table"
+        said = f"token 2 of text [0-9]+ must have an id of the word table, 0 to {WORDS - 1}, not {WORDS}"
         self.fails(bundle, tmp_path / "log", "w3 beyond", said)
 
     def test_a_window_that_has_more_tokens_than_positions(self, tmp_path: Path):
         bundle, longer = native_bundle(tmp_path / "bundle"), {"max_tokens": POSITIONS + 1}
         change(bundle / MANIFEST_FILE, lambda manifest: manifest["text"]["encoders"]["text"].update(longer))
-        said = f"text [0-9]+ has {POSITIONS + 1} tokens, more than the {POSITIONS} that have a position"
+        said = f"text [0-9]+ must have at most {POSITIONS} tokens, one per position, not {POSITIONS + 1}"
         self.fails(bundle, tmp_path / "log", "w3 " * (POSITIONS - 1), said)
 
 
@@ -208,7 +208,7 @@ def stopped_for_good(bundle: Path, log: Path, command: list[str] | None = None) 
 def test_weights_that_are_not_aligned_stop_the_server_for_good(tmp_path: Path):
     bundle = changed_bundle(tmp_path, MODEL, shift=4)
     said = stopped_for_good(bundle, tmp_path / "log")
-    assert re.search("not serving: model.onnx cannot be loaded: .* does not lie on a multiple of 64 bytes", said)
+    assert re.search("not serving: model.onnx cannot be loaded: .* must be aligned to 64 bytes", said)
 
 
 @pytest.mark.parametrize("kept", [-1, -PAGE, PAGE, 0])
@@ -219,7 +219,7 @@ def test_weights_that_are_cut_off_stop_the_server_for_good(tmp_path: Path, kept:
     weights.write_bytes(weights.read_bytes()[:kept])
     with started(bundle, tmp_path / "log") as server:
         assert server.exit_status() == 2
-    assert re.fullmatch(rf"cpu2vec: {GRAPH.weights} has \d+ bytes, .*\n", server.output())
+    assert re.fullmatch(rf"cpu2vec: {GRAPH.weights} has \d+ bytes instead of .*\n", server.output())
     reseal(bundle)
     assert "not serving: model.onnx cannot be loaded: " in stopped_for_good(bundle, tmp_path / "log")
 
@@ -246,7 +246,9 @@ class TestAnotherLibrary:
     def runtime(self, tmp_path: Path) -> Path:
         copy = tmp_path / "app"
         shutil.copytree(ROOT / "runtime", copy / "runtime", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "manifest.py", copy)
+        for name in ("manifest.py", "VERSION"):
+            shutil.copy(ROOT / name, copy)
+        shutil.copytree(ROOT / "sections", copy / "sections")
         (copy / "kernels" / "lib").mkdir(parents=True)
         return copy
 
@@ -273,7 +275,7 @@ class TestAnotherLibrary:
         assert target is not None
         shutil.copy(kernels.build(target), self.library(runtime))
         said = stopped_for_good(bundle, tmp_path / "log", self.inside(runtime))
-        assert re.search(r"not serving: libcpu2vec-\w+.so cannot be used: .*made for onnxruntime 9.9.9", said)
+        assert re.search(r"not serving: libcpu2vec-\w+.so cannot be used: .*built for onnxruntime 9.9.9", said)
 
     def test_for_another_architecture(self, runtime: Path, bundle: Path, tmp_path: Path):
         (other,) = set(Target) - {host_target()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from manifest import describe_files, read_manifest, to_json
+from manifest import Target, describe_files, read_manifest, write_manifest
 from tests.support.server.server_process import Server, ready, started, wait_until
 
 LONG = "the quick brown fox jumps over the lazy dog " * 60
@@ -37,7 +38,7 @@ def broken(default_bundle: Path, tmp_path: Path) -> Path:
 def reseal(bundle: Path) -> None:
     """Make the manifest agree with damaged files, so that the damage is found later than by its hash."""
     manifest = json.loads((bundle / "manifest.json").read_text())
-    for name, entry in describe_files(bundle, read_manifest(bundle).text).items():
+    for name, entry in describe_files(bundle, read_manifest(bundle).section).items():
         manifest["files"][name] = {"size": entry.size, "sha256": entry.sha256}
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
@@ -74,7 +75,7 @@ def test_a_damaged_file_stops_the_start_by_name(broken: Path, tmp_path: Path, na
     status, output = fails_to_start(broken, tmp_path / "log")
     assert (status, output.splitlines()) == (
         2,
-        [f"cpu2vec: {name} is not what the manifest says (sha256 differs): the bundle is damaged"],
+        [f"cpu2vec: {name} does not have the manifest's sha256: the bundle is damaged"],
     )
 
 
@@ -88,24 +89,24 @@ def test_a_file_that_cannot_be_loaded_stops_the_server_for_good(broken: Path, tm
     assert "Traceback" not in output
 
 
-def test_a_golden_text_that_comes_out_wrong_stops_the_server_for_good(broken: Path, tmp_path: Path):
+def test_a_golden_request_that_comes_out_wrong_stops_the_server_for_good(broken: Path, tmp_path: Path):
     golden = json.loads((broken / "golden.json").read_text())
-    golden["texts"][1]["vector"].reverse()
+    golden["requests"][1]["answer"]["vector"].reverse()
     (broken / "golden.json").write_text(json.dumps(golden))
     reseal(broken)
     status, output = fails_to_start(broken, tmp_path / "log")
     assert status != 0
-    assert "not serving: the golden text 'The ferry to the island" in output
+    assert 'not serving: the golden request /vectors {"text":"The ferry to the island' in output
     assert output.count("not serving") == 1
 
 
-def test_a_golden_text_catches_another_pooling(broken: Path, tmp_path: Path):
+def test_a_golden_request_catches_another_pooling(broken: Path, tmp_path: Path):
     manifest = json.loads((broken / "manifest.json").read_text())
     manifest["text"]["encoders"]["text"]["pooling"]["modes"] = ["cls"]
     (broken / "manifest.json").write_text(json.dumps(manifest))
     status, output = fails_to_start(broken, tmp_path / "log")
     assert status != 0
-    assert "not serving: the golden text" in output
+    assert "not serving: the golden request" in output
 
 
 def test_a_port_in_use_ends_the_server(default_bundle: Path, tmp_path: Path):
@@ -117,9 +118,8 @@ def test_a_port_in_use_ends_the_server(default_bundle: Path, tmp_path: Path):
 
 def test_a_bundle_for_the_other_architecture_is_served_with_a_warning(broken: Path, tmp_path: Path):
     manifest = read_manifest(broken)
-    text = to_json(manifest).replace(f'"target": "{manifest.target}"', '"target": "TARGET"')
-    other = {"amd64": "arm64", "arm64": "amd64"}[manifest.target]
-    (broken / "manifest.json").write_text(text.replace("TARGET", other))
+    other = {"amd64": Target.ARM64, "arm64": Target.AMD64}[manifest.target]
+    write_manifest(broken, dataclasses.replace(manifest, target=other))
     with ready(broken, tmp_path / "log") as server:
         assert f"the bundle was built for {other}" in server.output()
 

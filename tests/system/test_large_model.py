@@ -18,7 +18,7 @@ import pytest
 from bench.process_tree import tree
 from build.errors import BuildError
 from build.fidelity.cosine import cosines
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import ROOT
 from build.host.resources import available_memory, check_resources, free_disk
 from manifest import MANIFEST_FILE, Precision, read_manifest

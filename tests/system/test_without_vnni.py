@@ -15,9 +15,8 @@ import pytest
 from bench.bundles import unverified_bundle
 from build.fidelity.cosine import cosines
 from build.fidelity.runtime_process import ROOT, RUNTIME_PYTHON
-from build.host.machine import host_target
 from build.model.default_model import MODEL
-from build.precisions import recipe_for
+from build.precisions import PRECISIONS
 from manifest import Precision
 
 QEMU = "qemu-x86_64-static"
@@ -30,27 +29,37 @@ import json, sys
 from pathlib import Path
 from manifest import ONLY_ENCODER
 from runtime.bundle import open_bundle
-from runtime.text.request import plain_request
+from runtime.text.request import default_request
 from runtime.text.embedder import Embedder
 from runtime.inference.engine import open_engine
 from runtime.text.head import read_head
-from runtime.inference.native_ops import open_kernels
+from runtime.inference.native_ops import load_native_ops
 from runtime.inference.padded_engine import signed_weights_saturate
 from runtime.text.tokenizer import Tokenizer
 from runtime.text.long_text import LongText
 from runtime.text.windows import Windows
 
 bundle = open_bundle(Path(sys.argv[1]))
-model = bundle.manifest.text
+model = bundle.manifest.section
 encoder = model.main_encoder
 graph = model.graphs[encoder.graph]
 windows = Windows(Tokenizer(bundle.directory / encoder.tokenizer), encoder.max_tokens, LongText.TRUNCATE)
 head = read_head(bundle.directory, model.encoders)[ONLY_ENCODER]
-kernels = open_kernels([graph.ops], *sys.argv[2:])
+kernels = load_native_ops([graph.ops], *sys.argv[2:])
 engine = open_engine(bundle.directory / graph.file, graph, 2, kernels)
 embedder = Embedder(encoder, windows, engine, head)
-requests = [plain_request(model, text, None, None) for text in json.load(sys.stdin)]
-vectors, wide = ([embedder.embed(request, cores).tolist() for request in requests] for cores in (1, 2))
+requests = [default_request(model, text) for text in json.load(sys.stdin)]
+
+def embed(request, cores):
+    steps = embedder.begin(request)
+    try:
+        run = next(steps)
+        while True:
+            run = steps.send(run.engine.run(run.batch, cores))
+    except StopIteration as end:
+        return end.value.tolist()
+
+vectors, wide = ([embed(request, cores) for request in requests] for cores in (1, 2))
 answer = {"saturates": signed_weights_saturate(), "kernels": kernels and kernels.isa, "vectors": vectors, "wide": wide}
 json.dump(answer, sys.stdout)
 """
@@ -60,7 +69,7 @@ json.dump(answer, sys.stdout)
 def stock_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the default model, in onnxruntime's own kernels."""
     output = tmp_path_factory.mktemp("stock") / "bundle"
-    return unverified_bundle(MODEL, recipe_for(Precision.INT8_STOCK, host_target()), output)
+    return unverified_bundle(MODEL, PRECISIONS[Precision.INT8_STOCK], output)
 
 
 def embed(bundle: Path, *emulator: str, isa: str | None = None) -> dict:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.models.engines.inputs import feed, join
 from build.paths import ROOT
-from manifest import Graph, Layout, read_manifest
+from manifest import Graph, Layout, TextModel, read_manifest
 from runtime.host.cpu import host_target
 from runtime.inference.padded_engine import signed_weights_saturate
 
@@ -54,7 +54,7 @@ class PaddedModel:
 
 def load(bundle: Path, isa: str | None) -> PackedModel | PaddedModel:
     """``isa``: the instruction set that the native kernels must use; None for their own choice."""
-    model = read_manifest(bundle).text
+    model = read_manifest(bundle).section_as(TextModel)
     graph = model.graphs[model.main_encoder.graph]
     options = _options()
     if graph.ops is None:

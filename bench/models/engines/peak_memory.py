@@ -10,9 +10,9 @@ import sys
 import threading
 from pathlib import Path
 
-from manifest import read_manifest
+from manifest import TextModel, read_manifest
 from runtime.inference.engine import open_engine
-from runtime.inference.native_ops import open_kernels
+from runtime.inference.native_ops import load_native_ops
 from runtime.inference.token_batch import TokenBatch
 
 STATUS = Path("/proc/self/status")
@@ -49,9 +49,9 @@ class PeakWatch(threading.Thread):
 
 def measure(bundle: Path, tokens: int) -> tuple[int, int]:
     """Two runs, because onnxruntime may take more for a length that it has seen before."""
-    model = read_manifest(bundle).text
+    model = read_manifest(bundle).section_as(TextModel)
     graph = model.graphs[model.main_encoder.graph]
-    engine = open_engine(bundle / graph.file, graph, 1, open_kernels([graph.ops]))
+    engine = open_engine(bundle / graph.file, graph, 1, load_native_ops([graph.ops]))
     engine.run(TokenBatch.of([FIRST_ID] * 8), 1)
     before = anonymous_bytes()
     watch = PeakWatch()

@@ -58,8 +58,8 @@ class TestWorkers:
         assert times.samples == 2 * (2 * len(WITHOUT_OPENVINO) + 2)
         assert log[0] == "8 tokens: 2 rounds of 4 processes"
         fidelity = take_fidelities([Spec(ORT_FP32), Spec(TORCH)], model.files, model.texts[:5], PLAN)
-        assert fidelity[Spec(TORCH)].cosine_min == 1
-        assert fidelity[Spec(ORT_FP32)].cosine_min > 0.999999
+        assert fidelity[Spec(TORCH)].minimum == 1
+        assert fidelity[Spec(ORT_FP32)].minimum > 0.999999
 
     def test_memory_is_that_of_the_weights(self, scratch: Path):
         """Of so many that processes which share libraries with this one, and come and go, are small beside it."""

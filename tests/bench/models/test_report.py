@@ -17,7 +17,7 @@ from bench.models.rows import (
     rows,
 )
 from bench.report.machine import Machine
-from manifest import Fidelity, Target
+from manifest import CosineFigures, Target
 
 CPU2VEC, STOCK_INT8, _, _, TORCH = SYSTEMS
 
@@ -38,7 +38,7 @@ def measured() -> Measured:
     }
     isas = {ours: "avx512vnni", stock: "its choice", torch: "AVX512"}
     costs = {
-        ours: Costs(2.5e-3, private=3_000_000, pss=30_000_000, fidelity=Fidelity(5, 0.9995, 0.999, 0.998)),
+        ours: Costs(2.5e-3, private=3_000_000, pss=30_000_000, fidelity=CosineFigures(5, 0.9995, 0.999, 0.998)),
         stock: Costs(30e-3, private=33_000_000, pss=99_900_000),
     }
     sizes = {Files.NATIVE: 24_500_000, Files.STOCK: 59_400_000}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from manifest import read_manifest
+from manifest import TextModel, read_manifest
 from tests.support.paths import ROOT
 
 
@@ -17,7 +17,7 @@ def test_is_measured_beside_what_the_manifest_states(default_bundle: Path):
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     rows = [[float(cell) for cell in line.strip("| ").split("|")] for line in ran.stdout.splitlines()[2:]]
     assert [row[0] for row in rows] == [128, 256]
-    memory = read_manifest(default_bundle).text.main_encoder.memory
+    memory = read_manifest(default_bundle).section_as(TextModel).main_encoder.memory
     for tokens, peak, kept, stated in rows:
         assert stated == round(memory.of(int(tokens)) / 1e6, 1)
         assert 0 <= kept <= peak <= stated

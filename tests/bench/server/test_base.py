@@ -80,7 +80,7 @@ def test_its_own_programs_build_and_serve_beside_this_checkouts(checkout: Path, 
     assert results.baseline == BASE
     base_result, own_result = results.systems
     assert base_result.fidelity == own_result.fidelity, "the same bundle"
-    assert base_result.fidelity.cosine_min > 0.99
+    assert base_result.fidelity.minimum > 0.99
     assert base_result.versions.keys() > {"falcon", "onnxruntime"}
     loads = [line.split() for line in log if "requests/s" in line]
     first_load = [words[-8] for words in loads if words[2:4] == ["6–20", "words,"] and words[4] == "1"]

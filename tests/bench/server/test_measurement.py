@@ -29,7 +29,7 @@ class TestMeasurement:
         measured = measure(systems, MODEL, ["a", "bb"], stub_vectors, QUICK, lines.append)
         assert [system.name for system in measured.systems] == [INCUMBENT, "other"]
         for system in measured.systems:
-            assert system.fidelity.cosine_min == 1
+            assert system.fidelity.minimum == 1
             assert len(system.start_seconds) == QUICK.starts
             assert set(system.samples) == {load.name for load in LOADS}
             assert all(len(samples) == QUICK.rounds for samples in system.samples.values())

@@ -12,7 +12,7 @@ from bench import process_tree
 from bench.errors import LoadFailed, ServerFailed
 from bench.server.fidelity import compare, served_vectors
 from bench.server.measured_system import generate_load
-from manifest import Fidelity
+from manifest import CosineFigures
 from tests.support.paths import ROOT
 from tests.support.server.stub_server import MODEL, load_spec, running, stub_system, stub_vectors
 
@@ -24,7 +24,7 @@ class TestFidelity:
             served = served_vectors(port, texts)
         reference = stub_vectors(ROOT, texts)
         assert np.array_equal(served, reference)
-        assert compare(served, reference) == Fidelity(texts=4, cosine_mean=1, cosine_p1=1, cosine_min=1)
+        assert compare(served, reference) == CosineFigures(count=4, mean=1, p1=1, minimum=1)
 
     def test_another_size_is_refused(self):
         with pytest.raises(LoadFailed, match="the vectors must have 4 components, not 3"):

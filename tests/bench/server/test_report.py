@@ -16,7 +16,7 @@ from bench.server.loads import LOADS
 from bench.server.report import render
 from bench.server.results import Results, Sample, Settings, SystemResult, save
 from bench.server.systems import CPU2VEC, INCUMBENT
-from manifest import Fidelity
+from manifest import CosineFigures
 
 
 def sample(rate: float, p50: float = 2.0) -> Sample:
@@ -44,7 +44,7 @@ def system(
         memory_after_start=Memory(rss_mb=400 / factor, pss_mb=390 / factor),
         memory_after_load=Memory(rss_mb=500 / factor, pss_mb=490 / factor),
         idle_cpu_percent=0.25,
-        fidelity=Fidelity(texts=2, cosine_mean=0.99, cosine_p1=0.98, cosine_min=0.97),
+        fidelity=CosineFigures(count=2, mean=0.99, p1=0.98, minimum=0.97),
         samples={load.name: samples for load in LOADS},
     )
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from build.bundle.retarget import retarget
 from build.cli import main
-from build.errors import OutputExists
-from build.pipeline import STAGES, Order, build_bundle
-from build.precisions import RECIPES
+from build.errors import OutputExists, OutputNotAllowed
+from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import MANIFEST_FILE, Precision, Target, check_files, read_manifest
 from tests.support.models import tiny_models
@@ -50,18 +51,48 @@ def test_the_files_take_room_once(built: Path):
 
 
 def test_one_target_alone_gives_the_same_bundle(built: Path, model: Path, tmp_path: Path):
-    order = Order(str(model), None, Target.ARM64, Precision.INT8, tmp_path / "alone", force=False)
-    build_bundle(order, Progress(STAGES, io.StringIO()))
+    options = BuildOptions(str(model), None, Target.ARM64, Precision.INT8, tmp_path / "alone", force=False)
+    build_bundle(options, Progress(stream=io.StringIO()))
     expected = built / "bundle-arm64" / MANIFEST_FILE
     assert (tmp_path / "alone" / MANIFEST_FILE).read_text() == expected.read_text()
 
 
-def test_an_existing_twin_is_refused_before_any_work(tmp_path: Path):
-    (tmp_path / "twin").mkdir()
-    twins = ((Target.ARM64, tmp_path / "twin"),)
-    order = Order("no/such-model", None, Target.AMD64, Precision.INT8, tmp_path / "new", force=False, twins=twins)
-    with pytest.raises(OutputExists, match="twin exists already"):
-        build_bundle(order, Progress(STAGES, io.StringIO()))
+def test_an_extra_output_that_exists_is_refused_before_any_work(tmp_path: Path):
+    (tmp_path / "extra").mkdir()
+    with pytest.raises(OutputExists, match="extra exists already: pass --force"):
+        build_bundle(with_an_extra("no/such-model", tmp_path), Progress(stream=io.StringIO()))
+
+
+def with_an_extra(model: str, home: Path, **changes: Any) -> BuildOptions:
+    """A bundle, and an extra one for the other architecture."""
+    extra_targets = ((Target.ARM64, home / "extra"),)
+    return BuildOptions(
+        model, None, Target.AMD64, Precision.INT8, home / "bundle", force=False, extra_targets=extra_targets, **changes
+    )
+
+
+@pytest.mark.parametrize("name", ["bundle", "extra"])
+def test_an_output_inside_the_model_is_refused(model: Path, tmp_path: Path, name: str):
+    copied = tmp_path / "home" / name
+    shutil.copytree(model, copied)
+    before = sorted(copied.rglob("*"))
+    with pytest.raises(OutputNotAllowed, match=f"{name} is the model's directory: choose another --output$"):
+        build_bundle(with_an_extra(str(copied), tmp_path / "home"), Progress(stream=io.StringIO()))
+    assert sorted(copied.rglob("*")) == before
+    assert sorted((tmp_path / "home").iterdir()) == [copied]
+
+
+def test_a_failure_while_the_extra_bundle_is_written_leaves_neither(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise RuntimeError("made up")
+
+    monkeypatch.setattr("build.pipeline.retarget", fail)
+    (tmp_path / "home").mkdir()
+    with pytest.raises(RuntimeError, match="made up"):
+        build_bundle(with_an_extra(str(model), tmp_path / "home"), Progress(stream=io.StringIO()))
+    assert list((tmp_path / "home").iterdir()) == []
 
 
 def test_without_links_files_are_copied(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -70,13 +101,6 @@ def test_without_links_files_are_copied(built: Path, tmp_path: Path, monkeypatch
 
     monkeypatch.setattr("os.link", refuse)
     bundle = built / "bundle-amd64"
-    retarget(bundle, read_manifest(bundle), Target.ARM64, tmp_path / "copy", force=False)
+    (tmp_path / "copy").mkdir()
+    retarget(bundle, read_manifest(bundle), Target.ARM64, tmp_path / "copy")
     check_files(tmp_path / "copy", read_manifest(tmp_path / "copy"), hashes=True)
-
-
-@pytest.mark.parametrize("precision", Precision)
-def test_recipes_of_a_precision_differ_in_the_target_alone(precision: Precision):
-    """Else one bundle could not serve both."""
-    rows = [dataclasses.replace(row, target=Target.AMD64) for row in RECIPES if row.precision is precision]
-    assert len(rows) == len(Target)
-    assert len(set(rows)) == 1

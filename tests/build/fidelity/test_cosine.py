@@ -1,4 +1,4 @@
-"""Cosines to the original and their summary, held against numpy in float64."""
+"""Cosines to the original and their summary, compared with numpy in float64."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from build.fidelity.cosine import DECIMALS, cosines, summarize
-from manifest import Fidelity
+from manifest import CosineFigures
 
 rows = arrays.arrays(
     np.float32,
@@ -37,7 +37,7 @@ def test_a_vector_that_is_not_finite_is_like_no_other(odd: float):
     whole = np.array([[1, 1], [1, 0]], np.float32)
     for values in (cosines(broken, whole), cosines(whole, broken), cosines(broken, broken)):
         np.testing.assert_array_equal(values, [np.nan, 1])
-    assert np.isnan([summarize(values).cosine_mean, summarize(values).cosine_p1, summarize(values).cosine_min]).all()
+    assert np.isnan([summarize(values).mean, summarize(values).p1, summarize(values).minimum]).all()
 
 
 def test_small_differences_are_not_lost_in_float32():
@@ -71,14 +71,14 @@ def test_cosines_are_symmetric_and_lie_between_minus_one_and_one(vectors: np.nda
 @given(arrays.arrays(np.float64, st.integers(1, 300), elements=st.floats(-1, 1)))
 def test_the_summary_is_numpys(values: np.ndarray):
     summary = summarize(values)
-    place = 0.5 * 10**-DECIMALS + 1e-12
-    assert summary.texts == len(values)
-    assert summary.cosine_mean == pytest.approx(np.mean(values), abs=place)
-    assert summary.cosine_min == pytest.approx(np.min(values), abs=place)
-    assert summary.cosine_p1 == pytest.approx(np.quantile(values, 0.01), abs=place)
-    assert summary.cosine_min <= summary.cosine_p1
+    tolerance = 0.5 * 10**-DECIMALS + 1e-12
+    assert summary.count == len(values)
+    assert summary.mean == pytest.approx(np.mean(values), abs=tolerance)
+    assert summary.minimum == pytest.approx(np.min(values), abs=tolerance)
+    assert summary.p1 == pytest.approx(np.quantile(values, 0.01), abs=tolerance)
+    assert summary.minimum <= summary.p1
 
 
 def test_the_first_percentile_lies_between_two_values():
     values = np.linspace(0, 1, 11)
-    assert summarize(values) == Fidelity(texts=11, cosine_mean=0.5, cosine_p1=0.01, cosine_min=0.0)
+    assert summarize(values) == CosineFigures(count=11, mean=0.5, p1=0.01, minimum=0.0)

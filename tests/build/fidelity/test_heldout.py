@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from build.fidelity.heldout import FILE, heldout_texts
+from build.fidelity.requests import HELDOUT_FILE, heldout_texts
 
 TEXTS = 240
 
@@ -17,7 +17,7 @@ def test_there_are_240_different_texts_and_none_is_empty():
 
 def test_lines_are_cut_at_line_feeds_alone():
     """So that a text may hold any other character that Python takes for the end of a line."""
-    assert heldout_texts() == FILE.read_bytes().decode().removesuffix("\n").split("\n")
+    assert heldout_texts() == HELDOUT_FILE.read_bytes().decode().removesuffix("\n").split("\n")
 
 
 def test_the_texts_are_of_many_lengths():

@@ -1,4 +1,4 @@
-"""What a description reads from a model's files: family, limit, size and licence, and what it refuses by name."""
+"""What a description reads from a model's files: family, limit and size, and what it refuses by name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from build.errors import BuildError, ModelNotFound, RemoteCodeNeeded, UnsupportedModel
-from build.model.describe import Description, PlannedEncoder, describe
+from build.model.describe import Description, EncoderSpec, describe
 from build.model.families import FAMILIES
-from build.model.sentence_modules import PlannedLayer, Tensors
+from build.model.sentence_modules import LayerSpec, TensorNames
 from manifest import ONLY_ENCODER, Activation, LayerKind, Pooling, PoolingMode
 from tests.support.models.tiny_models import TinyModel, change, write, write_sentence_files
 from tests.support.paths import DATA
@@ -44,6 +44,7 @@ def lay_out(directory: Path, row: dict[str, str]) -> None:
     }
     write(directory / "config.json", config)
     write(directory / "tokenizer_config.json", {"model_max_length": 512})
+    write(directory / "tokenizer.json", {})
     if row["pooling"] in MODES and not family.pooled_by_network:
         normalize = row["normalize"] == "yes"
         model = TinyModel("", "", "", "", MODES[row["pooling"]], normalize=normalize, max_seq_length=limit)
@@ -89,7 +90,7 @@ def described(directory: Path, name: str = "config.json", **values: Any) -> Desc
     return describe(directory, trust_remote_code=False)
 
 
-def only(description: Description) -> PlannedEncoder:
+def only(description: Description) -> EncoderSpec:
     return description.encoders[ONLY_ENCODER]
 
 
@@ -106,7 +107,7 @@ def test_relative_positions_have_no_limit_of_their_own(directory: Path):
 def test_where_nothing_states_a_limit_the_model_is_refused(directory: Path):
     change(directory / "sentence_bert_config.json", lambda config: config.pop("max_seq_length"))
     change(directory / "tokenizer_config.json", lambda config: config.update(model_max_length=1e30))
-    with pytest.raises(UnsupportedModel, match=r"nothing states how many tokens .*: set model_max_length"):
+    with pytest.raises(UnsupportedModel, match=r"does not declare how many tokens .*: set model_max_length"):
         described(directory, **T5)
 
 
@@ -128,15 +129,15 @@ def dpr(tmp_path: Path) -> Path:
 )
 def test_a_projection_is_a_layer_and_gives_the_vectors_length(dpr: Path, architecture: str, name: str):
     found = described(dpr, architectures=[architecture], projection_dim=24)
-    tensors = Tensors("", f"{name}.encode_proj.weight", f"{name}.encode_proj.bias")
-    assert only(found).layers == (PlannedLayer(LayerKind.DENSE, 768, 24, Activation.IDENTITY, tensors),)
+    tensors = TensorNames("", f"{name}.encode_proj.weight", f"{name}.encode_proj.bias")
+    assert only(found).layers == (LayerSpec(LayerKind.DENSE, 768, 24, Activation.IDENTITY, tensors),)
     assert (found.dim, only(found).pooling.modes) == (24, (PoolingMode.CLS,))
     assert only(described(dpr, projection_dim=0)).layers == ()
 
 
 def test_sentence_files_beside_an_encoder_that_pools_by_itself_are_refused(dpr: Path):
     write_sentence_files(dpr, TinyModel("", "", "", "", "cls"))
-    with pytest.raises(UnsupportedModel, match="sentence-transformers' files beside a DPRContextEncoder"):
+    with pytest.raises(UnsupportedModel, match="modules.json is not supported with a DPRContextEncoder"):
         describe(dpr, trust_remote_code=False)
 
 
@@ -158,7 +159,7 @@ def test_several_pooling_modes_add_up(directory: Path):
     write(directory / "1_Pooling/config.json", {"pooling_mode": ["cls", "mean"]})
     assert describe(directory, trust_remote_code=False).dim == 768
     add_dense(directory)
-    with pytest.raises(UnsupportedModel, match="3_Dense: the layer takes 384 components, and gets 768"):
+    with pytest.raises(UnsupportedModel, match="3_Dense: the layer accepts 384 components, but receives 768"):
         describe(directory, trust_remote_code=False)
 
 
@@ -240,6 +241,16 @@ def test_without_the_tokenizers_file_the_positions_decide(directory: Path):
     assert only(describe(directory, trust_remote_code=False)).max_tokens == 512
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt", "vocab.json", "spiece.model"])
+def test_a_model_without_a_tokenizer_is_refused_before_it_is_loaded(directory: Path, name: str):
+    (directory / "tokenizer.json").unlink()
+    message = "has neither tokenizer.json nor a vocabulary (vocab.txt, vocab.json, *.model): it has no tokenizer"
+    with pytest.raises(ModelNotFound, match=re.escape(f"{directory} {message}")):
+        describe(directory, trust_remote_code=False)
+    write(directory / name, {})
+    assert only(describe(directory, trust_remote_code=False)).max_tokens == 512
+
+
 @pytest.mark.parametrize("padding", [0, 1, 5])
 def test_fairseqs_families_lose_positions_to_the_padding_token(directory: Path, padding: int):
     values = {"model_type": "xlm-roberta", "architectures": ["XLMRobertaModel"], "pad_token_id": padding}
@@ -256,10 +267,16 @@ WRONG = {
     "config.json has no num_attention_heads": ("config.json", lambda c: c.pop("num_attention_heads")),
     "config.json has no hidden_size": ("config.json", lambda c: c.pop("hidden_size")),
     "config.json has no max_position_embeddings": ("config.json", lambda c: c.pop("max_position_embeddings")),
-    'config.json: hidden_size is "384"': ("config.json", lambda c: c.update(hidden_size="384")),
-    "config.json: hidden_size is null": ("config.json", lambda c: c.update(hidden_size=None)),
-    "config.json: max_position_embeddings is [512]": ("config.json", lambda c: c.update(max_position_embeddings=[512])),
-    'tokenizer_config.json: model_max_length is "many"': (
+    'config.json: hidden_size must be a whole number, not "384"': (
+        "config.json",
+        lambda c: c.update(hidden_size="384"),
+    ),
+    "config.json: hidden_size must be a whole number, not null": ("config.json", lambda c: c.update(hidden_size=None)),
+    "config.json: max_position_embeddings must be a whole number, not [512]": (
+        "config.json",
+        lambda c: c.update(max_position_embeddings=[512]),
+    ),
+    'tokenizer_config.json: model_max_length must be a number, not "many"': (
         "tokenizer_config.json",
         lambda c: c.update(model_max_length="many"),
     ),
@@ -316,29 +333,3 @@ def test_what_a_file_says_can_neither_break_the_line_nor_steer_a_terminal(direct
     with pytest.raises(UnsupportedModel) as caught:
         described(directory, architectures=["Model\n\x1b[2J\r\u202eX"])
     assert "the architecture Model??[2J??X is not supported" in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("card", "licence"),
-    [
-        ("---\nlicense: apache-2.0\n---\n# Model\n", "apache-2.0"),
-        ("---\r\nlicense: mit\r\n---\r\n", "mit"),
-        ("---\nlanguage: en\nlicense: other\nlicense_name: special\n---\n", "other"),
-        ("---\nlicense: [mit, apache-2.0]\n---\n", None),
-        ("---\nlicense: no\n---\n", None),
-        ("---\nlanguage: en\n---\nlicense: mit\n", None),
-        ("---\nlicense: mit\n", None),
-        ("# Model\nlicense: mit\n", None),
-        ("---\n- license: mit\n---\n", None),
-        ("---\nlicense: [mit\n---\n", None),
-        ("---\nlicense: mit\ndate: 2020-99-99\n---\n", None),
-        ("---\nlicense: !!python/object/apply:os.getcwd []\n---\n", None),
-        ("---\n---\n", None),
-        ("", None),
-        (None, None),
-    ],
-)
-def test_the_licence_is_the_model_cards(directory: Path, card: str | None, licence: str | None):
-    if card is not None:
-        (directory / "README.md").write_bytes(card.encode())
-    assert describe(directory, trust_remote_code=False).licence == licence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -28,6 +29,7 @@ CHUNK = 10 * 1024 * 1024
 
 FETCH = """
 import json, sys
+from logging import getLogger
 from build.errors import BuildError
 from build.model.fetch import fetch
 from build.model.trust import Trust
@@ -39,6 +41,7 @@ except BuildError as error:
 else:
     names = sorted(p.relative_to(files.directory).as_posix() for p in files.directory.rglob("*") if p.is_file())
     print(json.dumps({"model": files.model, "kind": files.source.kind, "revision": files.source.revision,
+                      "requested": files.requested_revision, "log level": getLogger("huggingface_hub").level,
                       "directory": str(files.directory), "names": names}))
 """
 
@@ -78,6 +81,11 @@ class Fetched:
 
     def __getitem__(self, key: str) -> Any:
         return self.answer[key]
+
+    @property
+    def files(self) -> dict[str, Any]:
+        """What was found, without what was asked for."""
+        return {key: value for key, value in self.answer.items() if key != "requested"}
 
 
 @pytest.fixture
@@ -129,6 +137,11 @@ def test_only_the_files_that_a_build_reads_are_downloaded(hub: Hub, fetch):
     assert fetched.stderr == ""
 
 
+def test_the_client_warns_again_after_the_download(fetch):
+    """Its warnings of retries are kept off the terminal, and nothing else of it is changed."""
+    assert fetch()["log level"] == logging.WARNING
+
+
 def test_code_is_downloaded_once_it_is_trusted(hub: Hub, fetch):
     assert set(fetch(with_code=True)["names"]) - set(FILES) == {"train_script.py", "modeling.py"}
 
@@ -146,6 +159,14 @@ def test_another_spelling_is_the_same_model_under_the_hubs_name(hub: Hub, fetch,
     hub.seen.clear()
     assert fetch(spelling).answer == canonical.answer
     assert hub.downloads() == []
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0", "commit"])
+def test_the_revision_that_was_asked_for_is_kept_beside_the_commit(hub: Hub, fetch, revision: str | None):
+    asked = hub.repositories[MODEL].commit if revision == "commit" else revision
+    for offline in ("0", "1"):
+        fetched = fetch(revision=asked, HF_HUB_OFFLINE=offline)
+        assert (fetched["requested"], fetched["revision"]) == (asked, hub.repositories[MODEL].commit)
 
 
 @pytest.mark.parametrize("revision", [None, "main", "v1.0", "refs/pr/7"])
@@ -182,7 +203,7 @@ def refused(fetched: Fetched) -> tuple[str, str]:
 def test_an_unknown_revision_is_named(fetch):
     error, message = refused(fetch(revision="v9"))
     assert error == "ModelNotFound"
-    assert message == f"the hub has {MODEL}, and no revision v9 of it"
+    assert message == f"the hub has no revision v9 of {MODEL}"
 
 
 @pytest.mark.parametrize("environment", [{}, {"HF_TOKEN": TOKEN}])
@@ -197,7 +218,7 @@ def test_a_model_that_does_not_exist_or_is_private_is_named(hub: Hub, fetch, env
 def test_what_cannot_be_a_models_id_is_named(hub: Hub, fetch, model: str):
     error, message = refused(fetch(model))
     assert error == "ModelNotFound"
-    assert message == f"{model!r} is neither a directory nor a model id of the hub"
+    assert message == f"{model!r} is neither a directory nor a model id on the hub"
     assert hub.seen == []
 
 
@@ -242,7 +263,7 @@ def test_a_token_that_the_hub_does_not_know_is_told_from_a_model_that_it_does_no
     hub.status = 401
     error, message = refused(fetch(HF_TOKEN=TOKEN))
     assert error == "AccessDenied"
-    assert message == f"the hub does not accept the token for {MODEL} (401): pass another in HF_TOKEN"
+    assert message == f"the hub rejects the token for {MODEL} (401): pass a valid one in HF_TOKEN"
 
 
 def test_a_file_that_is_denied_is_told_by_its_status(hub: Hub, fetch):
@@ -254,7 +275,7 @@ def test_a_file_that_is_denied_is_told_by_its_status(hub: Hub, fetch):
     error, message = refused(fetch())
     assert (error, message) == (
         "DamagedDownload",
-        f"a file of {MODEL} vanished from the hub while it was read: try again",
+        f"a file of {MODEL} disappeared from the hub during the download: try again",
     )
 
 
@@ -284,7 +305,7 @@ def test_a_file_that_is_not_what_the_hub_states_is_refused_and_downloaded_again(
     hub.repositories[MODEL].served[name] = FILES[name][:-1] + b"?"
     error, message = refused(fetch())
     assert error == "DamagedDownload"
-    assert message == f"{name} is not the file that the hub describes (its hash differs): try again"
+    assert message == f"{name} does not have the hash that the hub reports: try again"
     hub.repositories[MODEL].served.clear()
     hub.seen.clear()
     assert on_disk(fetch()) == FILES
@@ -296,7 +317,7 @@ def test_a_file_of_another_size_is_refused_and_downloaded_again(hub: Hub, fetch,
     hub.repositories[MODEL].served["model.safetensors"] = content
     error, message = refused(fetch())
     assert error == "DamagedDownload"
-    assert message == "model.safetensors has not the size that the hub states: try again"
+    assert message == "model.safetensors does not have the size that the hub reports: try again"
     hub.repositories[MODEL].served.clear()
     assert on_disk(fetch()) == FILES
 
@@ -313,8 +334,10 @@ def test_without_a_server_one_sentence_says_what_can_be_done(fetch):
         closed.bind(("127.0.0.1", 0))
         error, message = refused(fetch(HF_ENDPOINT=f"http://127.0.0.1:{closed.getsockname()[1]}"))
     assert error == "HubUnreachable"
-    assert message.startswith(f"the hub cannot be reached for {MODEL}: check the network")
-    assert "HF_HUB_OFFLINE=1" in message
+    assert message == (
+        f"the hub cannot be reached for {MODEL}: check the network, or pass a local directory; outside a Docker build, "
+        "HF_HUB_OFFLINE=1 uses an earlier download"
+    )
 
 
 def test_a_server_that_never_answers_is_given_up(fetch):
@@ -335,7 +358,7 @@ def test_an_endpoint_that_is_no_address_is_a_hub_that_cannot_be_reached(fetch, e
 def test_offline_a_model_that_was_downloaded_is_found_in_any_spelling(hub: Hub, fetch, spelling: str, revision: Any):
     online = fetch()
     hub.seen.clear()
-    assert fetch(spelling, revision=revision, HF_HUB_OFFLINE="1").answer == online.answer
+    assert fetch(spelling, revision=revision, HF_HUB_OFFLINE="1").files == online.files
     assert hub.seen == []
 
 
@@ -344,7 +367,7 @@ def test_offline_a_revision_that_was_downloaded_is_found_by_its_name(hub: Hub, f
     asked = hub.repositories[MODEL].commit if revision == "commit" else revision
     online = fetch(revision=asked)
     assert fetch(revision=asked, HF_HUB_OFFLINE="1").answer == online.answer
-    assert fetch(revision=online["revision"], HF_HUB_OFFLINE="1").answer == online.answer
+    assert fetch(revision=online["revision"], HF_HUB_OFFLINE="1").files == online.files
 
 
 def test_offline_a_branch_is_what_it_was_when_it_was_last_downloaded(hub: Hub, fetch):
@@ -442,8 +465,22 @@ def test_a_download_that_does_not_fit_is_refused_before_it_begins(hub: Hub, fetc
     hub.repositories[MODEL].stated = {"model.safetensors": 10**15}
     error, said = refused(fetch())
     assert error == "OutOfDisk"
-    assert said.startswith(f"{MODEL} is a download of 1000000000.0 MB, and ")
-    assert "make room, or set HF_HOME" in said
+    assert said.startswith(f"{MODEL} needs 1000000.0 GB of disk for its download, and ")
+    assert said.endswith("make room, or set HF_HOME to another directory")
+    assert hub.downloads() == []
+
+
+class WithoutCommit(Repository):
+    """As a mirror may have it."""
+
+    def listing(self, model: str) -> dict:
+        return super().listing(model) | {"sha": None}
+
+
+def test_a_listing_without_a_commit_is_refused(hub: Hub, fetch):
+    hub.repositories[MODEL] = WithoutCommit(FILES)
+    said = f"the hub did not say which commit {MODEL} is: try again later"
+    assert refused(fetch()) == ("HubUnreachable", said)
     assert hub.downloads() == []
 
 

@@ -46,7 +46,7 @@ def test_trusted_code_comes_from_the_repository_that_the_config_names(tmp_path: 
     assert result.returncode == 0, result.stderr
     fidelity = read_manifest(tmp_path / "bundle").fidelity
     assert fidelity is not None
-    assert fidelity.cosine_min >= 1 - 1e-6
+    assert fidelity.cosine.minimum >= 1 - 1e-6
 
 
 def test_code_whose_repository_is_gone_is_told_in_a_sentence(tmp_path: Path):

@@ -15,17 +15,17 @@ from sentence_transformers.sentence_transformer.modules.pooling import _LEGACY_P
 from sentence_transformers.util import fullname, import_from_string
 
 from build.errors import BuildError, ModelNotFound, UnsupportedModel
+from build.model.files import ROUTER_CONFIG
 from build.model.sentence_files import Prompts, SentenceFiles, has_sentence_files, read_sentence_files
 from build.model.sentence_modules import (
     ACTIVATIONS,
     LEGACY_POOLING,
     PLAIN_TEXT,
     TRANSFORMER_DEFAULTS,
-    Chain,
-    PlannedLayer,
-    Tensors,
+    LayerSpec,
+    ModuleChain,
+    TensorNames,
 )
-from build.model.sentence_router import CONFIG as ROUTER_CONFIG
 from manifest import ONLY_ENCODER, Activation, LayerKind, Pooling, PoolingMode, Task
 from tests.support.models.tiny_models import TinyModel, change, write, write_sentence_files
 
@@ -40,7 +40,7 @@ def directory(request, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def chain_of(directory: Path) -> Chain:
+def chain_of(directory: Path) -> ModuleChain:
     files = read_sentence_files(directory)
     assert (list(files.chains), files.routes, files.default) == ([ONLY_ENCODER], {}, ONLY_ENCODER)
     return files.chains[ONLY_ENCODER]
@@ -50,11 +50,11 @@ def modes_of(directory: Path) -> tuple[PoolingMode, ...]:
     return chain_of(directory).pooling.modes
 
 
-NORMALIZE = PlannedLayer(LayerKind.NORMALIZE)
+NORMALIZE = LayerSpec(LayerKind.NORMALIZE)
 
 
 def test_both_forms_are_understood(directory: Path):
-    assert chain_of(directory) == Chain("", 48, Pooling((PoolingMode.MEAN,), include_prompt=True), (NORMALIZE,))
+    assert chain_of(directory) == ModuleChain("", 48, Pooling((PoolingMode.MEAN,), include_prompt=True), (NORMALIZE,))
     assert read_sentence_files(directory).prompts == Prompts({"query": "q: ", "passage": "p: "}, None, None)
 
 
@@ -101,8 +101,8 @@ def add_module(directory: Path, kind: str, config: dict[str, Any] | None = None)
 @pytest.mark.parametrize("bias", [True, False])
 def test_dense_is_understood_with_each_activation(directory: Path, name: str, bias: bool):
     add_module(directory, "Dense", {**DENSE, "bias": bias, "activation_function": name})
-    tensors = Tensors("3_Dense", "linear.weight", "linear.bias" if bias else None)
-    dense = PlannedLayer(LayerKind.DENSE, 32, 8, ACTIVATIONS[name], tensors)
+    tensors = TensorNames("3_Dense", "linear.weight", "linear.bias" if bias else None)
+    dense = LayerSpec(LayerKind.DENSE, 32, 8, ACTIVATIONS[name], tensors)
     assert chain_of(directory).layers == (NORMALIZE, dense)
 
 
@@ -115,7 +115,8 @@ def test_activations_are_spelled_as_pytorch_spells_them():
 def test_what_a_dense_config_leaves_out_is_sentence_transformers_default(directory: Path):
     add_module(directory, "Dense", {"in_features": 32, "out_features": 8})
     layer = chain_of(directory).layers[1]
-    assert (layer.activation, layer.tensors) == (Activation.TANH, Tensors("3_Dense", "linear.weight", "linear.bias"))
+    assert layer.activation is Activation.TANH
+    assert layer.tensors == TensorNames("3_Dense", "linear.weight", "linear.bias")
 
 
 def test_the_newer_form_of_dense_names_what_it_reads(directory: Path):
@@ -125,8 +126,8 @@ def test_the_newer_form_of_dense_names_what_it_reads(directory: Path):
 
 def test_layer_norm_is_understood(directory: Path):
     add_module(directory, "LayerNorm", {"dimension": 32})
-    tensors = Tensors("3_LayerNorm", "norm.weight", "norm.bias")
-    assert chain_of(directory).layers[1] == PlannedLayer(LayerKind.LAYER_NORM, 32, 32, None, tensors)
+    tensors = TensorNames("3_LayerNorm", "norm.weight", "norm.bias")
+    assert chain_of(directory).layers[1] == LayerSpec(LayerKind.LAYER_NORM, 32, 32, None, tensors)
 
 
 def test_dropout_changes_nothing(directory: Path):
@@ -184,7 +185,7 @@ def test_a_directory_without_such_files_is_a_bare_transformer(tmp_path: Path):
 def test_only_some_of_the_files_are_no_bare_transformer(directory: Path, name: str):
     for other in set(FILES) - {name}:
         (directory / other).unlink()
-    with pytest.raises(UnsupportedModel, match=f"{name} is there and modules.json is not"):
+    with pytest.raises(UnsupportedModel, match=f"{name} exists, but modules.json does not"):
         has_sentence_files(directory)
 
 
@@ -251,8 +252,8 @@ REFUSED = {
     "the module LSTM is not supported": edit_modules(lambda m: m.insert(1, module("LSTM"))),
     "the module BoW is not supported": edit_modules(lambda m: m.append(module("BoW"))),
     "more than one Router": edit_modules(lambda m: m.extend([module("Router"), module("Router")])),
-    "the path ../other leads out of the model": edit_modules(lambda m: m[1].update(path="../other")),
-    "the path /etc leads out of the model": edit_modules(lambda m: m[1].update(path="/etc")),
+    "the path ../other is outside the model": edit_modules(lambda m: m[1].update(path="../other")),
+    "the path /etc is outside the model": edit_modules(lambda m: m[1].update(path="/etc")),
     "the module my_code.Head is not one of sentence-transformers' own": edit_modules(
         lambda m: m.append(module("Head", home="my_code"))
     ),
@@ -267,7 +268,7 @@ REFUSED = {
     "the pooling mode pooling_mode_cls_token is not": edit_pooling(pooling_mode="pooling_mode_cls_token"),
     "the pooling mode None is not": edit_pooling(pooling_mode=None),
     "the pooling mode [] is not": edit_pooling(pooling_mode=[[]]),
-    'include_prompt is "false", and must be true or false': edit_pooling(include_prompt="false"),
+    'include_prompt must be true or false, not "false"': edit_pooling(include_prompt="false"),
     "1_Pooling/config.json: the key weights is unknown": edit_pooling(weights=[1]),
     "sentence_bert_config.json: the key tokenizer_args is unknown": edit_transformer(tokenizer_args={"x": 1}),
     "the key model_args is unknown": edit_transformer(model_args={"x": 1}),
@@ -276,16 +277,16 @@ REFUSED = {
     "modality_config is": edit_transformer(modality_config={"image": {"method": "forward"}}),
     'processing_kwargs is {"text"': edit_transformer(processing_kwargs={"text": {"padding": "max_length"}}),
     "unpad_inputs is true": edit_transformer(unpad_inputs=True),
-    "max_seq_length is 0": edit_transformer(max_seq_length=0),
-    "max_seq_length is -1": edit_transformer(max_seq_length=-1),
-    'max_seq_length is "128"': edit_transformer(max_seq_length="128"),
-    "max_seq_length is true": edit_transformer(max_seq_length=True),
-    "max_seq_length is 1.5": edit_transformer(max_seq_length=1.5),
-    f"{PROMPTS}: truncate_dim is 0": edit_prompts(truncate_dim=0),
-    'truncate_dim is "64"': edit_prompts(truncate_dim="64"),
+    "max_seq_length must be a positive whole number, not 0": edit_transformer(max_seq_length=0),
+    "max_seq_length must be a positive whole number, not -1": edit_transformer(max_seq_length=-1),
+    'max_seq_length must be a positive whole number, not "128"': edit_transformer(max_seq_length="128"),
+    "max_seq_length must be a positive whole number, not true": edit_transformer(max_seq_length=True),
+    "max_seq_length must be a positive whole number, not 1.5": edit_transformer(max_seq_length=1.5),
+    f"{PROMPTS}: truncate_dim must be a positive whole number, not 0": edit_prompts(truncate_dim=0),
+    'truncate_dim must be a positive whole number, not "64"': edit_prompts(truncate_dim="64"),
     "the key loss is unknown": edit_prompts(loss="cosine"),
-    "prompts is not an object of strings": edit_prompts(prompts={"query": 1}),
-    "default_prompt_name is search, and no prompt has that name": edit_prompts(default_prompt_name="search"),
+    "prompts must be an object of strings": edit_prompts(prompts={"query": 1}),
+    'default_prompt_name must be the name of a prompt, not "search"': edit_prompts(default_prompt_name="search"),
 }
 
 
@@ -304,9 +305,9 @@ def edit_dense(**values: Any) -> dict[str, Any]:
 
 
 REFUSED_DENSE = {
-    "3_Dense/config.json: in_features is null": edit_dense(in_features=None),
-    "out_features is 0": edit_dense(out_features=0),
-    'bias is "yes"': edit_dense(bias="yes"),
+    "3_Dense/config.json: in_features must be a positive whole number, not null": edit_dense(in_features=None),
+    "out_features must be a positive whole number, not 0": edit_dense(out_features=0),
+    'bias must be true or false, not "yes"': edit_dense(bias="yes"),
     'activation_function is "torch.nn.modules.activation.Hardshrink"': edit_dense(
         activation_function="torch.nn.modules.activation.Hardshrink"
     ),
@@ -357,7 +358,7 @@ def test_a_router_gives_a_chain_for_each_task(routed: Path):
     assert (files.routes, files.default) == ({Task.QUERY: "query", Task.PASSAGE: "document"}, "document")
     for route, chain in files.chains.items():
         assert [layer.kind for layer in chain.layers] == [LayerKind.DENSE, LayerKind.NORMALIZE]
-        assert chain.layers[0].tensors == Tensors(f"2_Router/{route}_0_Dense", "linear.weight", "linear.bias")
+        assert chain.layers[0].tensors == TensorNames(f"2_Router/{route}_0_Dense", "linear.weight", "linear.bias")
 
 
 @pytest.mark.parametrize(
@@ -394,19 +395,21 @@ def test_a_route_that_no_text_takes_is_not_built(routed: Path):
 REFUSED_ROUTERS = {
     "2_Router/router_config.json: the Router has no route for a query": lambda r: r["structure"].pop("query"),
     "the Router has no route for a passage": lambda r: r["structure"].pop("document"),
-    "types is missing or not an object": lambda r: r.pop("types"),
-    "structure is missing or not an object": lambda r: r.update(structure=[]),
-    "parameters is missing or not an object": lambda r: r.pop("parameters"),
+    "types must be an object with entries": lambda r: r.pop("types"),
+    "structure must be an object with entries": lambda r: r.update(structure=[]),
+    "2_Router/router_config.json: parameters must be an object": lambda r: r.pop("parameters"),
     "the key extra is unknown": lambda r: r.update(extra=1),
     "the key weights is unknown": lambda r: r["parameters"].update(weights=1),
-    "the route query is not a list of modules that types names": lambda r: r["structure"].update(query=["gone"]),
+    "the route query must be a list of modules that types declares": lambda r: r["structure"].update(query=["gone"]),
     "the module my_code.Head is not one": lambda r: r["types"].update(query_0_Dense="my_code.Head"),
-    'default_route is "gone", and no route has that name': lambda r: r["parameters"].update(default_route="gone"),
-    "route_mappings is not an object of": lambda r: r["parameters"].update(route_mappings={"query": "query"}),
-    "route_mappings names a route that there is not": lambda r: r["parameters"].update(
+    'default_route must be the name of a route, not "gone"': lambda r: r["parameters"].update(default_route="gone"),
+    "route_mappings must map (task, modality) to the name of a route": lambda r: r["parameters"].update(
+        route_mappings={"query": "query"}
+    ),
+    'route_mappings names an unknown route: "gone"': lambda r: r["parameters"].update(
         route_mappings={"('query', None)": "gone"}
     ),
-    "2_Router/../x leads out": lambda r: (
+    "2_Router/../x is outside": lambda r: (
         r["types"].update({"../x": "sentence_transformers.models.Dense"}),
         r["structure"].update(query=["../x"]),
     ),

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from build.native.packing import GROUP_MULTIPLE, MOST_IN_GROUP, PANEL, QUAD, channel_groups, pack, sums
+from build.native.packing import PANEL, QUAD, group_sums, pack
+from build.quantization.groups import MAX_GROUP_SIZE, channel_groups
 
 
 @given(k=st.integers(1, 40), n=st.integers(1, 70), seed=st.integers(0, 2**32 - 1))
@@ -24,18 +25,6 @@ def test_every_weight_has_its_place_and_the_rest_is_zero(k, n, seed):
             assert packed[j // PANEL, i // QUAD, j % PANEL, i % QUAD] == expected
 
 
-@given(k=st.integers(1, 5000))
-@settings(max_examples=200, deadline=None, derandomize=True)
-def test_groups_are_as_few_as_can_be_and_all_but_the_last_are_whole_tiles(k):
-    groups = channel_groups(k)
-    assert sum(groups) == k
-    assert len(groups) == -(-k // MOST_IN_GROUP)
-    assert min(groups) >= 1
-    assert max(groups) <= MOST_IN_GROUP
-    assert len(set(groups[:-1])) <= 1
-    assert all(size % GROUP_MULTIPLE == 0 for size in groups[:-1])
-
-
 @given(k=st.integers(1, 1000), n=st.integers(1, 5), seed=st.integers(0, 2**32 - 1))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_every_group_has_its_sums(k, n, seed):
@@ -44,11 +33,11 @@ def test_every_group_has_its_sums(k, n, seed):
     expected = [
         weight[end - size : end].sum(axis=0, dtype=np.int64) for end, size in zip(ends, channel_groups(k), strict=True)
     ]
-    np.testing.assert_array_equal(sums(weight), expected)
+    np.testing.assert_array_equal(group_sums(weight), expected)
 
 
 @pytest.mark.parametrize("value", [127, -127, -128])
 def test_sums_do_not_overflow(value):
-    weight = np.full((MOST_IN_GROUP, 3), value, np.int8)
-    assert sums(weight).dtype == np.int32
-    assert sums(weight).tolist() == [[value * MOST_IN_GROUP] * 3]
+    weight = np.full((MAX_GROUP_SIZE, 3), value, np.int8)
+    assert group_sums(weight).dtype == np.int32
+    assert group_sums(weight).tolist() == [[value * MAX_GROUP_SIZE] * 3]

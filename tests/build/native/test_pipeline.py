@@ -1,28 +1,25 @@
-"""The pipeline with native kernels: which graphs are native, what is said of those that are not, what is measured."""
+"""Builds with native kernels: which graphs are native, why others are not, and what is measured."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
-from build.bundle.staging import staged
-from build.fidelity.measuring import measuring_of
+from build.fidelity.cpu_classes import EXACT_INTEGERS, PER_TOKEN, PER_TOKEN_7_BITS
+from build.fidelity.measuring import plan_verification
 from build.fidelity.report import FidelityReport
-from build.model.describe import describe
-from build.model.fetch import fetch
-from build.model.trust import NO_TRUST
-from build.pipeline import STAGES, Assembled, Delivery, Order, assemble, build_bundle
-from build.precisions import recipe_for
+from build.kinds.text import stock_reasons
+from build.pipeline import BuildOptions, BuildResult, build_bundle
+from build.precisions import PRECISIONS
 from build.progress import Progress
 from build.quantization.quantize import quantize
-from build.quiet import quiet
 from build.summary import summary
-from manifest import Layout, Manifest, OpSet, Precision, Target, from_json, read_manifest
+from manifest import Layout, OpSet, Precision, Target, from_json
+from tests.support.bundles.unverified import Unverified, unverified
 from tests.support.graphs.kernel_ops import available
 from tests.support.graphs.native_graphs import NATIVE_MODELS, exported
 from tests.support.models import tiny_models
@@ -36,117 +33,107 @@ TWO = TinyModel("native-router", "bert", "bert", "BertModel", router=Routes(SMAL
 MIXED = TinyModel("mixed-router", "bert", "bert", "BertModel", router=Routes(T5, BERT))
 
 
-@dataclass(frozen=True)
-class Made:
-    assembled: Assembled
-    told: str
-    bundle: Path
-
-    @property
-    def manifest(self) -> Manifest:
-        return read_manifest(self.bundle)
+def make(model: TinyModel, output: Path, precision: Precision = Precision.INT8) -> Unverified:
+    return unverified(tiny_models.make(model), output, precision)
 
 
-def make(model: TinyModel, output: Path, precision: Precision = Precision.INT8) -> Made:
-    """A bundle that is not verified."""
-    files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
-    description = describe(files.directory, trust_remote_code=False)
-    told, recipe = io.StringIO(), recipe_for(precision, Target.AMD64)
-    with staged(output, force=False) as staging, quiet():
-        assembled = assemble(files, description, recipe, NO_TRUST, staging, Progress(STAGES, told))
-    return Made(assembled, told.getvalue(), output)
-
-
-def line(made: Made, stage: str) -> str:
-    return next(row for row in made.told.splitlines() if f" {stage}: " in row).partition(f"{stage}: ")[2]
+def line(made: Unverified, stage: str) -> str:
+    return next(row for row in made.lines.splitlines() if f" {stage}: " in row).partition(f"{stage}: ")[2]
 
 
 def test_a_native_graph_is_not_optimized_again(tmp_path: Path):
     made = make(BERT, tmp_path / "bundle")
     assert (line(made, "quantize"), line(made, "optimize")) == ("int8 for amd64", "nothing to do")
-    (graph,) = made.manifest.text.graphs.values()
-    assert (graph.layout, graph.ops, made.assembled.stock_kernels) == (Layout.PACKED, NATIVE, {})
+    (graph,) = made.manifest.section.graphs.values()
+    assert (graph.layout, graph.ops, stock_reasons(made.assembled.transformers)) == (Layout.PACKED, NATIVE, {})
 
 
 def test_memory_is_that_of_the_native_kernels(tmp_path: Path):
     native, stock = (
-        make(BERT, tmp_path / precision, precision).manifest.text.main_encoder.memory
+        make(BERT, tmp_path / precision, precision).manifest.section.main_encoder.memory
         for precision in (Precision.INT8, Precision.INT8_STOCK)
     )
     assert native.per_pair == 0 < stock.per_pair
 
 
-def test_another_family_is_quantized_for_onnxruntime_and_the_reason_told(tmp_path: Path):
+def test_another_family_is_quantized_for_onnxruntime_with_a_reason(tmp_path: Path):
     made = make(T5, tmp_path / "bundle")
-    assert line(made, "quantize") == "int8 for amd64 in onnxruntime's own kernels: the native kernels have no t5"
+    assert line(made, "quantize") == "int8 for amd64 in onnxruntime's own kernels: the native kernels do not support t5"
     assert line(made, "optimize") == "graph"
-    (graph,) = made.manifest.text.graphs.values()
+    (graph,) = made.manifest.section.graphs.values()
     assert (graph.layout, graph.ops) == (Layout.PADDED, None)
-    assert made.assembled.stock_kernels == {"model": "the native kernels have no t5"}
+    assert stock_reasons(made.assembled.transformers) == {"model": "the native kernels do not support t5"}
     assert made.manifest.precision is Precision.INT8
 
 
 @pytest.mark.parametrize("precision", [Precision.INT8_STOCK, Precision.FP32])
-def test_what_does_not_ask_for_native_kernels_has_none_and_gives_no_reason(precision: Precision, tmp_path: Path):
+def test_a_precision_without_native_kernels_has_none_and_gives_no_reason(precision: Precision, tmp_path: Path):
     made = make(BERT, tmp_path / "bundle", precision)
     assert line(made, "quantize") == f"{precision} for amd64"
-    (graph,) = made.manifest.text.graphs.values()
-    assert (graph.layout, graph.ops, made.assembled.stock_kernels) == (Layout.PADDED, None, {})
+    (graph,) = made.manifest.section.graphs.values()
+    assert (graph.layout, graph.ops, stock_reasons(made.assembled.transformers)) == (Layout.PADDED, None, {})
 
 
-def test_stock_int8_is_of_onnxruntimes_integer_products(tmp_path: Path):
+def test_stock_int8_uses_onnxruntimes_integer_products(tmp_path: Path):
     made = make(BERT, tmp_path / "bundle", Precision.INT8_STOCK)
     found = {node.op_type for node in onnx.load(made.bundle / "model.onnx", load_external_data=False).graph.node}
     assert found & {"MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
-    alone = quantize(exported(BERT).graph, tmp_path, recipe_for(Precision.INT8_STOCK, Target.AMD64))
+    alone = quantize(exported(BERT).graph, tmp_path)
     assert {node.domain for node in onnx.load(alone, load_external_data=False).graph.node} == {""}
+
+
+def test_fp32_has_no_weights_in_integers(tmp_path: Path):
+    made = make(BERT, tmp_path / "bundle", Precision.FP32)
+    graph = onnx.load(made.bundle / "model.onnx", load_external_data=False).graph
+    assert onnx.TensorProto.INT8 not in {tensor.data_type for tensor in graph.initializer}
+    assert not [node.op_type for node in graph.node if "Integer" in node.op_type or "Quantize" in node.op_type]
 
 
 def test_each_route_has_a_native_graph_of_its_own(tmp_path: Path):
     made = make(TWO, tmp_path / "bundle")
-    graphs = made.manifest.text.graphs
+    graphs = made.manifest.section.graphs
     assert len(graphs) == 2
     assert {graph.ops for graph in graphs.values()} == {NATIVE}
     weights = [(made.bundle / graph.weights).read_bytes() for graph in graphs.values()]
     assert weights[0] != weights[1]
 
 
-def test_of_two_routes_one_can_be_native(tmp_path: Path):
+def test_one_of_two_routes_can_be_native(tmp_path: Path):
     made = make(MIXED, tmp_path / "bundle")
-    text = made.manifest.text
+    text = made.manifest.section
     ops = {name: graph.ops for name, graph in text.graphs.items()}
     assert sorted(ops.values(), key=str) == [None, NATIVE]
     (stock,) = (name for name, used in ops.items() if used is None)
-    assert made.assembled.stock_kernels == {stock: "the native kernels have no t5"}
-    table = summary(
-        Delivery(made.manifest, 0, recipe_for(Precision.INT8, Target.AMD64).thresholds, made.assembled.stock_kernels),
-        made.bundle,
+    assert stock_reasons(made.assembled.transformers) == {stock: "the native kernels do not support t5"}
+    spec = PRECISIONS[Precision.INT8]
+    table = summary(BuildResult(made.manifest, 0, spec.thresholds, made.assembled.summary), made.bundle)
+    assert f"  native; onnxruntime's own for {stock}, because the native kernels do not support t5\n" in table
+    assert plan_verification(text, spec.stock_class, 0).runs[0].cpu_class.name.endswith("per token")
+
+
+def test_the_report_has_every_measured_class(tmp_path: Path):
+    options = BuildOptions(
+        str(tiny_models.make(BERT)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False
     )
-    assert f"  native; onnxruntime's own for {stock}, because the native kernels have no t5\n" in table
-    assert measuring_of(text, recipe_for(Precision.INT8, Target.AMD64)).passes[0].arithmetic.name.endswith("per token")
-
-
-def test_what_was_measured_is_in_the_report_class_by_class(tmp_path: Path):
-    order = Order(str(tiny_models.make(BERT)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False)
-    delivery = build_bundle(order, Progress(STAGES, io.StringIO()))
-    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
+    result = build_bundle(options, Progress(stream=io.StringIO()))
+    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json").cosine
     best, *others = available()
-    first = "u7 x s8, per token" if best == "avx2" else "u8 x s8, per token"
-    assert set(report.classes) == {first, *(["u7 x s8, per token"] if "avx2" in others else [])}
-    assert delivery.manifest.fidelity == report.classes[first].fidelity
-    assert np.mean([one.cosine for one in report.texts]) == pytest.approx(delivery.manifest.fidelity.cosine_mean)
-    assert "kernels     native\n" in summary(delivery, tmp_path / "bundle")
+    first = PER_TOKEN_7_BITS if best == "avx2" else PER_TOKEN
+    others = [PER_TOKEN_7_BITS] if "avx2" in others else []
+    assert [found.cpu_class for found in report.classes] == [first, *others]
+    assert result.manifest.fidelity.cosine == report.classes[0].figures
+    assert np.mean([one.cosine for one in report.texts]) == pytest.approx(result.manifest.fidelity.cosine.mean)
+    assert "kernels     native\n" in summary(result, tmp_path / "bundle")
 
 
-def test_why_graphs_are_not_native_is_in_the_report(tmp_path: Path):
-    order = Order(str(tiny_models.make(T5)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False)
-    delivery = build_bundle(order, Progress(STAGES, io.StringIO()))
-    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
-    assert report.stock_kernels == {"model": "the native kernels have no t5"}
-    assert set(report.classes) == {"u8 x s8, exact"}
-    page = (tmp_path / "bundle" / "fidelity.html").read_text()
-    assert (
-        "Computed by onnxruntime&#x27;s own kernels: <code>model</code>" in page
-        or "the native kernels have no t5" in page
+def test_the_report_says_why_graphs_are_not_native(tmp_path: Path):
+    options = BuildOptions(
+        str(tiny_models.make(T5)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False
     )
-    assert "kernels     onnxruntime's own, because the native kernels have no t5\n" in summary(delivery, Path("b"))
+    result = build_bundle(options, Progress(stream=io.StringIO()))
+    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
+    assert report.stock_kernels == {"model": "the native kernels do not support t5"}
+    assert [found.cpu_class for found in report.cosine.classes] == [EXACT_INTEGERS]
+    page = (tmp_path / "bundle" / "fidelity.html").read_text()
+    assert "the native kernels do not support t5" in page
+    assert "kernels     onnxruntime's own, because the native kernels do not support t5\n" in summary(result, Path("b"))

@@ -1,4 +1,4 @@
-"""The texts on which weights are prepared, and the tokens that are taken of them."""
+"""The calibration texts, and the token ids that are made from them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from build.fidelity.heldout import heldout_texts
-from build.quantization.calibration_texts import ALL_TOKENS, FILE, MOST_TOKENS, calibration_ids, calibration_texts
+from build.fidelity.requests import heldout_texts
+from build.quantization.calibration_texts import (
+    CALIBRATION_FILE,
+    MAX_TOKENS,
+    MAX_TOKENS_PER_TEXT,
+    calibration_ids,
+    calibration_texts,
+)
 
 TEXTS = 320
 RUN = 5
 
 
 def a_tokenizer() -> Tokenizer:
-    """Of the calibration texts' own words, each one token, and two for prompts."""
+    """Return a tokenizer with a token for each word of the calibration texts, and for two prompts."""
     splitter = pre_tokenizers.WhitespaceSplit()
     words = {word for text in calibration_texts() for word, _ in splitter.pre_tokenize_str(text)}
     names = ["[UNK]", "query:", "passage:", *sorted(words)]
@@ -36,7 +42,7 @@ def words_of(text: str) -> list[str]:
 
 
 def runs_of(texts: list[str]) -> set[tuple[str, ...]]:
-    """Every run of five words."""
+    """Return every run of five words."""
     lists = [words_of(text) for text in texts]
     return {tuple(words[n : n + RUN]) for words in lists for n in range(len(words) - RUN + 1)}
 
@@ -47,8 +53,8 @@ def test_there_are_320_different_texts_and_none_is_empty():
     assert all(text.strip() for text in texts)
 
 
-def test_lines_are_cut_at_line_feeds_alone():
-    assert calibration_texts() == FILE.read_bytes().decode().removesuffix("\n").split("\n")
+def test_lines_end_at_line_feeds_alone():
+    assert calibration_texts() == CALIBRATION_FILE.read_bytes().decode().removesuffix("\n").split("\n")
 
 
 def test_the_texts_are_of_many_lengths():
@@ -64,7 +70,7 @@ def test_the_texts_are_in_many_scripts():
 
 
 def test_no_text_is_a_held_out_one():
-    """Else a bundle would be measured on what it was made for."""
+    """Otherwise a bundle would be measured on what it was made for."""
     assert not {text.casefold().strip() for text in calibration_texts()} & {
         text.casefold().strip() for text in heldout_texts()
     }
@@ -77,17 +83,17 @@ def test_no_five_words_in_a_row_are_in_a_held_out_text():
 
 def test_texts_are_taken_in_order_until_there_are_enough_tokens(tokenizer: Tokenizer):
     found = calibration_ids(tokenizer, [], max_tokens=512)
-    expected = [tokenizer.encode(text).ids[:MOST_TOKENS] for text in calibration_texts()[: len(found)]]
+    expected = [tokenizer.encode(text).ids[:MAX_TOKENS_PER_TEXT] for text in calibration_texts()[: len(found)]]
     assert [ids.tolist() for ids in found] == expected
     assert all(ids.dtype == np.int64 and ids.ndim == 1 for ids in found)
     following = calibration_texts()[len(found) : len(found) + 1]
     taken = sum(map(len, found))
-    assert taken <= ALL_TOKENS
-    assert not following or taken + len(tokenizer.encode(following[0]).ids[:MOST_TOKENS]) > ALL_TOKENS
+    assert taken <= MAX_TOKENS
+    assert not following or taken + len(tokenizer.encode(following[0]).ids[:MAX_TOKENS_PER_TEXT]) > MAX_TOKENS
 
 
 def characters() -> Tokenizer:
-    """One token for each character: so many that not all texts can be taken."""
+    """Return a tokenizer with a token for each character, so that there are more tokens than the limit."""
     letters = sorted({letter for text in calibration_texts() for letter in text})
     tokenizer = Tokenizer(models.WordLevel({letter: n for n, letter in enumerate(["[UNK]", *letters])}, "[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
@@ -96,24 +102,24 @@ def characters() -> Tokenizer:
 
 def test_all_texts_together_have_a_limited_number_of_tokens():
     found = calibration_ids(characters(), [], max_tokens=512)
-    assert max(map(len, found)) == MOST_TOKENS
-    assert ALL_TOKENS - MOST_TOKENS < sum(map(len, found)) <= ALL_TOKENS
+    assert max(map(len, found)) == MAX_TOKENS_PER_TEXT
+    assert MAX_TOKENS - MAX_TOKENS_PER_TEXT < sum(map(len, found)) <= MAX_TOKENS
     assert len(found) < TEXTS
 
 
-@pytest.mark.parametrize("limit", [1, 8, MOST_TOKENS, 10 * MOST_TOKENS])
-def test_a_text_is_cut_at_the_models_limit_and_never_longer_than_what_is_enough(limit: int):
+@pytest.mark.parametrize("limit", [1, 8, MAX_TOKENS_PER_TEXT, 10 * MAX_TOKENS_PER_TEXT])
+def test_a_text_is_truncated_at_the_models_limit_or_at_ours(limit: int):
     longest = max(map(len, calibration_ids(characters(), [], limit)))
-    assert longest == min(limit, MOST_TOKENS)
+    assert longest == min(limit, MAX_TOKENS_PER_TEXT)
 
 
-def test_texts_have_no_prompt_or_one_of_the_models_in_turn(tokenizer: Tokenizer):
+def test_texts_have_no_prompt_and_each_of_the_models_in_turn(tokenizer: Tokenizer):
     found = calibration_ids(tokenizer, ["query: ", "passage: "], max_tokens=512)
     query, passage = tokenizer.token_to_id("query:"), tokenizer.token_to_id("passage:")
     assert len(found) > 200
     for number, (ids, text) in enumerate(zip(found, calibration_texts(), strict=False)):
         prompt = ([], [query], [passage])[number % 3]
-        assert ids.tolist() == [*prompt, *tokenizer.encode(text).ids][:MOST_TOKENS]
+        assert ids.tolist() == [*prompt, *tokenizer.encode(text).ids][:MAX_TOKENS_PER_TEXT]
 
 
 def test_a_prompt_counts_among_the_tokens_of_its_text(tokenizer: Tokenizer):
@@ -123,11 +129,11 @@ def test_a_prompt_counts_among_the_tokens_of_its_text(tokenizer: Tokenizer):
 
 
 def only(letter: str) -> Tokenizer:
-    """Leaves out all letters but one, as tokenizers do that have no token for the unknown."""
+    """Return a tokenizer that ignores all letters but one, as those without an unknown token do."""
     return Tokenizer(models.BPE({letter: 0}, []))
 
 
-def test_texts_of_which_the_tokenizer_leaves_nothing_are_left_out():
+def test_texts_without_any_token_are_left_out():
     found = calibration_ids(only("q"), [], max_tokens=512)
     assert 0 < len(found) < TEXTS
     assert [len(ids) for ids in found] == [text.count("q") for text in calibration_texts() if "q" in text]

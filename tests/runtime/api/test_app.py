@@ -9,30 +9,10 @@ import numpy as np
 import pytest
 from falcon import testing
 
-from runtime.api.app import create_app
-from runtime.api.limits import Limits
+from runtime.api.body import BodyLimits
 from runtime.errors import InferenceFailed
 from runtime.readiness import Readiness
-from runtime.text.request import EmbedRequest
-from tests.support.bundles.text_models import a_text_model
-
-MODEL = a_text_model(dim=3)
-META = {"model": {"hidden_size": 3}, "model_path": "org/model", "bundle": {"schema": 1}}
-VECTOR = np.array([0.1, -2.5, 1e-9], dtype=np.float32)
-
-
-class FakeEncoder:
-    """Stands in for queue and engine at the seam that create_app offers."""
-
-    def __init__(self, outcome: np.ndarray | Exception = VECTOR) -> None:
-        self.outcome = outcome
-        self.requests: list[EmbedRequest] = []
-
-    async def __call__(self, request: EmbedRequest) -> np.ndarray:
-        self.requests.append(request)
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        return self.outcome[: request.dimensions]
+from tests.support.server.fake_encoder import META, VECTOR, FakeEncoder, fake_app
 
 
 @pytest.fixture
@@ -49,7 +29,7 @@ def readiness() -> Readiness:
 
 @pytest.fixture
 def client(encoder: FakeEncoder, readiness: Readiness) -> testing.TestClient:
-    return testing.TestClient(create_app(encoder, MODEL, META, readiness, Limits(max_body_bytes=100)))
+    return testing.TestClient(fake_app(encoder, readiness, BodyLimits(100)))
 
 
 def error_of(result: testing.Result) -> str:
@@ -87,7 +67,7 @@ def test_dimensions_shorten_the_vector(client: testing.TestClient):
 def test_a_wrong_field_is_a_400(client: testing.TestClient, encoder: FakeEncoder):
     result = post(client, {"text": 1})
     assert result.status_code == 400
-    assert error_of(result) == "text is a number, and must be a string"
+    assert error_of(result) == "text must be a string, not a number"
     assert encoder.requests == []
 
 
@@ -107,9 +87,7 @@ def test_a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_a_413(client: 
 
 
 def test_a_failed_inference_is_a_500_with_an_id_that_the_log_has_and_no_internals(readiness, caplog):
-    client = testing.TestClient(
-        create_app(FakeEncoder(InferenceFailed("secret detail")), MODEL, META, readiness, Limits(100))
-    )
+    client = testing.TestClient(fake_app(FakeEncoder(InferenceFailed("secret detail")), readiness, BodyLimits(100)))
     with caplog.at_level(logging.ERROR):
         result = post(client, {"text": "hi"})
     assert result.status_code == 500
@@ -121,7 +99,7 @@ def test_a_failed_inference_is_a_500_with_an_id_that_the_log_has_and_no_internal
 
 
 def test_an_unforeseen_error_has_the_same_shape(readiness, caplog):
-    client = testing.TestClient(create_app(FakeEncoder(KeyError("bug")), MODEL, META, readiness, Limits(100)))
+    client = testing.TestClient(fake_app(FakeEncoder(KeyError("bug")), readiness, BodyLimits(100)))
     result = post(client, {"text": "hi"})
     assert result.status_code == 500
     assert "bug" not in error_of(result)
@@ -134,7 +112,7 @@ def test_live_is_always_204(client: testing.TestClient):
 
 def test_ready_is_503_until_started_and_again_while_draining(encoder: FakeEncoder):
     readiness = Readiness()
-    client = testing.TestClient(create_app(encoder, MODEL, META, readiness, Limits(100)))
+    client = testing.TestClient(fake_app(encoder, readiness, BodyLimits(100)))
     starting = client.simulate_get("/.well-known/ready")
     readiness.started()
     ready = client.simulate_get("/.well-known/ready")
@@ -158,21 +136,23 @@ def test_vectors_are_refused_while_not_ready(encoder: FakeEncoder, drained: bool
     readiness = Readiness()
     if drained:
         readiness.drain()
-    result = post(testing.TestClient(create_app(encoder, MODEL, META, readiness, Limits(100))), {"text": "hi"})
+    result = post(testing.TestClient(fake_app(encoder, readiness, BodyLimits(100))), {"text": "hi"})
     assert result.status_code == 503
     assert result.headers["retry-after"] == "5"
     assert encoder.requests == []
 
 
-def test_meta_is_the_object_it_was_given(client: testing.TestClient):
-    assert client.simulate_get("/meta").json == META
+@pytest.mark.parametrize("path", ["/meta", "/meta/"])
+def test_meta_is_the_object_it_was_given(client: testing.TestClient, path: str):
+    assert client.simulate_get(path).json == META
 
 
-@pytest.mark.parametrize("path", ["/", "/vector", "/vectors/x", "/.well-known", "/meta/"])
+@pytest.mark.parametrize("path", ["/", "/vector", "/vectors/x", "/.well-known", "/meta/x"])
 def test_an_unknown_path_is_a_404_in_the_same_shape(client: testing.TestClient, path: str):
     result = client.simulate_get(path)
     assert result.status_code == 404
-    assert error_of(result).startswith("no such path")
+    paths = "/vectors, /meta, /.well-known/live and /.well-known/ready"
+    assert error_of(result) == f"no such path; this server has {paths}"
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/vectors"), ("PUT", "/vectors/"), ("POST", "/meta")])
@@ -187,7 +167,7 @@ class TestTokens:
     @pytest.fixture
     def client(self, encoder: FakeEncoder, readiness: Readiness) -> testing.TestClient:
         tokens = frozenset({"first", "sécond"})
-        return testing.TestClient(create_app(encoder, MODEL, META, readiness, Limits(100), allowed_tokens=tokens))
+        return testing.TestClient(fake_app(encoder, readiness, BodyLimits(100), allowed_tokens=tokens))
 
     def test_probes_stay_open(self, client: testing.TestClient):
         assert client.simulate_get("/.well-known/live").status_code == 204

@@ -1,77 +1,65 @@
-"""How much memory a container may use, and how long a text may be so that it fits."""
+"""How much memory a container may use, and the return of freed memory."""
 
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
-from manifest import WorkingMemory
-from runtime.scheduling.memory_budget import affordable_tokens, available_memory
+from runtime.host.memory import available_memory, release_free_memory
+from tests.support.machine_files import machine
 
 MIB = 1 << 20
 MEMINFO = "MemTotal:       16316428 kB\nMemFree:         1234567 kB\nMemAvailable:    2345678 kB\n"
 MACHINE = 16316428 * 1024
 
 
-def machine(root: Path, cgroup: str, files: dict[str, str], meminfo: str = MEMINFO) -> Path:
-    (root / "proc/self").mkdir(parents=True)
-    (root / "proc/self/cgroup").write_text(cgroup)
-    (root / "proc/meminfo").write_text(meminfo)
-    for name, text in files.items():
-        path = root / "sys/fs/cgroup" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
+def test_without_a_limit_it_is_the_machines_memory(tmp_path: Path):
+    assert available_memory(machine(tmp_path, "0::/\n", {"memory.max": "max\n"}, MEMINFO)) == MACHINE
 
 
-def test_without_a_limit_it_is_the_machines(tmp_path: Path):
-    assert available_memory(machine(tmp_path, "0::/\n", {"memory.max": "max\n"})) == MACHINE
-
-
-def test_this_machines_is_found():
+def test_this_machines_memory_is_found():
     assert 0 < available_memory() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def test_a_limit_of_version_2(tmp_path: Path):
-    assert available_memory(machine(tmp_path, "0::/\n", {"memory.max": f"{512 * MIB}\n"})) == 512 * MIB
+    assert available_memory(machine(tmp_path, "0::/\n", {"memory.max": f"{512 * MIB}\n"}, MEMINFO)) == 512 * MIB
 
 
 def test_the_smallest_limit_of_all_levels_counts(tmp_path: Path):
     files = {"pod/memory.max": str(256 * MIB), "pod/box/memory.max": "max", "memory.max": str(900 * MIB)}
-    assert available_memory(machine(tmp_path, "0::/pod/box\n", files)) == 256 * MIB
+    assert available_memory(machine(tmp_path, "0::/pod/box\n", files, MEMINFO)) == 256 * MIB
 
 
 def test_a_limit_above_the_machines_memory_is_none(tmp_path: Path):
-    assert available_memory(machine(tmp_path, "0::/\n", {"memory.max": str(MACHINE * 2)})) == MACHINE
+    assert available_memory(machine(tmp_path, "0::/\n", {"memory.max": str(MACHINE * 2)}, MEMINFO)) == MACHINE
 
 
 def test_a_limit_of_version_1(tmp_path: Path):
     files = {"memory/docker/1/memory.limit_in_bytes": str(300 * MIB), "memory/memory.limit_in_bytes": str(800 * MIB)}
     cgroup = "5:memory:/docker/1\n4:cpu,cpuacct:/docker/2\n1:name=systemd:/docker/1\n"
-    assert available_memory(machine(tmp_path, cgroup, files)) == 300 * MIB
+    assert available_memory(machine(tmp_path, cgroup, files, MEMINFO)) == 300 * MIB
 
 
 def test_a_version_1_path_outside_the_mount_falls_back_to_the_mount(tmp_path: Path):
     files = {"memory/memory.limit_in_bytes": str(300 * MIB)}
-    assert available_memory(machine(tmp_path, "4:memory:/docker/not-visible-here\n", files)) == 300 * MIB
+    assert available_memory(machine(tmp_path, "4:memory:/docker/not-visible-here\n", files, MEMINFO)) == 300 * MIB
 
 
 def test_the_largest_number_is_no_limit_in_version_1(tmp_path: Path):
     files = {"memory/memory.limit_in_bytes": "9223372036854771712"}
-    assert available_memory(machine(tmp_path, "4:memory:/\n", files)) == MACHINE
+    assert available_memory(machine(tmp_path, "4:memory:/\n", files, MEMINFO)) == MACHINE
 
 
 @pytest.mark.parametrize("text", ["", "maximum", "-1", "1e9"])
 def test_a_limit_that_cannot_be_read_is_none(tmp_path: Path, text: str):
-    assert available_memory(machine(tmp_path, "0::/\n", {"memory.max": text})) == MACHINE
+    assert available_memory(machine(tmp_path, "0::/\n", {"memory.max": text}, MEMINFO)) == MACHINE
 
 
 def test_a_limit_counts_where_the_machines_memory_cannot_be_read(tmp_path: Path):
-    root = machine(tmp_path, "0::/\n", {"memory.max": str(64 * MIB)}, meminfo="")
+    root = machine(tmp_path, "0::/\n", {"memory.max": str(64 * MIB)})
     assert available_memory(root) == 64 * MIB
 
 
@@ -79,23 +67,19 @@ def test_where_nothing_can_be_read_nothing_limits(tmp_path: Path):
     assert available_memory(tmp_path) > 1 << 60
 
 
-@given(
-    st.builds(
-        WorkingMemory, fixed=st.integers(0, 10**6), per_token=st.integers(0, 10**6), per_pair=st.integers(0, 1000)
-    ),
-    st.integers(1, 3000),
-    st.integers(0, 10**10),
-)
-@example(WorkingMemory(fixed=0, per_token=0, per_pair=0), 512, 0)
-@example(WorkingMemory(fixed=0, per_token=100, per_pair=1), 512, 100 * 20 + 20 * 20)
-@example(WorkingMemory(fixed=0, per_token=100, per_pair=1), 512, 100 * 20 + 20 * 20 - 1)
-def test_the_longest_affordable_text_fits_and_one_token_more_does_not(memory: WorkingMemory, most: int, budget: int):
-    tokens = affordable_tokens(memory, most, budget)
-    assert 1 <= tokens <= most
-    assert tokens == 1 or memory.of(tokens) <= budget
-    assert tokens == most or memory.of(tokens + 1) > budget
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_attention_of_a_large_model_in_half_of_a_small_container():
-    """16 heads of float32: 64 bytes per pair of tokens."""
-    assert affordable_tokens(WorkingMemory(fixed=0, per_token=0, per_pair=64), 8192, 1 << 30) == 4096
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no malloc_trim")
+def test_freed_memory_returns_to_the_operating_system():
+    """Blocks too small for a mapping of their own; the last one keeps the heap's end where it is."""
+    blocks = [bytearray(32 << 10) for _ in range(2048)]
+    for block in blocks:
+        block[::4096] = b"x" * (len(block) // 4096)
+    last = blocks.pop()
+    blocks.clear()
+    kept = resident_bytes()
+    release_free_memory()
+    assert resident_bytes() < kept - 32 * MIB
+    assert last

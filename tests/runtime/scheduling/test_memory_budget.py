@@ -1,4 +1,4 @@
-"""Runs that lease memory: never more than there is, one after another where one wants more, none starved."""
+"""Leases of memory: never more than the total, except for one lease that is alone; none is starved."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 
 from runtime.scheduling.memory_budget import MemoryBudget
 
-PATIENCE = 10
+PATIENCE = 60
 TOTAL = 100
 
 
 class Leases:
-    """Leases taken on threads of their own, each until it is ended; and the order in which they were granted."""
+    """Leases, each held on a thread of its own until it is ended, and the order in which they were granted."""
 
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget, self._entered, self._ends, self._threads = budget, {}, {}, {}
         self.granted: list[int] = []
 
     def ask(self, size: int) -> None:
-        """Returns once the lease is granted or stands in line, which only the budget itself knows."""
+        """Returns once the lease is granted or waits, which only the budget itself knows."""
         entered, end = self._entered[size], self._ends[size] = threading.Event(), threading.Event()
 
         def hold() -> None:
@@ -32,10 +32,10 @@ class Leases:
                 entered.set()
                 assert end.wait(PATIENCE)
 
-        before = len(self._budget._line)
+        before = self._budget.waiting
         self._threads[size] = threading.Thread(target=hold)
         self._threads[size].start()
-        while not entered.wait(0.001) and len(self._budget._line) == before:
+        while not entered.wait(0.001) and self._budget.waiting == before:
             assert self._threads[size].is_alive()
 
     def end(self, size: int) -> None:
@@ -52,7 +52,7 @@ def leases() -> Leases:
     return Leases(MemoryBudget(TOTAL))
 
 
-def test_what_fits_is_lent_at_once_and_beside_one_another(leases: Leases):
+def test_leases_that_fit_are_granted_at_once(leases: Leases):
     for size in (50, 30, 20):
         leases.ask(size)
     assert leases.granted == [50, 30, 20]
@@ -60,7 +60,7 @@ def test_what_fits_is_lent_at_once_and_beside_one_another(leases: Leases):
         leases.end(size)
 
 
-def test_what_does_not_fit_waits_until_enough_is_given_back(leases: Leases):
+def test_a_lease_that_does_not_fit_waits_until_enough_is_returned(leases: Leases):
     leases.ask(60)
     leases.ask(10)
     leases.ask(50)
@@ -84,7 +84,7 @@ def test_more_than_the_total_is_lent_alone(leases: Leases):
     leases.end(2)
 
 
-def test_small_ones_do_not_overtake_a_large_one_that_waits(leases: Leases):
+def test_small_leases_do_not_overtake_a_large_one_that_waits(leases: Leases):
     leases.ask(60)
     leases.ask(80)
     leases.ask(5)  # it would fit beside the first
@@ -100,7 +100,7 @@ def test_small_ones_do_not_overtake_a_large_one_that_waits(leases: Leases):
     leases.end(30)
 
 
-def test_a_lease_ends_with_an_error_too():
+def test_a_lease_also_ends_with_an_error():
     budget = MemoryBudget(TOTAL)
     with pytest.raises(ValueError, match="in the run"), budget.lease(TOTAL):
         raise ValueError("in the run")
@@ -110,7 +110,7 @@ def test_a_lease_ends_with_an_error_too():
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 150), max_size=60), st.integers(1, 6))
-def test_never_more_than_the_total_is_lent_but_to_one_alone(sizes: list[int], threads: int):
+def test_never_more_than_the_total_is_lent_except_to_one_lease_alone(sizes: list[int], threads: int):
     budget, lock = MemoryBudget(TOTAL), threading.Lock()
     held: list[int] = []
     seen: list[tuple[int, int]] = []

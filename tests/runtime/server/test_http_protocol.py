@@ -11,14 +11,12 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from runtime.api.app import create_app
-from runtime.api.body import begin_before_body
-from runtime.api.limits import Limits
+from runtime.api.body import BodyLimits, begin_before_body
 from runtime.readiness import Readiness
 from runtime.server import http_protocol
 from runtime.server.http_protocol import BoundedHttpProtocol
 from runtime.server.server import KEEP_ALIVE_SECONDS
-from tests.runtime.api.test_app import META, MODEL, FakeEncoder
+from tests.support.server.fake_encoder import FakeEncoder, fake_app
 
 WEAVIATE_IDLE_SECONDS = 90
 
@@ -27,8 +25,8 @@ WEAVIATE_IDLE_SECONDS = 90
 async def serving() -> AsyncIterator[int]:
     readiness = Readiness()
     readiness.started()
-    limits = Limits(max_body_bytes=1000, body_seconds=0.2)
-    app = begin_before_body(create_app(FakeEncoder(), MODEL, META, readiness, limits))
+    limits = BodyLimits(max_bytes=1000, seconds=0.2)
+    app = begin_before_body(fake_app(FakeEncoder(), readiness, limits))
     config = uvicorn.Config(app, http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None)
     config.load()
     state = ServerState()

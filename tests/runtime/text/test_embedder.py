@@ -1,4 +1,4 @@
-"""From a request to a vector, around an engine whose token embeddings are plain: windows, averages, cuts, errors."""
+"""From a request to a vector, on an engine whose token embeddings are plain: windows, averages, truncation, errors."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ MEAN = (PoolingMode.MEAN,)
 
 
 class PlainEngine:
-    """A token's embedding is (id, 1, id squared); keeps what it was asked, and on how many cores."""
+    """A token's embedding is (id, 1, id squared). Keeps the ids and cores of each run."""
 
-    joins_texts = True
+    supports_batching = True
 
     def __init__(self) -> None:
         self.runs: list[tuple[list[int], int]] = []
@@ -65,8 +65,19 @@ def embedder(
     return Embedder(encoder, windows, engine, Head(layers, {}))
 
 
-def a_request(text: str, prompt: str = "", left_out: int = 0, dimensions: int | None = None) -> EmbedRequest:
-    return EmbedRequest(text, "text", prompt, MEAN, left_out, dimensions)
+def a_request(text: str, prompt: str = "", skipped_tokens: int = 0, dimensions: int | None = None) -> EmbedRequest:
+    return EmbedRequest(text, "text", prompt, MEAN, skipped_tokens, dimensions)
+
+
+def embed(embedder: Embedder, request: EmbedRequest, cores: int) -> np.ndarray:
+    """All steps of a request, one after another."""
+    steps = embedder.begin(request)
+    try:
+        run = next(steps)
+        while True:
+            run = steps.send(run.engine.run(run.batch, cores))
+    except StopIteration as end:
+        return end.value
 
 
 def rows(ids: list[int]) -> np.ndarray:
@@ -82,13 +93,13 @@ A, B, C, D, E, F, G = range(3, 10)
 
 
 def test_a_text_that_fits_is_run_once(tokenizer, engine):
-    vector = embedder(tokenizer, engine).embed(a_request("a b"), 2)
+    vector = embed(embedder(tokenizer, engine), a_request("a b"), 2)
     assert engine.runs == [([CLS, A, B, SEP], 2)]
     np.testing.assert_allclose(vector, rows([CLS, A, B, SEP]).mean(axis=0))
 
 
 def test_windows_are_averaged_by_their_numbers_of_the_texts_tokens(tokenizer, engine):
-    vector = embedder(tokenizer, engine).embed(a_request("a b c d e f g"), 1)
+    vector = embed(embedder(tokenizer, engine), a_request("a b c d e f g"), 1)
     windows = [[CLS, A, B, C, D, SEP], [CLS, E, F, G, SEP]]
     assert [ids for ids, _ in engine.runs] == windows
     expected = sum(rows(ids).mean(axis=0) * (len(ids) - 2) for ids in windows) / 7
@@ -96,13 +107,13 @@ def test_windows_are_averaged_by_their_numbers_of_the_texts_tokens(tokenizer, en
 
 
 def test_each_window_is_normalized_and_their_average_again(tokenizer, engine):
-    vector = embedder(tokenizer, engine, NORMALIZE).embed(a_request("a b c d e f g"), 1)
+    vector = embed(embedder(tokenizer, engine, NORMALIZE), a_request("a b c d e f g"), 1)
     one, two = unit(rows([CLS, A, B, C, D, SEP]).mean(axis=0)), unit(rows([CLS, E, F, G, SEP]).mean(axis=0))
     np.testing.assert_allclose(vector, unit(one * 4 + two * 3), rtol=1e-6)
 
 
 def test_the_prompt_is_in_each_window_and_pooling_can_leave_it_out(tokenizer, engine):
-    vector = embedder(tokenizer, engine).embed(a_request("a b c d", "q ", left_out=2), 1)
+    vector = embed(embedder(tokenizer, engine), a_request("a b c d", "q ", skipped_tokens=2), 1)
     assert [ids for ids, _ in engine.runs] == [[CLS, Q, A, B, C, SEP], [CLS, Q, D, SEP]]
     expected = (rows([A, B, C, SEP]).mean(axis=0) * 3 + rows([D, SEP]).mean(axis=0)) / 4
     np.testing.assert_allclose(vector, expected, rtol=1e-6)
@@ -113,18 +124,18 @@ def test_the_prompt_is_in_each_window_and_pooling_can_leave_it_out(tokenizer, en
 def test_fewer_dimensions_are_the_first_of_all_and_normalized_again_where_the_model_normalizes(
     tokenizer, engine, text: str, layers: tuple
 ):
-    whole = embedder(tokenizer, engine, *layers).embed(a_request(text), 1)
-    cut = embedder(tokenizer, engine, *layers).embed(a_request(text, dimensions=2), 1)
+    whole = embed(embedder(tokenizer, engine, *layers), a_request(text), 1)
+    cut = embed(embedder(tokenizer, engine, *layers), a_request(text, dimensions=2), 1)
     np.testing.assert_allclose(cut, unit(whole[:2]) if layers else whole[:2], rtol=1e-6)
 
 
 def test_a_model_that_cuts_after_normalizing_is_left_as_it_is(tokenizer, engine):
     layers = (NORMALIZE, Layer(LayerKind.TRUNCATE, size=2))
-    vector = embedder(tokenizer, engine, *layers).embed(a_request("a b"), 1)
+    vector = embed(embedder(tokenizer, engine, *layers), a_request("a b"), 1)
     np.testing.assert_allclose(vector, unit(rows([CLS, A, B, SEP]).mean(axis=0))[:2], rtol=1e-6)
 
 
-def test_each_window_is_a_wish_that_states_its_memory(tokenizer, engine):
+def test_each_window_is_a_run_that_states_its_memory(tokenizer, engine):
     steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"))
     first = next(steps)
     second = steps.send(engine.run(first.batch, 1))
@@ -133,7 +144,7 @@ def test_each_window_is_a_wish_that_states_its_memory(tokenizer, engine):
     assert first.engine is second.engine is engine
     with pytest.raises(StopIteration) as end:
         steps.send(engine.run(second.batch, 1))
-    np.testing.assert_array_equal(end.value.value, embedder(tokenizer, engine).embed(a_request("a b c d e f g"), 1))
+    np.testing.assert_array_equal(end.value.value, embed(embedder(tokenizer, engine), a_request("a b c d e f g"), 1))
 
 
 def test_an_error_of_a_run_ends_the_text(tokenizer, engine):
@@ -144,20 +155,20 @@ def test_an_error_of_a_run_ends_the_text(tokenizer, engine):
 
 
 def test_truncation_runs_the_first_window_alone(tokenizer, engine):
-    embedder(tokenizer, engine, long_text=LongText.TRUNCATE).embed(a_request("a b c d e f g"), 1)
+    embed(embedder(tokenizer, engine, long_text=LongText.TRUNCATE), a_request("a b c d e f g"), 1)
     assert [ids for ids, _ in engine.runs] == [[CLS, A, B, C, D, SEP]]
 
 
 def test_a_long_text_can_be_an_error(tokenizer, engine):
     strict = embedder(tokenizer, engine, long_text=LongText.ERROR)
-    with pytest.raises(InvalidRequest, match="text has 9 tokens, .* and may have 6"):
-        strict.embed(a_request("a b c d e f g"), 1)
-    assert len(strict.embed(a_request("a b c d"), 1)) == 3
+    with pytest.raises(InvalidRequest, match="text must have at most 6 tokens, .* but has 9"):
+        embed(strict, a_request("a b c d e f g"), 1)
+    assert len(embed(strict, a_request("a b c d"), 1)) == 3
 
 
 @pytest.mark.parametrize("tokenizer", [False], indirect=True)
 def test_a_text_without_any_token_is_the_zero_vector(tokenizer, engine):
-    np.testing.assert_array_equal(embedder(tokenizer, engine, NORMALIZE).embed(a_request(""), 1), [0, 0, 0])
+    np.testing.assert_array_equal(embed(embedder(tokenizer, engine, NORMALIZE), a_request(""), 1), [0, 0, 0])
     assert engine.runs == []
 
 
@@ -165,12 +176,12 @@ def test_a_text_without_any_token_is_the_zero_vector(tokenizer, engine):
 def test_a_vector_that_is_not_finite_is_an_error(tokenizer, engine, spoil: float):
     engine.spoil = spoil
     with pytest.raises(InferenceFailed, match="not finite"):
-        embedder(tokenizer, engine).embed(a_request("a"), 1)
+        embed(embedder(tokenizer, engine), a_request("a"), 1)
 
 
 def test_a_vector_whose_square_is_beyond_the_largest_number_is_finite_all_the_same(tokenizer, engine):
     engine.spoil = 1e30
-    assert np.isfinite(embedder(tokenizer, engine).embed(a_request("a"), 1)).all()
+    assert np.isfinite(embed(embedder(tokenizer, engine), a_request("a"), 1)).all()
 
 
 def test_whether_a_text_fits_is_known(tokenizer, engine):

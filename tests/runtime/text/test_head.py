@@ -1,4 +1,4 @@
-"""The layers behind pooling against formulas in float64, and a name for every way in which their tensors are wrong."""
+"""The layers after pooling against formulas in float64, and the message for each kind of wrong tensors."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_zero_vector_stays_zero():
     [
         ({}, "head.npz has no tensor w"),
         ({"w": WEIGHT}, "head.npz has no tensor b"),
-        ({"w": WEIGHT, "b": BIAS[:2]}, r"b has the shape \(2,\), and \(3,\) is expected"),
+        ({"w": WEIGHT, "b": BIAS[:2]}, r"head.npz: b must have the shape \(3,\), not \(2,\)"),
     ],
 )
 def test_tensors_that_are_missing_or_do_not_fit_are_named(tensors: dict, message: str):

@@ -17,16 +17,16 @@ tokens = st.tuples(st.integers(1, 40), st.integers(1, 16)).flatmap(
 )
 
 
-def by_formula(mode: PoolingMode, batch: np.ndarray, first: int) -> np.ndarray:
-    """sentence-transformers' definitions, over the tokens from ``first`` on."""
-    kept = batch.astype(np.float64)[first:]
-    places = np.arange(first + 1, len(batch) + 1)[:, np.newaxis]
+def by_formula(mode: PoolingMode, batch: np.ndarray, skip: int) -> np.ndarray:
+    """sentence-transformers' definitions, over the tokens from index ``skip`` on."""
+    kept = batch.astype(np.float64)[skip:]
+    positions = np.arange(skip + 1, len(batch) + 1)[:, np.newaxis]
     return {
         PoolingMode.CLS: lambda: kept[0],
         PoolingMode.MAX: lambda: kept.max(axis=0),
         PoolingMode.MEAN: lambda: kept.sum(axis=0) / len(kept),
         PoolingMode.MEAN_SQRT_LEN: lambda: kept.sum(axis=0) / len(kept) ** 0.5,
-        PoolingMode.WEIGHTED_MEAN: lambda: (kept * places).sum(axis=0) / places.sum(),
+        PoolingMode.WEIGHTED_MEAN: lambda: (kept * positions).sum(axis=0) / positions.sum(),
         PoolingMode.LAST_TOKEN: lambda: kept[-1],
     }[mode]()
 
@@ -38,23 +38,23 @@ def test_every_mode_of_the_manifest_is_there():
 @pytest.mark.parametrize("mode", PoolingMode)
 @given(batch=tokens, data=st.data())
 def test_a_mode_is_its_formula_over_the_tokens_that_count(mode: PoolingMode, batch: np.ndarray, data):
-    first = data.draw(st.integers(0, len(batch) - 1))
-    pooled = pool(batch, (mode,), first)
+    skip = data.draw(st.integers(0, len(batch) - 1))
+    pooled = pool(batch, (mode,), skip)
     assert pooled.dtype == np.float32
-    np.testing.assert_allclose(pooled, by_formula(mode, batch, first), atol=1e-3, rtol=1e-5)
+    np.testing.assert_allclose(pooled, by_formula(mode, batch, skip), atol=1e-3, rtol=1e-5)
 
 
 @given(tokens, st.lists(st.sampled_from(PoolingMode), min_size=1, max_size=4))
-def test_several_modes_are_joined_in_their_order(batch: np.ndarray, modes: list[PoolingMode]):
+def test_the_vectors_of_several_modes_are_concatenated_in_their_order(batch: np.ndarray, modes: list[PoolingMode]):
     expected = np.concatenate([pool(batch, (mode,), 0) for mode in modes])
     np.testing.assert_array_equal(pool(batch, tuple(modes), 0), expected)
 
 
-@pytest.mark.parametrize("first", [3, 4, 100])
-def test_where_no_token_counts_the_result_is_sentence_transformers(first: int):
+@pytest.mark.parametrize("skip", [3, 4, 100])
+def test_where_no_token_counts_the_result_is_sentence_transformers(skip: int):
     """Its masked sums are zero, its CLS the first token of all, and its maximum that of nothing."""
     batch = np.arange(1, 7, dtype=np.float32).reshape(3, 2)
     for mode in (PoolingMode.MEAN, PoolingMode.MEAN_SQRT_LEN, PoolingMode.WEIGHTED_MEAN, PoolingMode.LAST_TOKEN):
-        np.testing.assert_array_equal(pool(batch, (mode,), first), [0, 0])
-    np.testing.assert_array_equal(pool(batch, (PoolingMode.CLS,), first), batch[0])
-    np.testing.assert_array_equal(pool(batch, (PoolingMode.MAX,), first), [-np.inf, -np.inf])
+        np.testing.assert_array_equal(pool(batch, (mode,), skip), [0, 0])
+    np.testing.assert_array_equal(pool(batch, (PoolingMode.CLS,), skip), batch[0])
+    np.testing.assert_array_equal(pool(batch, (PoolingMode.MAX,), skip), [-np.inf, -np.inf])

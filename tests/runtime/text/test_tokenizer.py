@@ -1,4 +1,4 @@
-"""Tokenizing: special tokens found out, and long texts tokenized piece by piece without changing a token."""
+"""Tokenizing: special tokens, and long texts segment by segment without changing a token."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from tokenizers import models, processors
 
 from manifest import BundleError
 from runtime.errors import InferenceFailed
-from runtime.text.split_points import TRIES, possible_ends
-from runtime.text.tokenizer import PIECE_CHARACTERS, SHORT_TEXT, Tokenizer
+from runtime.text.tokenizer import SEGMENT_CHARACTERS, SHORT_TEXT_CHARACTERS, Tokenizer
 from tests.support.models.tokenizer_kinds import KINDS, around, bare_wordpiece, wild_texts, wordpiece, write
 
-SMALL_PIECE = 10
+SMALL_SEGMENT = 10
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def pair(request, tmp_path_factory) -> tuple[Tokenizer, FastTokenizer]:
-    """Ours with small pieces, from a file with padding and truncation, and the library's own without."""
+    """Ours with small segments, from a file with padding and truncation, and the library's without them."""
     fast = KINDS[request.param]()
     fast.enable_padding(length=64)
     fast.enable_truncation(3)
     path = write(fast, tmp_path_factory.mktemp("tokenizer"))
     fast.no_padding()
     fast.no_truncation()
-    return Tokenizer(path, SMALL_PIECE), fast
+    return Tokenizer(path, SMALL_SEGMENT), fast
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +38,8 @@ def byte_level(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=100, deadline=None)
 @given(wild_texts)
-@example("the tea " * (SHORT_TEXT // 8))
-@example("the tea " * (SHORT_TEXT // 8) + ".")
+@example("the tea " * (SHORT_TEXT_CHARACTERS // 8))
+@example("the tea " * (SHORT_TEXT_CHARACTERS // 8) + ".")
 def test_a_text_gives_the_ids_of_the_original_whole(pair, text: str):
     ours, fast = pair
     assert ours.encode(text) == fast.encode(text).ids
@@ -57,64 +56,64 @@ def test_a_text_gives_the_ids_of_the_original_whole(pair, text: str):
 @example("x" + "\u0301" * 200 + "x" + "\0" * 200 + "x" + "\x1f" * 200 + "x")
 @example("x" + "1" * 200 + "121" + "." * 200 + "漢" * 200 + "か" * 200)
 @example("tea, \u0301tea <mask> tea\r\n\r\n. tea." * 20)
-def test_pieces_together_have_the_ids_of_the_whole_text(pair, text: str):
+def test_segments_together_have_the_ids_of_the_whole_text(pair, text: str):
     ours, fast = pair
-    pieces = list(ours.pieces(text))
-    assert [n for piece in pieces for n in piece.ids] == fast.encode(text, add_special_tokens=False).ids
-    assert all(len(piece.ids) == len(piece.spans) for piece in pieces)
+    segments = list(ours.segments(text))
+    assert [n for segment in segments for n in segment.ids] == fast.encode(text, add_special_tokens=False).ids
+    assert all(len(segment.ids) == len(segment.spans) for segment in segments)
 
 
 @settings(max_examples=100, deadline=None)
 @given(wild_texts)
 def test_spans_count_from_the_whole_texts_start(pair, text: str):
     ours, fast = pair
-    spans = [span for piece in ours.pieces(text) for span in piece.spans]
+    spans = [span for segment in ours.segments(text) for span in segment.spans]
     untrimmed = FastTokenizer.from_str(fast.to_str())
     untrimmed.post_processor = None
     assert spans == untrimmed.encode(text, add_special_tokens=False).offsets
 
 
-def test_prose_is_cut_into_pieces_by_tokenizers_of_every_kind(pair, request):
+def test_prose_is_split_into_segments_by_tokenizers_of_every_kind(pair, request):
     ours, _ = pair
-    count = len(list(ours.pieces("the tea and the thing, " * 50)))
-    if "bpe with bytes and prefix" in request.node.name:  # it writes a space in front of any piece: none is right
+    count = len(list(ours.segments("the tea and the thing, " * 50)))
+    if "bpe with bytes and prefix" in request.node.name:  # it prepends a space to any segment, so that no split is safe
         assert count == 1
     else:
         assert count > 50
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "byte bpe", "byte bpe with suffix", "bpe with bytes"])
-def test_prose_without_white_space_is_cut_before_punctuation(kind: str, tmp_path: Path):
+def test_prose_without_white_space_is_split_before_punctuation(kind: str, tmp_path: Path):
     ours = Tokenizer(write(KINDS[kind](), tmp_path), 100)
-    assert len(list(ours.pieces("漢字か、漢漢か字。" * 100))) > 8
+    assert len(list(ours.segments("漢字か、漢漢か字。" * 100))) > 8
 
 
 @pytest.mark.parametrize("text", ["." * 1000, "漢" * 1000, ".)" * 500, "漢。" * 500])
-def test_a_row_of_signs_that_are_tokens_of_their_own_is_cut(text: str, tmp_path: Path):
+def test_a_row_of_symbols_that_are_tokens_of_their_own_is_split(text: str, tmp_path: Path):
     ours = Tokenizer(write(wordpiece(), tmp_path), 100)
-    assert len(list(ours.pieces(text))) > 8
+    assert len(list(ours.segments(text))) > 8
 
 
-def test_pieces_are_tokenized_as_they_are_asked_for(tmp_path: Path):
+def test_segments_are_tokenized_as_they_are_asked_for(tmp_path: Path):
     ours = Tokenizer(write(wordpiece(), tmp_path))
     text = "the tea " * 125_000
-    first = next(ours.pieces(text))
-    assert PIECE_CHARACTERS // 2 < first.spans[-1][1] <= PIECE_CHARACTERS
+    first = next(ours.segments(text))
+    assert SEGMENT_CHARACTERS // 2 < first.spans[-1][1] <= SEGMENT_CHARACTERS
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from("x1.,漢\u0301"), min_size=100, max_size=600))
 @example("x" * 500)
-def test_a_stretch_without_a_place_to_cut_is_cut_at_last_and_nothing_is_lost(byte_level: Path, text: str):
-    pieces = list(Tokenizer(byte_level, SMALL_PIECE, longest_piece=40).pieces(text))
-    spans = [span for piece in pieces for span in piece.spans]
+def test_a_stretch_without_a_safe_split_is_split_in_the_end_and_nothing_is_lost(byte_level: Path, text: str):
+    segments = list(Tokenizer(byte_level, SMALL_SEGMENT, max_segment_characters=40).segments(text))
+    spans = [span for segment in segments for span in segment.spans]
     assert {n for start, end in spans for n in range(start, end)} == set(range(len(text)))
-    assert max(piece.spans[-1][1] - piece.spans[0][0] for piece in pieces) <= 40
+    assert max(segment.spans[-1][1] - segment.spans[0][0] for segment in segments) <= 40
 
 
-def test_a_text_without_a_place_to_cut_is_one_piece(tmp_path: Path):
+def test_a_text_without_a_safe_split_is_one_segment(tmp_path: Path):
     ours = Tokenizer(write(wordpiece(), tmp_path))
-    assert [len(piece.ids) for piece in ours.pieces("x" * 100_000)] == [1]
+    assert [len(segment.ids) for segment in ours.segments("x" * 100_000)] == [1]
 
 
 @pytest.mark.parametrize(
@@ -146,11 +145,11 @@ def test_a_post_processor_that_does_more_than_surround_is_refused(tmp_path: Path
     fast.post_processor = processors.Sequence(
         [around("$A [SEP]", **{"[SEP]": 3}), around("[CLS] $A $A", **{"[CLS]": 2})]
     )
-    with pytest.raises(BundleError, match=r"tokenizer.json has a post-processor that does not just put the same"):
+    with pytest.raises(BundleError, match=r"tokenizer.json has a post-processor that does more than put the same"):
         Tokenizer(write(fast, tmp_path))
 
 
-def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path):
+def test_a_file_that_is_not_a_tokenizer_is_named(tmp_path: Path):
     path = tmp_path / "tokenizer.json"
     path.write_text("{}")
     with pytest.raises(BundleError, match="tokenizer.json is not a tokenizer"):
@@ -164,26 +163,10 @@ def test_a_tokenizer_that_fails_on_plain_words_is_named(tmp_path: Path):
 
 
 def test_a_text_that_the_library_cannot_tokenize_is_our_fault_not_a_crash(tmp_path: Path):
-    """An unknown word without an unknown token; the probes' words are known."""
+    """An unknown word without an unknown token; the words of the sample texts are known."""
     words = {word: n for n, word in enumerate(["a", "Two words, 12 signs."])}
     ours = Tokenizer(write(FastTokenizer(models.WordLevel(words, unk_token="[UNK]")), tmp_path))
     with pytest.raises(InferenceFailed, match="tokenizers failed: "):
         ours.encode("unknown")
     with pytest.raises(InferenceFailed, match="tokenizers failed: "):
-        list(ours.pieces("unknown"))
-
-
-def test_places_to_cut_are_looked_for_before_white_space_then_before_punctuation_then_between_signs():
-    text = "the tea, a  sea..)\n漢字12\x1fe\u0301x"
-    space, punctuation, signs = [18, 10, 8, 3], [15, 7], [20, 17, 16]
-    assert list(possible_ends(text, 0, len(text) - 1)) == [*space, *punctuation, *signs]
-
-
-@settings(max_examples=200, deadline=None)
-@given(wild_texts.filter(lambda text: len(text) > 2), st.data())
-def test_places_to_cut_lie_in_the_range_and_are_few(text: str, data):
-    high = data.draw(st.integers(1, len(text) - 1))
-    low = data.draw(st.integers(0, high - 1))
-    places = list(possible_ends(text, low, high))
-    assert len(places) <= 3 * TRIES
-    assert all(low < place <= high for place in places)
+        list(ours.segments("unknown"))

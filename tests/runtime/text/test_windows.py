@@ -1,4 +1,4 @@
-"""Windows: what a text that is too long is cut into, against the definition written down as a brute force."""
+"""Windows: how a text that is too long is split, against a brute-force implementation of the definition."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from tokenizers import Tokenizer as FastTokenizer
 from runtime.errors import InvalidRequest
 from runtime.text.long_text import LongText
 from runtime.text.tokenizer import Tokenizer
-from runtime.text.window_ends import REACH, window_length
 from runtime.text.windows import Window, Windows
 from tests.support.models.tokenizer_kinds import KINDS, byte_bpe_with_suffix, wild_texts, wordpiece, write
 
-SMALL_PIECE = 40
+SMALL_SEGMENT = 40
 CLOSERS = r"[\"'”’»›)\]}」』】〉》）］｝]"
 PROMPTS = ["", "the: ", "in ", "query:", "tea", "漢字：", "a b c "]
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def pair(request, tmp_path_factory) -> tuple[Tokenizer, FastTokenizer]:
-    """Ours with small pieces, and the library's own."""
+    """Ours with small segments, and the library's own."""
     fast = KINDS[request.param]()
-    return Tokenizer(write(fast, tmp_path_factory.mktemp("tokenizer")), SMALL_PIECE), fast
+    return Tokenizer(write(fast, tmp_path_factory.mktemp("tokenizer")), SMALL_SEGMENT), fast
 
 
 def what_ends(text: str, start: int, left: int, right: int) -> str:
-    """The rule, in a window from ``start``, between a token that ends at ``left`` and one that begins at ``right``."""
+    """The rule, in a window from ``start``, for a token that ends at ``left`` and one that begins at ``right``."""
     if right < left or not text[start:left].strip():
         return "nothing"
     if text[left - 1] == " " and not re.search(r"\s", text[left : right + 1]):
@@ -46,7 +45,7 @@ def what_ends(text: str, start: int, left: int, right: int) -> str:
 
 
 def reference(fast: FastTokenizer, prompt: str, text: str, limit: int) -> list[Window]:
-    """The whole text tokenized at once, then every cut looked for among all boundaries in reach."""
+    """Tokenizes the whole text at once, then examines every boundary within reach for each end."""
     probe = fast.encode("a", add_special_tokens=False).ids
     around = fast.encode("a").ids
     at = next(n for n in range(len(around)) if around[n : n + len(probe)] == probe)
@@ -81,9 +80,9 @@ def chunks(tokenizer: Tokenizer, prompt: str, text: str, limit: int) -> list[Win
 
 
 def texts_of(tokenizer: Tokenizer, text: str, limit: int, prompt: str = "") -> list[str]:
-    """The characters of each window, the prompt's left out."""
+    """The characters of each window, without the prompt's."""
     whole = prompt + text
-    spans = [span for piece in tokenizer.pieces(whole) for span in piece.spans]
+    spans = [span for segment in tokenizer.segments(whole) for span in segment.spans]
     windows = chunks(tokenizer, prompt, text, limit)
     first, result = len(spans) - sum(window.tokens for window in windows), []
     for window in windows:
@@ -100,9 +99,9 @@ def texts_of(tokenizer: Tokenizer, text: str, limit: int, prompt: str = "") -> l
 @example("", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 5)
 @example("the: ", "漢字。」か" * 20, 6)
 @example("", " \n" * 100, 7)
-def test_windows_are_those_of_the_definition(pair, prompt: str, text: str, room: int):
+def test_windows_are_those_of_the_definition(pair, prompt: str, text: str, capacity: int):
     ours, fast = pair
-    limit = room + 2 * len(prompt) + 3
+    limit = capacity + 2 * len(prompt) + 3
     windows = chunks(ours, prompt, text, limit)
     assert windows == reference(fast, prompt, text, limit)
     assert max(len(window.ids) for window in windows) <= limit
@@ -110,9 +109,9 @@ def test_windows_are_those_of_the_definition(pair, prompt: str, text: str, room:
 
 @settings(max_examples=80, deadline=None)
 @given(st.sampled_from(PROMPTS), wild_texts, st.integers(1, 12))
-def test_every_token_of_the_text_is_in_one_window_in_order(pair, prompt: str, text: str, room: int):
+def test_every_token_of_the_text_is_in_one_window_in_order(pair, prompt: str, text: str, capacity: int):
     ours, fast = pair
-    windows = chunks(ours, prompt, text, room + 2 * len(prompt) + 3)
+    windows = chunks(ours, prompt, text, capacity + 2 * len(prompt) + 3)
     own = [window.ids[len(window.ids) - len(ours.suffix) - window.tokens :][: window.tokens] for window in windows]
     whole = fast.encode(prompt + text, add_special_tokens=False).ids
     count = sum(len(ids) for ids in own)
@@ -146,9 +145,9 @@ def test_one_token_more_is_one_window_more(pair, prompt: str, text: str):
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(PROMPTS), wild_texts, st.integers(1, 40))
-def test_truncating_gives_what_the_library_truncates_to(pair, prompt: str, text: str, room: int):
+def test_truncating_gives_what_the_library_truncates_to(pair, prompt: str, text: str, capacity: int):
     ours, fast = pair
-    limit = room + 2 * len(prompt) + 3
+    limit = capacity + 2 * len(prompt) + 3
     truncating = FastTokenizer.from_str(fast.to_str())
     truncating.enable_truncation(limit)
     windows = list(Windows(ours, limit, LongText.TRUNCATE).of(prompt, text))
@@ -169,8 +168,8 @@ def test_truncating_gives_what_the_library_truncates_to(pair, prompt: str, text:
         ("a. abcdefghijkl", 8, ["a.", "abcdef", "ghijkl"]),
     ],
 )
-def test_a_window_ends_at_a_sentence_else_a_word_else_anywhere(tmp_path, text: str, limit: int, expected: list[str]):
-    """In WordPiece with letters for tokens, but for «the»; two of the limit are special tokens."""
+def test_a_window_ends_at_a_sentence_or_a_word_or_anywhere(tmp_path, text: str, limit: int, expected: list[str]):
+    """In WordPiece whose tokens are letters and "the"; two of the limit are special tokens."""
     ours = Tokenizer(write(wordpiece(), tmp_path))
     assert texts_of(ours, text, limit) == expected
 
@@ -188,7 +187,7 @@ def test_white_space_goes_to_the_window_before_it_where_tokens_are_white_space(t
     assert texts_of(ours, text, limit) == expected
 
 
-def test_the_prompt_is_in_every_window_and_is_no_part_of_the_weight(tmp_path):
+def test_the_prompt_is_in_every_window_and_does_not_count_in_the_weight(tmp_path):
     ours = Tokenizer(write(wordpiece(), tmp_path))
     windows = chunks(ours, "the: ", "tea. tea. tea.", 12)
     the, tea = ours.encode("the:")[1:-1], ours.encode("tea.")[1:-1]
@@ -196,7 +195,7 @@ def test_the_prompt_is_in_every_window_and_is_no_part_of_the_weight(tmp_path):
 
 
 def test_a_letter_that_joins_the_prompt_is_the_texts(tmp_path):
-    """In «thex» no token ends where the prompt does but «the»; in «the», none at all where «th» does."""
+    """In "thex" a token ends where the prompt "the" does; in "the", none ends where "th" does."""
     ours = Tokenizer(write(wordpiece(), tmp_path))
     assert [window.tokens for window in chunks(ours, "the", "xx xxx", 6)] == [2, 3]
     assert [window.tokens for window in chunks(ours, "th", "e xxx", 5)] == [1, 3]
@@ -209,36 +208,36 @@ def test_an_empty_text_has_one_window(pair, mode: LongText):
     assert [window.ids for window in Windows(ours, 32, mode).of("in:", "")] == [fast.encode("in:").ids]
 
 
-def test_room_is_what_special_tokens_and_prompt_leave(tmp_path):
+def test_the_capacity_is_what_special_tokens_and_prompt_leave(tmp_path):
     windows = Windows(Tokenizer(write(wordpiece(), tmp_path)), 8, LongText.CHUNK)
-    assert [windows.room(prompt) for prompt in ("", "the: ", "tea tea")] == [6, 4, 0]
+    assert [windows.token_capacity(prompt) for prompt in ("", "the: ", "tea tea")] == [6, 4, 0]
 
 
-def test_a_text_that_is_refused_is_told_its_tokens_and_the_limit(tmp_path):
+def test_a_refusal_states_the_texts_tokens_and_the_limit(tmp_path):
     windows = Windows(Tokenizer(write(wordpiece(), tmp_path)), 8, LongText.ERROR)
     with pytest.raises(InvalidRequest) as caught:
         next(windows.of("in: ", "tea tea"))
     assert str(caught.value) == (
-        "text has 11 tokens, its prompt's and special ones included, and may have 8 (LONG_TEXT is error)"
+        "text must have at most 8 tokens, including its prompt and special tokens, but has 11 (LONG_TEXT is error)"
     )
 
 
 class Counted(Tokenizer):
-    """Counts the pieces that were asked for."""
+    """Counts the segments that were asked for."""
 
     count = 0
 
-    def pieces(self, text):
-        for piece in super().pieces(text):
+    def segments(self, text):
+        for segment in super().segments(text):
             self.count += 1
-            yield piece
+            yield segment
 
 
 MEGABYTE = "the tea is hot. " * 65_536
 
 
 @pytest.mark.parametrize("mode", [LongText.CHUNK, LongText.TRUNCATE])
-def test_the_first_window_of_a_megabyte_is_there_after_one_piece(tmp_path: Path, mode: LongText):
+def test_the_first_window_of_a_megabyte_is_there_after_one_segment(tmp_path: Path, mode: LongText):
     ours = Counted(write(wordpiece(), tmp_path))
     window = next(Windows(ours, 512, mode).of("", MEGABYTE))
     assert len(window.ids) in (511, 512)
@@ -247,32 +246,14 @@ def test_the_first_window_of_a_megabyte_is_there_after_one_piece(tmp_path: Path,
 
 def test_a_megabyte_is_refused_without_tokenizing_it(tmp_path: Path):
     ours = Counted(write(wordpiece(), tmp_path))
-    with pytest.raises(InvalidRequest, match=r"^text has more than \d+ tokens, .* may have 512 \(LONG_TEXT is"):
+    with pytest.raises(InvalidRequest, match=r"^text must have at most 512 tokens, .* but has more than \d+ \(LONG"):
         next(Windows(ours, 512, LongText.ERROR).of("", MEGABYTE))
     assert ours.count == 2
 
 
-def test_pieces_are_read_as_windows_need_them(tmp_path: Path):
+def test_segments_are_read_as_windows_need_them(tmp_path: Path):
     ours = Counted(write(wordpiece(), tmp_path))
     seen = [ours.count for _ in Windows(ours, 512, LongText.CHUNK).of("", MEGABYTE)]
     assert seen[0] == 1
     assert max(after - before for before, after in pairwise(seen)) == 1
     assert seen[-1] > 60
-
-
-@pytest.mark.parametrize("filler", [" ", ")", "\n", "\u3000", ".", "。"])
-def test_looking_for_an_end_reads_a_bounded_number_of_characters(filler: str):
-    """Else texts of white space or brackets alone would take the square of their length."""
-
-    class Watched(str):
-        longest = 0
-
-        def __getitem__(self, where):
-            found = super().__getitem__(where)
-            Watched.longest = max(Watched.longest, len(found))
-            return found
-
-    text = Watched("a" + filler * 5000 + "b")
-    assert 1 <= window_length(text, [(n, n + 1) for n in range(len(text))], 4000) <= 4000
-    assert window_length(text, [(0, 1), (5001, 5002)], 1) == 1
-    assert Watched.longest <= REACH

@@ -1,15 +1,16 @@
-"""Makes fidelity reports, and manifests to go with them, for tests."""
+"""Fidelity reports for tests, and manifests to go with them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from build.fidelity.report import ClassFigures, FidelityReport, Measured, make_report
+from build.fidelity.cpu_classes import CpuClass
+from build.fidelity.report import FidelityReport, MeasuredClass, MeasuredText, cosine_report
 from build.fidelity.thresholds import Thresholds
-from build.quantization.record import Treatment
+from build.quantization.record import WeightRecord
 from manifest import (
     SCHEMA,
-    Fidelity,
+    CosineFigures,
     FileEntry,
     Kind,
     Manifest,
@@ -21,34 +22,41 @@ from manifest import (
 )
 from tests.support.bundles.text_models import a_text_model
 
-TREATMENTS = (
-    Treatment("layer.0.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00421),
-    Treatment("layer.1.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00512),
-    Treatment("layer.0.down", (1536, 384), "int8, one scale per column", None, 16, False, "gptq", None),
-    Treatment("table", (30522, 384), "int8, one scale per row", None, 0, False, "nearest", None),
-    Treatment("positions", (512, 384), "fp32", None, 0, False, "nearest", None),
+WEIGHT_RECORDS = (
+    WeightRecord("layer.0.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00421),
+    WeightRecord("layer.1.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00512),
+    WeightRecord("layer.0.down", (1536, 384), "int8, one scale per column", None, 16, False, "gptq", None),
+    WeightRecord("table", (30522, 384), "int8, one scale per row", None, 0, False, "nearest", None),
+    WeightRecord("positions", (512, 384), "fp32", None, 0, False, "nearest", None),
 )
 
 
-def measured(number: int = 1, text: str = "a text", tokens: int = 5, cosine: float = 0.99, **values: Any) -> Measured:
-    return Measured(number, text, **{"task": None, "prompt_name": None} | values, tokens=tokens, cosine=cosine)
+CPU_CLASS = CpuClass("u8 x s8, exact", "CPUs of a kind", "They round in a certain way.")
+
+
+def measured(
+    number: int = 1, text: str = "a text", tokens: int = 5, cosine: float = 0.99, **values: Any
+) -> MeasuredText:
+    return MeasuredText(number, text, **{"task": None, "prompt_name": None} | values, tokens=tokens, cosine=cosine)
 
 
 def a_report(
-    texts: list[Measured] | None = None,
-    treatments: tuple[Treatment, ...] = TREATMENTS,
+    texts: list[MeasuredText] | None = None,
+    weight_records: tuple[WeightRecord, ...] = WEIGHT_RECORDS,
     stock_kernels: dict[str, str] | None = None,
 ) -> FidelityReport:
     texts = texts or [measured(n, f"text {n}", tokens=5 * n, cosine=round(1 - n / 4000, 6)) for n in range(1, 61)]
-    fidelity = Fidelity(texts=len(texts), cosine_mean=0.992375, cosine_p1=0.985147, cosine_min=0.985)
-    classes = {"u8 x s8, exact": ClassFigures("CPUs of a kind.", fidelity)}
-    return make_report(classes, Thresholds(0.99, 0.975, 0.95), texts, treatments, stock_kernels or {})
+    figures = CosineFigures(count=len(texts), mean=0.992375, p1=0.985147, minimum=0.985)
+    measured_class = MeasuredClass(CPU_CLASS, figures, tuple(texts), golden=())
+    cosine = cosine_report([measured_class], Thresholds(0.99, 0.975, 0.95))
+    return FidelityReport(cosine, weight_records, stock_kernels or {})
 
 
 def a_manifest(**values: Any) -> Manifest:
     text = a_text_model()
     plain: dict[str, Any] = {
         "schema": SCHEMA,
+        "version": "1.2.3",
         "model": "org/model",
         "source": Source(SourceKind.HUB, "c0ffee"),
         "licence": None,
@@ -58,6 +66,6 @@ def a_manifest(**values: Any) -> Manifest:
         "files": {name: FileEntry(1, f"{number:064x}") for number, name in enumerate(bundle_files(text))},
         "tools": {},
         "fidelity": None,
-        "text": text,
+        "section": text,
     }
     return Manifest(**plain | values)

@@ -1,4 +1,4 @@
-"""Makes a random XLM-R of bge-m3's shape on disk: 2.27 GB of weights, written tensor by tensor."""
+"""Writes a random XLM-R of bge-m3's shape to disk, tensor by tensor: 2.27 GB of weights."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import IO, Any
 
 import numpy as np
 
-from build.fidelity.heldout import heldout_texts
+from build.fidelity.requests import heldout_texts
 from tests.support.models import tiny_models
 
 HIDDEN, LAYERS, HEADS, INTERMEDIATE, VOCABULARY, POSITIONS = 1024, 24, 16, 4096, 250_002, 8194
 MAX_SEQ_LENGTH = 8192
 WEIGHTS_FP32 = 2_271_019_008
-"""Bytes of all parameters, with the pooler that no embedding needs."""
+"""All parameters have this many bytes, the unused pooler included."""
 
 CHUNK = 1 << 22
-"""Elements drawn at a time."""
+"""This many random numbers are drawn at a time."""
 
 
 def write_large_model(directory: Path, layers: int = LAYERS, seed: int = 3) -> int:
-    """Write the model, with sentence-transformers' files (cls, normalized); the bytes of its weights in fp32."""
+    """Write the model with sentence-transformers' files (cls, normalized). Return the bytes of its weights in fp32."""
     from transformers import XLMRobertaConfig
 
     directory.mkdir(parents=True)
@@ -67,13 +67,13 @@ def _widen(pooling: dict[str, Any]) -> None:
 
 
 def _learn_words(tokenizer: dict[str, Any]) -> None:
-    """Whole words, as a vocabulary of this size has them: letter by letter, texts would be four times as long."""
+    """Add whole words, as a vocabulary of this size has. Letter by letter, texts would be four times as long."""
     words = {f"▁{word}": None for text in heldout_texts() for word in text.split()}
     tokenizer["model"]["vocab"] += [[word, -5.0] for word in words]
 
 
 def _shapes(config: Any) -> dict[str, tuple[int, ...]]:
-    """Name and shape of each parameter, from transformers' own class, without their memory."""
+    """Return name and shape of each parameter, from transformers' own class on the meta device."""
     import torch
     from transformers import XLMRobertaModel
 
@@ -83,7 +83,7 @@ def _shapes(config: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _write_weights(file: IO[bytes], shapes: dict[str, tuple[int, ...]], random: np.random.Generator) -> int:
-    """A safetensors file: the header's length, the header, the tensors (safetensors' README, «Format»)."""
+    """Write a safetensors file: the header's length, the header, the tensors (safetensors' README, "Format")."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
     for name, shape in shapes.items():
@@ -99,7 +99,7 @@ def _write_weights(file: IO[bytes], shapes: dict[str, tuple[int, ...]], random: 
 
 
 def _values(name: str, shape: tuple[int, ...], random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Of a size that keeps activations sound through 24 layers: products of variance 1, gains about 1."""
+    """Draw values that keep activations in range through 24 layers: products of variance 1, gains about 1."""
     norm, matrix = "LayerNorm" in name, len(shape) == 2
     scale = shape[-1] ** -0.5 if matrix and "embeddings" not in name else 0.05
     left = math.prod(shape)

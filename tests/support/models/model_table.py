@@ -1,8 +1,9 @@
-"""The models that tests build: one for each text model of data/models.csv, more of each family, and of each module."""
+"""The models that tests build: one per text model of data/models.csv, and more for each family and each module."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from tests.support.models.tiny_description import (
     CHAT_TEMPLATE,
@@ -144,7 +145,7 @@ TABLE: dict[str, TinyModel] = {
     "Qwen/Qwen3-Embedding-0.6B": QWEN,
     "google/embeddinggemma-300m": GEMMA,
 }
-"""For each model that data/models.csv calls a text model: the same in small. Models that differ in size share one."""
+"""Each text model of data/models.csv has a small counterpart here. Models that differ in size alone share one."""
 
 NOMIC = TinyModel("nomic-embed", "nomic_bert", "bert", "NomicBertModel", prompts=MODERNBERT_PROMPTS)
 DEBERTA = TinyModel("deberta-v3", "deberta-v2", "deberta-v3", "DebertaV2Model", newer_form=True)
@@ -166,25 +167,25 @@ FAMILY_MODELS = [
     TinyModel("bert-without-special-tokens", "bert", "wordpiece without special tokens", "BertModel"),
     TinyModel("labse-tokenizer-bare", "bert", "labse", "BertModel", pooling=None),
 ]
-"""Families and forms that the table has no row for; of what it has, the forms that it lacks."""
+"""These are families without a row in the table, and other forms of those that have one."""
 
 REMOTE_CODE_MODELS = [
     NOMIC,
     replace(NOMIC, name="nomic-embed-normalized", normalize=True, newer_form=True),
     replace(NOMIC, name="bare-nomic", pooling=None, prompts={}),
 ]
-"""Models whose own code lies beside the weights: they load only where that code is trusted."""
+"""These models come with code of their own. They load only where it is trusted."""
 
 CODE_ELSEWHERE = replace(NOMIC, name="nomic-code-elsewhere", code_repository="someone/code")
-"""A model whose code lies in another repository of the hub, so that its directory alone does not load."""
+"""This model's code is in another repository of the hub, so that its directory alone does not load."""
 
 PLAIN = TinyModel("shared-bert", "bert", "bert", "BertModel")
 MODES = ("cls", "max", "mean", "mean_sqrt_len_tokens", "weightedmean", "lasttoken")
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "SiLU", "Sigmoid")
 
 
-def _module(name: str, **values: object) -> TinyModel:
-    """``PLAIN`` with other modules behind its transformer; all of these share one transformer's weights."""
+def _module(name: str, **values: Any) -> TinyModel:
+    """Return ``PLAIN`` with other modules after its transformer. All of these share one transformer's weights."""
     return replace(PLAIN, name=name, weights=PLAIN.name, **values)
 
 
@@ -252,7 +253,7 @@ MODULE_MODELS = [
     ),
     _module("router-of-layers-without-default", router=Routes((Dense(16),), (Dense(16), Normalize()), default=None)),
 ]
-"""Everything that may follow a transformer, on one transformer (the router's models on it and one more)."""
+"""Everything that may follow a transformer is tried on one transformer; a router has one more."""
 
 LIMITS = {
     "distilbert-base-uncased": 64,
@@ -274,4 +275,4 @@ LIMITS = {
     "labse-tokenizer-bare": 64,
     "bare-nomic": 64,
 }
-"""``max_tokens`` where it is not the declared window of 48."""
+"""These models have another ``max_tokens`` than the declared window of 48."""

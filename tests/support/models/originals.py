@@ -1,4 +1,4 @@
-"""The originals that vectors are compared with: sentence-transformers, or transformers' own class where it pools."""
+"""The originals that vectors are compared with: sentence-transformers, or the class of transformers that pools."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ TOLERANCE = 1e-5
 
 
 class Original(Protocol):
+    """A model as its own library runs it."""
+
     max_seq_length: int
 
     def embed(self, text: str, prompt: str | None = "", task: str | None = None) -> NDArray[np.float32]:
-        """One text alone. ``prompt`` None: the model's default."""
+        """Embed one text alone. ``prompt`` None means the model's default."""
 
     @property
     def tokenizer(self) -> Any: ...
 
 
 class ThroughSentenceTransformers:
+    """A model that sentence-transformers loads."""
+
     def __init__(self, directory: Path, trust: bool) -> None:
         self.model = SentenceTransformer(
             str(directory),
@@ -50,13 +54,13 @@ class ThroughSentenceTransformers:
         return self.model.tokenizer
 
     def embed(self, text: str, prompt: str | None = "", task: str | None = None) -> NDArray[np.float32]:
-        # NOTE: without special tokens a text can have no token at all, and no tensor unless another is beside it.
+        # NOTE: a text without any token has a tensor only in a batch with another text.
         texts = [text] if self.tokenizer((prompt or "") + text)["input_ids"] else [text, WORD]
         return self.model.encode(texts, prompt=prompt, task=task)[0]
 
 
 class Dpr:
-    """transformers' own classes: the vector is their ``pooler_output``."""
+    """A network of transformers whose ``pooler_output`` is the vector."""
 
     def __init__(self, directory: Path, architecture: str) -> None:
         self.network = getattr(transformers, architecture).from_pretrained(directory, local_files_only=True).eval()
@@ -70,13 +74,14 @@ class Dpr:
 
 
 def original_of(model: TinyModel, directory: Path) -> Original:
+    """Load the original of a tiny model."""
     if model.family == "dpr":
         return Dpr(directory, model.architecture)
     return ThroughSentenceTransformers(directory, trust=model.family == "nomic_bert")
 
 
 def assert_same_vector(served: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    """Within 1e-5, or within that of the largest component where it is above 1."""
+    """Allow a difference of 1e-5, relative to the largest component where it is above 1."""
     assert served.shape == expected.shape
     difference = np.abs(served.astype(np.float64) - expected.astype(np.float64)).max()
     assert difference <= TOLERANCE * max(1.0, float(np.abs(expected).max()))

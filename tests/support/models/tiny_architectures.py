@@ -1,4 +1,4 @@
-"""Makes the transformers of tiny models, with random weights, as the hub's configs declare each family."""
+"""Makes the transformers of tiny models: random weights, with configs as the hub's models have them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.models.tiny_description import HEADS, HIDDEN, INTERMEDIATE, L
 from tests.support.paths import DATA
 
 REMOTE_CODE = DATA / "remote_code"
-"""A model's own code, which lies beside the weights."""
+"""The code of models that bring their own is here."""
 
 AUTO_MAP = {
     "AutoConfig": "configuration_hf_nomic_bert.NomicBertConfig",
@@ -26,7 +26,7 @@ SIZES = {
     "num_attention_heads": HEADS,
 }
 TABLE_BEYOND_TOKENIZER = 28
-"""T5's table of embeddings is longer than its vocabulary."""
+"""T5's table of embeddings has this many rows more than its vocabulary."""
 
 CONFIGS = {
     "bert": "BertConfig",
@@ -44,12 +44,12 @@ CONFIGS = {
 
 
 def save_network(directory: Path, model: TinyModel, tokenizer: Any) -> None:
-    """Write config.json and the weights. The same ``model.seed`` gives the same weights."""
+    """Write config.json and the weights. The same ``model.seed`` results in the same weights."""
     import torch
 
     torch.manual_seed(model.seed)
     with warnings.catch_warnings():
-        # NOTE: some architectures' modules use what torch deprecates, when they are first imported.
+        # NOTE: some architectures use deprecated parts of torch when they are first imported.
         warnings.simplefilter("ignore", DeprecationWarning)
         network = _network(model, tokenizer)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def save_network(directory: Path, model: TinyModel, tokenizer: Any) -> None:
     if model.family == "nomic_bert":
         _add_code(directory, model.code_repository)
     if model.family == "gemma3_text":
-        # NOTE: transformers halves the declared window when it makes a config, and saves the half.
+        # NOTE: transformers halves the declared window when it makes a config, and saves that half.
         declared = _settings(model, tokenizer)["sliding_window"]
         change(directory / "config.json", lambda config: config.update(sliding_window=declared))
 
@@ -78,7 +78,7 @@ def _network(model: TinyModel, tokenizer: Any) -> Any:
 
 
 def _settings(model: TinyModel, tokenizer: Any) -> dict[str, Any]:
-    """The keys of the family's config."""
+    """Return the keys of the family's config."""
     special = {name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
     common = {
         "vocab_size": len(tokenizer),

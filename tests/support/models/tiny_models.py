@@ -1,4 +1,4 @@
-"""Makes tiny random models on disk, in the layouts in which the hub has the supported families."""
+"""Makes tiny random models on disk, with the files that models of each family have on the hub."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ __all__ = [
 
 @functools.cache
 def home() -> tempfile.TemporaryDirectory[str]:
-    """Where this process keeps its models; removed when it ends."""
+    """The directory of this process's models, which is removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="tiny-models-")
 
 
 @functools.cache
 def make(model: TinyModel) -> Path:
-    """The model's directory, made once in this process. The same model gives the same weights."""
+    """Return the model's directory, which is made once per process. The same model has the same weights."""
     directory = Path(home().name) / model.name
     directory.mkdir()
     if model.router is not None:
@@ -53,7 +53,7 @@ def make(model: TinyModel) -> Path:
 
 
 def copy(model: TinyModel, directory: Path) -> Path:
-    """The model in a directory of its own, to be changed."""
+    """Copy the model to a directory that may be changed."""
     return Path(shutil.copytree(make(model), directory))
 
 
@@ -68,7 +68,7 @@ def _write_transformer(directory: Path, model: TinyModel) -> None:
 
 
 def _bake_limits(tokenizer: dict[str, Any]) -> None:
-    """As many tokenizer.json on the hub have it: a limit and a fixed length of their own."""
+    """Add a limit and a fixed length, as many a tokenizer.json on the hub has them."""
     tokenizer["truncation"] = {"max_length": 8, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
     tokenizer["padding"] = {
         "strategy": {"Fixed": 8},

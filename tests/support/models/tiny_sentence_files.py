@@ -1,4 +1,4 @@
-"""Writes sentence-transformers' files beside a tiny transformer: modules, pooling, layers, prompts, routers."""
+"""Writes sentence-transformers' files for a tiny transformer: modules, pooling, layers, prompts, routers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLAGS = {
     "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
 }
 LATER_FLAGS = {"pooling_mode_weightedmean_tokens": "weightedmean", "pooling_mode_lasttoken": "lasttoken"}
-"""Flags of the older form of a pooling config, which early files lack."""
+"""Early pooling configs of the older form lack these flags."""
 
 HOMES = {
     "Transformer": "base.modules.transformer",
@@ -30,11 +30,11 @@ HOMES = {
     "Normalize": "sentence_transformer.modules.normalize",
     "Dropout": "sentence_transformer.modules.dropout",
 }
-"""Where sentence-transformers 5 keeps each module; before, all were in ``models``."""
+"""sentence-transformers 5 has each module here. In earlier versions all were in ``models``."""
 
 
 def write_sentence_files(directory: Path, model: TinyModel) -> None:
-    """What sentence-transformers lays beside a transformer, in the form of release 2 or of release 5."""
+    """Write the files that sentence-transformers adds to a transformer, in the form of version 2 or 5."""
     new = model.newer_form
     kinds = ["Transformer", "Pooling", *(type(layer).__name__ for layer in model.all_layers)]
     paths = ["", *(f"{n}_{kind}" for n, kind in enumerate(kinds) if n)]
@@ -81,42 +81,30 @@ def pooling_config(
 
 
 def write_router(directory: Path, model: TinyModel, make: Callable[[TinyModel], Path]) -> None:
-    """A model whose ways part, as sentence-transformers saves it. ``make`` gives the directory of a plain model."""
+    """Let sentence-transformers save a model with a Router. ``make`` returns the directory of a plain model."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Router
 
-    def modules_of(way: TinyModel) -> list[Any]:
-        return list(SentenceTransformer(str(make(way)), device="cpu", local_files_only=True).children())
+    def modules_of(plain: TinyModel) -> list[Any]:
+        return list(SentenceTransformer(str(make(plain)), device="cpu", local_files_only=True).children())
 
-    def route(way: TinyModel | tuple[Layer, ...]) -> list[Any]:
-        return modules_of(way) if isinstance(way, TinyModel) else _modules(way, width, random)
+    def modules_for(route: TinyModel | tuple[Layer, ...]) -> list[Any]:
+        return modules_of(route) if isinstance(route, TinyModel) else _modules(route, width, random)
 
     routes, random = model.router, np.random.default_rng(model.seed)
     assert isinstance(routes, Routes)
-    ways = (routes.query, routes.document)
-    shared = (
-        None
-        if any(isinstance(way, TinyModel) for way in ways)
-        else replace(
-            model,
-            name=f"{model.name} before its router",
-            weights=model.weights or model.name,
-            router=None,
-            layers=(),
-            normalize=False,
-            truncate_dim=None,
-            prompts={},
-            default_prompt=None,
-        )
-    )
+    has_models = any(isinstance(route, TinyModel) for route in (routes.query, routes.document))
+    shared = None if has_models else _before_router(model)
     before, width = (modules_of(shared), len(shared.modes) * HIDDEN) if shared else ([], HIDDEN)
     router = Router.for_query_document(
-        query_modules=route(routes.query),
-        document_modules=route(routes.document),
+        query_modules=modules_for(routes.query),
+        document_modules=modules_for(routes.document),
         default_route=routes.default,
         allow_empty_key=routes.default is not None,
     )
-    after = _modules(model.all_layers, router.get_embedding_dimension(), random)
+    routed_width = router.get_embedding_dimension()
+    assert routed_width is not None
+    after = _modules(model.all_layers, routed_width, random)
     SentenceTransformer(
         modules=[*before, router, *after],
         device="cpu",
@@ -124,6 +112,21 @@ def write_router(directory: Path, model: TinyModel, make: Callable[[TinyModel], 
         default_prompt_name=model.default_prompt,
         truncate_dim=model.truncate_dim,
     ).save(str(directory), create_model_card=False)
+
+
+def _before_router(model: TinyModel) -> TinyModel:
+    """Return the transformer and pooling that all routes share."""
+    return replace(
+        model,
+        name=f"{model.name} before its router",
+        weights=model.weights or model.name,
+        router=None,
+        layers=(),
+        normalize=False,
+        truncate_dim=None,
+        prompts={},
+        default_prompt=None,
+    )
 
 
 def _write_layers(directory: Path, paths: list[str], model: TinyModel) -> None:
@@ -150,12 +153,12 @@ def _write_layers(directory: Path, paths: list[str], model: TinyModel) -> None:
 
 
 def _modules(layers: tuple[Layer, ...], width: int, random: np.random.Generator) -> list[Any]:
-    """The same layers as objects of sentence-transformers."""
+    """Make the same layers as objects of sentence-transformers."""
     import torch
     from sentence_transformers.sentence_transformer import modules as kinds
     from sentence_transformers.util import import_from_string
 
-    made = []
+    made: list[Any] = []
     for layer in layers:
         match layer:
             case Dense(out, bias, activation):
@@ -172,7 +175,7 @@ def _modules(layers: tuple[Layer, ...], width: int, random: np.random.Generator)
 
 
 def _tensors(layer: Layer, width: int, random: np.random.Generator) -> dict[str, NDArray[np.float32]]:
-    """Random weights that keep a vector's components near 1, where activations bend."""
+    """Draw random weights that keep a vector's components near 1, where activation functions are not linear."""
     match layer:
         case Dense(out, bias, _):
             tensors = {"linear.weight": random.normal(0, width**-0.5, (out, width))}

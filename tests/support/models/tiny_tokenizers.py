@@ -1,4 +1,4 @@
-"""Makes tiny tokenizers of the kinds that the hub's embedding models have."""
+"""Makes tiny tokenizers of every kind that the hub's embedding models have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.json_files import write
 
 WORD = "river"
-"""One token of every tokenizer here, at the start of a text and within it."""
+"""Every tokenizer here has this word as one token, at the start of a text and within it."""
 
 WORDS = f"the a of and {WORD} stone paper green walk seven light under market ferry island leaves at in morning hello"
 LETTERS = (
@@ -20,7 +20,7 @@ CHARACTERS = "".join(dict.fromkeys(LETTERS + OTHERS))
 PROMPT_WORDS = (
     "Instruct Given web search query retrieve relevant passages that answer Query task result title none text document"
 )
-"""What prompts say: letter by letter they would fill a tiny window."""
+"""Prompts consist of these words. Letter by letter, prompts would fill a tiny window."""
 
 BERT_SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -37,7 +37,7 @@ def _vocabulary(directory: Path, words: list[str]) -> str:
 
 
 def _uncased(kind: str, words: str = "") -> Callable[[Path], Any]:
-    """BERT's uncased tokenizer, under the class of another family, or with more words."""
+    """Return a maker of BERT's uncased tokenizer, under the class of another family or with more words."""
 
     def tokenizer(directory: Path) -> Any:
         import transformers
@@ -62,7 +62,7 @@ def _cased_distilbert(directory: Path) -> Any:
 
 
 def _multilingual_cased(directory: Path) -> Any:
-    """As LaBSE has it: cased, with words of several scripts."""
+    """Make a tokenizer as LaBSE's: cased, with words of several scripts."""
     from transformers import BertTokenizerFast
 
     words = ["живая", "λόγο", "한국어", "العربية", "हिन्दी", "River", "Stone"]
@@ -75,7 +75,7 @@ def _multilingual_cased(directory: Path) -> Any:
 
 
 def _wordpiece_without_special_tokens(directory: Path) -> Any:
-    """No post-processor: nothing stands around a text's tokens, and an empty text has none."""
+    """Make a tokenizer without a post-processor: it adds no special tokens, and an empty text has no tokens."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -100,7 +100,7 @@ def _mpnet(directory: Path) -> Any:
 
 
 def _merges(spellings: Iterable[str]) -> list[tuple[str, str]]:
-    """Those that build each spelling letter by letter, from its start."""
+    """Return the merges that build each spelling letter by letter from its start."""
     return list(dict.fromkeys((word[:n], word[n]) for word in spellings for n in range(1, len(word))))
 
 
@@ -130,7 +130,7 @@ def _byte_level_pieces(merges: list[tuple[str, str]], before: list[str], after: 
 
 
 def _modernbert(directory: Path) -> Any:
-    """Byte-level pieces of a decoder's tokenizer, with BERT's special tokens at the end of the vocabulary."""
+    """Make a decoder's byte-level tokenizer with BERT's special tokens at the end of its vocabulary."""
     from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
@@ -157,7 +157,7 @@ def _modernbert(directory: Path) -> Any:
 
 
 def _qwen(directory: Path) -> Any:
-    """As Qwen3-Embedding has it: padding at the start, and the padding token behind every text."""
+    """Make a tokenizer as Qwen3-Embedding's: padding on the left, and the padding token after every text."""
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import Qwen2TokenizerFast
 
@@ -194,7 +194,7 @@ def _qwen(directory: Path) -> Any:
 
 
 def _gemma(directory: Path) -> Any:
-    """As EmbeddingGemma has it: the whole text is one word to BPE; what no piece covers is spelled in bytes."""
+    """Make a tokenizer as EmbeddingGemma's: BPE over the whole text, with bytes for what no piece covers."""
     from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
     from transformers import GemmaTokenizerFast
 
@@ -246,13 +246,13 @@ def _xlm_roberta(directory: Path) -> Any:
 
 
 def _t5(directory: Path) -> Any:
-    """One special token, behind the text; the names of T5's blanks close the vocabulary."""
+    """Make a tokenizer as T5's: one special token after the text, and sentinels at the end of the vocabulary."""
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import T5TokenizerFast
 
     specials = [(name, 0.0) for name in ("<pad>", "</s>", "<unk>")]
-    blanks = [(f"<extra_id_{n}>", 0.0) for n in range(9, -1, -1)]
-    fast = Tokenizer(models.Unigram([*specials, *_unigram_pieces(), *blanks], unk_id=2, byte_fallback=False))
+    sentinels = [(f"<extra_id_{n}>", 0.0) for n in range(9, -1, -1)]
+    fast = Tokenizer(models.Unigram([*specials, *_unigram_pieces(), *sentinels], unk_id=2, byte_fallback=False))
     fast.normalizer = normalizers.Sequence(
         [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
     )
@@ -260,7 +260,7 @@ def _t5(directory: Path) -> Any:
     fast.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
     )
-    return T5TokenizerFast(tokenizer_file=_saved(fast, directory), extra_ids=len(blanks), model_max_length=512)
+    return T5TokenizerFast(tokenizer_file=_saved(fast, directory), extra_ids=len(sentinels), model_max_length=512)
 
 
 def _deberta_v3(directory: Path) -> Any:
@@ -304,4 +304,4 @@ TOKENIZERS: dict[str, Callable[[Path], Any]] = {
     "qwen": _qwen,
     "gemma": _gemma,
 }
-"""Each writes its files into a directory and returns the tokenizer that transformers has for them."""
+"""Each function writes a tokenizer's files into a directory and returns transformers' tokenizer for them."""

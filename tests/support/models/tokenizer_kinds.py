@@ -1,4 +1,4 @@
-"""Tiny tokenizers of every kind that embedding models use, made with the library itself, and texts that strain them."""
+"""Tiny tokenizers of every kind that embedding models use, made by their own library, and difficult texts for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def around(single: str, **ids: int) -> processors.TemplateProcessing:
 
 
 def bare_wordpiece() -> Tokenizer:
-    """WordPiece that puts nothing around a text."""
+    """Make a WordPiece tokenizer that adds no special tokens."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{letter}" for letter in LETTERS), "the", "##ing"]
     fast = Tokenizer(models.WordPiece({word: n for n, word in enumerate(words)}, unk_token="[UNK]"))
     fast.normalizer = normalizers.BertNormalizer()
@@ -30,7 +30,7 @@ def bare_wordpiece() -> Tokenizer:
 
 
 def wordpiece() -> Tokenizer:
-    """As BERT."""
+    """Make a tokenizer as BERT's."""
     fast = bare_wordpiece()
     fast.post_processor = around("[CLS] $A [SEP]", **{"[CLS]": 2, "[SEP]": 3})
     return fast
@@ -45,7 +45,7 @@ def bare_unigram() -> Tokenizer:
 
 
 def unigram() -> Tokenizer:
-    """As XLM-RoBERTa."""
+    """Make a tokenizer as XLM-RoBERTa's."""
     fast = bare_unigram()
     fast.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")])
     fast.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
@@ -54,7 +54,7 @@ def unigram() -> Tokenizer:
 
 
 def unigram_with_suffix() -> Tokenizer:
-    """As T5: white space is only told from text by Metaspace, which looks at spaces alone."""
+    """Make a tokenizer as T5's: only Metaspace splits a text, and it looks at spaces alone."""
     fast = bare_unigram()
     fast.normalizer = normalizers.NFKC()
     fast.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -73,7 +73,7 @@ def bare_byte_bpe() -> Tokenizer:
 
 
 def byte_bpe() -> Tokenizer:
-    """As RoBERTa."""
+    """Make a tokenizer as RoBERTa's."""
     fast = bare_byte_bpe()
     fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     fast.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 0), trim_offsets=True)
@@ -81,7 +81,7 @@ def byte_bpe() -> Tokenizer:
 
 
 def byte_bpe_with_prefix_space() -> Tokenizer:
-    """As RoBERTa where its files ask for a space in front."""
+    """Make a tokenizer as RoBERTa's where its files request a leading space."""
     fast = bare_byte_bpe()
     fast.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     fast.post_processor = around("<s> $A </s>", **{"<s>": 0, "</s>": 1})
@@ -89,7 +89,7 @@ def byte_bpe_with_prefix_space() -> Tokenizer:
 
 
 def byte_bpe_with_suffix() -> Tokenizer:
-    """As Qwen: line feeds belong to the punctuation before them."""
+    """Make a tokenizer as Qwen's: line feeds belong to the punctuation before them."""
     fast = bare_byte_bpe()
     fast.normalizer = normalizers.NFC()
     fast.pre_tokenizer = pre_tokenizers.Sequence(
@@ -118,14 +118,14 @@ def bare_bpe_with_bytes() -> Tokenizer:
 
 
 def bpe_with_bytes() -> Tokenizer:
-    """As Gemma: nothing splits the text into words."""
+    """Make a tokenizer as Gemma's: nothing splits the text into words."""
     fast = bare_bpe_with_bytes()
     fast.normalizer = normalizers.Replace(" ", "▁")
     return fast
 
 
 def bpe_with_bytes_and_prefix() -> Tokenizer:
-    """As Llama: a normalizer writes a space in front of whatever it is given."""
+    """Make a tokenizer as Llama's: a normalizer prepends a space to whatever it receives."""
     fast = bare_bpe_with_bytes()
     fast.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     return fast
@@ -158,7 +158,7 @@ WHITE = [" ", " ", " ", " ", "  ", "\n", "\n\n", "\r\n", "\t", "\u3000", "   ", 
 texts = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(WHITE)), max_size=60).map(
     lambda pairs: "".join(word + white for word, white in pairs)
 )
-"""Texts that look like prose, in which every kind of word meets every kind of white space."""
+"""These texts look like prose, and combine every kind of word with every kind of white space."""
 
 dense_texts = st.text(alphabet=st.sampled_from([*LETTERS, *" \n\t\r\u3000\u0301😀\0’X"]), max_size=300)
 wild_texts = texts | dense_texts | st.text()

@@ -1,0 +1,45 @@
+"""Names bundles and images after what they are made from."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+IMAGE_REPOSITORY = "cpu2vec"
+"""The part of an image's default name before the colon."""
+
+MAX_LENGTH = 128
+"""Docker accepts tags of up to this many characters."""
+
+HASH_LENGTH = 12
+"""Digits of the hash that tells shortened names apart."""
+
+
+def image_tag(model: str, revision: str | None, precision: str, arch: str) -> str:
+    """Return ``cpu2vec:<model>[-<revision>]-<precision>-<arch>``."""
+    return f"{IMAGE_REPOSITORY}:{bundle_name(model, revision, precision, arch)}"
+
+
+def bundle_name(model: str, revision: str | None, precision: str, arch: str) -> str:
+    """Return ``<model>[-<revision>]-<precision>-<arch>`` in lower case, a valid Docker tag and directory name.
+
+    Characters that a tag may not hold become dashes. A name that is too long is shortened and ends in a hash.
+    """
+    subject = _subject(model) + (f"-{revision}" if revision else "")
+    suffix = f"-{precision}-{arch}"
+    name = _valid(subject) + suffix
+    if len(name) <= MAX_LENGTH:
+        return name
+    digest = hashlib.sha256((subject + suffix).encode("utf-8", "surrogateescape")).hexdigest()[:HASH_LENGTH]
+    ending = f"{suffix}-{digest}"
+    return _valid(subject)[: MAX_LENGTH - len(ending)] + ending
+
+
+def _subject(model: str) -> str:
+    """The model's id or path, without the dots and slashes around it."""
+    return model.lstrip("./").rstrip("/") or "model"
+
+
+def _valid(text: str) -> str:
+    """The text as a tag may hold it. A tag begins with a letter, a digit or an underscore."""
+    return re.sub(r"[^a-z0-9_.-]+", "-", text.lower()).lstrip(".-") or "model"

@@ -1,9 +1,0 @@
-// Whether an instruction set computes what the scalar kernels do: a CPU that errs is not trusted with vectors.
-#pragma once
-#include "kernels.h"
-
-namespace cpu2vec {
-
-bool proves_itself(const Kernels& kernels);
-
-}  // namespace cpu2vec

@@ -1,0 +1,65 @@
+"""The kinds of model that can be served: one module each, one row in ``KINDS``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
+
+from manifest import Kind
+from runtime.bundle import Bundle
+from runtime.host.capacity import Capacity
+from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from runtime.api.endpoint import Endpoint
+
+KINDS: dict[Kind, str] = {
+    Kind.TEXT: "runtime.kinds.text",
+}
+"""The module of each kind, by name, so that only the libraries of the bundle's own kind are loaded."""
+
+
+class Jobs(Protocol):
+    """What is under way, and the threads that advance it."""
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs submitted and not finished."""
+
+    def start(self) -> None:
+        """Start the threads."""
+
+    def stop(self) -> None:
+        """Finish what is waiting, then end the threads."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle that has been loaded."""
+
+    endpoints: Mapping[str, Endpoint[Any]]
+    """By path, under the operator's settings."""
+    golden_endpoints: Mapping[str, Endpoint[Any]]
+    """The same under default settings: golden requests are parsed by these."""
+    serving: Mapping[str, Any]
+    """What ``/meta`` shows about this server."""
+    jobs: Jobs
+
+
+Load = Callable[[], Model]
+"""Loads a model; runs in the worker process."""
+
+
+class KindModule(Protocol):
+    """What each module in ``KINDS`` offers."""
+
+    def plan(self, bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
+        """Check settings and bundle, in the master process. Raises ``SettingsError`` or ``BundleError``."""
+
+
+def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
+    """``KindModule.plan`` of the bundle's kind."""
+    module: KindModule = import_module(KINDS[bundle.manifest.kind])
+    return module.plan(bundle, settings, capacity)

@@ -1,0 +1,108 @@
+"""Text embedding models: limits are checked in the master, tokenizers and engines are loaded in the worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from manifest import BundleError, TextModel
+from runtime.bundle import Bundle
+from runtime.host.capacity import Capacity
+from runtime.inference.native_ops import NativeOps, load_native_ops
+from runtime.kinds import Load, Model
+from runtime.settings import Settings
+from runtime.text.window_limit import window_limit
+
+if TYPE_CHECKING:
+    from runtime.text.embedder import Embedder
+    from runtime.text.windows import Windows
+
+log = logging.getLogger("cpu2vec")
+
+
+def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
+    """Implements ``KindModule.plan``."""
+    text = bundle.manifest.section_as(TextModel)
+    # Texts in work share one half of the memory; weights and everything else have the other.
+    budget_bytes = capacity.memory_bytes // 2
+    limits = {name: window_limit(encoder, settings.max_tokens, budget_bytes) for name, encoder in text.encoders.items()}
+    kernels = load_native_ops([graph.ops for graph in text.graphs.values()], settings.kernels_isa)
+    if kernels is not None:
+        log.info("native ops use %s", kernels.isa)
+    return partial(_load, bundle, text, settings, capacity.cores, budget_bytes, limits, kernels)
+
+
+def _load(
+    bundle: Bundle,
+    text: TextModel,
+    settings: Settings,
+    cores: int,
+    budget_bytes: int,
+    limits: Mapping[str, int],
+    kernels: NativeOps | None,
+) -> Model:
+    """Raises ``BundleError`` for a file that cannot be loaded."""
+    # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
+    from runtime.api.vectors import VectorsEndpoint
+    from runtime.inference.token_run import RunBatch
+    from runtime.scheduling.memory_budget import MemoryBudget
+    from runtime.scheduling.scheduler import Scheduler
+    from runtime.text.embedder import Vector
+
+    embedders = _load_embedders(bundle, text, settings, cores, limits, kernels)
+    budget = MemoryBudget(budget_bytes)
+    scheduler: Scheduler[Vector] = Scheduler(
+        lambda request: embedders[request.encoder].begin(request), lambda: RunBatch(budget), cores
+    )
+    endpoint = partial(
+        VectorsEndpoint, scheduler.submit, lambda request: embedders[request.encoder].fits(request), text
+    )
+    return Model(
+        endpoints={"/vectors": endpoint(settings.honor_pooling_strategy)},
+        golden_endpoints={"/vectors": endpoint(False)},
+        serving={
+            "long_text": settings.long_text,
+            "window_tokens": limits,
+            "kernels": kernels.isa if kernels is not None else None,
+        },
+        jobs=scheduler,
+    )
+
+
+def _load_embedders(
+    bundle: Bundle,
+    text: TextModel,
+    settings: Settings,
+    cores: int,
+    limits: Mapping[str, int],
+    kernels: NativeOps | None,
+) -> dict[str, Embedder]:
+    """An embedder for each encoder, by its name. Encoders of one graph share its engine."""
+    from runtime.inference.engine import open_engine
+    from runtime.text.embedder import Embedder
+    from runtime.text.head import read_head
+    from runtime.text.tokenizer import Tokenizer
+    from runtime.text.windows import Windows
+
+    engines = {
+        name: open_engine(bundle.directory / graph.file, graph, cores, kernels) for name, graph in text.graphs.items()
+    }
+    heads = read_head(bundle.directory, text.encoders)
+    embedders = {}
+    for name, encoder in text.encoders.items():
+        windows = Windows(Tokenizer(bundle.directory / encoder.tokenizer), limits[name], settings.long_text)
+        _check_capacity(windows, limits[name], text.prompts)
+        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name])
+    return embedders
+
+
+def _check_capacity(windows: Windows, limit: int, prompts: Mapping[str, str]) -> None:
+    """Raises ``BundleError`` if a prompt leaves no token of a window to the text."""
+    for name, prompt in {"": "", **prompts}.items():
+        if (capacity := windows.token_capacity(prompt)) < 1:
+            what = f"the prompt {name!r} and special tokens take" if name else "special tokens take"
+            raise BundleError(
+                f"a window has {limit} tokens, and {what} {limit - capacity} of them: set MAX_TOKENS higher"
+            )

@@ -1,0 +1,31 @@
+"""Batches of token ids: one text, several joined, shapes and types."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.inference.token_batch import TokenBatch
+
+IDS = st.lists(st.integers(0, 300_000), min_size=1, max_size=20)
+
+
+@given(IDS)
+def test_a_batch_of_one_text_has_its_ids_and_their_number(ids: list[int]):
+    batch = TokenBatch.of(ids)
+    assert batch.ids.dtype == batch.lengths.dtype == np.int64
+    assert (batch.ids.tolist(), batch.lengths.tolist()) == (ids, [len(ids)])
+
+
+@given(st.lists(IDS, min_size=1, max_size=6))
+def test_joined_batches_have_all_texts_in_order(texts: list[list[int]]):
+    batch = TokenBatch.joined([TokenBatch.of(ids) for ids in texts])
+    assert batch.ids.dtype == batch.lengths.dtype == np.int64
+    parts = np.split(batch.ids, np.cumsum(batch.lengths)[:-1])
+    assert [part.tolist() for part in parts] == texts
+
+
+def test_a_lone_batch_is_not_copied():
+    batch = TokenBatch.of([1, 2])
+    assert TokenBatch.joined([batch]) is batch

@@ -1,0 +1,32 @@
+"""Toolchains that only tests need, and the kernels' self-test compiled with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from build.kernels import ARCHITECTURES, AVX512, NO_CXX_LIBRARY, ZIG, Toolchain, build_program
+from manifest import Target
+
+SIMULATED_ISAS = {"avxvnni": AVX512, "amx": (*AVX512, "-include", "kernels/programs/tiles.h")}
+"""Flags with which AVX-512 simulates instruction sets that a machine may lack."""
+
+SANITIZED = Toolchain(
+    ("clang++",), ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+)
+"""Debian's clang, because the pinned compiler comes without the sanitizers' runtime library."""
+
+
+def static(target: Target) -> Toolchain:
+    """The toolchain for emulators: its programs need no libraries of the other architecture."""
+    return Toolchain(ZIG, ("-target", f"{ARCHITECTURES[target].machine}-linux-musl"), ("-static", *NO_CXX_LIBRARY))
+
+
+def build_selftest(target: Target, toolchain: Toolchain, directory: Path) -> Path:
+    """Compile ``selftest`` for the instruction sets that a CPU or an emulator has, and return its path."""
+    return build_program("selftest", target, toolchain, directory)
+
+
+def build_simulating_selftest(target: Target, toolchain: Toolchain, directory: Path) -> Path:
+    """Compile ``selftest`` so that on a CPU with AVX-512 it also runs what SIMULATED_ISAS simulates."""
+    isas = SIMULATED_ISAS if target is Target.AMD64 else {}
+    return build_program("selftest", target, toolchain, directory, defines=["CPU2VEC_SIMULATED_ISAS"], isas=isas)
