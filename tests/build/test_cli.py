@@ -432,7 +432,7 @@ def test_an_interrupted_build_leaves_nothing_behind(
     stdout, stderr = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, stderr
     assert stdout == ""
-    rest = [one for one in stderr.splitlines() if not STAGE.fullmatch(one)]
+    rest = [said for said in stderr.splitlines() if not STAGE.fullmatch(said)]
     assert rest == ["quantize.py: interrupted: nothing was left behind"]
     assert_nothing_but(output.parent)
     assert runtimes_that_serve(output) == []
