@@ -40,6 +40,8 @@ from tests.support.models.tiny_models import TinyModel, change, write
 from tests.support.paths import ROOT
 from tests.support.server import hub_server
 
+pytestmark = pytest.mark.slow
+
 TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "})
 WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(16),))
 TOKEN = "hf_aVeryPrivateToken0123456789"
