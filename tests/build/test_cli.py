@@ -39,6 +39,8 @@ from tests.support.models.tiny_models import TinyModel, change, write
 from tests.support.paths import ROOT
 from tests.support.server import hub_server
 
+pytestmark = pytest.mark.slow
+
 TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "})
 WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(16),))
 TOKEN = "hf_aVeryPrivateToken0123456789"
@@ -431,7 +433,7 @@ def test_an_interrupted_build_leaves_nothing_behind(
     stdout, stderr = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, stderr
     assert stdout == ""
-    rest = [one for one in stderr.splitlines() if not STAGE.fullmatch(one)]
+    rest = [said for said in stderr.splitlines() if not STAGE.fullmatch(said)]
     assert rest == ["quantize.py: interrupted: nothing was left behind"]
     assert_nothing_but(output.parent)
     assert runtimes_that_serve(output) == []
