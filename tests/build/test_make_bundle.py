@@ -21,6 +21,8 @@ from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 TINY = TinyModel("tiny-bundle", "bert", "bert", "BertModel")
 SECONDS = 120
 COMMAND = (sys.executable, "-m", "build.make_bundle")

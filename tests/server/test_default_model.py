@@ -111,7 +111,7 @@ def test_fidelity_is_high_and_is_what_serving_the_held_out_texts_gives(
     assert fidelity.p1 >= 0.996
     assert fidelity.minimum >= 0.99
     texts = heldout_texts()
-    assert fidelity.texts == len(texts)
+    assert fidelity.count == len(texts)
     expected = original.encode(texts, batch_size=16)
     measured = cosines(np.stack([client.embed(text) for text in texts]), expected)
     assert fidelity.mean == pytest.approx(measured.mean(), abs=2e-6)

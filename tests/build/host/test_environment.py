@@ -28,6 +28,7 @@ def checkout(tmp_path: Path) -> Path:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, home / name)
     shutil.copytree(ROOT / "build" / "host", home / "build" / "host")
+    shutil.copytree(ROOT / "sections", home / "sections")
     (home / "tests").mkdir()
     digest = hashlib.sha256(a_wheel(tmp_path / "wheels").read_bytes()).hexdigest()
     (home / "tests" / "lint-requirements.txt").write_text(f"tiny==1.0 \\\n    --hash=sha256:{digest}\n")

@@ -1,11 +1,9 @@
-"""Gets a model ready for every engine: bundles, OpenVINO's graph, the original, and texts as token ids."""
+"""Prepares a model for every engine: bundles, OpenVINO's graph, the original, and texts as token ids."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,69 +11,72 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from bench.bundles import unverified_bundle
-from bench.environment import ensure_environment
+from bench.commands import Command, run
+from bench.environment import OPENVINO_ENVIRONMENT, ensure_environment, python_in
 from bench.errors import SetupFailed
-from bench.models.process import QUIET, python_of
+from bench.models.process import QUIET
+from bench.models.random_model import SHAPES, write_model
 from bench.models.rows import Files, System
-from bench.random_model import SHAPES, write_model
-from bench.server.systems import ROOT
 from build.fidelity.requests import heldout_texts
 from build.model.describe import describe
 from build.model.fetch import fetch
 from build.model.files import CONFIG
 from build.model.json_files import read_object
 from build.model.trust import NO_TRUST
+from build.paths import ROOT
 from build.precisions import PRECISIONS
 from build.quantization.calibration_texts import calibration_ids
 from manifest import Precision, TextModel, read_manifest
 
 RANDOM = "random:"
-"""In front of a shape's name: a model of bench.random_model."""
+"""This prefix and a shape's name stand for a model of ``bench.models.random_model``."""
 
-OPENVINO_ENVIRONMENT = ROOT / ".venv" / "openvino"
 OPENVINO_REQUIREMENTS = ROOT / "bench" / "openvino-requirements.txt"
 
 
 @dataclass(frozen=True)
-class Subject:
-    """``files``: what each engine loads; ``texts``: token ids of the held-out texts, none for random weights."""
+class PreparedModel:
+    """A model as every engine needs it."""
 
     name: str
     files: dict[Files, Path]
+    """What each engine loads."""
     positions: int | None
+    """The most tokens that a text may have; None where the model has no limit."""
     texts: tuple[tuple[int, ...], ...]
+    """The token ids of the held-out texts; empty for random weights, whose vectors mean nothing."""
 
     def size(self, files: Files) -> int:
-        """Bytes on disk of all that belongs to them."""
+        """Bytes on disk."""
         path = self.files[files]
         if files is Files.OPENVINO:
-            return sum(each.stat().st_size for each in path.parent.glob(f"{path.stem}.*"))
-        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+            return sum(part.stat().st_size for part in path.parent.glob(f"{path.stem}.*"))
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def prepare(model: str, systems: Sequence[System], scratch: Path) -> Subject:
-    """What lies in ``scratch`` from an earlier run is used. Raises ``BenchError`` and ``BuildError``."""
+def prepare(model: str, systems: Sequence[System], scratch: Path) -> PreparedModel:
+    """Use what ``scratch`` contains from an earlier run, and make the rest. Raises ``BenchError``, ``BuildError``."""
     folder = scratch / model.strip("./").replace("/", "-").replace(":", "-").lower()
     folder.mkdir(parents=True, exist_ok=True)
     name = str(_random_model(model, folder)) if model.startswith(RANDOM) else model
     source = fetch(name, None, NO_TRUST).directory
     encoder = (description := describe(source, trust_remote_code=False)).encoders[description.main_encoder]
     wanted = {system.files for system in systems}
-    # OpenVINO's graph is made from the one in fp32
+    # OpenVINO's graph is made from the one in fp32.
     bundles = wanted - {Files.OPENVINO, Files.ORIGINAL} | ({Files.FP32} if Files.OPENVINO in wanted else set())
-    files = {each: _bundle(name, each, folder) for each in sorted(bundles)}
+    files = {kind: _bundle(name, kind, folder) for kind in sorted(bundles)}
     if Files.OPENVINO in wanted:
         files[Files.OPENVINO] = _quantized_by_openvino(files[Files.FP32], folder)
     if Files.ORIGINAL in wanted:
         files[Files.ORIGINAL] = encoder.folder
-    texts = () if model.startswith(RANDOM) else _heldout_ids(next(files[each] for each in sorted(bundles)))
-    return Subject(model, files, encoder.family.positions(read_object(encoder.folder, CONFIG)), texts)
+    texts = () if model.startswith(RANDOM) else _heldout_ids(next(files[kind] for kind in sorted(bundles)))
+    return PreparedModel(model, files, encoder.family.positions(read_object(encoder.folder, CONFIG)), texts)
 
 
 def _random_model(model: str, folder: Path) -> Path:
     shape = model.removeprefix(RANDOM)
     if shape not in SHAPES:
-        raise SetupFailed(f"{model}: the shape must be one of {', '.join(SHAPES)}")
+        raise SetupFailed(f"the shape of {RANDOM} must be one of {', '.join(SHAPES)}, not {shape!r}")
     directory, unfinished = folder / "original", folder / "original.unfinished"
     if not directory.is_dir():
         unfinished.mkdir(exist_ok=True)
@@ -85,13 +86,13 @@ def _random_model(model: str, folder: Path) -> Path:
 
 
 def _bundle(model: str, files: Files, folder: Path) -> Path:
-    recipes = {
+    specs = {
         Files.NATIVE: PRECISIONS[Precision.INT8],
         Files.STOCK: replace(PRECISIONS[Precision.INT8_STOCK], calibrate=False),
         Files.FP32: PRECISIONS[Precision.FP32],
     }
     output = folder / files
-    return output if output.is_dir() else unverified_bundle(model, recipes[files], output)
+    return output if output.is_dir() else unverified_bundle(model, specs[files], output)
 
 
 def _quantized_by_openvino(bundle: Path, folder: Path) -> Path:
@@ -105,12 +106,10 @@ def _quantized_by_openvino(bundle: Path, folder: Path) -> Path:
     texts = calibration_ids(tokenizer, sorted(filter(None, model.prompts.values())), encoder.max_tokens)
     ids.write_text(json.dumps([text.tolist() for text in texts]))
     graph = bundle / model.graphs[encoder.graph].file
-    command = [python_of("openvino"), "-m", "bench.models.openvino_quantize", graph, ids, unfinished]
-    try:
-        environment = {"PATH": os.defpath, "HOME": str(folder), **QUIET}
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=sys.stderr)
-    except subprocess.CalledProcessError as error:
-        raise SetupFailed(f"OpenVINO's model cannot be made: {error}") from None
+    python = python_in(OPENVINO_ENVIRONMENT)
+    command: Command = [python, "-m", "bench.models.engines.openvino_quantize", graph, ids, unfinished]
+    environment = {"PATH": os.defpath, "HOME": str(folder), **QUIET}
+    run(command, "OpenVINO's model cannot be made", environment=environment)
     unfinished.with_suffix(".bin").rename(output.with_suffix(".bin"))
     return unfinished.rename(output)
 

@@ -1,4 +1,4 @@
-"""Keeps a process from AMX, which a program has to ask the kernel for: a seccomp filter refuses the question."""
+"""Keeps a process from AMX, which a program must request from the kernel: a seccomp filter refuses the request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 LOAD_WORD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
 NUMBER, ARCHITECTURE, FIRST_ARGUMENT = 0, 4, 16
-"""Offsets in ``struct seccomp_data``; of the argument the lower half, which comes first."""
+"""These are offsets in ``struct seccomp_data``; the lower half of the argument comes first."""
 
 PROGRAM = (
     (LOAD_WORD, 0, 0, ARCHITECTURE),
@@ -32,7 +32,7 @@ PROGRAM = (
     (RETURN, 0, 0, REFUSE),
     (RETURN, 0, 0, ALLOW),
 )
-"""``struct sock_filter``: code, how many to skip if so and if not, operand."""
+"""Each instruction is a ``struct sock_filter``: code, how many to skip if true and if false, operand."""
 
 
 class _Program(ctypes.Structure):
@@ -44,13 +44,13 @@ def has_amx() -> bool:
 
 
 def deny_amx() -> None:
-    """From now on, for this thread and all that it starts. Nothing where the CPU has no AMX. Raises ``OSError``."""
+    """Deny AMX to this thread and all that it starts. Does nothing where the CPU has no AMX. Raises ``OSError``."""
     if has_amx():
         refuse_permission()
 
 
 def refuse_permission() -> None:
-    """Let the kernel answer EPERM to whoever asks for the registers of AMX. For x86-64 alone. Raises ``OSError``."""
+    """Let the kernel answer EPERM to a request for AMX's registers; for x86-64 only. Raises ``OSError``."""
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in PROGRAM)
     program = _Program(len(PROGRAM), code)
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,4 @@
-"""Reads what /proc tells of a process, its descendants, and the machine's cores."""
+"""Reads memory and CPU time of a process, its descendants, and the machine from /proc."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Memory:
-    """Of a whole process tree. PSS shares out the pages that several processes map; RSS counts them in each."""
+    """The memory of a whole process tree."""
 
     rss_mb: float
+    """Counts pages that several processes map once in each."""
     pss_mb: float
+    """Divides pages that several processes map among them."""
 
 
 def tree(pid: int) -> list[int]:
-    """``pid`` and all its descendants that live now."""
+    """``pid`` and all its descendants that are alive now."""
     children: dict[int, list[int]] = {}
     for entry in PROC.iterdir():
         if entry.name.isdigit() and (fields := _stat(int(entry.name))):
@@ -54,7 +56,7 @@ def cpu_seconds(pids: list[int]) -> float:
 
 
 def machine_cpu_seconds() -> float:
-    """Used so far by all processes, and what a hypervisor took away; without interrupts, which are nobody's."""
+    """CPU time of all processes so far, with what a hypervisor took away, without interrupts."""
     _label, *values = _read(PROC / "stat").splitlines()[0].split()
     user, nice, system, _idle, _iowait, _irq, _softirq, steal = (int(value) for value in values[:8])
     return (user + nice + system + steal) * TICK_SECONDS

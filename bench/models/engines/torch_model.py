@@ -9,11 +9,13 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModel
 
+from bench.models.engines.inputs import join
+
 torch.set_num_threads(1)
 
 
 class Model:
-    """One text a call."""
+    """Runs one text per call."""
 
     isa = torch.backends.cpu.get_cpu_capability()
 
@@ -22,12 +24,12 @@ class Model:
 
     def run(self, texts: list[list[int]]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            outputs = [self._run_one(torch.tensor([text])) for text in texts]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+            return join([self._run_text(torch.tensor([text])) for text in texts])
 
-    def _run_one(self, ids: torch.Tensor) -> NDArray[np.float32]:
+    def _run_text(self, ids: torch.Tensor) -> NDArray[np.float32]:
         output = self._network(input_ids=ids, attention_mask=torch.ones_like(ids))
-        return output.last_hidden_state[0].numpy()
+        embeddings: NDArray[np.float32] = output.last_hidden_state[0].numpy()
+        return embeddings
 
 
 def load(directory: Path, isa: str | None) -> Model:

@@ -1,9 +1,8 @@
-"""Owns one system while it is measured: its running server, and the figures so far."""
+"""One system while it is measured: its running server, and the figures so far."""
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -14,25 +13,26 @@ from dataclasses import asdict
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import process_tree
 from bench.errors import BenchError, LoadFailed, ServerFailed
-from bench.machine import versions_in
-from bench.report.results import Sample, SystemResult
-from bench.server import process_tree
+from bench.process_tree import Memory
+from bench.report.machine import children_cpu_seconds, others_percent, versions_in
 from bench.server.fidelity import compare, served_vectors
-from bench.server.load_generator import Figures, Order
+from bench.server.load_generator import LoadResult, LoadSpec
 from bench.server.loads import LOADS, Load
 from bench.server.process import Server
-from bench.server.process_tree import Memory
-from bench.server.systems import ROOT, System
+from bench.server.results import Sample, SystemResult
+from bench.server.systems import System
 from build.model.files import ModelFiles
+from build.paths import ROOT
 from manifest import CosineFigures
 
 GRACE_SECONDS = 120.0
-"""For the load generator beyond the load itself: its start, its texts, and the last answers."""
+"""The load generator may take so much longer than the load: for its start, its texts and the last answers."""
 
 
-class Subject:
-    """Between ``start`` and ``stop`` its server runs. Errors are told with the system's name."""
+class MeasuredSystem:
+    """Its server runs between ``start`` and ``stop``. Errors name the system."""
 
     def __init__(self, system: System, model: ModelFiles) -> None:
         self.system, self._model = system, model
@@ -44,15 +44,15 @@ class Subject:
         self._fidelity: CosineFigures | None = None
 
     def prepare(self) -> None:
-        with self._named():
+        with self._naming_the_system():
             self.system.prepare(self._model)
 
     def start(self, starts: int) -> list[float]:
-        """Start it ``starts`` times, after once untimed: the first start reads from disk, and may write bytecode.
+        """Start the server once without timing, because that reads from disk, and then ``starts`` times.
 
         Returns the seconds that each took. The last server stays.
         """
-        with self._named():
+        with self._naming_the_system():
             self._running = self.system.start(self._model)
             for _ in range(starts):
                 self.stop()
@@ -67,12 +67,12 @@ class Subject:
             self._running = None
 
     def compare(self, texts: list[str], reference: NDArray[np.float32]) -> CosineFigures:
-        with self._named():
+        with self._naming_the_system():
             self._fidelity = compare(served_vectors(self._server.port, texts), reference)
         return self._fidelity
 
     def cpu_seconds(self) -> float:
-        with self._named():
+        with self._naming_the_system():
             return self._server.cpu_seconds()
 
     def note_idle(self, percent: float) -> None:
@@ -80,23 +80,25 @@ class Subject:
 
     def run(self, load: Load, seconds: float, dim: int, seed: str, cores: int) -> Sample:
         """Put the server under one load, and keep the sample."""
-        order = Order(port=self._server.port, load=load.name, seconds=seconds, dim=dim, seed=seed)
-        with self._named():
-            before = self._server.cpu_seconds(), process_tree.machine_cpu_seconds(), _children_seconds()
-            started = time.perf_counter()
-            figures = generate_load(order)
-            elapsed = time.perf_counter() - started
+        requests = load.max_requests(seconds)
+        spec = LoadSpec(self._server.port, load.name, seconds, requests, dim, seed)
+        with self._naming_the_system():
+            before = self._server.cpu_seconds(), process_tree.machine_cpu_seconds(), children_cpu_seconds()
+            start = time.perf_counter()
+            result = generate_load(spec)
+            elapsed = time.perf_counter() - start
             server = self._server.cpu_seconds() - before[0]
-        others = process_tree.machine_cpu_seconds() - before[1] - server - (_children_seconds() - before[2])
+        machine = process_tree.machine_cpu_seconds() - before[1]
+        own = server + children_cpu_seconds() - before[2]
         sample = Sample(
-            requests_per_second=figures.requests_per_second,
-            p50_ms=figures.p50_ms,
-            p99_ms=figures.p99_ms,
-            max_ms=figures.max_ms,
-            requests=figures.requests,
-            seconds=figures.seconds,
-            cpu_ms_per_request=server / figures.answers * 1e3,
-            others_cpu_percent=max(0.0, others / (elapsed * cores) * 100),
+            requests_per_second=result.requests_per_second,
+            p50_ms=result.p50_ms,
+            p99_ms=result.p99_ms,
+            max_ms=result.max_ms,
+            requests=result.requests,
+            seconds=result.seconds,
+            cpu_ms_per_request=server / result.answers * 1e3,
+            others_cpu_percent=others_percent(machine, own, elapsed, cores),
         )
         self._samples[load.name].append(sample)
         return sample
@@ -105,7 +107,7 @@ class Subject:
         """All that was measured; the memory is read now."""
         if self._fidelity is None:
             raise ValueError("the system has not been measured")
-        with self._named():
+        with self._naming_the_system():
             memory = self._server.memory()
         return SystemResult(
             name=self.system.name,
@@ -127,34 +129,28 @@ class Subject:
         return self._running
 
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def _naming_the_system(self) -> Iterator[None]:
         try:
             yield
         except BenchError as error:
             raise type(error)(f"{self.system.name}: {error}") from None
 
 
-def generate_load(order: Order) -> Figures:
-    """Run the load generator as a process of its own. Raises ``LoadFailed`` with what it says."""
+def generate_load(spec: LoadSpec) -> LoadResult:
+    """Run the load generator as a process of its own. Raises ``LoadFailed`` with that process's message."""
     try:
         finished = subprocess.run(
             [sys.executable, "-m", "bench.server.load_generator"],
             cwd=ROOT,
-            input=json.dumps(asdict(order)),
+            input=json.dumps(asdict(spec)),
             capture_output=True,
             text=True,
-            timeout=order.seconds + GRACE_SECONDS,
+            timeout=spec.seconds + GRACE_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise LoadFailed("the load generator did not finish") from None
     if finished.returncode != 0:
-        said = finished.stderr.strip().splitlines()
-        raise LoadFailed(said[-1] if said else f"the load generator ended with status {finished.returncode}")
-    return Figures(**json.loads(finished.stdout))
-
-
-def _children_seconds() -> float:
-    """Used so far by the load generators, the only children of this process that have ended meanwhile."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+        lines = finished.stderr.strip().splitlines()
+        raise LoadFailed(lines[-1] if lines else f"the load generator ended with status {finished.returncode}")
+    return LoadResult(**json.loads(finished.stdout))

@@ -13,23 +13,18 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from bench.models.engines.inputs import feed, join
+from build.paths import ROOT
 from manifest import Graph, Layout, TextModel, read_manifest
 from runtime.host.cpu import host_target
 from runtime.inference.padded_engine import signed_weights_saturate
 
-LIBRARIES = Path(__file__).resolve().parent.parent.parent / "kernels" / "lib"
+LIBRARIES = ROOT / "kernels" / "lib"
 UNKNOWN = "onnxruntime's choice"
-
-PADDED_INPUTS = {
-    "input_ids": lambda ids: ids,
-    "attention_mask": np.ones_like,
-    "token_type_ids": np.zeros_like,
-    "position_ids": lambda ids: np.arange(ids.shape[1], dtype=np.int64)[np.newaxis],
-}
 
 
 class PackedModel:
-    """A graph of native ops: all texts in one run."""
+    """Runs a graph of native ops on all texts at once."""
 
     def __init__(self, session: ort.InferenceSession, graph: Graph, isa: str) -> None:
         self._session, self._output, self.isa = session, graph.output, isa
@@ -37,11 +32,12 @@ class PackedModel:
     def run(self, texts: list[list[int]]) -> NDArray[np.float32]:
         lengths = np.array([len(text) for text in texts], dtype=np.int64)
         ids = np.array([token for text in texts for token in text], dtype=np.int64)
-        return self._session.run([self._output], {"input_ids": ids, "lengths": lengths})[0]
+        embeddings: NDArray[np.float32] = self._session.run([self._output], {"input_ids": ids, "lengths": lengths})[0]
+        return embeddings
 
 
 class PaddedModel:
-    """A graph of onnxruntime's own ops: one text a run, as the runtime does it."""
+    """Runs a graph of onnxruntime's own ops on one text at a time, as the runtime does."""
 
     isa = UNKNOWN
 
@@ -49,16 +45,15 @@ class PaddedModel:
         self._session, self._graph = session, graph
 
     def run(self, texts: list[list[int]]) -> NDArray[np.float32]:
-        outputs = [self._run_one(np.array([text], dtype=np.int64)) for text in texts]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        return join([self._run_text(text) for text in texts])
 
-    def _run_one(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        feed = {name: PADDED_INPUTS[name](ids) for name in self._graph.inputs}
-        return self._session.run([self._graph.output], feed)[0][0]
+    def _run_text(self, text: list[int]) -> NDArray[np.float32]:
+        embeddings: NDArray[np.float32] = self._session.run([self._graph.output], feed(self._graph.inputs, text))[0][0]
+        return embeddings
 
 
 def load(bundle: Path, isa: str | None) -> PackedModel | PaddedModel:
-    """``isa``: for the native kernels, if it is not to be their own choice."""
+    """``isa``: the instruction set that the native kernels must use; None for their own choice."""
     model = read_manifest(bundle).section_as(TextModel)
     graph = model.graphs[model.main_encoder.graph]
     options = _options()
@@ -67,7 +62,7 @@ def load(bundle: Path, isa: str | None) -> PackedModel | PaddedModel:
             options.add_session_config_entry("session.x64quantprecision", "1")
         return PaddedModel(_session(bundle / graph.file, options), graph)
     if graph.layout is not Layout.PACKED:
-        raise ValueError(f"{bundle.name}: a graph of native ops with layout {graph.layout}")
+        raise ValueError(f"{bundle.name}: a graph of native ops must have layout {Layout.PACKED}, not {graph.layout}")
     library = LIBRARIES / f"libcpu2vec-{host_target()}.so"
     options.add_session_config_entry("cpu2vec.threads", "1")
     if isa:
@@ -77,7 +72,7 @@ def load(bundle: Path, isa: str | None) -> PackedModel | PaddedModel:
 
 
 def _options() -> Any:
-    """As the runtime has them for one core."""
+    """The runtime's options for one core."""
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -96,7 +91,8 @@ def _session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
 def _own_choice(library: Path) -> str:
     kernels = ctypes.CDLL(str(library))
     kernels.cpu2vec_kernels_isa.restype = ctypes.c_char_p
-    return kernels.cpu2vec_kernels_isa().decode()
+    name: bytes = kernels.cpu2vec_kernels_isa()
+    return name.decode()
 
 
 SATURATES = signed_weights_saturate()
