@@ -90,6 +90,7 @@ OPTIONS = {
         "JSON": "--json",
     },
     "kernels": {"ARCH": "--arch"},
+    "bench": {"BASE": "--base"},
     "bench-fidelity": {"MODEL": "--model", "STSB": "--stsb"},
     "bench-models": {
         "MODEL": "--model",
