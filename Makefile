@@ -1,139 +1,164 @@
-# cpu2vec: `make help` lists what can be done here.
-SHELL := /bin/sh
+# cpu2vec: `make help` lists what can be done here. Needs GNU make 3.81 or newer.
 .DEFAULT_GOAL := help
 
-MODEL ?= sentence-transformers/all-MiniLM-L6-v2
-PRECISION ?= int8
-PORT ?= 8080
-HOST := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
-ARCH ?= $(HOST)
-PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3) python3)
+# Values of variables are data: neither make nor a shell interprets them. make takes values from the command line as
+# they are written and never expands values from the environment. Recipes read all of them from their environment, where
+# "$$MODEL" is one word. Names that this file sets itself cannot be changed. PYTHON alone may be a command.
+override given := $(foreach name,$(.VARIABLES),$(if $(filter command line,$(origin $(name))),$(name)))
+$(foreach name,$(given),$(eval override $(name) := $$(value $(name))))
+export $(given)
+override SHELL := /bin/sh
 
-slug = $(shell printf %s '$(MODEL)' | sed -E 's|^[./]+||; s|/+$$||; s|/|-|g' | tr '[:upper:]' '[:lower:]')
-BUNDLE ?= bundles/$(slug)$(if $(REVISION),-$(REVISION))-$(PRECISION)-$(ARCH)
+# $(call options,MODEL:model PORT:port): for each variable that is not empty, --option=value.
+override options = $(foreach pair,$(1),$(call option,$(word 1,$(subst :, ,$(pair))),$(word 2,$(subst :, ,$(pair)))))
+override option = $${$(1):+"--$(2)=$$$(1)"}
+override model_options := $(call options,PRECISION:precision REVISION:revision TRUST_REMOTE_CODE:trust-remote-code \
+  ALLOW_PICKLE:allow-pickle MIN_COSINE_MEAN:min-cosine-mean MIN_COSINE_P1:min-cosine-p1 MIN_COSINE_MIN:min-cosine-min)
+override bundle_options := $(call options,MODEL:model BUNDLE:bundle ARCH:arch) $(model_options)
+# Makes a command report errors in the name of the target.
+override as_target = MAKE_TARGET=$@
 
-trust = $(if $(filter 1 true yes on,$(TRUST_REMOTE_CODE)),--trust-remote-code) $(if $(filter 1 true yes on,$(ALLOW_PICKLE)),--allow-pickle)
-thresholds = $(if $(MIN_COSINE_MEAN),--min-cosine-mean '$(MIN_COSINE_MEAN)') \
-  $(if $(MIN_COSINE_P1),--min-cosine-p1 '$(MIN_COSINE_P1)') $(if $(MIN_COSINE_MIN),--min-cosine-min '$(MIN_COSINE_MIN)')
+override chosen_python := $(value PYTHON)
+ifeq ($(chosen_python),)
+override PYTHON := $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || \
+  command -v python3.14 || command -v python3)
+endif
+override HOST := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
+override MODEL_BY_DEFAULT := sentence-transformers/all-MiniLM-L6-v2
 
-BUILD := .venv/build/bin/python
-RUNTIME := .venv/runtime/bin/python
-LINT := .venv/lint/bin
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
-# PyTorch's CPU wheels have a page of their own; where pip is told of another place for wheels, that one is used.
-TORCH_LINKS ?= $(if $(PIP_FIND_LINKS),,https://download.pytorch.org/whl/cpu/torch/)
+override BUILD := .venv/build/bin/python
+override RUNTIME := .venv/runtime/bin/python
+override LINT := .venv/lint/bin
 
-# The CPU build of PyTorch must be found, or the list is full of packages for GPUs.
-LOCK := uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 \
-  $(addprefix --find-links ,$(or $(PIP_FIND_LINKS),$(TORCH_LINKS)))
+# PyTorch's CPU wheels have their own page, which is used unless pip is pointed to other wheels.
+override torch_links := [ "$$PIP_FIND_LINKS" ] || \
+  export TORCH_LINKS="$${TORCH_LINKS-https://download.pytorch.org/whl/cpu/torch/}";
 
-# NNCF asks for these, and imports none of them when it quantizes a graph of OpenVINO's: 120 MB less.
-NEVER_IMPORTED := scikit-learn joblib cloudpickle narwhals threadpoolctl ninja pydot pyparsing
+# NNCF requires these packages (120 MB), but imports none of them when it quantizes an OpenVINO graph.
+override NEVER_IMPORTED := scikit-learn joblib cloudpickle narwhals threadpoolctl ninja pydot pyparsing
 
-help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo
-	@echo "  variables: MODEL=$(MODEL) PRECISION=$(PRECISION) ARCH=$(ARCH) PORT=$(PORT) BUNDLE= REVISION= TAG="
-	@echo "  of compare: OLD=http://… BUNDLE= TEXTS=file TASK=passage POOLING_STRATEGY=masked_mean JSON=file"
-	@echo "  fidelity, below which a build fails: MIN_COSINE_MEAN= MIN_COSINE_P1= MIN_COSINE_MIN="
+help:  ## list the targets and their variables
+	@echo "cpu2vec $$(cat VERSION)"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2} \
+	  sub(/^#: ?/, "") {variables = variables "\n  " $$0} END {print variables}' Makefile
 
-setup: .venv/runtime/.ready .venv/build/.ready library  ## make both environments, to build bundles and to serve them, and the kernels
+#: MODEL             id on the HuggingFace hub, or a model directory (sentence-transformers/all-MiniLM-L6-v2)
+#: REVISION          branch, tag or commit of the model on the hub
+#: PRECISION         int8, int8-stock or fp32 (int8)
+#: ARCH              amd64 or arm64 (this machine's)
+#: BUNDLE            directory of a bundle (bundles/<model>[-<revision>]-<precision>-<arch>)
+#: TRUST_REMOTE_CODE, ALLOW_PICKLE
+#:                   1: run Python code that comes with the model; read pickled weights, as data
+#: MIN_COSINE_MEAN, MIN_COSINE_P1, MIN_COSINE_MIN
+#:                   fidelity below which a build fails (by precision)
+#: PORT              port of make serve (8080); docs/deploy.md lists the server's other settings
+#: TAG               name of the image (cpu2vec:<model>[-<revision>]-<precision>-<arch>)
+#: DOCKER_BUILD_ARGS more arguments for docker build
+#: OLD, BUNDLE, TEXTS, TASK, POOLING_STRATEGY, JSON
+#:                   of make compare: docs/compare.md
+#: MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB, BASE
+#:                   of the benchmarks: docs/performance.md
+#: PYTHON            Python 3.11, 3.12 or 3.13; for make image alone, 3.11 or newer
+#: HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
+#:                   the hub's own: access to private models, cache, mirror, no network
+#: PIP_INDEX_URL, PIP_FIND_LINKS, TORCH_LINKS
+#:                   mirrors of Python packages, and of PyTorch's CPU wheels
 
-# Asked each time: what the library was made from tells whether it is current, and dates of files do not.
+setup: environments library  ## create the environments that build and serve bundles (2.2 GB), compile the kernels
+	@echo "ready: .venv/runtime, .venv/build and the native kernels"
+
+environments: .venv/runtime/.ready .venv/build/.ready
+	@$(if $(chosen_python),$(PYTHON) -m build.host.environment --report-python)
+
+# Runs every time: whether the library is current depends on what it was compiled from, not on the dates of files.
 library: .venv/build/.ready
-	@$(BUILD) -m build.kernels --arch '$(HOST)' --if-needed
+	@$(BUILD) -m build.kernels --arch $(HOST) --if-needed
 
-serve: .venv/runtime/.ready library $(BUNDLE)/manifest.json  ## build the bundle where there is none, and serve it
-	@echo "Once it is ready:"
-	@echo "  curl http://localhost:$(PORT)/vectors -d '{\"text\": \"hello world\"}'"
-	@BUNDLE_DIR='$(BUNDLE)' PORT='$(PORT)' exec $(RUNTIME) -m runtime
+serve: environments library  ## serve a bundle, and build it first if it does not exist
+	@$(as_target) exec $(BUILD) -m build.make_bundle --serve $(bundle_options) $(call options,PORT:port)
 
-bundle: $(BUNDLE)/manifest.json  ## build the bundle where there is none
+bundle: environments library  ## build a bundle if it does not exist
+	@$(as_target) $(BUILD) -m build.make_bundle $(bundle_options)
 
-image:  ## build the container image (MODEL= or BUNDLE=, ARCH=, TAG=, PRECISION=, REVISION=)
+image: python  ## build the container image of a model or a bundle (needs Docker and Python alone)
 	@$(PYTHON) build/host/check.py --for-image
-	@$(PYTHON) -m build.image --arch '$(ARCH)' --precision '$(PRECISION)' $(if $(TAG),--tag '$(TAG)') \
-	  $(if $(REVISION),--revision '$(REVISION)') $(trust) $(thresholds) \
-	  $(if $(filter command line environment,$(origin BUNDLE)),--bundle '$(BUNDLE)',--model '$(MODEL)')
+	@[ "$$MODEL$$BUNDLE" ] || MODEL=$(MODEL_BY_DEFAULT); [ "$$ARCH" ] || ARCH=$(HOST); \
+	  $(as_target) $(PYTHON) -m build.image $(bundle_options) $(call options,TAG:tag)
 
-compare: what-to-compare setup  ## tell whether a bundle's vectors fit those of a running container (OLD=, BUNDLE=, TEXTS=)
-	@$(BUILD) -m build.compare --old '$(OLD)' --bundle '$(BUNDLE)' --texts '$(TEXTS)' \
-	  $(if $(TASK),--task '$(TASK)') $(if $(POOLING_STRATEGY),--pooling-strategy '$(POOLING_STRATEGY)') \
-	  $(if $(JSON),--json '$(JSON)')
+compare: what-to-compare setup  ## tell whether a bundle's vectors are compatible with those of a running container
+	@$(as_target) $(BUILD) -m build.compare $(call options,OLD:old BUNDLE:bundle TEXTS:texts TASK:task \
+	  POOLING_STRATEGY:pooling-strategy JSON:json)
 
 what-to-compare:
-	$(foreach name,OLD BUNDLE TEXTS,$(if $(and $($(name)),$(filter command line environment,$(origin $(name)))),,\
+	@$(foreach name,OLD BUNDLE TEXTS,$(if $(value $(name)),,\
 	  $(error $(name)= is missing: make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt)))
 
-test: lint .venv/runtime/.tested .venv/build/.tested library  ## run the test suite (no Docker, QEMU or browser needed)
+test: lint .venv/runtime/.tested .venv/build/.tested library  ## run all tests that need no Docker, QEMU or browser
 	$(RUNTIME) -m pytest tests
-	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist loadfile
+	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist worksteal
 
-test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker or QEMU
+test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests that take a few minutes in all
+	$(RUNTIME) -m pytest tests
+	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
+
+test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
 	$(BUILD) -m pytest tests -m system
 
-lint: .venv/lint/.ready .venv/runtime/.ready  ## check style and types
+lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types
 	$(LINT)/ruff check .
 	$(LINT)/ruff format --check .
-	$(LINT)/mypy --python-executable $(RUNTIME) manifest.py runtime
+	$(LINT)/mypy --python-executable $(RUNTIME) manifest.py sections runtime
+	$(LINT)/mypy --python-executable $(BUILD) manifest.py sections quantize.py build bench tests/support
 
-kernels: .venv/build/.ready  ## compile the native kernels (ARCH=)
-	@$(BUILD) -m build.kernels --arch '$(ARCH)'
+kernels: .venv/build/.ready  ## compile the native kernels for an architecture
+	@[ "$$ARCH" ] || ARCH=$(HOST); $(as_target) $(BUILD) -m build.kernels $(call options,ARCH:arch)
+
+bench: setup  ## measure this server beside the container that it replaces
+	@$(torch_links) $(BUILD) -m bench $(call options,BASE:base)
+
+bench-fidelity: setup  ## measure what int8 costs in fidelity and time
+	@$(BUILD) -m bench.precisions $(call options,MODEL:model STSB:stsb)
 
 bench-kernels: .venv/build/.ready  ## time the native kernels of every instruction set that runs here
 	@$(BUILD) -m bench.kernels
 
-bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTorch (MODEL=, ROUNDS=, TOKENS=, SYSTEMS=)
-	@$(BUILD) -m bench.models $(if $(filter command line environment,$(origin MODEL)),--model '$(MODEL)') \
-	  $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(TOKENS),--tokens '$(TOKENS)') \
-	  $(if $(SYSTEMS),--systems '$(SYSTEMS)') $(if $(SCRATCH),--scratch '$(SCRATCH)')
+bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTorch
+	@$(BUILD) -m bench.models $(call options,MODEL:model ROUNDS:rounds TOKENS:tokens SYSTEMS:systems SCRATCH:scratch)
 
-bench: setup  ## measure this server beside the container that people use today
-	TORCH_LINKS='$(TORCH_LINKS)' $(BUILD) -m bench
-
-bench-fidelity: setup  ## measure what int8 costs in fidelity and time (STSB=: a directory with scored pairs of sentences)
-	@$(BUILD) -m bench.precisions --model '$(MODEL)' $(if $(STSB),--stsb '$(STSB)')
-
+# uv must find the CPU build of PyTorch; otherwise the list is full of packages for GPUs.
 lock:  ## pin the newest allowed packages with their hashes (needs uv)
-	$(LOCK) --no-deps requirements.in -o requirements.txt
-	$(LOCK) --no-emit-package torch build/requirements.in -o build/requirements.txt
-	sed -n '/^ziglang==/,/[^\]$$/p' build/requirements.txt > build/compiler-requirement.txt
-	$(LOCK) --no-emit-package torch bench/incumbent-requirements.in -o bench/incumbent-requirements.txt
-	$(LOCK) $(addprefix --no-emit-package ,$(NEVER_IMPORTED)) bench/openvino-requirements.in -o bench/openvino-requirements.txt
-	$(LOCK) tests/requirements.in -o tests/requirements.txt
-	$(LOCK) tests/lint-requirements.in -o tests/lint-requirements.txt
+	@set -ef; $(torch_links) for link in $${PIP_FIND_LINKS:-$$TORCH_LINKS}; do set -- "$$@" --find-links "$$link"; done; \
+	lock() { uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 "$$@"; }; \
+	lock "$$@" --no-deps requirements.in -o requirements.txt; \
+	lock "$$@" --no-emit-package torch build/requirements.in -o build/requirements.txt; \
+	sed -n '/^ziglang==/,/[^\]$$/p' build/requirements.txt > build/compiler-requirement.txt; \
+	lock "$$@" --no-emit-package torch bench/incumbent-requirements.in -o bench/incumbent-requirements.txt; \
+	lock "$$@" $(addprefix --no-emit-package ,$(NEVER_IMPORTED)) bench/openvino-requirements.in \
+	  -o bench/openvino-requirements.txt; \
+	lock "$$@" tests/requirements.in -o tests/requirements.txt; \
+	lock "$$@" tests/lint-requirements.in -o tests/lint-requirements.txt
 
-clean:  ## remove environments, bundles and what builds left behind
-	rm -rf .venv bundles kernels/lib .image-context
+clean:  ## remove environments and what builds left behind, but no bundle
+	rm -rf .venv kernels/lib .image-context
 
-$(BUNDLE)/manifest.json: | .venv/build/.ready .venv/runtime/.ready
-	$(BUILD) quantize.py '$(MODEL)' --arch '$(ARCH)' --precision '$(PRECISION)' --output '$(BUNDLE)' \
-	  $(if $(REVISION),--revision '$(REVISION)') $(trust) $(thresholds)
+clean-bundles:  ## remove bundles/
+	rm -rf bundles
 
 .venv/runtime/.ready: requirements.txt
-	@$(PYTHON) build/host/check.py
-	@echo "setting up .venv/runtime"
-	@rm -rf .venv/runtime && $(PYTHON) -m venv .venv/runtime
-	@$(RUNTIME) $(PIP_INSTALL) --require-hashes -r requirements.txt
-	@touch $@
-
 .venv/build/.ready: build/requirements.txt build/torch-requirement.txt
-	@$(PYTHON) build/host/check.py
-	@echo "setting up .venv/build (PyTorch for the CPU and what exports a model, about 1.3 GB)"
-	@rm -rf .venv/build && $(PYTHON) -m venv .venv/build
-	@$(BUILD) $(PIP_INSTALL) $(if $(TORCH_LINKS),--find-links '$(TORCH_LINKS)') -r build/torch-requirement.txt
-	@$(BUILD) $(PIP_INSTALL) --require-hashes -r build/requirements.txt
-	@touch $@
-
 .venv/lint/.ready: tests/lint-requirements.txt
+.venv/runtime/.ready .venv/build/.ready .venv/lint/.ready: | python
 	@$(PYTHON) build/host/check.py
-	@rm -rf .venv/lint && $(PYTHON) -m venv .venv/lint
-	@.venv/lint/bin/python $(PIP_INSTALL) --require-hashes -r tests/lint-requirements.txt
+	@$(torch_links) $(PYTHON) -m build.host.environment $(notdir $(@D))
 	@touch $@
 
 .venv/%/.tested: .venv/%/.ready tests/requirements.txt
-	@.venv/$*/bin/python $(PIP_INSTALL) --require-hashes -r tests/requirements.txt
+	@$(PYTHON) -m build.host.environment $* --add tests/requirements.txt
 	@touch $@
 
-.PHONY: help setup library serve bundle image compare what-to-compare test test-system lint kernels bench-kernels \
-  bench-models bench bench-fidelity lock clean
+python:
+	@command -v $(firstword $(PYTHON) python3) > /dev/null || { echo 'cpu2vec: no Python was found on PATH:' \
+	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
+
+.PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system lint \
+  kernels bench bench-fidelity bench-kernels bench-models lock clean clean-bundles python

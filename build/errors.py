@@ -1,30 +1,33 @@
-"""Defines what can stop a build: one tree; each message is one line that says what to do.
+"""The tree of errors that stop a build. Each message is one line that says what to do.
 
 BuildError
-├── ModelNotFound          no such model, revision or directory
-├── AccessDenied           gated or private: a token is needed
-├── HubUnreachable         no network, or offline and not in the cache
+├── ModelNotFound          there is no such model, revision or directory
+├── AccessDenied           the model is gated or private: a token is needed
+├── HubUnreachable         there is no network, or the build is offline and the model is not in the cache
 ├── DamagedDownload        a file is not what the hub says
-├── UnsupportedModel       an architecture, module, mode or key that this build cannot reproduce
-├── RemoteCodeNeeded       the model brings code, and nobody said to trust it
-├── OutputExists           the output is there already, and must not be replaced or nobody said to replace it
-├── OutputNotAllowed       the output is, contains or is inside the model's directory
-├── OutOfDisk              the file system is full, or too small for the work ahead
-├── InsufficientResources  too little memory for the work ahead
+├── UnsupportedModel       this build cannot reproduce an architecture, module, mode or key
+├── RemoteCodeNeeded       the model comes with code, which nobody allowed it to run
+├── OutputExists           the output exists, and may not be replaced
+├── OutOfDisk              the file system is full, or too small for the build
+├── InsufficientResources  there is too little memory for the build
 ├── SetupIncomplete        an environment is missing
-├── VerificationFailed     the bundle does not serve
-├── FidelityTooLow         its vectors are too far from the original's
-├── NoTexts                a file of texts cannot be read, or holds too few
-├── ContainerUnreachable   no address, no connection, or no answer in time
-├── ContainerRefused       a container answers a request for a vector with an error
-└── NoVector               a container answers with something else than a vector of the usual length
+├── VerificationFailed     the runtime does not serve the bundle
+├── FidelityTooLow         the bundle's vectors are too far from the original's
+├── NoTexts                a file of texts cannot be read, or has too few
+├── ContainerFailed        a container does not answer a request with a vector
+│   ├── ContainerUnreachable   the address is wrong, the connection failed, or there was no answer in time
+│   ├── ContainerRefused       the answer is an error
+│   └── NoVector               the answer is something other than a vector of the usual length
+├── DockerFailed           there is no Docker engine, or a docker command failed
+├── CompilerFailed         there is no compiler for the native kernels, or it failed
+└── InvalidOption          an option or a variable of the environment has a value that cannot be used
 """
 
 from __future__ import annotations
 
 
 class BuildError(Exception):
-    """One line: what a model's files or a library put into the message cannot break it or steer a terminal."""
+    """An error whose message is one line: text from a model or a library can neither break it nor steer a terminal."""
 
     def __init__(self, message: str) -> None:
         super().__init__("".join(letter if letter.isprintable() else "?" for letter in message))
@@ -86,19 +89,35 @@ class NoTexts(BuildError):
     pass
 
 
-class ContainerUnreachable(BuildError):
+class ContainerFailed(BuildError):
     pass
 
 
-class ContainerRefused(BuildError):
+class ContainerUnreachable(ContainerFailed):
     pass
 
 
-class NoVector(BuildError):
+class ContainerRefused(ContainerFailed):
+    pass
+
+
+class NoVector(ContainerFailed):
+    pass
+
+
+class DockerFailed(BuildError):
+    pass
+
+
+class CompilerFailed(BuildError):
+    pass
+
+
+class InvalidOption(BuildError):
     pass
 
 
 def first_line(error: Exception) -> str:
-    """What a library says went wrong, without what it says below that, and the name of its exception."""
+    """The first line of a library's message, and the name of its exception."""
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
     return f"{line} ({type(error).__name__})"

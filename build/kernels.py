@@ -1,8 +1,7 @@
-"""Compiles the native kernels: one shared object per architecture, from sources alone, the same bytes everywhere."""
+"""Compiles the native kernels into one shared library per architecture, with the same bytes on every machine."""
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import hashlib
 import importlib.metadata
@@ -16,15 +15,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from build.errors import BuildError
+from build.command_line import ARCHITECTURES as TARGETS
+from build.command_line import Parser, run
+from build.errors import CompilerFailed
 from manifest import Target
+
+PROGRAM = "build.kernels"
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ROOT / "kernels" / "lib"
 
 COMPILER_PACKAGE = "ziglang"
 ZIG = (sys.executable, "-m", COMPILER_PACKAGE, "c++")
-"""The compiler of what ships: a pinned package that compiles for both architectures on either."""
+"""The compiler of everything that ships: a pinned package that compiles for both architectures on either."""
 
 COMMON = (
     "-std=c++17",
@@ -35,7 +38,7 @@ COMMON = (
     "-fno-rtti",
     "-fno-math-errno",
     "-fno-threadsafe-statics",
-    # NOTE: sums and products are joined where the source says so; else instruction sets would round differently.
+    # NOTE: only the source fuses products and sums; otherwise, instruction sets would round differently.
     "-ffp-contract=off",
     "-Wall",
     "-Wextra",
@@ -58,10 +61,12 @@ DOT_PRODUCT = "-mcpu=generic+dotprod"
 
 @dataclass(frozen=True)
 class Architecture:
-    """``machine``: as compilers name it. ``isas``: the flags of each instruction set, by its source file's name."""
+    """How to compile for one architecture."""
 
     machine: str
+    """The name that compilers have for it."""
     isas: dict[str, tuple[str, ...]]
+    """The flags of each instruction set, by the name in its source file ``isa_<name>.cpp``."""
 
 
 ARCHITECTURES = {
@@ -78,49 +83,52 @@ ARCHITECTURES = {
 }
 
 PLAIN = ("scalar", "cpu", "dispatch", "selfcheck", "scratch", "error", "ops")
-"""Source files that are compiled for any CPU of the architecture."""
+"""These source files are compiled for any CPU of the architecture."""
 
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A compiler and what it is told beyond the flags that all share, always and when it links."""
+    """A compiler and its flags, besides those that all toolchains share."""
 
     compiler: tuple[str, ...]
     flags: tuple[str, ...]
+    """Flags for compiling and for linking."""
     link: tuple[str, ...] = ()
+    """Flags for linking alone."""
 
 
 def for_image(target: Target) -> Toolchain:
-    """What ships: for the oldest glibc that any image may have."""
+    """The toolchain of everything that ships, for the oldest glibc that an image may have."""
     return Toolchain(ZIG, ("-target", f"{ARCHITECTURES[target].machine}-linux-gnu.2.28"), NO_CXX_LIBRARY)
 
 
 def pinned_onnxruntime() -> str:
-    """The version that the kernels run in: the runtime's."""
+    """The version of onnxruntime that the runtime has, and that the kernels are compiled for."""
     match = re.search(r"^onnxruntime==(\S+)", (ROOT / "requirements.in").read_text(), re.MULTILINE)
     if match is None:
-        raise BuildError("requirements.in does not pin onnxruntime")
+        raise CompilerFailed("requirements.in does not pin onnxruntime")
     return match[1]
 
 
 def library(target: Target) -> Path:
+    """Where the library is, or will be."""
     return LIBRARIES / f"libcpu2vec-{target}.so"
 
 
 def stamp(target: Target) -> Path:
-    """The file beside the library that holds the fingerprint of what it was made from."""
+    """The file that holds the fingerprint of what the library was made from."""
     return library(target).with_suffix(".made-from")
 
 
 def fingerprint(target: Target) -> bytes:
-    """A hash of all that the library's bytes depend on: sources, flags, the compiler's and onnxruntime's versions.
+    """A hash of everything that the library's bytes depend on: sources, flags, versions of compiler and onnxruntime.
 
-    Raises ``BuildError`` where there is no compiler.
+    Raises ``CompilerFailed`` if there is no compiler.
     """
     try:
         compiler = importlib.metadata.version(COMPILER_PACKAGE)
     except importlib.metadata.PackageNotFoundError as error:
-        raise BuildError(f"{COMPILER_PACKAGE} is missing: it compiles the kernels") from error
+        raise CompilerFailed(f"{COMPILER_PACKAGE} is missing: it compiles the kernels") from error
     toolchain = for_image(target)
     flags = (COMMON, toolchain.flags, _units(target), toolchain.link, LINK, LIBRARIES_NEEDED)
     digest = hashlib.sha256(repr((compiler, flags)).encode())
@@ -130,7 +138,7 @@ def fingerprint(target: Target) -> bytes:
 
 
 def is_current(target: Target) -> bool:
-    """Whether the library is there and made from what is here now. Raises ``BuildError``."""
+    """Whether the library exists and was made from the current sources. Raises ``CompilerFailed``."""
     try:
         made_from = stamp(target).read_bytes()
     except FileNotFoundError:
@@ -139,9 +147,9 @@ def is_current(target: Target) -> bool:
 
 
 def ensure(target: Target) -> Path:
-    """The library's path, once it is current: compiled, which a line to standard error tells, only where it is not.
+    """Compile the library if it is not current, with a line to standard error; return its path.
 
-    Of several processes one compiles, and the others wait for it. Raises ``BuildError``.
+    Of several processes, one compiles and the others wait for it. Raises ``CompilerFailed``.
     """
     if not is_current(target):
         with _locked():
@@ -152,14 +160,14 @@ def ensure(target: Target) -> Path:
 
 
 def build(target: Target) -> Path:
-    """Compile and link the library for ``target``, and return its path. Raises ``BuildError``."""
+    """Compile and link the library for ``target``, and return its path. Raises ``CompilerFailed``."""
     with _locked():
         _build(target)
     return library(target)
 
 
 def _build(target: Target) -> None:
-    """A failure leaves the old library, without the stamp."""
+    """Compile and link; a failure leaves the old library, but not its stamp."""
     made_from, toolchain = fingerprint(target), for_image(target)
     stamp(target).unlink(missing_ok=True)
     objects = _compile(toolchain, _units(target), LIBRARIES / f"objects-{target}")
@@ -169,7 +177,7 @@ def _build(target: Target) -> None:
 
 @contextmanager
 def _locked() -> Iterator[None]:
-    """Keep other processes from compiling."""
+    """Keep other processes from compiling at the same time."""
     LIBRARIES.mkdir(parents=True, exist_ok=True)
     with (LIBRARIES / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -177,7 +185,7 @@ def _locked() -> Iterator[None]:
 
 
 def _units(target: Target) -> dict[str, tuple[str, ...]]:
-    """The library's source files, each with its own flags."""
+    """The library's source files, without suffix, each with its own flags."""
     version = (f'-DCPU2VEC_ONNXRUNTIME="{pinned_onnxruntime()}"',)
     return dict.fromkeys(PLAIN, ()) | {"ort_ops": version} | _isa_units(ARCHITECTURES[target].isas)
 
@@ -191,7 +199,7 @@ def build_program(
     defines: Iterable[str] = (),
     isas: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Path:
-    """Compile a program of ``kernels/programs`` with all kernels in it, and return its path. Raises ``BuildError``.
+    """Compile a program of ``kernels/programs`` with all kernels in it, and return its path. Raises ``CompilerFailed``.
 
     ``defines``: macros of all source files. ``isas``: flags in place of the target's, by instruction set.
     """
@@ -208,23 +216,23 @@ def _isa_units(isas: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
 
 
 def _compile(toolchain: Toolchain, units: dict[str, tuple[str, ...]], directory: Path) -> list[str]:
-    """The object files of source files, which are named without suffix, each with its own flags."""
+    """Compile source files, named without suffix, each with its own flags; return the object files."""
     directory.mkdir(parents=True, exist_ok=True)
 
-    def one(unit: str, flags: tuple[str, ...]) -> str:
+    def compile_unit(unit: str, flags: tuple[str, ...]) -> str:
         output = str(directory / f"{Path(unit).name}.o")
-        # NOTE: names are relative to the root, so that no path of this machine gets into the library.
+        # NOTE: paths are relative to the root, so that no path of this machine gets into the library.
         source = f"kernels/src/{unit}.cpp"
         command = (*toolchain.compiler, *COMMON, *toolchain.flags, *flags, "-c", source, "-o", output)
         _run(command)
         return output
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(one, units, units.values()))
+        return list(pool.map(compile_unit, units, units.values()))
 
 
 def _link(toolchain: Toolchain, objects: Iterable[str], flags: tuple[str, ...], output: Path) -> None:
-    """Written beside the old file first: a process that has mapped that one keeps it."""
+    """Link into a new file that then replaces the old one: a process that has mapped the old one keeps it."""
     written = output.with_suffix(".new")
     command = (*toolchain.compiler, *toolchain.flags, *toolchain.link, *flags, *objects, *LIBRARIES_NEEDED)
     _run((*command, "-o", str(written)))
@@ -235,25 +243,30 @@ def _run(command: tuple[str, ...]) -> None:
     try:
         result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise BuildError(f"{command[0]} is missing: it compiles the kernels") from error
+        raise CompilerFailed(f"{command[0]} is missing: it compiles the kernels") from error
     if result.returncode:
         last = result.stderr.strip().splitlines()[-1:]
         print(result.stderr, file=sys.stderr)
-        raise BuildError(f"the kernels do not compile: {''.join(last)}")
+        raise CompilerFailed(f"the kernels do not compile: {''.join(last)}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Compile the native kernels.")
-    parser.add_argument("--arch", type=Target, choices=list(Target), required=True)
-    parser.add_argument("--if-needed", action="store_true", help="say and do nothing where the library is current")
-    options = parser.parse_args()
-    try:
-        output = ensure(options.arch) if options.if_needed else build(options.arch)
-    except BuildError as error:
-        sys.exit(f"error: {error}")
-    if not options.if_needed:
+def main(arguments: list[str]) -> int:
+    """Compile the library of one architecture."""
+    parser = Parser(PROGRAM, "Compile the native kernels.")
+    parser.add_argument("--arch", type=TARGETS, metavar=TARGETS.metavar, required=True, help="CPU architecture")
+    parser.add_switch("--if-needed", help="only compile if the library is not current, and print nothing otherwise")
+    options = parser.read(arguments)
+    return run(PROGRAM, lambda: _main(options.arch, options.if_needed), "the library was not replaced")
+
+
+def _main(target: Target, if_needed: bool) -> int:
+    if if_needed:
+        ensure(target)
+    else:
+        output = build(target)
         print(f"{output.relative_to(ROOT)}  {output.stat().st_size} bytes")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,7 @@ from build.bundle.retarget import retarget
 from build.bundle.staging import Staging, staged_output
 from build.bundle.writer import write_unverified
 from build.fidelity.seal import seal
-from build.fidelity.thresholds import DEFAULTS, Asked, Thresholds
+from build.fidelity.thresholds import NO_OVERRIDES, ThresholdOverrides, Thresholds
 from build.host.resources import available_memory, check_resources, free_disk
 from build.kinds import Assembled, ModelBuild, kind_of
 from build.model.fetch import fetch, is_path
@@ -35,7 +35,7 @@ class BuildOptions:
     output: Path
     force: bool
     trust: Trust = NO_TRUST
-    thresholds: Asked = DEFAULTS
+    thresholds: ThresholdOverrides = NO_OVERRIDES
     extra_targets: tuple[tuple[Target, Path], ...] = ()
     """Other targets that get the same bundle, and where."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from build.fidelity.cpu_classes import EXACT_INTEGERS, FLOATS, Arithmetic
+from build.fidelity.cpu_classes import EXACT_INTEGERS, FLOATS, CpuClass
 from build.fidelity.thresholds import Thresholds
 from manifest import Precision
 
@@ -30,7 +30,7 @@ class PrecisionSpec:
     calibrate: bool
     """Whether scales and rounding are chosen by the error that is measured on calibration texts."""
     backend: Backend
-    stock_class: Arithmetic
+    stock_class: CpuClass
     """The CPU class of onnxruntime's own kernels with these weights."""
     golden_tolerance: float
     """How much lower than measured a correct server's cosine may be, because CPUs sum in different orders."""

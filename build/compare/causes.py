@@ -1,4 +1,4 @@
-"""Finds out why the old vectors differ, by asking the bundle's model in other ways and measuring which comes nearer."""
+"""Finds out why the old vectors differ: tries hypotheses on the bundle and measures which brings its vectors closer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from build.compare.hypotheses import TRUNCATE, Cause, Guess, Way, guesses
+from build.compare.hypotheses import TRUNCATE, Cause, Explanation, Hypothesis, explanations
 from build.fidelity.cosine import cosines
 from manifest import Task
 
@@ -16,34 +16,73 @@ Vectors = NDArray[np.float32]
 Values = NDArray[np.float64]
 
 SAMPLE = 50
-"""Texts for each try: enough to tell which one comes nearer, few enough for a model that takes 100 ms a text."""
+"""Each hypothesis is tried on this many texts: enough to rank hypotheses, few enough for a model that takes 100 ms a
+text.
+"""
 
-NEARER = 0.5
-"""A way explains something if it takes away half of the distance (1 - cosine, in the mean): a wrong one takes none."""
+MAX_REMAINING = 0.5
+"""A hypothesis explains something if at most this share of the mean distance (1 - cosine) remains. A wrong one removes
+none of it.
+"""
 
 SAME = 1e-5
 """A mean distance below this leaves nothing to explain."""
 
 RELATED = 0.9
-"""One model in two roundings has a likeness from here on: the coarsest int8 in use comes to 0.95."""
+"""One model in two roundings has at least this likeness; the coarsest int8 in use reaches 0.95."""
 
 UNRELATED = 0.5
-"""Below, vectors have nothing in common: the likeness of two models is about 0."""
+"""Below this likeness, vectors have nothing in common. Two different models have a likeness of about 0."""
 
 LONG_DIFFERENCE = 1e-6
+"""A text is long if truncation moves its vector by more than this (1 - cosine)."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """``cosine``: the mean one on the sample once the bundle is asked in this way, too; None: nothing was asked."""
+    """An explanation that the measurements support."""
 
     cause: Cause
-    says: str
+    text: str
     cosine: float | None = None
+    """The sample's mean cosine under this hypothesis and those found before it; None where none was tried."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An explanation and the sample's vectors under its hypothesis, (texts, dim)."""
+
+    explanation: Explanation
+    vectors: Vectors
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """How hypotheses about the old container are tested on a sample of the texts."""
+
+    old: Vectors
+    """The old container's vectors of the sample, (texts, dim)."""
+    task: Task | None
+    """The task of the texts."""
+    embed: Callable[[Hypothesis], Vectors]
+    """Returns the bundle's vectors of the sample under a hypothesis."""
+    enough: float
+    """Cosines of at least this (1st percentile) need no further explanation."""
+
+    def trials(self, hypothesis: Hypothesis) -> list[Trial]:
+        """Every explanation that differs in one thing from ``hypothesis``, tried."""
+        return [Trial(found, self.embed(found.hypothesis)) for found in explanations(hypothesis, self.task)]
+
+    def cosines(self, vectors: Vectors) -> Values:
+        """Cosines to the old vectors, over the components that both have."""
+        return _cosines(self.old, vectors)
+
+    def explains_enough(self, values: Values) -> bool:
+        return bool(np.percentile(values, 1) >= self.enough)
 
 
 def sample(old: Vectors, new: Vectors) -> NDArray[np.int64]:
-    """Places of the texts to try ways on: half of them those that differ most, the others spread over the rest."""
+    """Indices of the texts to try hypotheses on: half are those that differ most, half are spread over the rest."""
     order = np.argsort(_cosines(old, new), kind="stable")
     if len(order) <= SAMPLE:
         return order
@@ -52,80 +91,74 @@ def sample(old: Vectors, new: Vectors) -> NDArray[np.int64]:
     return np.concatenate([worst, rest[spread]])
 
 
-def find_causes(
-    old: Vectors, new: Vectors, way: Way, task: Task | None, ask: Callable[[Way], Vectors], enough: float
-) -> tuple[Finding, ...]:
+def find_causes(experiment: Experiment, hypothesis: Hypothesis, new: Vectors) -> tuple[Finding, ...]:
     """Change one thing after another, always the one that explains most, until nothing explains more.
 
-    ``old`` (texts, old dim) and ``new`` (texts, new dim) are the containers' vectors of the sample, ``way`` is the new
-    one's; ``ask`` gives the sample's vectors in another way. Cosines from ``enough`` on (1st percentile) need no
-    further explanation. The first components count where the one has more of them than the other.
+    ``new`` (texts, dim) are the bundle's vectors of the sample under ``hypothesis``, which is how the bundle embeds.
     """
     findings: list[Finding] = []
-    nearest = _cosines(old, new)
-    while _distance(nearest) > SAME and not (findings and _are_enough(nearest, enough)):
-        tried = [(guess, ask(guess.way)) for guess in guesses(way, task)]
-        guess, vectors = min(tried, key=lambda one: _distance(_cosines(old, one[1])))
-        values = _cosines(old, vectors)
-        if _distance(values) > NEARER * _distance(nearest):
-            rest = _long_texts(nearest, new, tried, enough) or _rest(old, new, bool(findings), enough)
-            return (*findings, *_shortened(old, new), *rest)
-        way, new, nearest = guess.way, vectors, values
-        findings.append(Finding(guess.cause, guess.says, _mean(nearest)))
-    return (*findings, *_shortened(old, new))
+    current = experiment.cosines(new)
+    while _distance(current) > SAME and not (findings and experiment.explains_enough(current)):
+        trials = experiment.trials(hypothesis)
+        best = min(trials, key=lambda trial: _distance(experiment.cosines(trial.vectors)))
+        values = experiment.cosines(best.vectors)
+        if _distance(values) > MAX_REMAINING * _distance(current):
+            rest = _long_texts(experiment, new, trials) or _unexplained(experiment, new, bool(findings))
+            return (*findings, *_fewer_components(experiment.old, new), *rest)
+        hypothesis, new, current = best.explanation.hypothesis, best.vectors, values
+        findings.append(Finding(best.explanation.cause, best.explanation.text, _mean(current)))
+    return (*findings, *_fewer_components(experiment.old, new))
 
 
-def _shortened(old: Vectors, new: Vectors) -> tuple[Finding, ...]:
-    """Whether one has the first components of the other, and how many."""
+def _fewer_components(old: Vectors, new: Vectors) -> tuple[Finding, ...]:
+    """Whether the vectors of one side are the first components of the other's, and how many."""
     before, after = old.shape[1], new.shape[1]
     if before == after or _likeness(old, new) < RELATED:
         return ()
     fewer, more = ("old", "new") if before < after else ("new", "old")
-    says = f"the {fewer} vectors are the first {min(before, after)} components of the {more} ones"
-    return (Finding(Cause.FIRST_COMPONENTS, says, _mean(_cosines(old, new))),)
+    text = f"the {fewer} vectors are the first {min(before, after)} components of the {more} ones"
+    return (Finding(Cause.FIRST_COMPONENTS, text, _mean(_cosines(old, new))),)
 
 
-def _long_texts(values: Values, new: Vectors, tried: list[tuple[Guess, Vectors]], enough: float) -> tuple[Finding, ...]:
-    """Long texts are those that come out otherwise when they are cut off."""
-    cut = next((vectors for guess, vectors in tried if guess.way.long_text == TRUNCATE), None)
-    if cut is None or cut.shape != new.shape:
+def _long_texts(experiment: Experiment, new: Vectors, trials: list[Trial]) -> tuple[Finding, ...]:
+    """Whether only long texts differ: those whose vectors change when they are truncated."""
+    truncated = next((trial.vectors for trial in trials if trial.explanation.hypothesis.long_text == TRUNCATE), None)
+    if truncated is None or truncated.shape != new.shape:
         return ()
-    long = cosines(cut, new) < 1 - LONG_DIFFERENCE
-    if not long.any() or long.all() or not _are_enough(values[~long], enough):
+    long = cosines(truncated, new) < 1 - LONG_DIFFERENCE
+    if not long.any() or long.all() or not experiment.explains_enough(experiment.cosines(new)[~long]):
         return ()
-    says = (
-        f"only texts that are longer than the model takes differ ({long.sum()} of the {len(long)} that were tried): "
-        "the old one neither cuts them off nor averages over windows as the bundle does"
+    text = (
+        f"only texts longer than the model's window differ ({long.sum()} of the {len(long)} that were tried): "
+        "the old container neither truncates them nor averages over windows as the bundle does"
     )
-    return (Finding(Cause.LONG_TEXTS, says),)
+    return (Finding(Cause.LONG_TEXTS, text),)
 
 
-def _rest(old: Vectors, new: Vectors, explained: bool, enough: float) -> tuple[Finding, ...]:
-    """What no way explains, by how much of it there is."""
-    values = _cosines(old, new)
-    if explained and _are_enough(values, enough):
+def _unexplained(experiment: Experiment, new: Vectors, explained: bool) -> tuple[Finding, ...]:
+    """What no hypothesis explains, by how much of it there is."""
+    values = experiment.cosines(new)
+    if explained and experiment.explains_enough(values):
         return ()
-    left = "what is left, " if explained else ""
-    what = f"{left}a mean cosine of {_mean(values):.4f} on the texts that were tried"
-    likeness = _likeness(old, new)
+    subject = f"{'the remaining difference, ' if explained else ''}a mean cosine of {_mean(values):.4f} on the sample"
+    likeness = _likeness(experiment.old, new)
     if likeness >= RELATED:
-        return (Finding(Cause.ROUNDING, f"{what}, is one model in two roundings: one is quantised, or more coarsely"),)
+        return (
+            Finding(Cause.ROUNDING, f"{subject}, is one model in two roundings: one is quantized, or more coarsely"),
+        )
     if likeness < UNRELATED and not explained:
-        return (Finding(Cause.ANOTHER_MODEL, f"{what}, and nearer in no way that this model can be asked"),)
-    return (Finding(Cause.UNKNOWN, f"{what}, is explained by nothing that was tried"),)
-
-
-def _are_enough(values: Values, enough: float) -> bool:
-    return bool(np.percentile(values, 1) >= enough)
+        return (Finding(Cause.ANOTHER_MODEL, f"{subject}, and no way of using this model comes closer"),)
+    return (Finding(Cause.UNKNOWN, f"{subject}, is explained by nothing that was tried"),)
 
 
 def _cosines(old: Vectors, new: Vectors) -> Values:
+    """Cosines over the first components, as many as both have."""
     width = min(old.shape[1], new.shape[1])
     return cosines(old[:, :width], new[:, :width])
 
 
 def _likeness(old: Vectors, new: Vectors) -> float:
-    """The mean cosine of what tells texts apart: without the mean vector, which in some models all texts share."""
+    """The mean cosine after centering: in some models, all texts share a large mean vector."""
     return _mean(_cosines(old - old.mean(axis=0), new - new.mean(axis=0)))
 
 

@@ -1,4 +1,4 @@
-"""Compares a running container with a new bundle on a user's own texts: the steps, in order."""
+"""Compares a running container with a new bundle on the user's own texts: the steps, in order."""
 
 from __future__ import annotations
 
@@ -12,114 +12,127 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from build.compare.causes import Finding, Vectors, find_causes, sample
-from build.compare.client import VectorsClient, parse_address
+from build.compare.causes import Experiment, Finding, Vectors, find_causes, sample
+from build.compare.client import connect
 from build.compare.figures import Figures, measure
-from build.compare.hypotheses import CHUNK, Way, pooled_by
+from build.compare.hypotheses import CHUNK, Hypothesis, pooled_by
 from build.compare.texts import read_texts
 from build.compare.variant_bundle import write_variant
-from build.compare.verdict import MIN_COSINE_P1, Judgement, Verdict, judge
+from build.compare.verdict import MIN_COSINE_P1, Judgment, Verdict, judge
+from build.fidelity.client import VectorsClient
 from build.fidelity.runtime_process import serve
 from build.progress import Progress
 from manifest import Manifest, PoolingMode, Task, TextModel, read_manifest
 
-STAGES = ("ask", "measure", "explain")
+STAGES = ("embed", "measure", "explain")
+"""The stages of a comparison, in order."""
 
 
 class Strategy(StrEnum):
-    """What a request's ``pooling_strategy`` can be; the first stands for the model's own pooling."""
+    """What a request's ``pooling_strategy`` can be."""
 
     MASKED_MEAN = "masked_mean"
+    """Weaviate's default, which stands for the model's own pooling."""
     CLS = "cls"
 
 
 @dataclass(frozen=True)
-class Order:
-    """``task`` and ``strategy`` are what Weaviate sends with each text; ``seconds``: how long an answer may take."""
+class CompareOptions:
+    """What to compare, and how to ask for vectors."""
 
     old: str
+    """The address of the old container."""
     token: str | None
+    """The bearer token for the old container."""
     bundle: Path
     texts: Path
     task: Task | None
+    """The ``task_type`` that Weaviate sends with each text; None: none."""
     strategy: Strategy
+    """The ``pooling_strategy`` that Weaviate sends with each text."""
     seconds: float
+    """The limit for one answer."""
 
     @property
     def config(self) -> dict[str, str]:
-        """Of the request for a text."""
+        """The ``config`` of each request."""
         return {"pooling_strategy": str(self.strategy), **self.task_config}
 
     @property
     def task_config(self) -> dict[str, str]:
+        """The ``config`` of a request that leaves pooling to the bundle."""
         return {} if self.task is None else {"task_type": str(self.task)}
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """``repeated`` lines were left out. ``findings`` is empty where the verdict needs no explanation."""
+class Comparison:
+    """The result: what was measured, the verdict, and why the vectors differ."""
 
     manifest: Manifest
     repeated: int
+    """The number of repeated lines that were left out."""
     figures: Figures
-    judgement: Judgement
+    judgment: Judgment
     findings: tuple[Finding, ...]
+    """Empty where the verdict needs no explanation."""
 
 
-def compare(order: Order, progress: Progress) -> Outcome:
-    """Ask both, measure, judge. Raises ``BuildError`` or ``BundleError``."""
-    parse_address(order.old)  # NOTE: before it is shown, because it may hold a password.
-    manifest = read_manifest(order.bundle)
-    own = read_texts(order.texts)
-    with progress.stage("ask", f"{len(own.texts)} texts of {order.old} and of {order.bundle}"):
-        old, new = _ask_both(order, own.texts, progress.bars)
-    with progress.stage("measure", "cosines, lengths, neighbours"):
+def compare(options: CompareOptions, progress: Progress) -> Comparison:
+    """Request all vectors from both, measure, judge. Raises ``BuildError`` or ``BundleError``."""
+    with closing(connect(options.old, options.token, options.seconds)) as old_container:
+        manifest = read_manifest(options.bundle)
+        own = read_texts(options.texts)
+        with progress.stage("embed", f"{len(own.texts)} texts, by {options.old} and by {options.bundle}"):
+            old, new = _embed_both(options, old_container, own.texts, progress.bars)
+    with progress.stage("measure", "cosines, lengths, neighbors"):
         figures = measure(own.texts, old, new)
-        judgement = judge(figures)
+        judgment = judge(figures)
     findings: tuple[Finding, ...] = ()
-    with progress.stage("explain", "asking the bundle in other ways, where the verdict needs a reason"):
-        if judgement.verdict is Verdict.REIMPORT:
-            findings = _explain(order, manifest, own.texts, old, new)
-    return Outcome(manifest, own.repeated, figures, judgement, findings)
+    with progress.stage("explain", "testing hypotheses on the bundle, if a re-import is needed"):
+        if judgment.verdict is Verdict.REIMPORT:
+            findings = _explain(options, manifest, own.texts, old, new)
+    return Comparison(manifest, own.repeated, figures, judgment, findings)
 
 
-def _ask_both(order: Order, texts: tuple[str, ...], bars: bool) -> tuple[Vectors, Vectors]:
-    """(texts, old dim) and (texts, new dim)."""
-    before, after = [], []
-    with closing(VectorsClient("the old container", order.old, order.token, order.seconds)) as old:
-        # NOTE: what is wrong with the address is told before a large model is loaded.
-        old.embed(texts[0], order.config)
-        with _served(order.bundle, CHUNK, order) as new:
-            for text in tqdm(texts, desc="Asked", unit="text", disable=not bars):
-                before.append(old.embed(text, order.config))
-                after.append(new.embed(text, order.config))
-    return np.stack(before), np.stack(after)
+def _embed_both(
+    options: CompareOptions, old_container: VectorsClient, texts: tuple[str, ...], bars: bool
+) -> tuple[Vectors, Vectors]:
+    """The old and the new vectors, (texts, old dim) and (texts, new dim)."""
+    old, new = [], []
+    # NOTE: a wrong address is reported before a large model is loaded.
+    old_container.embed({"text": texts[0], "config": options.config})
+    with _served(options.bundle, CHUNK, options) as new_container:
+        for text in tqdm(texts, desc="Embedded", unit="text", disable=not bars):
+            request = {"text": text, "config": options.config}
+            old.append(old_container.embed(request))
+            new.append(new_container.embed(request))
+    return np.stack(old), np.stack(new)
 
 
 def _explain(
-    order: Order, manifest: Manifest, texts: tuple[str, ...], old: Vectors, new: Vectors
+    options: CompareOptions, manifest: Manifest, texts: tuple[str, ...], old: Vectors, new: Vectors
 ) -> tuple[Finding, ...]:
-    places = sample(old, new)
-    tried = [texts[place] for place in places]
+    indices = sample(old, new)
+    tried = [texts[index] for index in indices]
 
-    def ask(way: Way) -> Vectors:
+    def embed(hypothesis: Hypothesis) -> Vectors:
         with tempfile.TemporaryDirectory(prefix="cpu2vec-compare-") as folder:
-            write_variant(order.bundle, manifest, way.model, Path(folder))
-            with _served(Path(folder), way.long_text, order) as client:
-                # The way says how to pool, so that the request does not.
-                return np.stack([client.embed(text, order.task_config) for text in tried])
+            write_variant(options.bundle, manifest, hypothesis.model, Path(folder))
+            with _served(Path(folder), hypothesis.long_text, options) as container:
+                # The variant declares its pooling, so that the request must not.
+                return np.stack([container.embed({"text": text, "config": options.task_config}) for text in tried])
 
-    asked_for_cls = order.strategy is Strategy.CLS
     text = manifest.section_as(TextModel)
-    way = Way(pooled_by(text, PoolingMode.CLS) if asked_for_cls else text)
-    return find_causes(old[places], new[places], way, order.task, ask, enough=MIN_COSINE_P1)
+    model = pooled_by(text, PoolingMode.CLS) if options.strategy is Strategy.CLS else text
+    experiment = Experiment(old[indices], options.task, embed, enough=MIN_COSINE_P1)
+    return find_causes(experiment, Hypothesis(model), new[indices])
 
 
 @contextmanager
-def _served(bundle: Path, long_text: str, order: Order) -> Iterator[VectorsClient]:
+def _served(bundle: Path, long_text: str, options: CompareOptions) -> Iterator[VectorsClient]:
     """The bundle as a container serves it."""
     with (
         serve(bundle, settings={"LONG_TEXT": long_text}) as runtime,
-        closing(VectorsClient("the new container", runtime.address, None, order.seconds)) as client,
+        closing(VectorsClient("the new container", runtime.address, seconds=options.seconds)) as container,
     ):
-        yield client
+        yield container

@@ -1,4 +1,4 @@
-"""Measures how far two containers' vectors of the same texts are from one another. Pure functions."""
+"""Measures how far apart two containers' vectors of the same texts are. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from build.compare.neighbours import neighbours, shared
+from build.compare.neighbors import neighbors, shared
 from build.fidelity.cosine import cosines
 
 Vectors = NDArray[np.float32]
 
-EDGES = (-1.0, 0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
-"""Of the histogram: finer where a search notices the difference."""
+BIN_EDGES = (-1.0, 0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
+"""The histogram of cosines has these bins, finer where a search notices the difference."""
 
-NEIGHBOURS = 10
+NEIGHBORS = 10
+"""Overlaps are measured on this many nearest neighbors, if there are enough texts."""
+
 FURTHEST = 5
+"""This many texts are listed: those whose two vectors differ most."""
+
 UNIT_TOLERANCE = 1e-3
+"""Lengths this close to 1 count as unit length."""
 
 
 @dataclass(frozen=True)
 class Bin:
-    """``texts`` with a cosine from ``low`` to below ``high``; the last one holds 1, too."""
+    """The number of ``texts`` with a cosine from ``low`` to below ``high``. The last bin includes 1."""
 
     low: float
     high: float
@@ -32,9 +37,12 @@ class Bin:
 
 @dataclass(frozen=True)
 class Cosines:
+    """How the cosines between old and new vectors are distributed."""
+
     mean: float
     median: float
     p1: float
+    """The 1st percentile."""
     minimum: float
     histogram: tuple[Bin, ...]
 
@@ -54,28 +62,27 @@ class Lengths:
 
 @dataclass(frozen=True)
 class Overlap:
-    """Shares of the ``k`` nearest neighbours among the other texts, by cosine, 0 to 1.
-
-    ``mixed``: of those that the old vectors have in the old index, the new vectors find there as well; None where the
-    vectors differ in their number of components. ``own``: the new vectors have them in an index of their own.
-    """
+    """Shares, from 0 to 1, of the neighbors that the old vectors find in the old index."""
 
     k: int
+    """The number of nearest neighbors of each text, by cosine."""
     mixed: float | None
+    """The share that the new vectors find in the old index; None where the sizes of the vectors differ."""
     own: float
+    """The share that the new vectors find in an index of their own."""
 
 
 @dataclass(frozen=True)
 class Furthest:
+    """A text whose two vectors differ more than most."""
+
     text: str
     cosine: float
 
 
 @dataclass(frozen=True)
 class Figures:
-    """``cosines`` are None where the vectors differ in their number of components. ``length_ratios``: the 1st and the
-    99th percentile of new length over old.
-    """
+    """Everything that is measured on two sets of vectors."""
 
     texts: int
     old_dim: int
@@ -83,13 +90,15 @@ class Figures:
     old_lengths: Lengths
     new_lengths: Lengths
     length_ratios: tuple[float, float]
+    """The 1st and the 99th percentile of new length over old."""
     cosines: Cosines | None
+    """None where the sizes of the vectors differ."""
     overlap: Overlap
     furthest: tuple[Furthest, ...]
 
 
 def measure(texts: tuple[str, ...], old: Vectors, new: Vectors) -> Figures:
-    """Of the vectors (texts, dim) of at least two texts, which differ from one another."""
+    """Compare the vectors, (texts, dim), of at least two texts, no two of them equal."""
     comparable = old.shape == new.shape
     values = cosines(old, new) if comparable else None
     return Figures(
@@ -105,29 +114,29 @@ def measure(texts: tuple[str, ...], old: Vectors, new: Vectors) -> Figures:
     )
 
 
-def neighbours_of(texts: int) -> int:
-    """How many neighbours to look at: ten, or half of the other texts where that is less, so that there is a choice."""
-    return max(1, min(NEIGHBOURS, (texts - 1) // 2))
+def neighbors_of(texts: int) -> int:
+    """The number of neighbors to compare: ten, or half of the other texts if that is less, to leave a choice."""
+    return max(1, min(NEIGHBORS, (texts - 1) // 2))
 
 
 def _overlap(old: Vectors, new: Vectors, comparable: bool) -> Overlap:
-    k = neighbours_of(len(old))
-    expected = neighbours(old, old, k)
+    k = neighbors_of(len(old))
+    expected = neighbors(old, old, k)
     return Overlap(
         k=k,
-        mixed=shared(expected, neighbours(new, old, k)) if comparable else None,
-        own=shared(expected, neighbours(new, new, k)),
+        mixed=shared(expected, neighbors(new, old, k)) if comparable else None,
+        own=shared(expected, neighbors(new, new, k)),
     )
 
 
 def _distribution(values: NDArray[np.float64]) -> Cosines:
-    counts, _ = np.histogram(np.clip(values, -1, 1), EDGES)
+    counts, _ = np.histogram(np.clip(values, -1, 1), BIN_EDGES)
     return Cosines(
         mean=float(values.mean()),
         median=float(np.median(values)),
         p1=float(np.percentile(values, 1)),
         minimum=float(values.min()),
-        histogram=tuple(Bin(low, high, int(n)) for (low, high), n in zip(pairwise(EDGES), counts, strict=True)),
+        histogram=tuple(Bin(low, high, int(n)) for (low, high), n in zip(pairwise(BIN_EDGES), counts, strict=True)),
     )
 
 
@@ -137,13 +146,13 @@ def _lengths(vectors: Vectors) -> Lengths:
 
 
 def _length_ratios(old: Vectors, new: Vectors) -> tuple[float, float]:
-    """Zero vectors have no ratio."""
+    """Percentiles of new length over old, without zero vectors, which have no ratio."""
     before, after = (np.linalg.norm(vectors.astype(np.float64), axis=1) for vectors in (old, new))
-    there = (before > 0) & (after > 0)
-    low, high = np.percentile(after[there] / before[there], [1, 99]) if there.any() else (1.0, 1.0)
+    nonzero = (before > 0) & (after > 0)
+    low, high = np.percentile(after[nonzero] / before[nonzero], [1, 99]) if nonzero.any() else (1.0, 1.0)
     return float(low), float(high)
 
 
 def _furthest(texts: tuple[str, ...], values: NDArray[np.float64]) -> tuple[Furthest, ...]:
     order = np.argsort(values, kind="stable")[:FURTHEST]
-    return tuple(Furthest(texts[place], float(values[place])) for place in order)
+    return tuple(Furthest(texts[index], float(values[index])) for index in order)

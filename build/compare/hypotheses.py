@@ -1,4 +1,4 @@
-"""Lists the other ways in which a container may have embedded with a bundle's model, to be tried as explanations."""
+"""Lists the ways in which the old container may embed differently with the bundle's model: hypotheses to be tested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 from manifest import Encoder, LayerKind, Pooling, PoolingMode, Task, TextModel
 
 CHUNK, TRUNCATE = "chunk", "truncate"
-"""Values of ``LONG_TEXT``; the first is what a container does by itself."""
+"""These are values of ``LONG_TEXT``; a container without the setting chunks."""
 
 
 class Cause(StrEnum):
@@ -30,32 +30,39 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
-class Way:
-    """How texts become vectors: by what the model declares, and by what is done with long ones."""
+class Hypothesis:
+    """How texts may become vectors: what the model declares, and what happens to long texts."""
 
     model: TextModel
     long_text: str = CHUNK
 
 
 @dataclass(frozen=True)
-class Guess:
-    """``says``: what the old container does, and what the bundle does instead."""
+class Explanation:
+    """A possible cause, and the hypothesis under which the bundle embeds as the old container would."""
 
     cause: Cause
-    says: str
-    way: Way
+    text: str
+    """What the old container does, and what the bundle does instead."""
+    hypothesis: Hypothesis
 
 
 POOLINGS = {PoolingMode.MEAN: Cause.MEAN_POOLING, PoolingMode.CLS: Cause.CLS_POOLING}
-"""What other containers pool by, whatever the model says."""
+"""Other containers use these pooling modes whatever the model declares."""
 
-SHAPED = frozenset({LayerKind.DENSE, LayerKind.LAYER_NORM})
-"""Layers with tensors, which other containers leave out."""
+TENSOR_LAYERS = frozenset({LayerKind.DENSE, LayerKind.LAYER_NORM})
+"""Other containers leave out these layers, which have weights of their own."""
 
 
-def guesses(way: Way, task: Task | None) -> list[Guess]:
-    """Ways that differ in one thing from ``way``, for texts with this task."""
-    return [*_poolings(way, task), *_prompts(way, task), *_routes(way, task), *_layers(way, task), *_long_texts(way)]
+def explanations(hypothesis: Hypothesis, task: Task | None) -> list[Explanation]:
+    """Explanations whose hypotheses differ from ``hypothesis`` in one thing, for texts with this task."""
+    return [
+        *_poolings(hypothesis, task),
+        *_prompts(hypothesis, task),
+        *_routes(hypothesis, task),
+        *_layers(hypothesis, task),
+        *_long_texts(hypothesis),
+    ]
 
 
 def pooled_by(model: TextModel, mode: PoolingMode) -> TextModel:
@@ -68,19 +75,19 @@ def pooled_by(model: TextModel, mode: PoolingMode) -> TextModel:
 
 
 def _encoder(model: TextModel, task: Task | None) -> Encoder:
-    """That of texts with this task."""
+    """The encoder of texts with this task."""
     return model.encoders[model.encoder_name(task) or min(model.encoders)]
 
 
-def _poolings(way: Way, task: Task | None) -> Iterator[Guess]:
-    encoder = _encoder(way.model, task)
+def _poolings(hypothesis: Hypothesis, task: Task | None) -> Iterator[Explanation]:
+    encoder = _encoder(hypothesis.model, task)
     declared = encoder.pooling.modes
-    if len(declared) > 1 and any(layer.kind in SHAPED for layer in encoder.layers):
-        return  # Those layers fit the joined vectors of all modes alone.
+    if len(declared) > 1 and any(layer.kind in TENSOR_LAYERS for layer in encoder.layers):
+        return  # Those layers only fit the concatenated vectors of all modes.
     for mode, cause in POOLINGS.items():
         if declared != (mode,):
-            says = f"the old one pools by {mode}, and this model by {' and '.join(declared)}"
-            yield Guess(cause, says, replace(way, model=pooled_by(way.model, mode)))
+            text = f"the old container uses {mode} pooling, and this model declares {' and '.join(declared)}"
+            yield Explanation(cause, text, replace(hypothesis, model=pooled_by(hypothesis.model, mode)))
 
 
 def _prompt(model: TextModel, task: Task | None) -> str:
@@ -88,46 +95,50 @@ def _prompt(model: TextModel, task: Task | None) -> str:
     return model.prompts.get(model.prompt_name(task) or "", "")
 
 
-def _prompts(way: Way, task: Task | None) -> Iterator[Guess]:
-    model = way.model
-    here = _prompt(model, task)
-    bundles = f"the bundle's is {here!r}" if here else "the bundle puts none there"
-    if here:
+def _prompts(hypothesis: Hypothesis, task: Task | None) -> Iterator[Explanation]:
+    model = hypothesis.model
+    declared = _prompt(model, task)
+    instead = f"the bundle prepends {declared!r}" if declared else "the bundle prepends none"
+    if declared:
         encoders = {name: replace(encoder, prompt_tokens={}) for name, encoder in model.encoders.items()}
         plain = replace(model, prompts={}, tasks={}, default_prompt=None, encoders=encoders)
-        says = f"the old one puts no prompt in front of texts, and {bundles}"
-        yield Guess(Cause.NO_PROMPT, says, replace(way, model=plain))
+        text = f"the old container prepends no prompt, and {instead}"
+        yield Explanation(Cause.NO_PROMPT, text, replace(hypothesis, model=plain))
     others = {_prompt(model, other): model.prompt_name(other) for other in (None, Task.QUERY, Task.PASSAGE)}
     for prompt, name in others.items():
-        if prompt and prompt != here and name is not None:
+        if prompt and prompt != declared and name is not None:
             changed = replace(model, default_prompt=name, tasks=dict.fromkeys(Task, name))
-            says = f"the old one puts the prompt {prompt!r} in front of texts, and {bundles}"
-            yield Guess(Cause.OTHER_PROMPT, says, replace(way, model=changed))
+            text = f"the old container prepends the prompt {prompt!r}, and {instead}"
+            yield Explanation(Cause.OTHER_PROMPT, text, replace(hypothesis, model=changed))
 
 
-def _routes(way: Way, task: Task | None) -> Iterator[Guess]:
-    taken = way.model.encoder_name(task)
-    for name in way.model.encoders:
-        if name != taken:
-            changed = replace(way.model, routes={}, default_encoder=name)
-            says = f"the old one takes the model's way {name} for these texts, and the bundle its way {taken}"
-            yield Guess(Cause.OTHER_ROUTE, says, replace(way, model=changed))
+def _routes(hypothesis: Hypothesis, task: Task | None) -> Iterator[Explanation]:
+    model = hypothesis.model
+    declared = model.encoder_name(task)
+    for name in model.encoders:
+        if name != declared:
+            changed = replace(model, routes={}, default_encoder=name)
+            text = f"the old container sends these texts to the model's route {name}, and the bundle to {declared}"
+            yield Explanation(Cause.OTHER_ROUTE, text, replace(hypothesis, model=changed))
 
 
-def _layers(way: Way, task: Task | None) -> Iterator[Guess]:
-    taken = _encoder(way.model, task)
-    if left_out := [layer.kind for layer in taken.layers if layer.kind in SHAPED]:
+def _layers(hypothesis: Hypothesis, task: Task | None) -> Iterator[Explanation]:
+    model = hypothesis.model
+    encoder = _encoder(model, task)
+    if missing := [layer.kind for layer in encoder.layers if layer.kind in TENSOR_LAYERS]:
         bare = {
-            name: replace(encoder, layers=tuple(layer for layer in encoder.layers if layer.kind not in SHAPED))
-            for name, encoder in way.model.encoders.items()
+            name: replace(other, layers=tuple(layer for layer in other.layers if layer.kind not in TENSOR_LAYERS))
+            for name, other in model.encoders.items()
         }
-        changed = replace(way.model, encoders=bare, dim=taken.width * len(taken.pooling.modes))
-        names = " and ".join(dict.fromkeys(kind.replace("_", " ") for kind in left_out))
-        says = f"the old one leaves out the model's layers behind pooling ({names})"
-        yield Guess(Cause.NO_LAYERS, says, replace(way, model=changed))
+        changed = replace(model, encoders=bare, dim=encoder.width * len(encoder.pooling.modes))
+        names = " and ".join(dict.fromkeys(kind.replace("_", " ") for kind in missing))
+        text = f"the old container leaves out the model's layers after pooling ({names})"
+        yield Explanation(Cause.NO_LAYERS, text, replace(hypothesis, model=changed))
 
 
-def _long_texts(way: Way) -> Iterator[Guess]:
-    if way.long_text != TRUNCATE:
-        says = "the old one cuts off texts that are longer than the model takes, and the bundle takes all of them"
-        yield Guess(Cause.TRUNCATION, says, replace(way, long_text=TRUNCATE))
+def _long_texts(hypothesis: Hypothesis) -> Iterator[Explanation]:
+    if hypothesis.long_text != TRUNCATE:
+        text = (
+            "the old container truncates texts that are longer than the model's window, and the bundle reads them all"
+        )
+        yield Explanation(Cause.TRUNCATION, text, replace(hypothesis, long_text=TRUNCATE))

@@ -1,4 +1,4 @@
-"""Reads a user's own texts, on which two containers are compared."""
+"""Reads the user's own texts, on which two containers are compared."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from pathlib import Path
 
 from build.errors import NoTexts
 
-FEWEST = 2
-"""One text has no neighbour."""
+MIN_TEXTS = 2
+"""A comparison needs this many texts, because a single one has no neighbor."""
 
 
 @dataclass(frozen=True)
 class OwnTexts:
-    """No two ``texts`` are equal; ``repeated`` lines were left out, which would only be one another's neighbours."""
+    """The different texts of a file."""
 
     texts: tuple[str, ...]
+    """No two of them are equal."""
     repeated: int
+    """The number of lines that were left out, since equal texts are only each other's neighbors."""
 
 
 def read_texts(path: Path) -> OwnTexts:
-    """One text a line; blank lines are none. Raises ``NoTexts``."""
+    """Read one text per line, without blank lines. Raises ``NoTexts``."""
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise NoTexts(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8, one text a line") from None
+        raise NoTexts(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8, one text per line") from None
     except OSError as error:
         raise NoTexts(f"{path} cannot be read: {error.strerror}") from None
     given = [line for line in lines if line.strip()]
     texts = tuple(dict.fromkeys(given))
-    if len(texts) < FEWEST:
-        raise NoTexts(f"{path} has {len(texts)} different texts, and at least {FEWEST} are needed, one a line")
+    if len(texts) < MIN_TEXTS:
+        raise NoTexts(f"{path} must have at least {MIN_TEXTS} different texts, one per line, not {len(texts)}")
     return OwnTexts(texts, repeated=len(given) - len(texts))

@@ -1,4 +1,4 @@
-"""Makes a bundle that embeds in another way than its model declares, to be served for a moment and never shipped."""
+"""Makes a temporary bundle that embeds in a different way than its model declares. It is served, never shipped."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from manifest import (
 
 
 def write_variant(bundle: Path, manifest: Manifest, text: TextModel, directory: Path) -> None:
-    """Fill an empty ``directory``: links to the bundle's files, a manifest with ``text`` in it, and no golden texts.
+    """Fill an empty ``directory`` with links to the bundle's files and a manifest that has ``text`` in it.
 
-    Those hold the model to its own way, which this is not.
+    It has no golden texts, because a server would find that their vectors differ.
     """
     names = bundle_files(text)
     for name in names:

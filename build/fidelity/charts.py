@@ -1,91 +1,93 @@
-"""Draws the two charts of the fidelity page, as SVG without script or reference. Pure functions."""
+"""Computes the charts of the fidelity page, in percent of the space that they get. Pure functions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from build.fidelity.report import LengthFigures
 
-WIDTH, LEFT, RIGHT = 480, 12, 468
-FEWEST_BINS, MOST_BINS = 10, 24
-NARROWEST = 1e-6
-"""A bin's width in cosine: figures have six decimals."""
+MIN_BINS, MAX_BINS = 8, 16
+"""A histogram has so few bins that their counts can be read on a phone."""
 
-BARS_TOP, BARS_BOTTOM = 24, 150
-ROW = 26
-BAR_LEFT, BAR_RIGHT = 92, 396
+TICKS = 4
+"""A histogram's axis has this many equal parts, and so many bins in each."""
+
+MIN_WIDTH = 1e-6
+"""The narrowest bin and the shortest scale: figures have six decimals."""
 
 
-def histogram(cosines: Sequence[float]) -> str:
-    """How many texts have which cosine: from below the lowest of them up to 1, in equal bins of a round width."""
-    low, width = _scale(min(cosines))
-    bins = round((1 - low) / width)
+@dataclass(frozen=True)
+class Column:
+    """One bin of a histogram: where it is on the axis, how high, and how many texts it has."""
+
+    x: float
+    width: float
+    height: float
+    texts: int
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A labeled border between bins."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Columns and ticks from left to right."""
+
+    columns: tuple[Column, ...]
+    ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """How far the mean error and the largest error reach."""
+
+    mean: float
+    worst: float
+
+
+def histogram(cosines: Sequence[float]) -> Histogram:
+    """Count texts by cosine, in equal bins of a round width that end at 1."""
+    low, width, bins = _scale(min(cosines))
     counts = [0] * bins
     for cosine in cosines:
-        # NOTE: a cosine that lies on a border belongs above it, whatever the division made of its last bit.
+        # NOTE: a cosine on a border belongs to the bin above it, whatever the division makes of its last bit.
         counts[max(0, min(bins - 1, math.floor((cosine - low) / width + 1e-6)))] += 1
-    step = (RIGHT - LEFT) / bins
-    parts = []
-    for number, count in enumerate(counts):
-        height = (BARS_BOTTOM - BARS_TOP) * count / max(counts)
-        x, y = LEFT + number * step, BARS_BOTTOM - height
-        if count:
-            parts.append(
-                f'<rect class="bar" x="{x + 1:.1f}" y="{y:.1f}" width="{step - 2:.1f}" height="{height:.1f}"/>'
-            )
-            parts.append(f'<text class="count" x="{x + step / 2:.1f}" y="{y - 4:.1f}">{count}</text>')
+    share, most = 100 / bins, max(counts)
+    columns = (Column(index * share, share, 100 * (count / most), count) for index, count in enumerate(counts))
     decimals = max(2, -math.floor(math.log10(width) + 1e-9))
-    for tick in (0, bins // 2, bins):
-        anchor = "start" if tick == 0 else "end" if tick == bins else "middle"
-        x, label = LEFT + tick * step, f"{low + tick * width:.{decimals}f}"
-        parts.append(f'<path class="axis" d="M{x:.1f} {BARS_BOTTOM}v5"/>')
-        parts.append(f'<text x="{x:.1f}" y="{BARS_BOTTOM + 20}" text-anchor="{anchor}">{label}</text>')
-    parts.append(f'<path class="axis" d="M{LEFT} {BARS_BOTTOM}H{RIGHT}"/>')
-    title = "Histogram of cosines to the original"
-    told = f"{len(cosines)} texts in bins {width:.{decimals}f} wide, from {low:.{decimals}f} to 1."
-    return _svg("histogram", BARS_BOTTOM + 28, title, told, parts)
+    borders = range(0, bins + 1, bins // TICKS)
+    ticks = (Tick(border * share, f"{low + border * width:.{decimals}f}") for border in borders)
+    return Histogram(tuple(columns), tuple(ticks))
 
 
-def error_by_length(lengths: Sequence[LengthFigures]) -> str:
-    """Each bin's distance from 1: the bar is that of the mean cosine, the mark that of the lowest."""
-    most = max([1 - one.cosine_min for one in lengths] + [NARROWEST])
-    scale = (BAR_RIGHT - BAR_LEFT) / most
-    parts = []
-    for number, one in enumerate(lengths):
-        y = number * ROW + 4
-        mean, worst = 1 - one.cosine_mean, 1 - one.cosine_min
-        end = BAR_LEFT + max(0.0, worst) * scale
-        parts.append(f'<text x="{BAR_LEFT - 8}" y="{y + 14}" text-anchor="end">{span_of(one)}</text>')
-        parts.append(
-            f'<rect class="bar" x="{BAR_LEFT}" y="{y + 3}" width="{max(0.0, mean) * scale:.1f}" height="{ROW - 12}"/>'
-        )
-        parts.append(f'<path class="range" d="M{BAR_LEFT} {y + 10}H{end:.1f}M{end:.1f} {y + 4}v12"/>')
-        parts.append(f'<text x="{end + 6:.1f}" y="{y + 14}">{max(0.0, worst):.6f}</text>')
-    parts.append(f'<path class="axis" d="M{BAR_LEFT} 0V{len(lengths) * ROW + 4}"/>')
-    title = "Distance from the original by length of text in tokens"
-    told = "One row a length: the bar is 1 minus the mean cosine, the mark and the number are 1 minus the lowest."
-    return _svg("lengths", len(lengths) * ROW + 8, title, told, parts)
+def error_bars(lengths: Sequence[LengthFigures]) -> list[Bar]:
+    """Return a bar for the errors of each length, 1 minus the cosine; the largest error of all fills the space."""
+    most = max([error_of(figures.cosine_min) for figures in lengths] + [MIN_WIDTH])
+    return [
+        Bar(100 * (error_of(figures.cosine_mean) / most), 100 * (error_of(figures.cosine_min) / most))
+        for figures in lengths
+    ]
 
 
-def span_of(one: LengthFigures) -> str:
-    """«9–16», or «257 and more»."""
-    return f"{one.first}–{one.last}" if one.last is not None else f"{one.first} or more"
+def error_of(cosine: float) -> float:
+    """1 minus the cosine; rounding may have left the cosine above 1."""
+    return max(0.0, 1 - cosine)
 
 
-def _scale(lowest: float) -> tuple[float, float]:
-    """Where the first bin begins, and the width of a bin: 1, 2 or 5 times a power of ten, so that few bins suffice."""
-    width = NARROWEST
+def _scale(lowest: float) -> tuple[float, float, int]:
+    """Where the first bin begins, the width of a bin (1, 2 or 5 times a power of ten), and how many bins there are."""
+    width = MIN_WIDTH
     factors = (2, 2.5, 2)
     step = 0
-    while (1 - lowest) / width > MOST_BINS:
+    while (1 - lowest) / width > MAX_BINS + 1e-6:
         width *= factors[step % 3]
         step += 1
-    return 1 - width * max(FEWEST_BINS, math.ceil((1 - lowest) / width - 1e-6)), width
-
-
-def _svg(name: str, height: int, title: str, description: str, parts: list[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="{name}-title {name}-desc">'
-        f'<title id="{name}-title">{title}</title><desc id="{name}-desc">{description}</desc>{"".join(parts)}</svg>'
-    )
+    bins = max(MIN_BINS, TICKS * math.ceil((1 - lowest) / width / TICKS - 1e-6))
+    return 1 - width * bins, width, bins

@@ -8,24 +8,26 @@ from numpy.typing import NDArray
 from manifest import CosineFigures
 
 DECIMALS = 6
+"""Reports round cosines to this many decimals."""
 
 
 def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Row by row, (texts,) in float64. Two zero rows are equal: 1; a zero row and another: 0.
+    """Return the cosine of each pair of rows, (texts,) in float64.
 
-    NaN where a row is not finite: no such vector is like any other.
+    Two zero rows are equal: 1. A zero row and any other: 0. NaN where a row is not finite, because such a vector is
+    not like any other.
     """
     a, b = left.astype(np.float64), right.astype(np.float64)
-    finite = np.isfinite(a).all(axis=1) & np.isfinite(b).all(axis=1)
-    a, b = np.where(finite[:, np.newaxis], a, 0), np.where(finite[:, np.newaxis], b, 0)
+    finite = np.all(np.isfinite(a) & np.isfinite(b), axis=1, keepdims=True)
+    a, b = np.where(finite, a, 0), np.where(finite, b, 0)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     products = np.einsum("td,td->t", a, b)
     values = np.where(norms > 0, products / np.maximum(norms, np.finfo(np.float64).tiny), (a == b).all(axis=1))
-    return np.where(finite, values, np.nan)
+    return np.where(finite[:, 0], values, np.nan)
 
 
 def summarize(values: NDArray[np.float64]) -> CosineFigures:
-    """Mean, 1st percentile (linear interpolation) and minimum of cosines."""
+    """Return the mean, 1st percentile (linear interpolation) and minimum of cosines."""
     return CosineFigures(
         count=len(values),
         mean=round(float(values.mean()), DECIMALS),

@@ -1,4 +1,4 @@
-"""Lists the classes of CPUs that round alike, and says which of them a build measures, and how."""
+"""The classes of CPUs that round alike, and which of them a build verifies."""
 
 from __future__ import annotations
 
@@ -7,79 +7,98 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Arithmetic:
-    """A class of CPUs that round alike, for which one measurement stands; ``name`` is the key in ``fidelity.json``."""
+class CpuClass:
+    """CPUs that round alike, so that one measurement stands for all of them."""
 
     name: str
+    """The name of the class in ``fidelity.json``."""
+
     cpus: str
+    """Which CPUs belong to the class."""
+
+    rounding: str
+    """How they round, in full sentences."""
 
 
-EXACT_INTEGERS = Arithmetic(
+EXACT_INTEGERS = CpuClass(
     "u8 x s8, exact",
-    "x86 with VNNI, x86 without it (where the runtime has onnxruntime turn signed weights into unsigned ones, so that "
-    "nothing saturates) and ARM with dot products: integer products are exact on all of them; what is left in fp32 may "
-    "be summed in another order.",
+    "x86, and ARM with dot products",
+    "Integer products are exact on all of them. On x86 without VNNI, the runtime has onnxruntime turn signed weights "
+    "into unsigned ones, so that nothing saturates. What stays in fp32 may be summed in another order.",
 )
-FLOATS = Arithmetic(
-    "fp32", "All x86 and ARM CPUs: sums in another order move a component by some 1e-7, which is below these figures."
+FLOATS = CpuClass(
+    "fp32",
+    "All x86 and ARM CPUs",
+    "Summing in another order changes a component by about 1e-7, which is less than these figures show.",
 )
-PER_TOKEN = Arithmetic(
+PER_TOKEN = CpuClass(
     "u8 x s8, per token",
-    "x86 with AVX-512 VNNI, AMX or AVX-VNNI, and ARM: activations have 256 levels, one scale for each token. Products "
-    "give the same bits on all of them; attention is in floats on ARM, which is a little nearer.",
+    "x86 with AVX-512 VNNI, AMX or AVX-VNNI, and ARM",
+    "Activations have 256 levels and one scale per token. Products have the same bits on all of them. ARM computes "
+    "attention in floating point, which is slightly closer.",
 )
-PER_TOKEN_7_BITS = Arithmetic(
+PER_TOKEN_7_BITS = CpuClass(
     "u7 x s8, per token",
-    "x86 with AVX2 and none of the newer instructions: activations have 128 levels, one scale for each token.",
+    "x86 with AVX2 and none of the newer instructions",
+    "Activations have 128 levels and one scale per token.",
 )
 
 CLASSES = (PER_TOKEN, PER_TOKEN_7_BITS, EXACT_INTEGERS, FLOATS)
+"""All classes that a build can measure."""
 
 SEVEN_BITS = "avx2"
-"""The instruction set of ``PER_TOKEN_7_BITS``; all others are of ``PER_TOKEN``."""
+"""The instruction set of ``PER_TOKEN_7_BITS``; all others belong to ``PER_TOKEN``."""
 
 ISA_SETTING = "KERNELS_ISA"
 """The runtime's setting that forces an instruction set."""
 
-LOST_AGAIN = 1.5
-"""A sound runtime may lose this many times what the golden texts lost when they were measured."""
+LOSS_FACTOR = 1.5
+"""A correct runtime may lose this many times what the golden texts lost when they were measured."""
 
-LOST_WITH_7_BITS = 4.0
-"""Half as many levels make an error twice as large, and what a cosine lacks grows with the error's square."""
+SEVEN_BIT_LOSS_FACTOR = 4.0
+"""Half as many levels double the error, and 1 minus the cosine grows with the square of the error."""
 
 
 @dataclass(frozen=True)
-class Pass:
-    """One run over all texts; ``settings``: what the runtime is told, beside what it is told always."""
+class VerificationRun:
+    """One run over all texts."""
 
-    arithmetic: Arithmetic
+    cpu_class: CpuClass
+    """The class that the run measures."""
+
     settings: Mapping[str, str] = field(default_factory=dict)
+    """Settings of the runtime besides those of every run."""
 
 
 @dataclass(frozen=True)
-class Measuring:
-    """``passes``: the first is this machine's best. ``lost``: how many times as much as was measured a sound runtime
-    may lose on a golden text; ``slack``: how much lower its cosine may be beyond that."""
+class VerificationPlan:
+    """The runs that verify a bundle on this machine, and how much a correct runtime may lose on a golden text."""
 
-    passes: tuple[Pass, ...]
-    lost: float
-    slack: float
+    runs: tuple[VerificationRun, ...]
+    """The first measures the class of this machine's best instruction set."""
+
+    loss_factor: float
+    """A correct runtime may lose this many times what was measured."""
+
+    tolerance: float
+    """Its cosine may be lower than that by this much."""
 
 
-def by_stock_kernels(arithmetic: Arithmetic, slack: float) -> Measuring:
-    """onnxruntime's own kernels compute alike on all CPUs."""
-    return Measuring((Pass(arithmetic),), LOST_AGAIN, slack)
+def stock_plan(cpu_class: CpuClass, tolerance: float) -> VerificationPlan:
+    """Plan for onnxruntime's own kernels, which compute alike on all CPUs."""
+    return VerificationPlan((VerificationRun(cpu_class),), LOSS_FACTOR, tolerance)
 
 
-def by_native_kernels(instruction_sets: Sequence[str], slack: float) -> Measuring:
-    """The class of this machine's best instruction set, and then that of AVX2 where this machine has it, too.
+def native_plan(instruction_sets: Sequence[str], tolerance: float) -> VerificationPlan:
+    """Plan for native kernels: the class of this machine's best instruction set, then AVX2's if the machine has it.
 
-    ``instruction_sets``: those of this machine, the best first. Where AVX2's class cannot be measured, golden texts
-    leave room for it. Whatever the target: bundles for both have the same files.
+    ``instruction_sets``: those of this machine, the best first. Where AVX2's class cannot be measured, the loss factor
+    allows for it. The target does not matter, because bundles for both have the same files.
     """
-    best = Pass(PER_TOKEN_7_BITS if instruction_sets[0] == SEVEN_BITS else PER_TOKEN)
-    if best.arithmetic is PER_TOKEN_7_BITS:
-        return Measuring((best,), LOST_AGAIN, slack)
+    best = VerificationRun(PER_TOKEN_7_BITS if instruction_sets[0] == SEVEN_BITS else PER_TOKEN)
+    if best.cpu_class is PER_TOKEN_7_BITS:
+        return VerificationPlan((best,), LOSS_FACTOR, tolerance)
     if SEVEN_BITS in instruction_sets:
-        return Measuring((best, Pass(PER_TOKEN_7_BITS, {ISA_SETTING: SEVEN_BITS})), LOST_AGAIN, slack)
-    return Measuring((best,), LOST_AGAIN * LOST_WITH_7_BITS, slack)
+        seven_bits = VerificationRun(PER_TOKEN_7_BITS, {ISA_SETTING: SEVEN_BITS})
+        return VerificationPlan((best, seven_bits), LOSS_FACTOR, tolerance)
+    return VerificationPlan((best,), LOSS_FACTOR * SEVEN_BIT_LOSS_FACTOR, tolerance)

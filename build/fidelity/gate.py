@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from build.errors import FidelityTooLow
-from build.fidelity.report import Measured, MeasuredClass, worst_first
+from build.fidelity.report import MeasuredClass, MeasuredText, by_cosine
 from build.fidelity.thresholds import OPTIONS, Option, Thresholds
 from manifest import Precision
 
@@ -31,7 +31,7 @@ def check(measured: MeasuredClass, thresholds: Thresholds, precision: Precision)
         listed = ", ".join(f"{option.figure} {figure:.6f} (required: {bound:g})" for option, figure, bound in failed)
         advice = _advice(precision, [(option, figure) for option, figure, _ in failed])
         raise FidelityTooLow(
-            f"the bundle is too far from the original on CPUs of the class {measured.arithmetic.name!r}, by cosines on "
+            f"the bundle is too far from the original on CPUs of the class {measured.cpu_class.name!r}, by cosines on "
             f"{len(measured.heldout)} held-out and {len(golden)} golden texts: {listed}: {advice}; "
             f"worst texts: {_shown([*measured.heldout, *golden])}"
         )
@@ -53,11 +53,11 @@ def _below(figure: float) -> str:
     return f"{max(-1.0, math.floor(figure * steps) / steps):g}"
 
 
-def _shown(texts: Sequence[Measured]) -> str:
-    return ", ".join(f"{text.cosine:.6f} {_short(text)}" for text in worst_first(texts)[:SHOWN_TEXTS])
+def _shown(texts: Sequence[MeasuredText]) -> str:
+    return ", ".join(f"{text.cosine:.6f} {_short(text)}" for text in by_cosine(texts)[:SHOWN_TEXTS])
 
 
-def _short(measured: Measured) -> str:
+def _short(measured: MeasuredText) -> str:
     text = measured.text if len(measured.text) <= SHOWN_CHARACTERS else f"{measured.text[:SHOWN_CHARACTERS]}…"
     if measured.prompt_name is not None:
         return f"{text!r} (prompt {measured.prompt_name})"

@@ -1,4 +1,4 @@
-"""Defines ``fidelity.json``: how far a bundle's vectors are from the original's, text by text, and why."""
+"""Defines ``fidelity.json``: how far a bundle is from the original, text by text, and how its weights are stored."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from build.fidelity.cosine import DECIMALS
-from build.fidelity.cpu_classes import Arithmetic
+from build.fidelity.cpu_classes import CpuClass
 from build.fidelity.thresholds import Thresholds
 from build.quantization.record import WeightRecord
 from manifest import CosineFigures, Task
 
 LENGTHS = (1, 9, 17, 33, 65, 129, 257)
-"""Where the bins of text lengths begin, in tokens; the last has no end."""
+"""The bins of text lengths begin at these numbers of tokens; the last bin has no end."""
 
 WORST = 10
+"""The report quotes this many of the texts with the lowest cosines."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A text with the cosine of its served vector to the original's.
-
-    ``number``: its place in its list, from 1; for held-out texts the line of ``build/data/heldout.txt``. ``task`` and
-    ``prompt_name`` are what a request gave with it. ``tokens``: as the model read it, prompt and special ones included.
-    """
+class MeasuredText:
+    """A text with the cosine of its served vector to the original's."""
 
     number: int
+    """Its position in its list, from 1; for held-out texts the line of ``build/data/heldout.txt``."""
+
     text: str
+
     task: Task | None
+    """The task of the request."""
+
     prompt_name: str | None
+    """The prompt's name in the request."""
+
     tokens: int
+    """How many tokens the model read, including the prompt and special tokens."""
+
     cosine: float
 
 
@@ -37,11 +43,13 @@ class Measured:
 class MeasuredClass:
     """What CPUs of one class return."""
 
-    arithmetic: Arithmetic
+    cpu_class: CpuClass
+
     cosine: CosineFigures
     """The figures of the held-out texts."""
-    heldout: tuple[Measured, ...]
-    golden: tuple[Measured, ...]
+
+    heldout: tuple[MeasuredText, ...]
+    golden: tuple[MeasuredText, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ class TextFigure:
 
 @dataclass(frozen=True)
 class LengthFigures:
-    """Texts of ``first`` to ``last`` tokens (None: of any more)."""
+    """Texts of ``first`` to ``last`` tokens; None: without an upper limit."""
 
     first: int
     last: int | None
@@ -68,59 +76,68 @@ class LengthFigures:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """The figures of one class of arithmetic. ``cpus`` is a sentence that says which CPUs belong to it."""
+    """The figures of one class of CPUs."""
 
-    cpus: str
-    fidelity: CosineFigures
+    cpu_class: CpuClass
+    figures: CosineFigures
+
+
+@dataclass(frozen=True)
+class CosineReport:
+    """Cosines of the bundle's vectors to the original's, on held-out texts."""
+
+    classes: tuple[ClassFigures, ...]
+    """The class of the best instruction set of the machine that verified the bundle comes first."""
+
+    thresholds: Thresholds
+    """The figures of every class must reach these."""
+
+    texts: tuple[TextFigure, ...]
+    """All texts, as measured in the first class; so are ``lengths`` and ``worst``."""
+
+    lengths: tuple[LengthFigures, ...]
+
+    worst: tuple[MeasuredText, ...]
+    """The texts with the lowest cosines, the lowest first."""
 
 
 @dataclass(frozen=True)
 class FidelityReport:
-    """``classes`` by the name of the arithmetic; texts are those of the first. ``worst`` from the lowest cosine up.
+    """Everything that a build measured: one section for each sort of figures, and how weights are stored."""
 
-    ``stock_kernels``: graphs that onnxruntime's own kernels run although native ones were asked for, with the reason.
-    """
+    cosine: CosineReport | None
+    """None for a kind of model that does not answer with vectors."""
 
-    classes: dict[str, ClassFigures]
-    thresholds: Thresholds
-    texts: tuple[TextFigure, ...]
-    lengths: tuple[LengthFigures, ...]
-    worst: tuple[Measured, ...]
-    treatments: tuple[WeightRecord, ...]
+    weight_records: tuple[WeightRecord, ...]
+
     stock_kernels: dict[str, str]
+    """Graphs that onnxruntime's own kernels run although native ones were requested, with the reason."""
 
 
-def make_report(
-    classes: dict[str, ClassFigures],
-    thresholds: Thresholds,
-    texts: Sequence[Measured],
-    treatments: tuple[WeightRecord, ...],
-    stock_kernels: dict[str, str],
-) -> FidelityReport:
-    """The report on held-out ``texts``, whose cosines are numbers."""
-    return FidelityReport(
-        classes=classes,
+def cosine_report(classes: Sequence[MeasuredClass], thresholds: Thresholds) -> CosineReport:
+    """Report on the held-out texts, whose cosines must not be NaN; the texts are those of the first class."""
+    texts = classes[0].heldout
+    return CosineReport(
+        classes=tuple(ClassFigures(measured.cpu_class, measured.cosine) for measured in classes),
         thresholds=thresholds,
-        texts=tuple(TextFigure(one.number, one.task, one.prompt_name, one.tokens, one.cosine) for one in texts),
+        texts=tuple(TextFigure(text.number, text.task, text.prompt_name, text.tokens, text.cosine) for text in texts),
         lengths=tuple(by_length(texts)),
-        worst=tuple(worst_first(texts)[:WORST]),
-        treatments=treatments,
-        stock_kernels=stock_kernels,
+        worst=tuple(by_cosine(texts)[:WORST]),
     )
 
 
-def worst_first(texts: Sequence[Measured]) -> list[Measured]:
-    """By cosine, those that are not numbers before all; equal ones in their order."""
-    return sorted(texts, key=lambda one: (one.cosine == one.cosine, one.cosine))
+def by_cosine(texts: Sequence[MeasuredText]) -> list[MeasuredText]:
+    """Sort by cosine, the lowest first; NaN comes before all, and equal cosines keep their order."""
+    return sorted(texts, key=lambda text: (text.cosine == text.cosine, text.cosine))
 
 
-def by_length(texts: Sequence[Measured]) -> list[LengthFigures]:
-    """The figures of each bin that has texts; a text without any token counts to the first."""
+def by_length(texts: Sequence[MeasuredText]) -> list[LengthFigures]:
+    """Return the figures of each bin that has texts; a text without any token belongs to the first."""
     found = []
     for first, following in zip(LENGTHS, (*LENGTHS[1:], None), strict=True):
         last = None if following is None else following - 1
         least = 0 if first == LENGTHS[0] else first
-        cosines = [one.cosine for one in texts if least <= one.tokens and (last is None or one.tokens <= last)]
+        cosines = [text.cosine for text in texts if least <= text.tokens and (last is None or text.tokens <= last)]
         if cosines:
             mean = round(sum(cosines) / len(cosines), DECIMALS)
             found.append(LengthFigures(first, last, len(cosines), mean, round(min(cosines), DECIMALS)))

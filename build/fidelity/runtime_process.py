@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import socket
 import subprocess
@@ -17,8 +15,9 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from build.errors import SetupIncomplete, VerificationFailed
-from build.fidelity.requests import VECTORS_ROUTE, VectorRequest
+from build.errors import ContainerFailed, SetupIncomplete, VerificationFailed
+from build.fidelity.client import VectorsClient
+from build.fidelity.requests import VectorRequest
 from build.paths import ROOT
 from manifest import Task
 
@@ -36,32 +35,20 @@ class RuntimeClient:
 
     def __init__(self, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_SECONDS)
+        self._client = VectorsClient("the runtime", self.address, seconds=REQUEST_SECONDS)
 
     def is_ready(self) -> bool:
-        try:
-            self._connection.request("GET", "/.well-known/ready")
-            response = self._connection.getresponse()
-            response.read()
-            return response.status == http.client.NO_CONTENT
-        except (OSError, http.client.HTTPException):
-            self._connection.close()
-            return False
+        return self._client.is_ready()
 
     def close(self) -> None:
-        self._connection.close()
+        self._client.close()
 
     def embed(self, text: str, task: Task | None = None, prompt_name: str | None = None) -> NDArray[np.float32]:
-        """The served vector, (dim,). Raises ``VerificationFailed`` for any status but 200."""
-        body = json.dumps(VectorRequest(text, task, prompt_name).body).encode()
-        self._connection.request("POST", VECTORS_ROUTE, body)
-        response = self._connection.getresponse()
-        answer = response.read()
-        if response.status != http.client.OK:
-            raise VerificationFailed(
-                f"the runtime answered {response.status} for {text[:60]!r}: {answer.decode()[:300]}"
-            )
-        return np.asarray(json.loads(answer)["vector"], dtype=np.float32)
+        """The served vector, (dim,). Raises ``VerificationFailed`` where there is none."""
+        try:
+            return self._client.embed(VectorRequest(text, task, prompt_name).body)
+        except ContainerFailed as error:
+            raise VerificationFailed(str(error)) from None
 
 
 @contextmanager

@@ -1,9 +1,11 @@
-"""Owns the lowest cosines that a bundle may have, and the options of command lines that set them."""
+"""The lowest cosines that a bundle may have, and the command-line options that set them."""
 
 from __future__ import annotations
 
+import dataclasses
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -17,12 +19,18 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Option:
-    """One threshold as an option: ``field`` of ``Thresholds``, and ``figure``, what it bounds in words."""
+    """One threshold as an option."""
 
     field: str
+    """Its field in ``Thresholds``."""
+
     flag: str
+
     variable: str
+    """Its name in make and in the Dockerfiles."""
+
     figure: str
+    """The figure that it bounds, in words."""
 
 
 OPTIONS = (
@@ -30,40 +38,35 @@ OPTIONS = (
     Option("p1", "--min-cosine-p1", "MIN_COSINE_P1", "1st percentile"),
     Option("minimum", "--min-cosine-min", "MIN_COSINE_MIN", "minimum"),
 )
-"""``variable`` is what make and the Dockerfiles call it."""
+"""All thresholds can be set."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Thresholds that somebody set; None: the precision's default."""
+class ThresholdOverrides:
+    """The thresholds that the user set, by their field in ``Thresholds``."""
 
-    mean: float | None = None
-    p1: float | None = None
-    minimum: float | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
     def over(self, defaults: Thresholds) -> Thresholds:
-        """``defaults`` with what was asked for in their place."""
-        return Thresholds(
-            mean=defaults.mean if self.mean is None else self.mean,
-            p1=defaults.p1 if self.p1 is None else self.p1,
-            minimum=defaults.minimum if self.minimum is None else self.minimum,
-        )
+        """Return ``defaults`` with these values in their place."""
+        return dataclasses.replace(defaults, **self.values)
 
     def build_arguments(self) -> dict[str, str]:
-        """The same as arguments of a Dockerfile."""
-        values = {option.variable: getattr(self, option.field) for option in OPTIONS}
-        return {variable: repr(value) for variable, value in values.items() if value is not None}
+        """Return the same as arguments of a Dockerfile."""
+        return {option.variable: repr(self.values[option.field]) for option in OPTIONS if option.field in self.values}
 
 
-DEFAULTS = Asked()
+NO_OVERRIDES = ThresholdOverrides()
+"""Every threshold is the precision's default."""
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """The three options, each of which takes a cosine."""
+    """Add the three options, each of which takes a cosine."""
     group = parser.add_argument_group(
         "fidelity",
-        "A build compares the bundle's vectors with the original's in fp32, on held-out texts, and fails below these "
-        "cosines. Lower one knowingly: 0 accepts nearly anything. docs/fidelity.md has the defaults of each precision.",
+        "A build compares the bundle's vectors with those of the original model in fp32, on held-out texts, and fails "
+        "if a cosine is below its threshold. Lower a threshold deliberately: 0 accepts almost anything. "
+        "docs/fidelity.md lists the defaults of each precision.",
     )
     for option in OPTIONS:
         group.add_argument(
@@ -71,13 +74,14 @@ def add_options(parser: ArgumentParser) -> None:
             type=_cosine,
             metavar="COSINE",
             dest=_destination(option),
-            help=f"the lowest {option.figure} (default: by precision)",
+            help=f"lowest {option.figure} that is accepted (default: depends on the precision)",
         )
 
 
-def read_options(options: Namespace) -> Asked:
-    """What the parsed options ask for."""
-    return Asked(**{option.field: getattr(options, _destination(option)) for option in OPTIONS})
+def read_options(options: Namespace) -> ThresholdOverrides:
+    """Return the thresholds that the parsed options set."""
+    values = {option.field: getattr(options, _destination(option)) for option in OPTIONS}
+    return ThresholdOverrides({name: value for name, value in values.items() if value is not None})
 
 
 def _destination(option: Option) -> str:
@@ -90,5 +94,5 @@ def _cosine(text: str) -> float:
     except ValueError:
         value = float("nan")
     if not -1 <= value <= 1:
-        raise ArgumentTypeError(f"{text!r} is not a cosine: give a number from -1 to 1, such as 0.98")
+        raise ArgumentTypeError(f"must be a cosine, a number from -1 to 1 such as 0.98, not {text!r}")
     return value

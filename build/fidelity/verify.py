@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from build.fidelity.cosine import DECIMALS, cosines, summarize
-from build.fidelity.cpu_classes import Measuring
+from build.fidelity.cpu_classes import VerificationPlan
 from build.fidelity.golden import golden_request
-from build.fidelity.report import Measured, MeasuredClass
+from build.fidelity.report import MeasuredClass, MeasuredText
 from build.fidelity.requests import VectorRequest, heldout_texts, spread_over_prompts
 from build.fidelity.runtime_process import AS_THE_ORIGINAL, RuntimeClient, serve
 from build.pytorch.reference import Reference
@@ -39,7 +39,7 @@ def verify(
     model: TextModel,
     reference: Reference,
     golden: list[VectorRequest],
-    measuring: Measuring,
+    plan: VerificationPlan,
     bars: bool,
 ) -> Verification:
     """Measure the held-out texts in each run, and set the golden requests' floors a little below the lowest measured.
@@ -54,28 +54,28 @@ def verify(
     tokens = _count_tokens(reference, model, [*heldout, *golden])
     reference.release()  # PERF: the original and the server need not fit into memory together.
     classes = []
-    for run in measuring.passes:  # PERF: one server after another, so that memory holds one.
+    for run in plan.runs:  # PERF: one server after another, so that memory holds one.
         with serve(bundle, {**AS_THE_ORIGINAL, **run.settings}) as client:
             heldout_cosines = cosines(_served(client, heldout, bars), expected)
             golden_cosines = cosines(_served(client, golden, bars=False), golden_vectors)
         classes.append(
             MeasuredClass(
-                run.arithmetic,
+                run.cpu_class,
                 summarize(heldout_cosines),
                 _measured(heldout, tokens[: len(heldout)], heldout_cosines),
                 _measured(golden, tokens[len(heldout) :], golden_cosines),
             )
         )
-    requests = _golden_requests(golden, golden_vectors, classes, measuring)
+    requests = _golden_requests(golden, golden_vectors, classes, plan)
     return Verification(tuple(classes), Golden(tuple(requests)))
 
 
 def _golden_requests(
-    requests: list[VectorRequest], vectors: NDArray[np.float32], classes: list[MeasuredClass], measuring: Measuring
+    requests: list[VectorRequest], vectors: NDArray[np.float32], classes: list[MeasuredClass], plan: VerificationPlan
 ) -> Iterator[GoldenRequest]:
     for index, (request, vector) in enumerate(zip(requests, vectors, strict=True)):
         lowest = min(measured.golden[index].cosine for measured in classes)
-        floor = round(1 - measuring.lost * (1 - lowest) - measuring.slack, DECIMALS)
+        floor = round(1 - plan.loss_factor * (1 - lowest) - plan.tolerance, DECIMALS)
         yield golden_request(request, vector, floor)
 
 
@@ -111,10 +111,14 @@ def _count_tokens(reference: Reference, model: TextModel, requests: list[VectorR
     return counts
 
 
-def _measured(requests: list[VectorRequest], tokens: list[int], values: NDArray[np.float64]) -> tuple[Measured, ...]:
+def _measured(
+    requests: list[VectorRequest], tokens: list[int], values: NDArray[np.float64]
+) -> tuple[MeasuredText, ...]:
     """Texts are numbered from 1; each route has the same numbers."""
     numbers = {text: number for number, text in enumerate(dict.fromkeys(request.text for request in requests), 1)}
     return tuple(
-        Measured(numbers[request.text], request.text, request.task, request.prompt_name, count, round(cosine, DECIMALS))
+        MeasuredText(
+            numbers[request.text], request.text, request.task, request.prompt_name, count, round(cosine, DECIMALS)
+        )
         for request, count, cosine in zip(requests, tokens, values.tolist(), strict=True)
     )

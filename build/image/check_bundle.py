@@ -1,4 +1,4 @@
-"""Lets a bundle into an image: intact, and for the image's own architecture. Runs on the host and in the build."""
+"""Checks that a bundle is intact and built for the image's architecture. Runs on the host and in the image build."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def check_bundle(directory: Path, target: Target) -> Manifest:
         raise BundleError(f"{directory} is not a directory")
     manifest = read_manifest(directory)
     if manifest.target is not target:
-        raise BundleError(f"{directory} was built for {manifest.target}, and the image is for {target}")
+        raise BundleError(f"{directory} must be a bundle for {target}, not for {manifest.target}")
     check_files(directory, manifest, hashes=True)
     return manifest
 
 
 def main(arguments: list[str]) -> None:
-    """``GIVEN ADMITTED TARGET``: check one directory, copy it to the other, readable by every user."""
+    """Check the bundle GIVEN for TARGET, and copy it to ADMITTED, readable by every user."""
     given, admitted = Path(arguments[0]), Path(arguments[1])
     try:
         check_bundle(given, Target(arguments[2]))

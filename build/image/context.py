@@ -1,4 +1,4 @@
-"""Owns the directory that carries a local model or a bundle into ``docker build``: filled for one build, then gone."""
+"""Manages the directory in which a local model or a bundle is passed to ``docker build``, for one build."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PARENT = ".image-context"
-"""The only place besides the sources that .dockerignore lets through."""
+"""Besides the sources, only this directory is part of the build context (.dockerignore)."""
 
 
 @contextmanager
 def build_context(root: Path) -> Iterator[Path]:
-    """Yield an empty directory below ``root``, another for every build; remove it at the end, whatever happened."""
+    """Yield a new, empty directory below ``root``, and remove it at the end, whatever happened."""
     (root / PARENT).mkdir(exist_ok=True)
     directory = Path(tempfile.mkdtemp(dir=root / PARENT))
     try:
@@ -25,7 +25,7 @@ def build_context(root: Path) -> Iterator[Path]:
 
 
 def link_files(source: Path, names: list[str], destination: Path) -> None:
-    """Hard links to the named files, or copies on another file system; symbolic links are followed."""
+    """Hard-link the named files, or copy them to another file system. Symbolic links are followed."""
     for name in names:
         path = destination / name
         path.parent.mkdir(parents=True, exist_ok=True)

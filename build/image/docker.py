@@ -1,8 +1,9 @@
-"""Runs the ``docker`` command, without a shell: the only module that knows its arguments and hands it secrets."""
+"""Runs the ``docker`` command, without a shell. The only module that knows its arguments and passes it secrets."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,69 +11,84 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from build.errors import BuildError
+from build.errors import DockerFailed, InvalidOption
+from build.image.terminal import run_and_watch
 from manifest import Target
 
 ENGINE_SECONDS = 60
+"""An engine that does not answer within this time cannot be reached."""
+
 PROXIES = tuple(
     spelling for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY") for spelling in (name, name.lower())
 )
-"""Docker hands these to the build's commands without keeping them."""
+"""Docker passes these to the build's commands without storing them."""
 
-MIRRORS = ("HF_ENDPOINT", "TORCH_LINKS")
-"""Build arguments: they show in the build's output and records, so that they must not hold a password."""
+URL_ARGUMENTS = ("HF_ENDPOINT", "TORCH_LINKS")
+"""These URLs are build arguments, which a build's output and records show, so they must not hold a password."""
+
+BUILD_ARGUMENTS = (*URL_ARGUMENTS, "HF_HUB_OFFLINE")
+"""These variables of the environment become build arguments."""
 
 PIP_SETTINGS = {
     "PIP_INDEX_URL": "index-url",
     "PIP_EXTRA_INDEX_URL": "extra-index-url",
     "PIP_FIND_LINKS": "find-links",
 }
-"""Often with a password; they travel as a secret of pip's own configuration format."""
+"""These URLs often hold a password. They are passed as a secret, a file in pip's own format."""
 
 PIP_CONF = "CPU2VEC_PIP_CONF"
+"""The variable of ``docker``'s environment that holds that file."""
+
+OWN_ERROR = re.compile(r"\b(?:quantize\.py|build\.kernels|cpu2vec): (.+)")
+"""The project's own programs report errors like this inside a build."""
 
 
 class Docker:
-    """``root`` is the build context; ``environment`` is where settings and secrets are read."""
+    """The engine that ``docker`` reaches, with a build context and the settings and secrets of an environment."""
 
     def __init__(self, root: Path, environment: Mapping[str, str] = os.environ) -> None:
         self._root = root
         self._environment = {
             **environment,
             "DOCKER_BUILDKIT": "1",
-            # NOTE: newer engines would add a provenance.json to the bundle that comes out of the export stage.
+            # NOTE: newer engines would add a provenance.json to the bundle that the export stage returns.
             "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
             PIP_CONF: pip_configuration(environment),
         }
 
     def require_engine(self) -> None:
-        """Raises ``BuildError`` where no engine answers."""
+        """Raise ``DockerFailed`` unless an engine answers."""
         if shutil.which("docker", path=self._environment.get("PATH")) is None:
-            raise BuildError("docker is not on PATH: install Docker 20.10 or newer")
+            raise DockerFailed("docker is not on PATH: install Docker 20.10 or newer")
         command = ["docker", "version", "--format", "{{.Server.Version}}"]
         try:
             answer = self._capture(command, timeout=ENGINE_SECONDS)
         except subprocess.TimeoutExpired:
-            raise BuildError(f"the Docker engine did not answer within {ENGINE_SECONDS} s") from None
+            raise DockerFailed(f"the Docker engine did not answer within {ENGINE_SECONDS} s") from None
         if answer.returncode != 0:
             reason = answer.stderr.strip().splitlines() or ["docker version failed"]
-            raise BuildError(f"the Docker engine cannot be reached: {reason[-1]}")
+            raise DockerFailed(f"the Docker engine cannot be reached: {reason[-1]}")
 
     def build(self, target: Target, arguments: Mapping[str, str], options: list[str]) -> None:
-        """``docker build`` of one architecture's Dockerfile. Raises ``BuildError`` if it fails or cannot be started."""
+        """Run ``docker build`` on the Dockerfile of one architecture.
+
+        Raises ``DockerFailed``, and ``InvalidOption`` for a variable of the environment that cannot be used.
+        """
         command = ["docker", "build", "--file", f"Dockerfile.{target}", "--platform", f"linux/{target}"]
         command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
         command += [*options, *self._from_environment(), "."]
-        status = subprocess.run(command, cwd=self._root, env=self._environment).returncode
+        status, errors = run_and_watch(command, self._root, self._environment)
         if status != 0:
-            raise BuildError(f"docker build failed with status {status}: its output above says why")
+            reported = OWN_ERROR.findall(errors)
+            reason = reported[-1].strip() if reported else f"docker build ended with status {status}, see above"
+            raise DockerFailed(f"the image was not built: {reason}")
 
     def image_size(self, tag: str) -> int:
-        """Bytes of all layers, uncompressed. Raises ``BuildError`` where the engine has no such image."""
+        """Bytes of all layers, uncompressed. Raises ``DockerFailed`` if the engine does not have the image."""
         answer = self._capture(["docker", "image", "inspect", "--format", "{{.Size}}", tag])
         if answer.returncode != 0:
-            raise BuildError(
-                f"docker build ended well, and the engine has no image {tag}: was it told to put it elsewhere?"
+            raise DockerFailed(
+                f"docker build succeeded, but the engine does not have {tag}: does DOCKER_BUILD_ARGS send it elsewhere?"
             )
         return int(answer.stdout)
 
@@ -80,31 +96,34 @@ class Docker:
         return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=timeout)
 
     def _from_environment(self) -> list[str]:
-        """Names only: docker reads the values from its environment, so that no list of processes shows them."""
+        """Arguments that only name variables: docker reads the values itself, so that no list of processes shows them.
+
+        Raises ``InvalidOption``.
+        """
         environment = self._environment
-        for name in MIRRORS:
+        for name in URL_ARGUMENTS:
             if "@" in urlsplit(environment.get(name, "")).netloc:
-                raise BuildError(
-                    f"{name} holds a user or password, and build arguments are not kept secret: name a page without, "
-                    "or for wheels set TORCH_LINKS= and PIP_FIND_LINKS to it"
+                raise InvalidOption(
+                    f"{name} must not hold a user or password, since build arguments are not secret: use a URL "
+                    "without them, or for wheels set TORCH_LINKS= and PIP_FIND_LINKS to it"
                 )
-        words = [word for name in (*MIRRORS, *PROXIES) if name in environment for word in ("--build-arg", name)]
+        words = [word for name in (*BUILD_ARGUMENTS, *PROXIES) if name in environment for word in ("--build-arg", name)]
         if environment.get("HF_TOKEN"):
             words += ["--secret", "id=hf_token,env=HF_TOKEN"]
         if environment[PIP_CONF]:
             words += ["--secret", f"id=pip_conf,env={PIP_CONF}"]
         if certificates := environment.get("SSL_CERT_FILE"):
             if not Path(certificates).is_file():
-                raise BuildError(f"SSL_CERT_FILE names no file: {certificates}")
+                raise InvalidOption(f"SSL_CERT_FILE must be a file, not {certificates}")
             words += ["--secret", f"id=ca_certificates,src={certificates}"]
         try:
             return words + shlex.split(environment.get("DOCKER_BUILD_ARGS", ""))
         except ValueError as error:
-            raise BuildError(f"DOCKER_BUILD_ARGS cannot be split into words: {error}") from None
+            raise InvalidOption(f"DOCKER_BUILD_ARGS cannot be split into words: {error}") from None
 
 
 def pip_configuration(environment: Mapping[str, str]) -> str:
-    """A pip.conf with the user's package indexes; paths of this machine mean nothing in a build and are left out."""
+    """A pip.conf with the user's package indexes, without paths of this machine, which mean nothing in a build."""
     lines = []
     for name, option in PIP_SETTINGS.items():
         urls = [url for url in environment.get(name, "").split() if url.startswith(("http://", "https://"))]

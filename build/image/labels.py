@@ -1,36 +1,53 @@
-"""Derives an image's labels from its bundle's manifest."""
+"""Derives an image's labels from its bundle's manifest and from this checkout."""
 
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from manifest import Manifest, SourceKind
 
 OCI = "org.opencontainers.image"
+"""By the image specification, labels with this prefix describe the image and the software in it."""
+
+LICENSE = "Apache-2.0"
+"""The license of this project, as SPDX spells it."""
+
+VERSION_FILE = "VERSION"
+"""This file of the checkout holds the project's version."""
 
 
-def image_labels(manifest: Manifest, version: str | None) -> dict[str, str]:
-    """OCI's names where there is one, ``cpu2vec.*`` for the rest. What is not known has no label.
+@dataclass(frozen=True)
+class Project:
+    """What this checkout is; None where it is not known."""
 
-    ``version`` is this project's. OCI's revision is that of what is in the image, here the model's.
-    """
+    version: str | None
+    revision: str | None
+    """The commit, with ``-dirty`` where files differ from it."""
+    source: str | None
+    """The URL of the repository."""
+
+
+def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
+    """OCI's labels about the image and this project, and ``cpu2vec.*`` about the model. None for what is not known."""
     cosine = manifest.fidelity.cosine if manifest.fidelity else None
     labels = {
         f"{OCI}.title": manifest.model,
         f"{OCI}.description": f"{manifest.model} ({manifest.precision}) as an embedding server for CPUs, by cpu2vec",
-        f"{OCI}.licenses": manifest.licence,
-        f"{OCI}.revision": manifest.source.revision,
-        f"{OCI}.version": version,
-        f"{OCI}.url": None
+        f"{OCI}.licenses": LICENSE,
+        f"{OCI}.version": project.version,
+        f"{OCI}.revision": project.revision,
+        f"{OCI}.source": project.source,
+        "cpu2vec.version": project.version,
+        "cpu2vec.model": manifest.model,
+        "cpu2vec.model.revision": manifest.source.revision,
+        "cpu2vec.model.license": manifest.licence,
+        "cpu2vec.model.url": None
         if manifest.source.kind is SourceKind.DIRECTORY
         else f"https://huggingface.co/{manifest.model}",
-        "cpu2vec.model": manifest.model,
-        "cpu2vec.revision": manifest.source.revision,
-        "cpu2vec.licence": manifest.licence,
         "cpu2vec.target": manifest.target,
         "cpu2vec.precision": manifest.precision,
-        "cpu2vec.version": version,
         "cpu2vec.fidelity.texts": str(cosine.count) if cosine else None,
         "cpu2vec.fidelity.cosine_mean": f"{cosine.mean:.6f}" if cosine else None,
         "cpu2vec.fidelity.cosine_p1": f"{cosine.p1:.6f}" if cosine else None,
@@ -39,9 +56,25 @@ def image_labels(manifest: Manifest, version: str | None) -> dict[str, str]:
     return {name: str(value) for name, value in labels.items() if value is not None}
 
 
-def project_version(root: Path) -> str | None:
-    """What git calls this checkout, or None outside of one."""
-    command = ["git", "--no-optional-locks", "-C", str(root), "describe", "--always", "--dirty", "--tags"]
+def describe_project(root: Path) -> Project:
+    """What git and the file VERSION say about this checkout."""
+    file = root / VERSION_FILE
+    url = _git(root, "remote", "get-url", "origin")
+    return Project(
+        version=file.read_text(encoding="utf-8").strip() if file.exists() else None,
+        revision=_git(root, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty"),
+        source=_public(url) if url else None,
+    )
+
+
+def _public(url: str) -> str | None:
+    """The URL of a repository without ``.git``; None for one that holds a password, or that a browser cannot open."""
+    return url.removesuffix(".git") if url.startswith("https://") and "@" not in url else None
+
+
+def _git(root: Path, *words: str) -> str | None:
+    """What git answers about the checkout ``root``; None where it is not one, and where there is no git."""
+    command = ["git", "--no-optional-locks", "-C", str(root), "--git-dir", ".git", *words]
     try:
         answer = subprocess.run(command, capture_output=True, text=True)
     except OSError:

@@ -1,8 +1,9 @@
-"""Composes the image's root file system during an image build, and leaves out what the runtime never opens."""
+"""Composes the image's root file system during an image build, without the files that the runtime never opens."""
 
 from __future__ import annotations
 
 import compileall
+import json
 import py_compile
 import shutil
 import subprocess
@@ -24,11 +25,11 @@ DEBIAN_PACKAGES = (
     "python3.11-minimal",
     "zlib1g",
 )
-"""What the runtime needs of Debian: from the base image where it has it, else downloaded."""
+"""The runtime needs these packages. They come from the base image if it has them, and are downloaded otherwise."""
 
 DPKG = "var/lib/dpkg"
 MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
-"""Links to below /usr in an installed Debian, and directories in its packages."""
+"""These are links below /usr in an installed Debian, and directories in its packages."""
 
 STDLIB = "usr/lib/python3.11"
 PACKAGES = "usr/local/lib/python3.11/dist-packages"
@@ -37,10 +38,12 @@ USER_ID = 65532
 
 @dataclass(frozen=True)
 class Unused:
-    """Glob patterns below a root, and why nothing there is opened."""
+    """Files that are left out."""
 
     why: str
+    """Why the runtime never opens them."""
     patterns: tuple[str, ...]
+    """Glob patterns below a root."""
 
 
 UNUSED_OF_DEBIAN = (
@@ -61,7 +64,7 @@ UNUSED_OF_DEBIAN = (
     Unused("OpenSSL's hardware engines and legacy ciphers", ("usr/lib/*/engines-3", "usr/lib/*/ossl-modules")),
     Unused("expat for 16-bit characters", ("usr/lib/*/libexpatw.so*",)),
     Unused(
-        "what a login would show, and documentation besides the licences",
+        "what a login would show, and documentation other than licenses",
         (
             "usr/share/doc/*/[!c]*",
             "usr/share/doc/*/changelog*",
@@ -104,14 +107,17 @@ UNUSED_OF_DEBIAN = (
     ),
 )
 
-UNUSED_OF_PACKAGES = (
+UNUSED_OF_ONNXRUNTIME = (
     Unused("onnxruntime's library for C programs; the Python binding has its own copy", ("**/libonnxruntime.so*",)),
     Unused(
-        "what makes models; a bundle is finished",
+        "tools that make models; a bundle is finished",
         tuple(f"onnxruntime/{name}" for name in ("backend", "datasets", "quantization", "tools", "transformers")),
     ),
+)
+
+UNUSED_OF_OTHERS = (
     Unused(
-        "numpy's parts that it imports only on demand",
+        "parts of numpy that it only imports on demand",
         tuple(f"numpy/{name}" for name in ("distutils", "f2py", "fft", "ma", "polynomial", "random", "testing")),
     ),
     Unused("tests", ("**/tests", "numpy/_core/_simd.*.so", "numpy/_core/_*_tests.*.so", "falcon/testing")),
@@ -120,15 +126,24 @@ UNUSED_OF_PACKAGES = (
     Unused("console scripts", ("bin",)),
 )
 
+UNUSED_BY_KIND = {
+    "text": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+}
+"""The Python packages' files that are left out, for each kind of bundle (``manifest.Kind``).
+
+A kind that does not use a package at all has a row for the whole package in place of rows for parts of it.
+"""
+
 WITH_DEBUG_INFORMATION = ("falcon", "httptools", "uvloop")
-"""Packages whose wheels carry compilers' debug information, most of their size. Others do not, or were patched after
-linking, which strip breaks."""
+"""The wheels of these packages are mostly debug information. Others have none, or were patched after linking, and strip
+would break them.
+"""
 
 
 def compose_debian(base: Path, packages: Path, root: Path) -> None:
     """Make ``root`` from what ``base`` has installed and from ``packages/*.deb``: pruned and compiled, with two users.
 
-    Notes every package where dpkg would: scanners look there.
+    Every package is listed where dpkg would list it, because vulnerability scanners look there.
     """
     notes = gather(base, root) + unpack(packages, root)
     (root / DPKG).mkdir(parents=True, exist_ok=True)
@@ -140,9 +155,9 @@ def compose_debian(base: Path, packages: Path, root: Path) -> None:
 
 
 def installed(base: Path) -> dict[str, str]:
-    """The entries of a base image's package status, by name, of those that the runtime needs.
+    """The needed packages that ``base`` has: their entries in its package status, by name.
 
-    A package whose licence the base has left out does not count: the image must carry it, so the package is downloaded.
+    A package without its license does not count. The image must carry the license, so the package is downloaded.
     """
     entries = (base / DPKG / "status").read_text(encoding="utf-8").split("\n\n")
     by_name = {entry.strip().partition("\n")[0].removeprefix("Package: "): entry.strip() + "\n" for entry in entries}
@@ -154,9 +169,9 @@ def installed(base: Path) -> dict[str, str]:
 
 
 def gather(base: Path, root: Path) -> list[str]:
-    """Copy the files of the needed packages that ``base`` has; return their entries of the package status.
+    """Copy the needed packages that ``base`` has; return their entries for the package status.
 
-    What else a slim image has left out of a package is not there to copy.
+    Other files that a slim image has left out of a package stay left out.
     """
     entries = installed(base)
     for name in entries:
@@ -172,7 +187,7 @@ def gather(base: Path, root: Path) -> list[str]:
 
 
 def unpack(packages: Path, root: Path) -> list[str]:
-    """Unpack ``packages/*.deb`` without their scripts; return their entries for the package status."""
+    """Unpack ``packages/*.deb`` without running their scripts; return their entries for the package status."""
     notes = []
     for package in sorted(packages.glob("*.deb")):
         subprocess.run(["/usr/bin/dpkg-deb", "--extract", package, root], check=True)
@@ -184,21 +199,29 @@ def unpack(packages: Path, root: Path) -> list[str]:
     return notes
 
 
-def compose_packages(root: Path) -> None:
-    """Prune, strip and compile the Python packages that pip has put into ``root``."""
+def kind_of(bundle: Path) -> str:
+    """The bundle's kind. Raises ``LookupError`` for one that has no row in the table."""
+    kind = json.loads((bundle / "manifest.json").read_text(encoding="utf-8")).get("kind")
+    if kind not in UNUSED_BY_KIND:
+        raise LookupError(f"{kind!r} has no row in UNUSED_BY_KIND, which knows {', '.join(UNUSED_BY_KIND)}")
+    return str(kind)
+
+
+def compose_packages(kind: str, root: Path) -> None:
+    """Prune, strip and compile the Python packages that pip has put into ``root``, for one kind of bundle."""
     packages = root / PACKAGES
-    prune(packages, UNUSED_OF_PACKAGES)
+    prune(packages, UNUSED_BY_KIND[kind])
     libraries = [path for name in WITH_DEBUG_INFORMATION for path in (packages / name).rglob("*.so")]
     subprocess.run(["/usr/bin/strip", "--strip-debug", *libraries], check=True)
     compile_below(packages, root)
 
 
 def prune(root: Path, unused: tuple[Unused, ...]) -> None:
-    """Remove what the table names. Raises ``LookupError`` for a row that matches nothing: it is out of date."""
+    """Remove what the table lists. Raises ``LookupError`` for a row that matches nothing: it is out of date."""
     for row in unused:
         found = [path for pattern in row.patterns for path in root.glob(pattern)]
         if not found:
-            raise LookupError(f"nothing to leave out for «{row.why}»: the row is out of date")
+            raise LookupError(f'no file matches the row "{row.why}": it is out of date')
         for path in found:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -207,9 +230,9 @@ def prune(root: Path, unused: tuple[Unused, ...]) -> None:
 
 
 def compile_below(directory: Path, root: Path) -> None:
-    """Write the ``.pyc`` files, valid whatever the sources' dates: the image's are never edited.
+    """Write ``.pyc`` files that are valid whatever the dates of the sources, which nobody edits in an image.
 
-    Raises ``SyntaxError`` where a source does not compile.
+    Raises ``SyntaxError`` for a source that does not compile.
     """
     compiled = compileall.compile_dir(
         directory,
@@ -224,18 +247,21 @@ def compile_below(directory: Path, root: Path) -> None:
 
 
 def main(arguments: list[str]) -> None:
+    """Run one step of the Dockerfiles."""
     match arguments:
         case ["missing", base, target]:
             print(*(f"{name}:{target}" for name in DEBIAN_PACKAGES if name not in installed(Path(base))))
         case ["debian", base, packages, root]:
             compose_debian(Path(base), Path(packages), Path(root))
-        case ["packages", root]:
-            compose_packages(Path(root))
+        case ["kind", bundle]:
+            print(kind_of(Path(bundle)))
+        case ["packages", kind, root]:
+            compose_packages(kind, Path(root))
         case ["compile", directory, root]:
             compile_below(Path(directory), Path(root))
         case _:
             sys.exit(
-                "usage: image_root.py missing BASE TARGET | debian BASE PACKAGES ROOT | packages ROOT | "
+                "usage: rootfs.py missing BASE TARGET | debian BASE PACKAGES ROOT | kind BUNDLE | packages KIND ROOT | "
                 "compile DIRECTORY ROOT"
             )
 

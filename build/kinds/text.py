@@ -151,6 +151,7 @@ def transformers_of(description: Description, work: Path) -> list[Transformer]:
 
 def _export(transformer: Transformer, trust: Trust, backend: Backend) -> Transformer:
     from build.graph.external_data import externalize_weights
+    from build.native.encoder import NotNative
     from build.native.plan import plan_native
     from build.pytorch.export import export
 
@@ -159,13 +160,15 @@ def _export(transformer: Transformer, trust: Trust, backend: Backend) -> Transfo
     transformer = replace(transformer, graph=graph)
     if backend is not Backend.NATIVE:
         return transformer
-    plans = plan_native({folder: graph}, {folder: transformer.encoder})
-    return replace(transformer, native=plans.native.get(folder), stock_reason=plans.stock.get(folder))
+    try:
+        return replace(transformer, native=plan_native(graph, transformer.encoder))
+    except NotNative as reason:
+        return replace(transformer, stock_reason=str(reason))
 
 
 def _lower(transformer: Transformer, spec: PrecisionSpec) -> Transformer:
     """Quantize to the native kernels' ops where they compute it, and otherwise to onnxruntime's."""
-    from build.native.lowering import native_treatments, write_native
+    from build.native.lowering import native_records, write_native
     from build.native.memory import native_memory
     from build.quantization.calibrated import UNCALIBRATED
     from build.quantization.quantize import quantize
@@ -177,9 +180,9 @@ def _lower(transformer: Transformer, spec: PrecisionSpec) -> Transformer:
         return replace(transformer, graph=quantize(transformer.graph, transformer.work, calibrated))
     return replace(
         transformer,
-        graph=write_native(plan.parts, plan.encoder, calibrated, transformer.work),
-        records=tuple(native_treatments(calibrated.weight_records, plan.encoder.embeddings, plan.parts)),
-        memory=native_memory(plan.encoder, plan.parts),
+        graph=write_native(plan.graph, plan.encoder, calibrated, transformer.work),
+        records=tuple(native_records(calibrated.weight_records, plan.encoder.embeddings, plan.graph)),
+        memory=native_memory(plan.encoder, plan.graph),
     )
 
 
@@ -285,7 +288,7 @@ class AssembledText:
         from build.fidelity.golden import choose_golden_requests
         from build.fidelity.measuring import plan_verification
         from build.fidelity.page import fidelity_page
-        from build.fidelity.report import ClassFigures, make_report
+        from build.fidelity.report import FidelityReport, cosine_report
         from build.fidelity.verify import verify
 
         golden = choose_golden_requests(self.section, self.reference.tokenizer)
@@ -293,10 +296,8 @@ class AssembledText:
         found = verify(bundle, self.section, self.reference, golden, plan, bars)
         for measured in found.classes:
             check(measured, thresholds, self.spec.precision)
-        report = make_report(
-            {m.arithmetic.name: ClassFigures(m.arithmetic.cpus, m.cosine) for m in found.classes},
-            thresholds,
-            found.best.heldout,
+        report = FidelityReport(
+            cosine_report(found.classes, thresholds),
             tuple(record for transformer in self.transformers for record in transformer.records),
             stock_reasons(self.transformers),
         )

@@ -1,4 +1,4 @@
-"""Defines what the native kernels need to know of an encoder: names of its weights, and how its parts are joined."""
+"""The encoder that the native kernels compute: the names of its weights, and how its parts are connected."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from enum import StrEnum
 from manifest import NATIVE_DOMAIN, OpSet
 
 NATIVE_OPS = OpSet(NATIVE_DOMAIN, 2)
-"""What the native kernels register themselves as (docs/kernels.md, "Ops")."""
+"""The op set that the native kernels register (docs/kernels.md, "Ops")."""
 
 
 class NotNative(Exception):
-    """The native kernels cannot compute this graph; the message is the reason, part of a sentence."""
+    """Raised for a graph that the native kernels cannot compute; the message is the reason, as part of a sentence."""
 
 
 class KernelActivation(StrEnum):
-    """What stands between the two products of a feed-forward block; the names are the kernels'."""
+    """The activation function of a feed-forward block, by the kernels' name."""
 
     GELU = "gelu"
     GELU_TANH = "gelu_tanh"
@@ -28,55 +28,75 @@ class KernelActivation(StrEnum):
 
 @dataclass(frozen=True)
 class Linear:
-    """Initializers of a product: ``matrix`` (in, out), ``bias`` (out,); ``activation`` is the value it reads."""
+    """A linear layer, by the names of its values."""
 
-    activation: str
+    input: str
+    """The value that is multiplied."""
+
     matrix: str
+    """The initializer of the weights, (in, out)."""
+
     bias: str
+    """The initializer of the bias, (out,)."""
 
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """``output``: the value that it makes. ``gamma`` and ``beta`` (width,) may be held by Constant nodes."""
+    """A normalization over channels, by the names of its values."""
 
     output: str
+
     gamma: str
+    """The scale, (width,): an initializer, or a Constant node's output."""
+
     beta: str
+    """The bias, (width,): an initializer, or a Constant node's output."""
+
     epsilon: float
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Tables by name: ``word`` (vocabulary, width), ``position`` (positions, width), ``token_type`` (types, width).
-
-    Position i of a text takes row ``first_position`` + i; every token has the type 0.
-    """
+    """The embedding tables, by the names of their initializers; every token has the type 0."""
 
     word: str
+    """The word table, (vocabulary, width)."""
+
     position: str
+    """The position table, (positions, width)."""
+
     token_type: str | None
+    """The table of token types, (types, width); None: the model has none."""
+
     first_position: int
+    """The row of a text's first token in the position table."""
+
     norm: LayerNorm
 
 
 @dataclass(frozen=True)
-class Layer:
+class EncoderLayer:
+    """A transformer layer: attention and a feed-forward block, each followed by its residual and LayerNorm."""
+
     query: Linear
     key: Linear
     value: Linear
     attention_output: Linear
     attention_norm: LayerNorm
     first: Linear
+    """The feed-forward block's layer before its activation function."""
     second: Linear
-    function: KernelActivation
+    """The feed-forward block's layer after its activation function."""
+    activation: KernelActivation
     output_norm: LayerNorm
 
 
 @dataclass(frozen=True)
 class NativeEncoder:
-    """A graph that is nothing but this, as was checked. ``relative_bias``: a table (buckets, heads)."""
+    """A graph that was checked to consist of these parts and nothing else."""
 
     embeddings: Embeddings
-    layers: tuple[Layer, ...]
+    layers: tuple[EncoderLayer, ...]
     heads: int
     relative_bias: str | None
+    """The initializer of the attention biases, (buckets, heads); None: the model has none."""

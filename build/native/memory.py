@@ -1,4 +1,4 @@
-"""Knows what the native kernels take for a run: memory that grows with the number of tokens, not with its square."""
+"""The working memory of a run on the native kernels, which grows linearly with the number of tokens."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ from build.quantization.smoothing import added_channels
 from manifest import WorkingMemory
 
 FLOAT_BYTES = 4
-STATES = 8
-"""Times the width, in floats: a layer's input, queries, keys, values and context live together (5); what onnxruntime
-keeps of values that have ended takes up to 3 more."""
 
-KEY_AND_VALUE = 8
-"""Bytes for a component of a key and of a value in attention's own copy, at most (kernels/src/simd_attention_floats.h;
-in integers it is less), where each head has a thread."""
+LIVE_STATES = 8
+"""As many floats per token, times the width, are alive at once: a layer's input, queries, keys, values and context (5),
+and up to 3 more that onnxruntime keeps of values that are no longer needed."""
 
-BESIDE = 16
-"""Bytes for a token in a head, beside its components: biases by distance, scales (simd_attention.h)."""
+KEY_VALUE_BYTES = 8
+"""Attention's copy of keys and values takes at most this many bytes per token and channel, if every head has a thread
+(kernels/src/simd_attention_floats.h; integers take less)."""
+
+HEAD_OVERHEAD_BYTES = 16
+"""Attention also takes this many bytes per token and head, for biases by distance and scales (simd_attention.h)."""
+
+RETAINED_TOKENS = 128
+"""malloc retains fragments of earlier runs that the next one cannot use: as much as this many tokens take, measured
+(`python -m bench.models.working_memory`)."""
 
 
-KEPT_TOKENS = 128
-"""Of what ended runs took, malloc keeps some in pieces that the next run does not fit into: as much as this many tokens
-take, measured (`python -m bench.models.working_memory`)."""
+def native_memory(encoder: NativeEncoder, graph: GraphIndex) -> WorkingMemory:
+    """Return an upper bound for texts of any length.
 
-
-def native_memory(encoder: NativeEncoder, parts: GraphIndex) -> WorkingMemory:
-    """At most, for texts of any length.
-
-    A feed-forward block holds hidden channels in 8 bits, and in fp32 as well where there are few rows for many threads,
-    for 128 tokens on each thread (kernels/src/ops.cpp); they are counted for every token, since a text may have fewer.
+    A feed-forward block holds hidden channels in 8 bits. If there are few rows for many threads, it also holds them in
+    fp32, for 128 tokens on each thread (kernels/src/ops.cpp). That is counted for every token, since a text may have
+    fewer.
     """
-    width, hidden = (max(parts.constants[layer.first.matrix].dims[side] for layer in encoder.layers) for side in (0, 1))
+    shapes = [graph.constants[layer.first.matrix].dims for layer in encoder.layers]
+    width, hidden = (max(shape[axis] for shape in shapes) for axis in (0, 1))
     head = -(-width // encoder.heads // PANEL) * PANEL
-    attention = encoder.heads * (KEY_AND_VALUE * head + BESIDE)
+    attention = encoder.heads * (KEY_VALUE_BYTES * head + HEAD_OVERHEAD_BYTES)
     feed_forward = (FLOAT_BYTES + 1) * (hidden + added_channels(hidden))
-    per_token = FLOAT_BYTES * STATES * width + attention + feed_forward
-    return WorkingMemory(fixed=KEPT_TOKENS * per_token, per_token=per_token, per_pair=0)
+    per_token = FLOAT_BYTES * LIVE_STATES * width + attention + feed_forward
+    return WorkingMemory(fixed=RETAINED_TOKENS * per_token, per_token=per_token, per_pair=0)

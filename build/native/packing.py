@@ -1,4 +1,4 @@
-"""Lays out quantized weights as the native kernels read them (docs/kernels.md, "Layouts")."""
+"""The memory layout of quantized weights that the native kernels read (docs/kernels.md, "Layouts")."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from build.quantization.groups import channel_groups
 
 PANEL = 16
-"""Output channels that lie together."""
+"""A panel holds this many adjacent output channels."""
 
 QUAD = 4
-"""Input channels that lie together for one output channel: what one instruction multiplies and adds up."""
+"""A quad holds this many adjacent input channels of one output channel: one instruction sums up their products."""
 
 
 def pack(weight: NDArray[np.int8]) -> NDArray[np.int8]:
-    """(K, N) to (ceil(N / 16), ceil(K / 4), 16, 4), padded with zeros.
+    """Reorder a matrix from (K, N) to (ceil(N / 16), ceil(K / 4), 16, 4), padded with zeros.
 
     ``packed[p, q, j, i]`` is ``weight[4 q + i, 16 p + j]``.
     """
@@ -25,8 +25,8 @@ def pack(weight: NDArray[np.int8]) -> NDArray[np.int8]:
     return np.ascontiguousarray(panels)
 
 
-def sums(weight: NDArray[np.int8]) -> NDArray[np.int32]:
-    """Of (K, N) over each group of channels, (groups, N): activations have a lowest value that is not zero."""
+def group_sums(weight: NDArray[np.int8]) -> NDArray[np.int32]:
+    """Sum up each group of input channels, (K, N) to (groups, N); it multiplies the activations' lowest value."""
     starts = np.cumsum((0, *channel_groups(len(weight))[:-1]))
     totals: NDArray[np.int32] = np.add.reduceat(weight, starts, axis=0, dtype=np.int32)
     return totals

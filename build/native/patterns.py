@@ -1,4 +1,4 @@
-"""Lists the model families that the native kernels compute: one row each, with the modules that a layer is made of."""
+"""The model families that the native kernels compute: one row each, with the modules of a layer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NativeFamily:
-    """Paths of modules as transformers names them; those of a layer are below ``layer``, which ends in its number.
-
-    ``relative_bias``: the path of the table that adds to attention by distance, for families that have one.
-    """
+    """Paths of modules, as transformers names them."""
 
     model_types: tuple[str, ...]
+
     layer: str
+    """The prefix of a layer, before its index; the paths of a layer's modules follow it."""
+
     query: str
     key: str
     value: str
@@ -21,11 +21,13 @@ class NativeFamily:
     attention_norm: str
     feed_forward: tuple[str, str]
     output_norm: str
+
     relative_bias: str | None = None
+    """The table of attention biases by distance; None: the family has none."""
 
 
 BERT = NativeFamily(
-    # NOTE: what is exported of DPR is a BERT.
+    # NOTE: the encoder that is exported of DPR is a BERT.
     ("bert", "dpr", "roberta", "xlm-roberta"),
     layer="encoder/layer.",
     query="attention/self/query",
@@ -64,5 +66,5 @@ NATIVE_FAMILIES = (BERT, DISTILBERT, MPNET)
 
 
 def native_family(model_type: str) -> NativeFamily | None:
-    """The row for a config's model type; None: its graph runs in onnxruntime's own kernels."""
+    """Return the row of a config's model type, or None: its graphs run on onnxruntime's own kernels."""
     return next((family for family in NATIVE_FAMILIES if model_type in family.model_types), None)

@@ -1,8 +1,7 @@
-"""Decides which graphs the native kernels compute, and says why not where they do not."""
+"""Decides which graphs run on the native kernels, or tells why one does not."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,44 +12,23 @@ from build.model.families import whole_number
 from build.model.files import CONFIG
 from build.model.json_files import read_object
 from build.native.encoder import NativeEncoder, NotNative
-from build.native.matcher import read_encoder
+from build.native.matcher import match_encoder
 from build.native.patterns import native_family
 
 
 @dataclass(frozen=True)
 class NativePlan:
-    """A graph in fp32, and the encoder that it is."""
+    """A graph in fp32, and the encoder that it was matched with."""
 
-    parts: GraphIndex
+    graph: GraphIndex
     encoder: NativeEncoder
 
 
-@dataclass(frozen=True)
-class Plans:
-    """By a transformer's folder: what the native kernels compute; why they do not, as part of a sentence."""
-
-    native: dict[Path, NativePlan]
-    stock: dict[Path, str]
-
-
-NOTHING_NATIVE = Plans({}, {})
-
-
-def plan_native(graphs: Mapping[Path, Path], encoders: Mapping[Path, EncoderSpec]) -> Plans:
-    """``graphs``: exports in fp32, with their weights beside them; both by the transformer's folder."""
-    plans = Plans({}, {})
-    for folder, graph in graphs.items():
-        try:
-            plans.native[folder] = _plan(graph, encoders[folder])
-        except NotNative as reason:
-            plans.stock[folder] = str(reason)
-    return plans
-
-
-def _plan(graph: Path, encoder: EncoderSpec) -> NativePlan:
+def plan_native(graph: Path, encoder: EncoderSpec) -> NativePlan:
+    """Match an exported graph, which has its fp32 weights beside it. Raises ``NotNative`` with the reason why not."""
     family = native_family(encoder.family.model_type)
     if family is None:
-        raise NotNative(f"the native kernels have no {encoder.family.model_type}")
-    parts = GraphIndex(load_graph(graph), graph.parent)
+        raise NotNative(f"the native kernels do not support {encoder.family.model_type}")
+    index = GraphIndex(load_graph(graph), graph.parent)
     heads = whole_number(read_object(encoder.folder, CONFIG), encoder.family.keys.heads)
-    return NativePlan(parts, read_encoder(parts, family, heads))
+    return NativePlan(index, match_encoder(index, family, heads))

@@ -1,4 +1,4 @@
-"""Turns MPNet's table of attention biases by bucket into one by distance, as the native kernels read it."""
+"""MPNet's attention biases: from a table by bucket to one by distance, which the native kernels read."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 BUCKETS = 32
-"""How many there are, whatever a config says: its number is only that of the table's rows, of which more go unused."""
+"""The number of buckets in use; a config's number is only that of the table's rows, some of which may go unused."""
 
-FARTHEST = 128
-"""The distance from which on all share the last bucket (transformers, MPNetEncoder.relative_position_bucket)."""
+MAX_DISTANCE = 128
+"""Distances from here on share the last bucket (transformers, MPNetEncoder.relative_position_bucket)."""
 
 
 def biases_by_distance(table: NDArray[np.float32], tokens: int) -> NDArray[np.float32]:
-    """(buckets, heads) to (heads, 2 ``tokens`` - 1): column d + tokens - 1 is for the distance d from query to key."""
+    """Convert (buckets, heads) to (heads, 2 ``tokens`` - 1).
+
+    Column d + tokens - 1 is for the distance d, the key's position minus the query's.
+    """
     distances = np.arange(1 - tokens, tokens)
     return np.ascontiguousarray(table[buckets(distances)].T)
 
 
 def buckets(distances: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The bucket of each distance (key's position less the query's).
+    """Return the bucket of each distance (the key's position minus the query's).
 
-    The upper half is for keys behind the query. In each half, one half has a bucket for each distance, the other
-    buckets of growing width (Raffel et al. 2020, section 2.1).
+    The upper half is for keys after the query. In each half, one half has a bucket for each distance, and the other
+    half has buckets of growing width (Raffel et al. 2020, section 2.1).
     """
     half = BUCKETS // 2
     exact = half // 2
-    far = np.abs(distances)
-    # NOTE: in fp32 and in this order, as the original: at a border between buckets the rounding decides.
-    ratio = np.log(np.maximum(far, 1).astype(np.float32) / np.float32(exact)) / np.float32(math.log(FARTHEST / exact))
+    sizes = np.abs(distances)
+    # NOTE: in fp32 and in this order, as in the original: at a border between buckets, rounding decides.
+    logs = np.log(np.maximum(sizes, 1).astype(np.float32) / np.float32(exact))
+    ratio = logs / np.float32(math.log(MAX_DISTANCE / exact))
     wide = exact + (ratio * np.float32(half - exact)).astype(np.int64)
-    within = np.where(far < exact, far, np.minimum(wide, half - 1))
+    within = np.where(sizes < exact, sizes, np.minimum(wide, half - 1))
     return np.where(distances > 0, half, 0) + within

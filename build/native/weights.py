@@ -1,4 +1,4 @@
-"""Makes of prepared matrices what the native kernels multiply by: signed 8-bit steps, scales, smoothing."""
+"""Converts calibrated matrices to the native kernels' weights: int8 values, scales, smoothing."""
 
 from __future__ import annotations
 
@@ -18,59 +18,67 @@ from build.quantization.smoothing import ChannelScaling
 
 @dataclass(frozen=True)
 class Product:
-    """``steps`` int8 (in, out), ``scales`` (groups of in, out), ``bias`` (out,); inputs are multiplied by ``smooth``
-    (in,) before.
-    """
+    """A quantized linear layer."""
 
-    steps: NDArray[np.int8]
+    values: NDArray[np.int8]
+    """The quantized weights, (in, out)."""
+
     scales: NDArray[np.float32]
-    bias: NDArray[np.float32]
-    smooth: NDArray[np.float32] | None
+    """One for each group of input channels and each output channel, (groups, out)."""
 
-    def with_repeated_outputs(self, copies: NDArray[np.int64] | None) -> Product:
-        """Each output channel as often as ``copies`` says, (out,)."""
-        if copies is None:
+    bias: NDArray[np.float32]
+    """What is added to the product, (out,)."""
+
+    smooth: NDArray[np.float32] | None
+    """What the input is multiplied by, (in,); None: the input is not scaled."""
+
+    def with_split_outputs(self, splits: NDArray[np.int64] | None) -> Product:
+        """Repeat each output channel as often as ``splits``, (out,), says; None changes nothing."""
+        if splits is None:
             return self
         return replace(
             self,
-            steps=np.repeat(self.steps, copies, axis=1),
-            scales=np.repeat(self.scales, copies, axis=1),
-            bias=np.repeat(self.bias, copies),
+            values=np.repeat(self.values, splits, axis=1),
+            scales=np.repeat(self.scales, splits, axis=1),
+            bias=np.repeat(self.bias, splits),
         )
 
 
 class NativeWeights:
-    """The products of a graph's matrices, made one at a time."""
+    """The products of a graph's matrices, computed one at a time."""
 
-    def __init__(self, parts: GraphIndex, prepared: CalibratedWeights) -> None:
-        self._parts, self._rounded = parts, prepared.quantized
-        self._scalings = {name: one.scaling for one in prepared.scaled for name in one.linear_input.matrices}
+    def __init__(self, graph: GraphIndex, calibrated: CalibratedWeights) -> None:
+        self._graph, self._quantized = graph, calibrated.quantized
+        self._scalings = {
+            matrix: scaled.scaling for scaled in calibrated.scaled for matrix in scaled.linear_input.matrices
+        }
 
     def joined(self, linears: Sequence[Linear]) -> Product:
-        """Products of the same input, side by side."""
+        """Return the product of linear layers with the same input, side by side."""
         scaling = self._scalings.get(linears[0].matrix)
         if scaling is not None and scaling.has_splits:
-            # NOTE: only what the kernels make themselves can be repeated: the hidden channels of a feed-forward block.
-            return self._product(linears, [self._nearest(one) for one in linears], None)
-        return self._product(linears, [self._rounded.get(one.matrix) or self._nearest(one) for one in linears], scaling)
+            # NOTE: only hidden channels of a feed-forward block can be split, because the kernels compute them.
+            return self._product(linears, [self._round_to_nearest(linear) for linear in linears], None)
+        quantized = [self._quantized.get(linear.matrix) or self._round_to_nearest(linear) for linear in linears]
+        return self._product(linears, quantized, scaling)
 
-    def with_repeated_inputs(self, linear: Linear) -> tuple[Product, NDArray[np.int64] | None]:
-        """The product, and how often each channel of its input is to be there, if any is repeated."""
+    def with_split_inputs(self, linear: Linear) -> tuple[Product, NDArray[np.int64] | None]:
+        """Return the product, and how often each channel of its input is needed; None: once."""
         scaling = self._scalings.get(linear.matrix)
         if scaling is None or not scaling.has_splits:
             return self.joined((linear,)), None
-        return self._product((linear,), [self._rounded[linear.matrix]], scaling), scaling.splits
+        return self._product((linear,), [self._quantized[linear.matrix]], scaling), scaling.splits
 
-    def _nearest(self, linear: Linear) -> QuantizedMatrix:
-        matrix = self._parts.read(linear.matrix)
+    def _round_to_nearest(self, linear: Linear) -> QuantizedMatrix:
+        matrix = self._graph.read(linear.matrix)
         return quantize_per_channel(matrix, channel_groups(len(matrix)))
 
     def _product(
-        self, linears: Sequence[Linear], rounded: Sequence[QuantizedMatrix], scaling: ChannelScaling | None
+        self, linears: Sequence[Linear], quantized: Sequence[QuantizedMatrix], scaling: ChannelScaling | None
     ) -> Product:
         return Product(
-            steps=np.concatenate([one.values for one in rounded], axis=1),
-            scales=np.concatenate([one.scales for one in rounded], axis=1),
-            bias=np.concatenate([self._parts.read(one.bias) for one in linears]),
+            values=np.concatenate([matrix.values for matrix in quantized], axis=1),
+            scales=np.concatenate([matrix.scales for matrix in quantized], axis=1),
+            bias=np.concatenate([self._graph.read(linear.bias) for linear in linears]),
             smooth=None if scaling is None else np.float32(1) / scaling.scales,
         )

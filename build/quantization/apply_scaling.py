@@ -1,16 +1,15 @@
-"""Puts chosen factors into a graph: in front of products, or into the norm that makes their input."""
+"""Applies channel scalings to a graph: as nodes before products, or within the norm that computes their input."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from build.graph.external_data import tensor_bytes
-from build.graph.index import constant_tensors
+from build.graph.index import GraphIndex
 from build.quantization.calibrated import ScaledInput
 from build.quantization.linear_inputs import Norm
 
@@ -18,38 +17,36 @@ SCALED = "_scaled"
 
 
 def scale_channels(model: ModelProto, directory: Path, scaled: Sequence[ScaledInput]) -> dict[str, NDArray[np.int64]]:
-    """Change the graph so that products read scaled activations; ``directory`` holds its weights.
+    """Change the graph, whose weights are in ``directory``, so that products read scaled activations.
 
-    Matrices are not changed, but their dimensions are. Returns, for those whose products become repeated channels, how
-    often each column is to be repeated.
+    Of matrices only the dimensions are changed. Returns, for those whose products are split into more channels, how
+    many columns each column becomes.
     """
-    graph = _Editor(model, directory)
-    columns: dict[str, NDArray[np.int64]] = {}
-    for one in scaled:
-        norm, scaling = one.linear_input.norm, one.scaling
-        if norm is not None and one.folded:
-            graph.fold(norm, scaling.scales)
+    editor = _Editor(model, directory)
+    column_splits: dict[str, NDArray[np.int64]] = {}
+    for scaled_input in scaled:
+        linear_input, scaling = scaled_input.linear_input, scaled_input.scaling
+        if linear_input.norm is not None and scaled_input.folded:
+            editor.fold(linear_input.norm, scaling.scales)
             continue
-        graph.multiply(one.linear_input.name, one.linear_input.matrices, 1 / scaling.scales)
-        if scaling.has_splits and (producers := one.linear_input.producers):
+        editor.multiply(linear_input.name, linear_input.matrices, np.divide(np.float32(1), scaling.scales))
+        if scaling.has_splits and (producers := linear_input.producers):
             for vector in producers.vectors:
-                graph.replace(vector, lambda values, splits=scaling.splits: np.repeat(values, splits))
+                editor.split(vector, scaling.splits)
             for matrix in producers.matrices:
-                columns[matrix] = scaling.splits
-                graph.tensors[matrix].dims[1] = len(scaling.scales)
-            for matrix in one.linear_input.matrices:
-                graph.tensors[matrix].dims[0] = len(scaling.scales)
-    return columns
+                column_splits[matrix] = scaling.splits
+                editor.resize(matrix, 1, len(scaling.scales))
+            for matrix in linear_input.matrices:
+                editor.resize(matrix, 0, len(scaling.scales))
+    return column_splits
 
 
 class _Editor:
     def __init__(self, model: ModelProto, directory: Path) -> None:
-        self._model, self._directory = model, directory
-        self.tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-        self._constants = constant_tensors(model)
+        self._model, self._index = model, GraphIndex(model, directory)
 
     def multiply(self, activation: str, matrices: Collection[str], factors: NDArray[np.float32]) -> None:
-        """Let products by ``matrices`` read the activation times ``factors``; all else reads it as it was."""
+        """Let products with ``matrices`` read the activation times ``factors``; other nodes read it unchanged."""
         self._add(f"{activation}{SCALED}_factors", factors)
         for node in self._model.graph.node:
             if node.op_type == "MatMul" and node.input[0] == activation and node.input[1] in matrices:
@@ -57,26 +54,28 @@ class _Editor:
         product = helper.make_node(
             "Mul", [activation, f"{activation}{SCALED}_factors"], [activation + SCALED], activation + SCALED
         )
-        self._model.graph.node.insert(self._place_after(activation), product)
+        self._model.graph.node.insert(self._index_after(activation), product)
 
     def fold(self, norm: Norm, scales: NDArray[np.float32]) -> None:
-        """Divide what the norm multiplies by and what it adds."""
-        node = self._model.graph.node[self._place_after(norm.node) - 1]
+        """Divide the norm's scale and bias by the channels' scales."""
+        node = self._model.graph.node[self._index_after(norm.node) - 1]
         for vector in filter(None, (norm.scale, norm.bias)):
-            place = list(node.input).index(vector)
-            node.input[place] = f"{norm.node}{SCALED}_{place}"
-            self._add(node.input[place], self._read(vector) / scales)
+            index = list(node.input).index(vector)
+            node.input[index] = f"{norm.node}{SCALED}_{index}"
+            self._add(node.input[index], np.divide(self._index.read(vector), scales))
 
-    def replace(self, vector: str, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> None:
-        self._constants[vector].CopyFrom(numpy_helper.from_array(change(self._read(vector)), vector))
+    def split(self, vector: str, splits: NDArray[np.int64]) -> None:
+        """Repeat each component of a constant as often as its channel is split."""
+        values = np.repeat(self._index.read(vector), splits)
+        self._index.constants[vector].CopyFrom(numpy_helper.from_array(values, vector))
 
-    def _read(self, vector: str) -> NDArray[np.float32]:
-        return tensor_bytes(self._constants[vector], self._directory).view(np.float32)
+    def resize(self, matrix: str, axis: int, size: int) -> None:
+        self._index.initializers[matrix].dims[axis] = size
 
     def _add(self, name: str, values: NDArray[np.float32]) -> None:
-        self._model.graph.initializer.append(numpy_helper.from_array(values.astype(np.float32), name))
+        self._model.graph.initializer.append(numpy_helper.from_array(values, name))
 
-    def _place_after(self, value: str) -> int:
-        """Index behind the node that makes ``value``; 0 for an input of the graph."""
+    def _index_after(self, value: str) -> int:
+        """Return the index after the node that computes ``value``; 0 for an input of the graph."""
         nodes: Sequence[NodeProto] = self._model.graph.node
-        return next((place + 1 for place, node in enumerate(nodes) if value in node.output), 0)
+        return next((index + 1 for index, node in enumerate(nodes) if value in node.output), 0)

@@ -1,15 +1,14 @@
-"""Finds what the weight matrices of a graph are multiplied with, and where a factor per channel can get in."""
+"""Finds the activation that each weight matrix multiplies, and where its channels can be scaled or split."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import NodeProto, TensorProto
 
-from build.graph.index import constant_tensors
+from build.graph.index import GraphIndex
 
 ELEMENTWISE = frozenset(
     [
@@ -30,12 +29,12 @@ ELEMENTWISE = frozenset(
         "Tanh",
     ]
 )
-"""Ops that treat each channel by itself: what is behind them can be repeated by repeating what is before them."""
+"""These ops compute each channel on its own: splitting the channels of their inputs splits those of their output."""
 
 
 @dataclass(frozen=True)
 class Norm:
-    """The node that multiplies channels by ``scale`` and adds ``bias``: factors per channel are free there."""
+    """The node that multiplies channels by ``scale`` and adds ``bias``: it can absorb channel scales at no cost."""
 
     node: str
     scale: str
@@ -44,7 +43,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class Producers:
-    """The matrices whose products become an activation channel by channel, and the ``vectors`` that take part."""
+    """What computes an activation channel by channel: the products with ``matrices``, and ops that read ``vectors``."""
 
     matrices: tuple[str, ...]
     vectors: tuple[str, ...]
@@ -52,69 +51,69 @@ class Producers:
 
 @dataclass(frozen=True)
 class LinearInput:
-    """An activation, (…, ``width``), and the ``matrices``, (``width``, …), that it alone is multiplied by.
-
-    ``norm``: what makes it, if nothing else reads it; ``producers``: where its channels can be repeated, if anywhere.
-    """
+    """An activation, (…, width), and the weight matrices that it multiplies."""
 
     name: str
+
     matrices: tuple[str, ...]
+    """Matrices (width, …) that no other activation multiplies."""
+
     width: int
+
     norm: Norm | None
+    """What computes the activation, if nothing but products reads it."""
+
     producers: Producers | None
+    """Where the activation's channels can be split; None: nowhere."""
 
 
 def is_matrix(tensor: TensorProto) -> bool:
-    """Whether a product with the initializer can be done in integers."""
+    """Return whether a product with an initializer can be computed in integers."""
     return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2 and 0 not in tensor.dims
 
 
-def find_linear_inputs(model: ModelProto) -> list[LinearInput]:
-    """In the order of the graph. Activations that share a matrix with another one are left out."""
-    graph = _Graph(model)
+def find_linear_inputs(graph: GraphIndex) -> list[LinearInput]:
+    """List the activations that weight matrices multiply, in the graph's order.
+
+    Activations that share a matrix with another one are left out.
+    """
+    finder = _Finder(graph)
     found = []
-    for name, products in graph.products_by_input().items():
+    for name, products in finder.products_by_input().items():
         matrices = tuple(dict.fromkeys(node.input[1] for node in products))
-        if all(graph.multiplies_alone(matrix, name) for matrix in matrices):
-            width = graph.tensors[matrices[0]].dims[0]
-            producers = graph.producers(name, width) if graph.have_sole_consumers(matrices) else None
-            found.append(LinearInput(name, matrices, width, graph.norm(name, width), producers))
+        if all(finder.multiplies_only(matrix, name) for matrix in matrices):
+            width = graph.initializers[matrices[0]].dims[0]
+            producers = finder.producers(name, width) if finder.have_sole_consumers(matrices) else None
+            found.append(LinearInput(name, matrices, width, finder.norm(name, width), producers))
     return found
 
 
-class _Graph:
-    """A graph's nodes by what they make and by what they read."""
-
-    def __init__(self, model: ModelProto) -> None:
-        self.tensors = {tensor.name: tensor for tensor in model.graph.initializer}
-        self.constants = constant_tensors(model)
-        self.nodes = list(model.graph.node)
-        self.outputs = {value.name for value in model.graph.output}
-        self.producer = {name: node for node in self.nodes for name in node.output}
-        self.consumers: defaultdict[str, list[NodeProto]] = defaultdict(list)
-        for node in self.nodes:
-            for name in dict.fromkeys(_names_read(node)):
-                self.consumers[name].append(node)
+class _Finder:
+    def __init__(self, graph: GraphIndex) -> None:
+        self._graph = graph
 
     def products_by_input(self) -> dict[str, list[NodeProto]]:
         products: dict[str, list[NodeProto]] = {}
-        for node in self.nodes:
-            if node.op_type == "MatMul" and self._is_matrix(node.input[1]) and node.input[0] not in self.tensors:
+        for node in self._graph.nodes:
+            if self._is_product(node) and node.input[0] not in self._graph.initializers:
                 products.setdefault(node.input[0], []).append(node)
         return products
 
-    def multiplies_alone(self, matrix: str, activation: str) -> bool:
-        products = [node for node in self.consumers[matrix] if node.op_type == "MatMul"]
+    def multiplies_only(self, matrix: str, activation: str) -> bool:
+        """Return whether every product with the matrix is one of this activation."""
+        products = [node for node in self._graph.consumers(matrix) if node.op_type == "MatMul"]
         return all(node.input[0] == activation and node.input[1] == matrix for node in products)
 
     def have_sole_consumers(self, values: Iterable[str]) -> bool:
-        """Whether a single node reads each of them."""
-        return all(len(self.consumers[value]) == 1 for value in values)
+        """Return whether each of the values is read by a single node."""
+        return all(len(self._graph.consumers(value)) == 1 for value in values)
 
     def norm(self, name: str, width: int) -> Norm | None:
-        """A LayerNormalization, or the product with a vector that an RMSNorm ends with."""
-        node = self.producer.get(name)
-        if node is None or name in self.outputs or not all(map(self._reads_only_channels, self.consumers[name])):
+        """Find a LayerNormalization, or the product with a vector that an RMSNorm ends with."""
+        node = self._graph.producer(name)
+        if node is None or name in self._graph.outputs:
+            return None
+        if not all(map(self._reads_only_channels, self._graph.consumers(name))):
             return None
         if node.op_type == "LayerNormalization" and len(node.output) == 1:
             scale, *bias = node.input[1:]
@@ -127,60 +126,51 @@ class _Graph:
         return None
 
     def producers(self, name: str, width: int) -> Producers | None:
-        """Follow the activation back through elementwise ops to products; None where anything else is on the way."""
+        """Follow the activation back through elementwise ops to products; None where another op is on the way."""
         matrices, vectors, chain = dict[str, None](), dict[str, None](), set[str]()
-        ahead = [name]
-        while ahead:
-            value = ahead.pop()
+        pending = [name]
+        while pending:
+            value = pending.pop()
             if value in chain or self._is_scalar(value):
                 continue
             if self._is_vector(value, width):
                 vectors[value] = None
                 continue
-            node = self.producer.get(value)
-            if node is None or value in self.outputs or len(node.output) != 1:
+            node = self._graph.producer(value)
+            if node is None or value in self._graph.outputs or len(node.output) != 1:
                 return None
             chain.add(value)
-            if node.op_type == "MatMul" and self._is_matrix(node.input[1]) and self._columns(node.input[1]) == width:
+            if self._is_product(node) and self._graph.initializers[node.input[1]].dims[1] == width:
                 matrices[node.input[1]] = None
             elif node.op_type in ELEMENTWISE:
-                ahead += node.input
+                pending += node.input
             else:
                 return None
-        inside = all(self._stays_inside(value, name, chain) for value in chain)
-        alone = self.have_sole_consumers((*matrices, *vectors))
-        return Producers(tuple(matrices), tuple(vectors)) if matrices and inside and alone else None
+        closed = all(self._stays_inside(value, name, chain) for value in chain)
+        if matrices and closed and self.have_sole_consumers((*matrices, *vectors)):
+            return Producers(tuple(matrices), tuple(vectors))
+        return None
 
     def _stays_inside(self, value: str, end: str, chain: set[str]) -> bool:
+        """Return whether nothing but the chain reads a value of it, and nothing but products reads its end."""
         if value == end:
-            return all(map(self._is_product, self.consumers[value]))
-        return all(node.op_type in ELEMENTWISE and set(node.output) <= chain for node in self.consumers[value])
+            return all(map(self._is_product, self._graph.consumers(value)))
+        consumers = self._graph.consumers(value)
+        return all(node.op_type in ELEMENTWISE and set(node.output) <= chain for node in consumers)
 
     def _reads_only_channels(self, node: NodeProto) -> bool:
         return self._is_product(node) or node.op_type == "Shape"
 
     def _is_product(self, node: NodeProto) -> bool:
-        return node.op_type == "MatMul" and self._is_matrix(node.input[1])
-
-    def _is_matrix(self, name: str) -> bool:
-        return name in self.tensors and is_matrix(self.tensors[name])
-
-    def _columns(self, name: str) -> int:
-        return int(self.tensors[name].dims[1])
+        if node.op_type != "MatMul":
+            return False
+        tensor = self._graph.initializers.get(node.input[1])
+        return tensor is not None and is_matrix(tensor)
 
     def _is_vector(self, name: str, width: int) -> bool:
-        tensor = self.constants.get(name)
+        tensor = self._graph.constants.get(name)
         return tensor is not None and tensor.data_type == TensorProto.FLOAT and list(tensor.dims) == [width]
 
     def _is_scalar(self, name: str) -> bool:
-        tensor = self.constants.get(name)
+        tensor = self._graph.constants.get(name)
         return tensor is not None and math.prod(tensor.dims) == 1
-
-
-def _names_read(node: NodeProto) -> Iterator[str]:
-    """By the node, and by those of its branches or its body."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                yield from _names_read(inner)

@@ -1,5 +1,5 @@
-// Times every kernel of every instruction set that runs here, on one core, and products as a share of what a loop on
-// registers alone reaches. Shapes are those of all-MiniLM-L6-v2.
+// Times every kernel of every instruction set that this machine has, on one core. Products are also reported as a share
+// of the peak, which a loop on registers alone reaches. Shapes are those of all-MiniLM-L6-v2.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -26,7 +26,7 @@ double seconds(F body) {
   return now() - start;
 }
 
-// The median of runs that together take some 50 ms.
+// Returns the median time of runs that take about 50 ms in total.
 template <class F>
 double microseconds(F body) {
   static double times[2000];
@@ -71,7 +71,7 @@ void quantize_all(const Kernels& kernels, const float* x, int rows, const Weight
     kernels.quantize({x + g * group_width(w.k), (size_t)w.k}, rows, w, g, to);
 }
 
-// Multiplications and additions per second, in units of 1e9.
+// Returns multiplications and additions per second, in units of 1e9.
 double peak(const Kernels& kernels) {
   double best = 0;
   for (int i = 0; i < 5; ++i) {
@@ -137,7 +137,10 @@ int main(int count, char** names) {
   snprintf(all, sizeof all, "%s", count > 1 ? names[1] : usable_names());
   for (char* name = strtok(all, ","); name; name = strtok(nullptr, ",")) {
     const Kernels* kernels = usable(name);
-    if (!kernels) return fprintf(stderr, "%s does not run here; these do: %s\n", name, usable_names()), 1;
+    if (!kernels) {
+      fprintf(stderr, "the instruction set must be one of %s on this machine, not \"%s\"\n", usable_names(), name);
+      return 1;
+    }
     report(*kernels, data);
   }
 }

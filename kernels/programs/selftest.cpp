@@ -1,7 +1,7 @@
-// Checks every instruction set that runs here against the scalar kernels, and the ops over whole batches: random shapes,
-// the edges of groups, values that are not finite, wrong ids and lengths. Needs no onnxruntime, so that it runs under
-// emulators and with sanitizers. Arguments: the number of random cases, and the names of instruction sets that must be
-// among those tested.
+// Checks every instruction set that this machine has against the scalar kernels, and the ops over whole batches, with
+// random shapes, sizes at the edges of groups, non-finite values, and wrong ids and lengths. It needs no onnxruntime,
+// so that it runs under emulators and sanitizers. Arguments: the number of random cases, and the names of instruction
+// sets that must be among those tested.
 #include <pthread.h>
 
 #include <cmath>
@@ -49,7 +49,7 @@ struct Random {
   }
 };
 
-// Memory of exactly this size, so that a sanitizer sees the first byte too many; aligned as weights are.
+// Memory of exactly this size, so that a sanitizer detects an overrun of one byte; aligned as weights are.
 template <class T>
 struct Block {
   explicit Block(size_t count) : size(count) {
@@ -96,7 +96,7 @@ struct Map {
   }
 };
 
-// How far apart, relative to the size of what is expected. NaN must be where NaN is expected.
+// Tells whether `a` is `b` up to a relative tolerance; NaN must be where NaN is expected.
 bool is_close(const Block<float>& a, const Block<float>& b, double tolerance) {
   double error = 0, size = 1e-12;
   for (size_t i = 0; i < a.size; ++i) {
@@ -108,7 +108,7 @@ bool is_close(const Block<float>& a, const Block<float>& b, double tolerance) {
   return std::sqrt(error) <= tolerance * (std::sqrt(size) + std::sqrt((double)a.size));
 }
 
-// Threads of the test's own.
+// Threads that the test starts itself.
 Threads threads(int count) {
   return {count, nullptr, [](void*, int n, void (*body)(void*, size_t), void* data) {
             struct Job {
@@ -171,7 +171,7 @@ void test_feed_forward(const Kernels& kernels, Random& random) {
         "rows %d k %d middle %d", rows, k, middle);
 }
 
-// Whether row `bad` is all NaN, and every other one has the same bits as `without` it.
+// Tells whether row `bad` is all NaN and every other row has the same bits as in `without`.
 bool only_row(int bad, const Block<float>& y, const Block<float>& without, int rows) {
   const size_t n = y.size / rows;
   for (size_t i = 0; i < y.size; ++i)
@@ -180,8 +180,8 @@ bool only_row(int bad, const Block<float>& y, const Block<float>& without, int r
   return true;
 }
 
-// Sizes on the edges of groups, down to a last group of one channel: products are the scalar kernels', and one value
-// that is not finite, first or last in any group, gives NaN in all of its row and in no other.
+// Checks sizes at the edges of groups, down to a last group of one channel: products are the scalar kernels', and one
+// non-finite value, first or last in any group, makes its whole row NaN and no other.
 void test_groups(const Kernels& kernels, Random& random) {
   constexpr int kEdges[] = {319, 320, 321, 639, 640, 641, 960, 961, 1281}, rows = 18, n = 33, kThreads[] = {1, 3, 8};
   for (int k : kEdges) {
@@ -211,8 +211,8 @@ void test_groups(const Kernels& kernels, Random& random) {
   }
 }
 
-// Hidden channels on the edges of groups: the path for few rows, on more threads than some products have columns for,
-// gives the bits of the path in blocks of rows; a hidden channel that is not finite, in any group, gives NaN.
+// Checks hidden channels at the edges of groups: the path for few rows, with more threads than some products have
+// panels, computes the same bits as the path for blocks of rows; NaN in a hidden channel of any group makes rows NaN.
 void test_hidden_groups(const Kernels& kernels, Random& random) {
   constexpr int kEdges[] = {320, 321, 640, 641, 1281}, rows = 35, k = 20;
   constexpr int kThreads[] = {1, 2, 3, 8}, kRows[] = {rows, 16, 1};
@@ -272,7 +272,7 @@ void test_embedding(const Kernels& kernels, Random& random) {
   const int width = random.size() + 3, words = 1 + random.below(20), positions = random.below(30);
   const int texts = random.below(4);
   Block<int64_t> lengths(texts);
-  int64_t rows = random.below(20) / 19;  // seldom one more than the lengths say
+  int64_t rows = random.below(20) / 19;  // rarely one more than the lengths add up to
   for (int i = 0; i < texts; ++i) {
     lengths.data[i] = random.below(20) - random.below(30) / 29;
     rows += lengths.data[i] > 0 ? lengths.data[i] : 0;
@@ -297,7 +297,7 @@ void test_embedding(const Kernels& kernels, Random& random) {
 
 int main(int count, char** arguments) {
   const int cases = count > 1 ? atoi(arguments[1]) : 300;
-  for (int i = 2; i < count; ++i) check(usable(arguments[i]), arguments[i], "it runs here", "only %s do", usable_names());
+  for (int i = 2; i < count; ++i) check(usable(arguments[i]), arguments[i], "must be usable", "only %s are", usable_names());
   char names[128];
   snprintf(names, sizeof names, "%s", usable_names());
   for (char* name = strtok(names, ","); name; name = strtok(nullptr, ",")) {

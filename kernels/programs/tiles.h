@@ -1,5 +1,5 @@
-// Tile registers in plain code, for tests of the AMX kernels on CPUs without them: included in front of isa_amx.cpp.
-// Shapes are always 16 rows of 64 bytes, which is all that the kernels configure.
+// Tile registers in plain code, to test the AMX kernels on CPUs without them; included before isa_amx.cpp. Tiles always
+// have 16 rows of 64 bytes, the only shape that the kernels configure.
 #pragma once
 #include <immintrin.h>
 
@@ -21,7 +21,7 @@ inline void store_tile(int from, void* to, size_t stride) {
   for (int r = 0; r < 16; ++r) memcpy(static_cast<char*>(to) + r * stride, tile_registers[from].bytes[r], 64);
 }
 
-// Intel's manual, TDPBUSD: unsigned bytes of `a` times signed bytes of `b`.
+// See TDPBUSD in Intel's manual: unsigned bytes of `a` times signed bytes of `b`.
 inline void multiply_tiles(int to, int a, int b) {
   for (int r = 0; r < 16; ++r)
     for (int c = 0; c < 16; ++c) {
@@ -29,7 +29,7 @@ inline void multiply_tiles(int to, int a, int b) {
       memcpy(&sum, tile_registers[to].bytes[r] + 4 * c, 4);
       for (int k = 0; k < 64; ++k)
         sum += tile_registers[a].bytes[r][k] * (int8_t)tile_registers[b].bytes[k / 4][4 * c + k % 4];
-#ifdef CPU2VEC_WRONG_TILES  // a CPU that errs
+#ifdef CPU2VEC_WRONG_TILES  // simulates a faulty CPU
       sum += 1000;
 #endif
       memcpy(tile_registers[to].bytes[r] + 4 * c, &sum, 4);

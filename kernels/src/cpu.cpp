@@ -15,18 +15,18 @@ bool always_available() { return true; }
 #if defined(__x86_64__)
 namespace {
 
-// Intel's manual, volume 2, CPUID; volume 1, chapter 13 for the state that the system saves.
+// See Intel's manual, volume 2, CPUID, and volume 1, chapter 13, for the register state that the system saves.
 struct Flags {
   unsigned leaf1_c = 0, leaf7_b = 0, leaf7_c = 0, leaf7_d = 0, leaf7_1_a = 0, state = 0;
 };
 
-// NOTE: read here, because __builtin_cpu_supports needs a run-time library that is not linked.
+// NOTE: __builtin_cpu_supports would need a runtime library that is not linked.
 Flags flags() {
   Flags f;
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return f;
   f.leaf1_c = c;
-  if (!(c & (1u << 27))) return f;  // OSXSAVE: without it the state cannot be asked for
+  if (!(c & (1u << 27))) return f;  // without OSXSAVE, xgetbv is not available
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
     f.leaf7_b = b, f.leaf7_c = c, f.leaf7_d = d;
     if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) f.leaf7_1_a = a;
@@ -57,7 +57,7 @@ bool has_avx512vnni() {
   return has_avx2() && all(f.state, kZmmState) && all(f.leaf7_b, kF | kDQ | kBW | kVL) && all(f.leaf7_c, 1u << 11);
 }
 
-#ifdef CPU2VEC_SIMULATED_ISAS  // tests: AVX-512 plays AVX-VNNI, and programs/tiles.h the tile registers
+#ifdef CPU2VEC_SIMULATED_ISAS  // in tests, AVX-512 simulates AVX-VNNI, and programs/tiles.h the tile registers
 bool has_avxvnni() { return has_avx512vnni(); }
 bool has_amx_int8() { return has_avx512vnni(); }
 #else

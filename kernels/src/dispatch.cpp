@@ -20,7 +20,7 @@ struct Row {
   bool (*present)();
 };
 
-// The best first. A new instruction set is a row here, a file isa_<name>.cpp and its flags in build/kernels.py.
+// Best first. A new instruction set is a row here, a file isa_<name>.cpp, and its flags in build/kernels.py.
 const Row kTable[] = {
 #if defined(__x86_64__)
     {kernels_amx, has_amx_int8},
@@ -42,7 +42,7 @@ struct Choice {
 };
 Choice choice;
 
-// Instruction sets that a CPU has and that compute what they should. Runs when the library is loaded, in milliseconds.
+// Collects the instruction sets that this CPU has and that pass the self-check. Takes milliseconds.
 __attribute__((constructor)) void choose() {
   for (const Row& row : kTable) {
     if (!row.present() || !passes_selfcheck(row.kernels)) continue;

@@ -1,4 +1,4 @@
-// Which kernels run: one table of instruction sets, and the choice that is made once, when the library is loaded.
+// Chooses the kernels to run from a table of instruction sets, once, when the library is loaded.
 #pragma once
 #include "kernels.h"
 
@@ -6,8 +6,8 @@ namespace cpu2vec {
 
 extern const Kernels kScalar;
 
-const Kernels& chosen();                    // the first row of the table that is usable here
-const Kernels* usable(const char* name);    // null for a name that is unknown or not usable here
-const char* usable_names();                 // separated by commas, the best first
+const Kernels& chosen();                    // the first usable row of the table
+const Kernels* usable(const char* name);    // null if the name is unknown or not usable on this machine
+const char* usable_names();                 // separated by commas, best first
 
 }  // namespace cpu2vec

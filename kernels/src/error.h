@@ -1,4 +1,4 @@
-// What an op answers: nothing, or one sentence that says what is wrong.
+// The result of an op: empty, or one sentence that says what is wrong.
 #pragma once
 
 namespace cpu2vec {

@@ -1,4 +1,4 @@
-// 256-bit vectors; no product of 8-bit numbers that does not saturate.
+// 256-bit vectors; the 8-bit product saturates.
 #define CPU2VEC_ISA avx2
 #define CPU2VEC_VECTOR_BYTES 32
 #include "simd_kernels.h"

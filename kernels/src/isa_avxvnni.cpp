@@ -1,4 +1,4 @@
-// 256-bit vectors and the product of 8-bit numbers.
+// 256-bit vectors with an 8-bit dot product.
 #define CPU2VEC_ISA avxvnni
 #define CPU2VEC_VECTOR_BYTES 32
 #include "simd_kernels.h"

@@ -7,10 +7,10 @@
 namespace cpu2vec {
 namespace {
 
-constexpr int64_t kBlockRows = 128;       // what a block's steps hand to one another stays in the second cache
-constexpr int64_t kRowsPerThread = 16;    // with fewer, threads share out columns instead of rows
-constexpr int64_t kMaxTokens = 1 << 20;   // tokens of one text
-constexpr int64_t kMaxRows = 1 << 24;
+constexpr int64_t kBlockRows = 128;       // intermediate results of a block of this size stay in the L2 cache
+constexpr int64_t kRowsPerThread = 16;    // with fewer, threads divide the columns instead of the rows
+constexpr int64_t kMaxTokens = 1 << 20;   // per text
+constexpr int64_t kMaxRows = 1 << 24;     // tokens of all texts together
 
 Error no_memory() { return error("there is not enough memory for this op"); }
 
@@ -23,14 +23,14 @@ void parallel(const Threads& threads, int count, F&& body) {
       threads.context, count, [](void* f, size_t i) { (*static_cast<F*>(f))((int)i); }, (void*)&body);
 }
 
-// The first thing that went wrong on any thread: only lack of memory can.
+// Whether any thread failed; the only possible failure is a lack of memory.
 struct Failure {
   bool happened = false;
   void note() { __atomic_store_n(&happened, true, __ATOMIC_RELAXED); }
   Error answer() const { return happened ? no_memory() : Error(); }
 };
 
-// Where the activations of one product lie on this thread, in 8 bits.
+// The scratch buffers that hold the 8-bit activations of one product on this thread.
 struct ScratchSlots {
   ScratchUse rows, scales;
 };
@@ -68,7 +68,7 @@ void all_columns(const Kernels& kernels, const QuantizedRows& q, int64_t rows, c
   finish(kernels, step, residual, rows, y);
 }
 
-// All of a step, on this thread, for rows of one block.
+// Runs a whole step on this thread, for the rows of one block.
 bool step_on_rows(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& step, const float* residual,
                   float* y) {
   QuantizedRows q;
@@ -77,8 +77,8 @@ bool step_on_rows(const Kernels& kernels, const float* x, int64_t rows, const Li
   return true;
 }
 
-// Both steps of a feed-forward block, on this thread, for rows of one block. Hidden channels are made group by group of
-// the second weight's: in floats there is one group at a time.
+// Runs both steps of a feed-forward block on this thread, for the rows of one block. Hidden channels are computed group
+// by group of the second weight, so that only one group at a time is held in floats.
 bool feed_forward_on_rows(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& first,
                           const LinearStep& second, float* y) {
   const Weight &up = first.weight, &down = second.weight;
@@ -95,7 +95,7 @@ bool feed_forward_on_rows(const Kernels& kernels, const float* x, int64_t rows, 
   return true;
 }
 
-// All of a step for few rows, each thread taking some of the columns.
+// Runs a whole step for few rows; each thread computes some of the columns.
 bool step_on_columns(const Kernels& kernels, const Threads& threads, const float* x, int64_t rows,
                      const LinearStep& step, const float* residual, float* y) {
   QuantizedRows q;
@@ -110,7 +110,7 @@ bool step_on_columns(const Kernels& kernels, const Threads& threads, const float
   return true;
 }
 
-// body(first row, rows) over blocks of rows, a share of them on each thread.
+// Calls body(first row, rows) for blocks of rows; each thread gets an equal share of the rows.
 template <class F>
 void blocks_of_rows(const Threads& threads, int64_t rows, F body) {
   parallel(threads, threads.count, [&](int thread) {
@@ -124,12 +124,13 @@ void blocks_of_rows(const Threads& threads, int64_t rows, F body) {
   });
 }
 
-bool are_few(int64_t rows, const Threads& threads) { return threads.count > 1 && rows < kRowsPerThread * threads.count; }
+bool are_few(int64_t rows, const Threads& threads) {
+  return threads.count > 1 && rows < kRowsPerThread * threads.count;
+}
 
 Error check_rows(int64_t rows) {
-  if (rows > kMaxRows) return error("%lld tokens are more than the %lld that one call may have", (long long)rows,
-                                     (long long)kMaxRows);
-  return {};
+  if (rows <= kMaxRows) return {};
+  return error("a call must have at most %lld tokens, not %lld", (long long)kMaxRows, (long long)rows);
 }
 
 Error check_lengths(const Lengths& lengths, int64_t rows) {
@@ -137,14 +138,14 @@ Error check_lengths(const Lengths& lengths, int64_t rows) {
   for (int64_t i = 0; i < lengths.texts; ++i) {
     const int64_t length = lengths.of[i];
     if (length < 0 || length > kMaxTokens)
-      return error("lengths[%lld] is %lld; a text has 0 to %lld tokens", (long long)i, (long long)length,
-                   (long long)kMaxTokens);
+      return error("lengths[%lld] must be 0 to %lld tokens, not %lld", (long long)i, (long long)kMaxTokens,
+                   (long long)length);
     sum += length;
     if (sum > rows) break;
   }
   if (sum != rows)
-    return error("lengths add up to %s%lld tokens, and there are %lld: give the length of every text",
-                 sum > rows ? "at least " : "", (long long)sum, (long long)rows);
+    return error("lengths must add up to the number of tokens, %lld, not to %lld%s", (long long)rows, (long long)sum,
+                 sum > rows ? " or more" : "");
   return check_rows(rows);
 }
 
@@ -153,12 +154,12 @@ Error check_ids(const int64_t* ids, const Lengths& lengths, const EmbeddingTable
   for (int64_t text = 0; text < lengths.texts; row += lengths.of[text++]) {
     const int64_t length = lengths.of[text], longest = tables.positions - tables.first_position;
     if (tables.position && length > longest)
-      return error("text %lld has %lld tokens, more than the %lld that have a position: truncate it", (long long)text,
-                   (long long)length, (long long)longest);
+      return error("text %lld must have at most %lld tokens, one per position, not %lld: truncate it", (long long)text,
+                   (long long)longest, (long long)length);
     for (int64_t i = 0; i < length; ++i)
       if (ids[row + i] < 0 || ids[row + i] >= tables.words)
-        return error("token %lld of text %lld has the id %lld, outside the %lld rows of the word table", (long long)i,
-                     (long long)text, (long long)ids[row + i], (long long)tables.words);
+        return error("token %lld of text %lld must have an id of the word table, 0 to %lld, not %lld", (long long)i,
+                     (long long)text, (long long)tables.words - 1, (long long)ids[row + i]);
   }
   return {};
 }
@@ -217,7 +218,7 @@ Error attention(const Kernels& kernels, const Threads& threads, const float* qkv
   if (rows == 0) return {};
   const size_t width = shape.width, hidden = width * shape.heads;
   Failure failure;
-  // The work of a (text, head) is near its length: threads take equal shares of tokens x heads.
+  // A head's work is taken to be proportional to the text's length: threads get equal shares of tokens x heads.
   const int64_t work = rows * shape.heads, share = (work + threads.count - 1) / threads.count;
   parallel(threads, threads.count, [&](int thread) {
     int64_t before = 0, row = 0;

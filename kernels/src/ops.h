@@ -1,18 +1,18 @@
-// The ops over whole batches: what they check, how they are cut into blocks that stay in cache, and who runs which.
+// The ops over whole batches: their checks, the blocks that keep data in cache, and the distribution over threads.
 #pragma once
 #include "error.h"
 #include "kernels.h"
 
 namespace cpu2vec {
 
-// Calls body(data, i) for i in [0, count), on as many threads as there are, and comes back when all are done.
+// Calls body(data, i) for every i in [0, count), on up to `count` threads, and returns when all calls are done.
 struct Threads {
   int count;
   void* context;
   void (*run)(void* context, int count, void (*body)(void* data, size_t i), void* data);
 };
 
-// Texts lie one behind the other, without padding.
+// Lengths of texts that are concatenated without padding.
 struct Lengths {
   const int64_t* of;
   int64_t texts;
@@ -44,7 +44,7 @@ struct AttentionShape {
 Error embedding(const Kernels&, const Threads&, const int64_t* ids, int64_t rows, const Lengths&,
                 const EmbeddingTables&, float* y);
 Error linear(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep&, float* y);
-// LayerNorm(x + second(first(x))); the second step's residual is x, whatever it says
+// y = LayerNorm(x + second(first(x))); the residual of both steps is ignored, the second's is x.
 Error feed_forward(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep& first,
                    const LinearStep& second, float* y);
 Error attention(const Kernels&, const Threads&, const float* qkv, int64_t rows, const Lengths&, const AttentionShape&,

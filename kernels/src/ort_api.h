@@ -1,5 +1,6 @@
-// The part of onnxruntime's C API that custom ops need, declared here because no package ships its headers. A table of
-// functions that is only ever appended to; functions are called by their place in it. Included by ort_node.h alone.
+// The part of onnxruntime's C API that custom ops need, declared here because no package ships its headers. The API is
+// a table of functions that is only ever appended to; functions are called by their index in it. Only ort_node.h
+// includes this file.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +19,7 @@ struct OrtApiBase {
   const char* (*GetVersionString)();
 };
 
-// As of version 17 of the API: onnxruntime reads of it what `version` says is there.
+// As of version 17 of the API: onnxruntime reads only the members that `version` had.
 struct OrtCustomOp {
   uint32_t version;
   void* (*CreateKernel)(const OrtCustomOp*, const OrtApi*, const OrtKernelInfo*);

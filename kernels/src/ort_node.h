@@ -1,6 +1,6 @@
-// The adapter between onnxruntime and an op: what a node is made of, what a run reads and writes, and the table of
-// functions that onnxruntime calls. Shapes of weights are checked once, when a session is created; those of activations
-// in every run. Every error is a status with one sentence.
+// The adapter between onnxruntime and an op: what a node consists of, what a run reads and writes, and the table of
+// functions that onnxruntime calls. Shapes of weights are checked once, when a session is created, and shapes of
+// activations in every run. Every error is a status with one sentence.
 #pragma once
 #include <cstdio>
 #include <cstdlib>
@@ -28,18 +28,18 @@ struct Input {
 };
 
 struct Shape {
-  int rank = -1;  // -1: there is no such input
+  int rank = -1;  // -1: the input is left out
   int64_t of[4] = {};
   bool given() const { return rank >= 0; }
   bool is(int64_t a) const { return rank == 1 && of[0] == a; }
   bool is(int64_t a, int64_t b) const { return rank == 2 && of[0] == a && of[1] == b; }
 };
 
-// Turns onnxruntime's own errors into ours.
+// Translates onnxruntime's own errors.
 Error checked(const OrtApi* api, OrtStatus* status, const char* what) {
   if (!status) return {};
   ort::ReleaseStatus::call(api, status);
-  return error("onnxruntime does not give %s", what);
+  return error("onnxruntime failed to provide %s", what);
 }
 
 OrtStatus* status_of(const OrtApi* api, const char* op, const char* node, const Error& e) {
@@ -59,16 +59,16 @@ Error shape_of(const OrtApi* api, const OrtValue* value, const Input& input, Sha
   if (!status && rank <= 4) status = ort::GetDimensions::call(api, info, to.of, rank);
   ort::ReleaseShape::call(api, info);
   if (Error e = checked(api, status, input.name)) return e;
-  if (type != input.type) return error("%s has the element type %d, not %d", input.name, type, input.type);
-  if (rank > 4) return error("%s has %zu dimensions, more than any input of this op", input.name, rank);
+  if (type != input.type) return error("%s must have the element type %d, not %d", input.name, input.type, type);
+  if (rank > 4) return error("%s must have at most 4 dimensions, not %zu", input.name, rank);
   to.rank = (int)rank;
   return {};
 }
 
-// What is known of a node when its session is created.
+// What is known about a node when its session is created.
 struct Node {
   const OrtApi* api;
-  const OrtKernelInfo* info;  // during creation alone
+  const OrtKernelInfo* info;  // valid only while the node is created
   const Input* inputs;
   Settings settings;
   char name[128];
@@ -97,22 +97,22 @@ struct Node {
     OrtStatus* status = ort::GetTextAttribute::call(api, info, "activation", name, &size);
     if (status) {
       ort::ReleaseStatus::call(api, status);
-      if (size > sizeof name) return error("activation is none of none, gelu, gelu_tanh, relu, silu, tanh");
+      if (size > sizeof name) return error("activation must be none, gelu, gelu_tanh, relu, silu or tanh");
     }
     for (int i = 0; i < 6; ++i)
       if (!strcmp(name, kNames[i])) return to = static_cast<Activation>(i), Error();
-    return error("activation is \"%s\", none of none, gelu, gelu_tanh, relu, silu, tanh", name);
+    return error("activation must be none, gelu, gelu_tanh, relu, silu or tanh, not \"%s\"", name);
   }
 
   Error vector(int index, int64_t size) const {
     if (constant[index].is(size)) return {};
-    return error("%s must have %lld elements in one dimension", inputs[index].name, (long long)size);
+    return error("%s must have the shape [%lld]", inputs[index].name, (long long)size);
   }
 };
 
-// Whether input `i` has a name: an empty one stands for what is left out.
+// Tells whether input `i` has a name: an input that is left out has an empty one.
 Error is_named(const Node& node, int i, bool& named) {
-  size_t size = 0;  // with the zero at the end
+  size_t size = 0;  // includes the terminating zero
   OrtStatus* status = ort::GetNodeInputName::call(node.api, node.info, i, nullptr, &size);
   named = size > 1;
   return checked(node.api, status, node.inputs[i].name);
@@ -140,8 +140,8 @@ Error read_constants(Node& node, int count) {
     if (Error e = checked(node.api, status, input.name)) return e;
     const size_t alignment = node.constant[i].rank == 4 ? kAlignment : sizeof(float);
     if (reinterpret_cast<uintptr_t>(data) % alignment)
-      return error("%s does not lie on a multiple of %zu bytes: store it as external data on a page boundary",
-                   input.name, alignment);
+      return error("%s must be aligned to %zu bytes: store it as external data on a page boundary", input.name,
+                   alignment);
   }
   return {};
 }
@@ -166,7 +166,7 @@ struct Call {
     if (Error e = checked(node.api, status, "the data of an input")) failed = e;
     return static_cast<const T*>(data);
   }
-  // An initializer, its shape checked at creation; null where it is not given.
+  // Returns an initializer, whose shape was checked at creation; null if it is left out.
   template <class T>
   const T* initializer(int i) {
     return node.constant[i].given() ? data<T>(value(i)) : nullptr;
@@ -199,7 +199,7 @@ struct Call {
   }
 };
 
-// The four inputs of a weight from index `first` on, and what goes before its product.
+// The four inputs of a weight, from index `first` on, and those of what is applied before its product.
 struct WeightInputs {
   int first, smooth, shift;
 
@@ -211,12 +211,12 @@ struct WeightInputs {
     if (packed.rank != 4 || packed.of[0] != panels(n) || packed.of[1] < 1 || packed.of[1] > 1 << 18 ||
         packed.of[2] != kPanel || packed.of[3] != kQuad)
       return error("%s must have the shape [%d, input channels / 4, 16, 4]", node.inputs[first].name, panels(n));
-    // NOTE: up to three input channels more or less make as many groups: 320 is a multiple of four.
+    // NOTE: channels padded to whole quads form as many groups, because kMaxGroupSize is a multiple of kQuad.
     const int grouped[2] = {first + 1, first + 2}, all = groups((int)packed.of[1] * kQuad);
     for (int i : grouped)
       if (!node.constant[i].is(all, n))
-        return error("%s must have the shape [%d, %d], a row for each group of input channels", node.inputs[i].name,
-                     all, n);
+        return error("%s must have the shape [%d, %d], a row for each group of input channels", node.inputs[i].name, all,
+                     n);
     const Shape* before[2] = {&node.constant[smooth], &node.constant[shift]};
     for (const Shape* shape : before)
       if (shape->given() && (shape->rank != 1 || shape->of[0] < 1 || shape->of[0] > 1 << 20 ||
@@ -228,13 +228,13 @@ struct WeightInputs {
   Error read(Call& call, int64_t k, int n, Weight& to) const {
     const Node& node = call.node;
     if (k < 1 || k > 1 << 20 || quads((int)k) != node.constant[first].of[1])
-      return error("the input has %lld channels, and %s is made for %lld to %lld", (long long)k,
-                   node.inputs[first].name, (long long)node.constant[first].of[1] * 4 - 3,
-                   (long long)node.constant[first].of[1] * 4);
+      return error("the input of %s must have %lld to %lld channels, not %lld", node.inputs[first].name,
+                   (long long)node.constant[first].of[1] * 4 - 3, (long long)node.constant[first].of[1] * 4,
+                   (long long)k);
     const int before[2] = {smooth, shift};
     for (int i : before)
       if (node.constant[i].given() && !node.constant[i].is(k))
-        return error("%s must have %lld elements in one dimension", node.inputs[i].name, (long long)k);
+        return error("%s must have the shape [%lld]", node.inputs[i].name, (long long)k);
     to = {call.initializer<int8_t>(first),     call.initializer<float>(first + 1), call.initializer<int32_t>(first + 2),
           call.initializer<float>(first + 3), call.initializer<float>(smooth),    call.initializer<float>(shift),
           (int)k, n};
@@ -246,7 +246,7 @@ struct NormInputs {
   int gamma, beta;
 
   Error check(const Node& node, int n) const {
-    if (node.constant[gamma].given() != node.constant[beta].given()) return error("gamma and beta go together");
+    if (node.constant[gamma].given() != node.constant[beta].given()) return error("gamma and beta must both be given");
     if (!node.constant[gamma].given()) return {};
     if (Error e = node.vector(gamma, n)) return e;
     return node.vector(beta, n);
@@ -306,7 +306,7 @@ CustomOp custom_op(const Settings& settings) {
   op.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return 0; };
   op.GetVariadicInputMinArity = op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
   op.GetVariadicInputHomogeneity = op.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
-  // NOTE: onnxruntime runs them in graphs of any version of the domain; who loads a graph compares versions.
+  // NOTE: onnxruntime ignores the version that a graph asks for; whoever loads a graph has to compare versions.
   op.GetStartVersion = op.GetEndVersion = [](const OrtCustomOp*) { return kOpSet; };
   op.CreateKernelV2 = create<Op>;
   op.KernelComputeV2 = compute<Op>;

@@ -1,4 +1,4 @@
-// The four ops: their inputs and attributes, what they check, and how a session gets them.
+// The four ops: their inputs, attributes and checks, and their registration with a session.
 #include <pthread.h>
 
 #include <cmath>
@@ -35,7 +35,7 @@ struct Embedding : Node {
     if (position.given() && (position.rank != 2 || position.of[1] != word.of[1]))
       return error("position must have the shape [positions, %lld]", (long long)word.of[1]);
     if (first_position < 0 || (position.given() && first_position > position.of[0]))
-      return error("first_position is %lld, outside the table of positions", (long long)first_position);
+      return error("first_position must be a row of the position table, not %lld", (long long)first_position);
     return kNorm.check(*this, (int)word.of[1]);
   }
 
@@ -44,7 +44,7 @@ struct Embedding : Node {
     const int64_t* ids = call.input<int64_t>(0, ids_shape);
     const Lengths lengths = {call.input<int64_t>(1, lengths_shape), lengths_shape.of[0]};
     if (call.failed) return call.failed;
-    if (ids_shape.rank != 1 || lengths_shape.rank != 1) return error("ids and lengths must have one dimension");
+    if (ids_shape.rank != 1 || lengths_shape.rank != 1) return error("ids and lengths must be one-dimensional");
     Norm norm;
     const int width = (int)constant[2].of[1];
     const EmbeddingTables tables = {call.initializer<int8_t>(2), call.initializer<float>(3),
@@ -90,7 +90,7 @@ struct Linear : Node {
     if (call.inputs() > 7) step.residual = call.input<float>(7, residual_shape);
     if (call.failed) return call.failed;
     if (residual_shape.given() && !residual_shape.is(shape.of[0], n))
-      return error("residual must have the shape [%lld, %d] of the output", (long long)shape.of[0], n);
+      return error("residual must have the shape of the output, [%lld, %d]", (long long)shape.of[0], n);
     step.norm = kNorm.read(call, epsilon, norm);
     float* y = call.output(shape.of[0], n);
     if (call.failed) return call.failed;
@@ -152,7 +152,7 @@ struct Attention : Node {
 
   Error create() {
     const int64_t heads = integer("heads", 0);
-    if (heads < 1 || heads > 1 << 10) return error("heads is %lld, not 1 to 1024", (long long)heads);
+    if (heads < 1 || heads > 1 << 10) return error("heads must be 1 to 1024, not %lld", (long long)heads);
     shape = {(int)heads, 0, number("scale", 0), nullptr, 0};
     const Shape& bias = constant[2];
     if (!bias.given()) return {};
@@ -167,7 +167,7 @@ struct Attention : Node {
     const float* qkv = call.input<float>(0, qkv_shape);
     const Lengths lengths = {call.input<int64_t>(1, lengths_shape), lengths_shape.of[0]};
     if (call.failed) return call.failed;
-    if (lengths_shape.rank != 1) return error("lengths must have one dimension");
+    if (lengths_shape.rank != 1) return error("lengths must be one-dimensional");
     if (qkv_shape.rank != 2 || qkv_shape.of[1] < 3 || qkv_shape.of[1] % (3 * shape.heads) || qkv_shape.of[1] > 1 << 22)
       return error("qkv must have the shape [tokens, 3 x %d heads x width]", shape.heads);
     AttentionShape full = shape;
@@ -181,8 +181,8 @@ struct Attention : Node {
   }
 };
 
-// The ops under one pair of settings. Sessions refer to them for as long as they live, so they are never released;
-// there are as many as a process uses different settings.
+// The ops with one pair of settings. They are never released, because sessions refer to them for as long as they live;
+// a process has one of these for each pair of settings that it uses.
 constexpr int kOps = 4;
 struct Registered {
   CustomOp ops[kOps];
@@ -210,8 +210,9 @@ OrtStatus* add_domain(const OrtApi* api, const Settings& settings, OrtCustomOpDo
   return *to = r->domain, nullptr;
 }
 
-// An entry of the session's configuration; empty where there is none.
-OrtStatus* config_entry(const OrtApi* api, const OrtSessionOptions* options, const char* key, char* value, size_t size) {
+// Reads an entry of the session's configuration into `value`, which is empty if there is none.
+OrtStatus* config_entry(const OrtApi* api, const OrtSessionOptions* options, const char* key, char* value,
+                        size_t size) {
   int there = 0;
   value[0] = 0;
   OrtStatus* status = ort::HasConfigEntry::call(api, options, key, &there);
@@ -223,12 +224,12 @@ Error settings_of(const char* isa, const char* threads, Settings& to) {
   to = {&chosen(), 1};
   if (*isa) to.kernels = usable(isa);
   if (!to.kernels)
-    return error("cpu2vec.isa is \"%s\", and this machine runs %s", isa, usable_names());
+    return error("cpu2vec.isa must be one of %s on this machine, not \"%s\"", usable_names(), isa);
   if (!*threads) return {};
   char* end = nullptr;
   const long count = strtol(threads, &end, 10);
   if (*end || count < 1 || count > kMaxThreads)
-    return error("cpu2vec.threads is \"%s\", not a number from 1 to %d", threads, kMaxThreads);
+    return error("cpu2vec.threads must be a number from 1 to %d, not \"%s\"", kMaxThreads, threads);
   to.threads = (int)count;
   return {};
 }
@@ -244,7 +245,7 @@ EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase
   using namespace cpu2vec;
   if (strcmp(base->GetVersionString(), CPU2VEC_ONNXRUNTIME)) {
     char text[256];
-    snprintf(text, sizeof text, "the cpu2vec kernels were made for onnxruntime %s and do not run in %s",
+    snprintf(text, sizeof text, "the cpu2vec kernels were built for onnxruntime %s and do not run in %s",
              CPU2VEC_ONNXRUNTIME, base->GetVersionString());
     return ort::CreateStatus::call(base->GetApi(1), ort::kFail, text);  // NOTE: every onnxruntime has version 1
   }

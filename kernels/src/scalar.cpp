@@ -1,4 +1,4 @@
-// The definition of every kernel in plain code, for any CPU: what all others are tested against.
+// The reference implementation of every kernel, in plain code for any CPU; all others are tested against it.
 #include <cmath>
 #include <cstring>
 
@@ -8,9 +8,9 @@ namespace cpu2vec {
 namespace {
 
 constexpr int kLevels = 255;
-constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer, halves to even
+constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, halves to even
 
-// Of channel i of the weight; x begins with channel `first`.
+// Returns the smoothed and shifted value of channel i; x begins with channel `first`.
 float affine(const float* x, const Weight& w, int first, int i) {
   float v = x[i - first];
   if (w.smooth) v *= w.smooth[i];
@@ -35,7 +35,7 @@ void quantize(Rows<const float> x, int rows, const Weight& w, int group, const Q
     finite = finite && std::isfinite(range);
     to.scale[r * groups(w.k) + group] = finite ? range / kLevels : NAN;
     to.low[r * groups(w.k) + group] = finite ? low : NAN;
-    if (!finite || range < kSmallestRange) continue;  // constant: all is in `low`
+    if (!finite || range < kSmallestRange) continue;  // constant: `low` holds the value
     const float inverse = kLevels / range;
     for (int i = begin; i < end; ++i)
       q[i] = (uint8_t)(std::fma(affine(x.data, w, begin, i) - low, inverse, kRounder) - kRounder);
@@ -54,7 +54,7 @@ float activate(Activation activation, float x) {
   return x;
 }
 
-// Sums of one group's products in integers, and what they add to the products of the groups before.
+// Adds one group's products, which are summed up in integers, to the product of the previous groups.
 float add_group(float product, const QuantizedRows& x, int r, const Weight& w, int j, int g) {
   const int8_t* column = w.packed + ((size_t)(j / kPanel) * quads(w.k) * kPanel + j % kPanel) * kQuad;
   const uint8_t* q = x.q + r * x.stride;
@@ -104,7 +104,7 @@ int clipped(int distance, int reach) {
   return distance < 1 - reach ? 0 : distance > reach - 1 ? 2 * reach - 2 : distance + reach - 1;
 }
 
-// Whether no key or value of the text's head is infinite or NaN.
+// Tells whether all keys and values of the text's head are finite.
 bool finite(const AttentionHead& head) {
   for (int j = 0; j < head.tokens; ++j)
     for (int i = 0; i < head.width; ++i)

@@ -9,7 +9,7 @@
 namespace cpu2vec {
 namespace {
 
-constexpr size_t kMaxKeptBytes = size_t(4) << 20;  // bytes for one use
+constexpr size_t kMaxKeptBytes = size_t(4) << 20;  // per use; a larger buffer is freed after each op
 
 struct Buffer {
   void* memory;
@@ -19,7 +19,7 @@ struct Buffers {
   Buffer of[kScratchUses];
 };
 
-pthread_key_t key;  // NOTE: not thread_local with a destructor, which would need the C++ run-time library
+pthread_key_t key;  // NOTE: thread_local with a destructor would need the C++ runtime library
 
 void release(void* buffers) {
   for (Buffer& buffer : static_cast<Buffers*>(buffers)->of) free(buffer.memory);

@@ -1,4 +1,4 @@
-// Memory that a thread keeps from op to op: fresh pages for every op would cost more than small ops take.
+// Memory that each thread keeps between ops: fresh pages for every op would cost more time than small ops take.
 #pragma once
 #include <cstddef>
 
@@ -7,10 +7,10 @@ namespace cpu2vec {
 enum class ScratchUse { kQuantized, kScales, kHidden, kQuantizedHidden, kScalesOfHidden, kAttention };
 constexpr int kScratchUses = 6;
 
-// Aligned to kAlignment, valid until the thread's next call for the same use; null where there is no memory.
+// Returns memory aligned to kAlignment, valid until the thread's next call for the same use; null if there is none.
 void* scratch(ScratchUse use, size_t bytes);
 
-// Gives back what is too large to keep: a text of thousands of tokens leaves nothing behind.
+// Frees the buffers that are too large to keep, such as those of a text of thousands of tokens.
 void trim_scratch();
 
 }  // namespace cpu2vec

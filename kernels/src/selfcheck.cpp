@@ -7,10 +7,10 @@
 namespace cpu2vec {
 namespace {
 
-// Odd sizes, so that full tiles, short tiles and padding all take part.
+// Odd sizes, so that full tiles, partial tiles and padding are all covered.
 constexpr int kCheckedRows = 9, kK = 340, kN = 84, kTokens = 70, kWidth = 20;
 
-// Numbers in [-1, 1), the same in every run (Numerical Recipes' linear congruential generator).
+// Reproducible numbers in [-1, 1), from the linear congruential generator of Numerical Recipes.
 struct Noise {
   uint32_t state = 1;
   float next() {

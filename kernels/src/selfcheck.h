@@ -1,4 +1,4 @@
-// Whether an instruction set computes what the scalar kernels do: a CPU that errs is not trusted with vectors.
+// Checks that an instruction set computes the same as the scalar kernels: faulty CPUs and emulators exist.
 #pragma once
 #include "kernels.h"
 

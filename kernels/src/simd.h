@@ -1,6 +1,6 @@
 // Vectors of one instruction set, chosen by the compiler's flags and CPU2VEC_VECTOR_BYTES: arithmetic, sums, products.
-// Included by the isa_*.cpp files alone. All is in an unnamed namespace: what is compiled with one instruction set's
-// flags must never be taken by the linker for another's.
+// Only the isa_*.cpp files include this. Everything is in an unnamed namespace: the linker must never use code that was
+// compiled for one instruction set in place of another's.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -19,26 +19,26 @@
 namespace cpu2vec {
 namespace {
 
-// kRows x (kColumns * vectors of a panel) sums stay in registers while a product runs over k.
+// A product keeps kRows x (kColumns * kVectors) sums in registers while it runs over k.
 #if CPU2VEC_VECTOR_BYTES == 64
 constexpr int kLanes = 16, kRows = 8, kColumns = 3;
 #elif CPU2VEC_VECTOR_BYTES == 32 && (defined(__AVXVNNI__) || defined(__AVX512VNNI__))
-constexpr int kLanes = 8, kRows = 6, kColumns = 1;  // 12 sums hide the product's latency, 8 would not
+constexpr int kLanes = 8, kRows = 6, kColumns = 1;  // 12 sums hide the dot product's latency; 8 would not
 #elif CPU2VEC_VECTOR_BYTES == 32
 constexpr int kLanes = 8, kRows = 4, kColumns = 1;
 #elif CPU2VEC_VECTOR_BYTES == 16
 constexpr int kLanes = 4, kRows = 4, kColumns = 1;
 #else
-#error "CPU2VEC_VECTOR_BYTES is 16, 32 or 64"
+#error "CPU2VEC_VECTOR_BYTES must be 16, 32 or 64"
 #endif
-constexpr int kVectors = kPanel / kLanes;  // of a panel
+constexpr int kVectors = kPanel / kLanes;  // per panel
 
 typedef float Floats __attribute__((ext_vector_type(kLanes)));
 typedef int32_t Ints __attribute__((ext_vector_type(kLanes)));
 typedef uint8_t Bytes __attribute__((ext_vector_type(kLanes)));
 typedef int16_t Shorts __attribute__((ext_vector_type(kLanes)));
 
-// Memory may be aligned to anything.
+// Loads and stores accept any alignment.
 template <class V>
 INLINE V load_as(const void* p) {
   V v;
@@ -57,7 +57,7 @@ INLINE Ints as_ints(Floats a) { return load_as<Ints>(&a); }
 INLINE Floats as_floats(Ints a) { return load_as<Floats>(&a); }
 INLINE int32_t four_bytes(const void* p) { return load_as<int32_t>(p); }
 
-// The first `count` lanes; the others are `fill`, or stay unwritten.
+// Loads and stores of the first `count` lanes: others are read as `fill` and not written.
 INLINE Floats load(const float* p, int count, float fill = 0) {
   if (count == kLanes) return load(p);
   Floats v = splat(fill);
@@ -79,7 +79,7 @@ INLINE void store(float* p, Floats v, int count) {
   for (int i = 0; i < count; ++i) p[i] = lanes[i];
 }
 
-// body(i, count) over [0, n): a vector's length at a time, the last one possibly shorter.
+// Calls body(i, count) over [0, n), one vector at a time; the last one may be shorter.
 template <class F>
 INLINE void each_vector(int n, F body) {
   int i = 0;
@@ -87,7 +87,7 @@ INLINE void each_vector(int n, F body) {
   if (i < n) body(i, n - i);
 }
 
-// The same with two chains of dependent operations: body(i, count, chain), the chain 0 or 1.
+// Does the same for two chains of dependent operations: body(i, count, chain), where chain is 0 or 1.
 template <class F>
 INLINE void each_vector_of_two(int n, F body) {
   int i = 0;
@@ -99,9 +99,9 @@ INLINE void each_vector_of_two(int n, F body) {
   if (i < n) body(i, n - i, 1);
 }
 
-constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: a sum with it is rounded to an integer, halves to even
+constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, halves to even
 
-// NOTE: of a NaN and a number, x86 takes the second operand and ARM the NaN: kernels look for NaN on their own.
+// NOTE: for a NaN and a number, x86 returns the second operand and ARM the NaN, so kernels check for NaN themselves.
 #if CPU2VEC_VECTOR_BYTES == 64
 INLINE Floats fma(Floats a, Floats b, Floats c) { return (Floats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 INLINE Floats max(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
@@ -121,19 +121,19 @@ INLINE Floats min(Floats a, Floats b) { return (Floats)vminq_f32((float32x4_t)a,
 INLINE Ints rounded(Floats a) { return (Ints)vcvtnq_s32_f32((float32x4_t)a); }
 #endif
 
-// Magnitudes as integers have the order of the floats, and infinity and NaN above all that is finite.
+// Magnitudes as integers are ordered as the floats are, with infinity and NaN above all finite values.
 constexpr int32_t kInfinity = 0x7f800000;
 INLINE Ints magnitude(Floats a) { return as_ints(a) & 0x7fffffff; }
 INLINE Ints max(Ints a, Ints b) { return a > b ? a : b; }
 INLINE float float_of(int32_t bits) { return load_as<float>(&bits); }
 
-// The first `count` lanes of `v`, or more than there are; the others are `fill`.
+// Returns the first `count` lanes of `v`, and `fill` in the others; `count` may exceed kLanes.
 INLINE Floats first_lanes(Floats v, int count, Floats fill) {
   static const int32_t kNumbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   return load_as<Ints>(kNumbers) < Ints(count) ? v : fill;
 }
 
-// Over all lanes, by halves.
+// Reductions over all lanes, by halves.
 INLINE float sum_of(float v) { return v; }
 template <class V>
 INLINE float sum_of(V v) {
@@ -149,8 +149,8 @@ INLINE float min_of(V v) {
   return -max_of(-v);
 }
 
-// sums[i] += the products of four neighbours: activations `a` (one group of four, the same for all lanes) and weights.
-// `kActivationOffset` is what a stored activation is short of its value 0..kLevels.
+// Adds to sums[i] the products of four adjacent weights and the four activations in `a`, which are the same for all
+// lanes. A stored activation is its value, 0..kLevels, minus kActivationOffset.
 #if CPU2VEC_VECTOR_BYTES == 64
 constexpr int kLevels = 255, kActivationOffset = 0;
 INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
@@ -161,7 +161,7 @@ constexpr int kLevels = 255, kActivationOffset = 0;
 INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
   return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)weights);
 }
-#elif defined(__AVX512VNNI__)  // the same instruction as AVX-VNNI's, encoded otherwise: for tests on CPUs without that
+#elif defined(__AVX512VNNI__)  // AVX-VNNI's instruction in AVX-512's encoding, for tests on CPUs without AVX-VNNI
 constexpr int kLevels = 255, kActivationOffset = 0;
 INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
   return (Ints)_mm256_dpbusd_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)weights);
@@ -172,16 +172,16 @@ INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi32(a), (__m256i)weights);
   return (Ints)_mm256_add_epi32((__m256i)sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
-#elif defined(__ARM_FEATURE_DOTPROD)  // signed by signed: activations are stored less 128
+#elif defined(__ARM_FEATURE_DOTPROD)  // signed by signed: activations are stored minus 128
 constexpr int kLevels = 255, kActivationOffset = 128;
 INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
   return (Ints)vdotq_s32((int32x4_t)sums, (int8x16_t)weights, vreinterpretq_s8_s32(vdupq_n_s32(a)));
 }
 #else
-#error "no product of 8-bit numbers is known for this instruction set"
+#error "this instruction set has no known 8-bit dot product"
 #endif
 
-// sums[i] += the products of two neighbours of 16 bits, where there is an instruction for that.
+// Adds to sums[i] the products of two adjacent 16-bit numbers; kHasDot2 says whether there is an instruction for it.
 #if CPU2VEC_VECTOR_BYTES == 64
 constexpr bool kHasDot2 = true;
 INLINE Ints dot2(Ints sums, int32_t a, Ints b) {

@@ -1,6 +1,6 @@
-// Attention of one head over one text, in blocks of keys: softmax weights are kept for one block alone, and what came
-// before is rescaled where a later block holds a larger score (Milakov and Gimelshein, 2018, "Online normalizer
-// calculation for softmax"). Memory is linear in the number of tokens.
+// Attention of one head over one text, in blocks of keys: softmax weights are held for one block only, and earlier sums
+// are rescaled when a later block has a larger score (Milakov and Gimelshein, 2018, "Online normalizer calculation for
+// softmax"). Memory is linear in the number of tokens.
 #pragma once
 #include "simd_math.h"
 
@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kBlock = 256;  // keys; a multiple of kPanel
 
-// Hands out parts of one piece of memory, each aligned; with a null base it only counts.
+// Allocates aligned parts of one buffer; with a null base it only adds up their sizes.
 class Arena {
  public:
   explicit Arena(void* base) : base_(static_cast<char*>(base)) {}
@@ -26,13 +26,13 @@ class Arena {
   size_t used_ = 0;
 };
 
-// What both ways of computing share. Scores are in units of log2: softmax takes powers of two.
+// What float and integer attention share. Scores are in units of log2, because softmax computes powers of two.
 struct Shared {
   Shared(Arena& arena, int tokens, int width)
       : bias(arena.allocate<float>(2 * round_up(tokens, kPanel) + kPanel)),
         scores(arena.allocate<float>(kRows * kBlock)),
         context(arena.allocate<float>(kRows * round_up(width, kPanel))) {}
-  float* bias;     // [2 * tokens - 1], of the distances 1 - tokens .. tokens - 1
+  float* bias;     // [2 * tokens - 1], for the distances 1 - tokens .. tokens - 1
   float* scores;   // [kRows][kBlock]
   float* context;  // [kRows][width, padded]
   float top[kRows], sum[kRows], poison[kRows];
@@ -46,14 +46,14 @@ INLINE void expand_bias(const AttentionHead& head, float* bias) {
   }
 }
 
-// The scores of rows [row, row + kRows) and the keys of a panel, which start at `first`.
+// Adds the bias to the scores of row `row` and of a vector of keys that starts at `first`.
 INLINE Floats biased(const AttentionHead& head, const Shared& s, Floats score, int row, int first) {
   if (!head.bias) return score;
   const int query = row < head.tokens ? row : head.tokens - 1;
   return score + load(s.bias + first - query + head.tokens - 1);
 }
 
-// The largest score so far; what was summed up under an earlier one is scaled down.
+// Returns the largest score so far, and scales down the sums of earlier blocks if it has grown.
 INLINE float raise_top(Shared& s, int r, const float* scores, int keys, int width, bool first) {
   Floats tops[2] = {splat(scores[0]), splat(scores[0])};
   each_vector_of_two(keys, [&](int i, int count, int chain) {
@@ -73,11 +73,11 @@ INLINE float raise_top(Shared& s, int r, const float* scores, int keys, int widt
 }
 
 // Runs over tiles of rows and blocks of keys. `Method` holds packed keys and values and has:
-//   queries(row, rows)                   makes ready the tile's queries
-//   score(row, first key, panels)        scores of the tile, into s.scores
-//   exponents(r, keys, top)              scores of one row to weights; returns their sum
+//   queries(row, rows)                   prepares the tile's queries
+//   score(row, first key, panels)        writes the tile's scores to s.scores
+//   exponents(r, keys, top)              turns the scores of one row into weights; returns their sum
 //   add_values(first key, keys)          adds the tile's weighted values to s.context
-//   write(row, r, factor)                the finished row
+//   write(row, r, factor)                writes a finished row
 template <class Method>
 INLINE void attend(const AttentionHead& head, Shared& s, Method& method) {
   expand_bias(head, s.bias);
@@ -99,14 +99,14 @@ INLINE void attend(const AttentionHead& head, Shared& s, Method& method) {
   }
 }
 
-// The largest magnitude among n numbers, as an integer: kInfinity or more where one is not finite.
+// Returns the largest magnitude of n numbers, as an integer: at least kInfinity if one of them is not finite.
 INLINE int32_t largest(const float* p, int n) {
   Ints tops = Ints(0);
   each_vector(n, [&](int i, int count) { tops = max(tops, magnitude(load(p + i, count))); });
   return max_of(tops);
 }
 
-// What makes a result NaN where something that went into it is not finite.
+// Returns NaN if the largest magnitude is not finite, else 0: added to a result, it makes that NaN.
 INLINE float poison_of(int32_t largest) { return largest >= kInfinity ? __builtin_nanf("") : 0; }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Attention with products of floats: for short texts, and where there is no product of 16-bit numbers.
+// Attention with float products: for short texts, and for instruction sets without a 16-bit dot product.
 #pragma once
 #include "simd_attention.h"
 
@@ -138,7 +138,7 @@ struct FloatAttention {
   }
 
   Shared& s;
-  float* keys;    // [panels(tokens)][width][16], times scale and log2(e)
+  float* keys;    // [panels(tokens)][width][16], multiplied by scale and log2(e)
   float* values;  // [tokens][width, padded]
   const AttentionHead* head = nullptr;
   const float* query[kRows];

@@ -1,18 +1,18 @@
-// Attention with products of integers, for longer texts: queries and keys in 8 bits with one scale per row, softmax
-// weights in 15 bits, values in 9 bits with one scale per channel.
+// Attention with integer products, for longer texts: queries and keys have 8 bits and one scale per row, softmax
+// weights have 15 bits, and values have 9 bits and one scale per channel.
 #pragma once
 #include "simd_attention.h"
 
 namespace cpu2vec {
 namespace {
 
-// NOTE: one byte per weight would lose the many small weights of a long text. The bits are chosen so that the sum over
-// a block of keys fits into 32 bits.
+// NOTE: one byte per weight would lose the many small weights of a long text. The number of bits is such that the sum
+// over a block of keys fits into 32 bits.
 constexpr int kRowsAhead = 16;
 constexpr int kWeightMax = 32767, kValueMax = 255, kQueryZero = 128;
 static_assert((int64_t)kBlock * kWeightMax * kValueMax <= INT32_MAX, "a block's sum would overflow");
 
-// One step of a grid that reaches from -127 to 127 at the largest magnitude; 0 where there is none to speak of.
+// Returns the step of a grid of -127..127 that reaches the largest magnitude; 0 if that is tiny or not finite.
 INLINE float step_of(int32_t largest) {
   const float top = float_of(largest);
   return top > kSmallestRange && largest < kInfinity ? top * (1.0f / 127) : 0;
@@ -43,7 +43,7 @@ struct IntegerAttention {
     for (int i = 0; i < padded; i += kLanes) pack_values(i);
   }
 
-  // PERF: rows lie pages apart, where the hardware does not look ahead.
+  // PERF: rows are pages apart, so that the hardware does not prefetch them.
   INLINE void fetch_row(const float* part, int token) {
     if (head->tokens < kBlock || token >= head->tokens) return;
     for (int i = 0; i < head->width; i += kPanel) __builtin_prefetch(part + token * head->stride + i);
@@ -69,7 +69,7 @@ struct IntegerAttention {
     });
   }
 
-  // Pads the last panel with keys of zeros, and takes the sums that the queries' zero point needs: products with ones.
+  // Pads the last panel with zero keys, and sums up keys for the queries' zero point, as dot products with ones.
   INLINE void finish_keys() {
     const int k = quads(head->width);
     for (int j = head->tokens; j < (int)round_up(head->tokens, kPanel); ++j) {
@@ -104,7 +104,7 @@ struct IntegerAttention {
     }
   }
 
-  // A tile with fewer rows computes with those of the one before as well, and does not write them.
+  // A tile with fewer rows also computes with stale rows of the previous tile, and does not write them.
   void queries(int row, int rows) {
     for (int r = 0; r < rows; ++r) {
       fetch_row(head->query, row + r + kRows);
@@ -149,7 +149,7 @@ struct IntegerAttention {
     for (; p < count; ++p) score_panels<1>(row, first, p);
   }
 
-  // The sum is that of the rounded weights, so that they still add up to one.
+  // Sums up the rounded weights, so that they still add up to one.
   INLINE float exponents(int r, int count, float top) {
     const float* scores = s.scores + r * kBlock;
     int16_t* to = weights + r * kBlock;
@@ -207,8 +207,8 @@ struct IntegerAttention {
 
   Shared& s;
   int8_t* keys;         // packed like a weight: [panels(tokens)][quads(width)][16][4]
-  float* key_scale;     // [tokens, padded], times scale and log2(e)
-  int32_t* key_start;   // [tokens, padded], what the queries' zero point adds to a product, negated
+  float* key_scale;     // [tokens, padded], multiplied by scale and log2(e)
+  int32_t* key_start;   // [tokens, padded], the negated contribution of the queries' zero point to a product
   int16_t* values;      // [panels(width)][pairs of tokens][16][2]
   float* value_scale;   // [width, padded]
   uint8_t* query;       // [kRows][stride]

@@ -1,4 +1,4 @@
-// GELU, x * Phi(x): from tables where a register holds 16 of them, else by a polynomial.
+// GELU, x * Phi(x): from tables if a register holds 16 floats, otherwise by a polynomial.
 #pragma once
 #include "simd.h"
 
@@ -7,8 +7,8 @@ namespace {
 
 #if CPU2VEC_VECTOR_BYTES == 64
 
-// It is max(x, 0) - u * Phi(-u) with u = |x|, and the latter a parabola in each of 32 parts of [0, 4.4]: least-squares
-// fits at Chebyshev nodes; part k is where 7.159 u is rounded to k. Absolute error below 3e-5.
+// GELU is max(x, 0) - u * Phi(-u) with u = |x|. The second term is approximated by a parabola in each of 32 parts of
+// [0, 4.4], a least-squares fit at Chebyshev nodes; u is in part k if 7.159 u rounds to k. Absolute error below 3e-5.
 constexpr float kPartsPerUnit = 31.5f / 4.4f, kLastPart = 31.49f / kPartsPerUnit;
 alignas(64) const float kSquare[32] = {
     0.398375154f, 0.390905112f, 0.368432879f, 0.333117634f, 0.287883967f, 0.236308113f, 0.182201549f, 0.129198268f,
@@ -35,14 +35,14 @@ INLINE Floats at(const float (&table)[32], Ints part) {
 
 INLINE Floats gelu(Floats x) {
   const Floats u = min(splat(kLastPart), as_floats(magnitude(x)));
-  const Ints part = as_ints(fma(u, splat(kPartsPerUnit), splat(kRounder)));  // in the lowest five bits
+  const Ints part = as_ints(fma(u, splat(kPartsPerUnit), splat(kRounder)));  // the part is in the lowest five bits
   const Floats parabola = fma(fma(at(kSquare, part), u, at(kLinear, part)), u, at(kConstant, part));
   return max(splat(0), x) + parabola;
 }
 
 #else
 
-// Phi is an odd polynomial of x clipped to 4.4, fitted by weights x. Absolute error below 5e-5.
+// Phi is approximated by an odd polynomial of x, clipped to 4.4 and fitted with weights x. Absolute error below 5e-5.
 INLINE Floats gelu(Floats x) {
   const Floats t = min(max(x, splat(-4.4f)), splat(4.4f)), u = t * t;
   Floats p = splat(7.14473411e-11f);

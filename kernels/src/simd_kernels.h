@@ -1,4 +1,4 @@
-// All kernels of one instruction set as one table; CPU2VEC_ISA is its name.
+// The table of all kernels of one instruction set, whose name is CPU2VEC_ISA.
 #pragma once
 #if defined(CPU2VEC_AMX)
 #include "simd_linear_amx.h"
@@ -14,7 +14,7 @@
 namespace cpu2vec {
 namespace {
 
-// Shorter texts do not win back what packing keys and values as integers costs.
+// For shorter texts, packing keys and values as integers costs more than it saves.
 constexpr int kIntegersFrom = 17;
 
 INLINE bool in_integers(int tokens) { return kHasDot2 && tokens >= kIntegersFrom; }

@@ -1,4 +1,4 @@
-// Quantization of activations, and the product with a packed weight whose sums stay in registers.
+// Quantization of activations, and their product with a packed weight, whose sums stay in registers.
 #pragma once
 #include "simd_math.h"
 
@@ -18,9 +18,9 @@ INLINE Floats padded_with(Floats v, int count, Floats other) {
   return v;
 }
 
-// One group of a row, see QuantizedRows: `x`, smooth and shift begin with its first channel. Sums and products are
-// rounded one by one, as the scalar kernel does: the integers are the same on all instruction sets with the same number
-// of levels.
+// Quantizes one group of a row, see QuantizedRows: `x`, smooth and shift begin with the group's first channel. Every
+// sum and product is rounded separately, as in the scalar kernel, so that instruction sets with the same number of
+// levels compute the same integers.
 template <bool kSmooth, bool kShift>
 INLINE void quantize_row(const float* x, int width, const float* smooth, const float* shift, uint8_t* q, float* scale,
                          float* low_out) {
@@ -35,7 +35,7 @@ INLINE void quantize_row(const float* x, int width, const float* smooth, const f
     poison[chain] = fma(v, splat(0), poison[chain]);
   });
   const float low = min_of(min(lows[0], lows[1])), range = max_of(max(highs[0], highs[1])) - low;
-  const float not_a_number = sum_of(poison[0] + poison[1]) + range * 0;  // or 0
+  const float not_a_number = sum_of(poison[0] + poison[1]) + range * 0;  // NaN or 0
   const bool flat = !(range >= kSmallestRange) || not_a_number != 0;
   *scale = range / kLevels + not_a_number;
   *low_out = low + not_a_number;
@@ -67,7 +67,7 @@ void quantize(Rows<const float> x, int rows, const Weight& w, int group, const Q
   else quantize_rows<false, false>(x, rows, w, group, to);
 }
 
-// The weight's part in what one group of input channels adds to a vector of output channels.
+// The sums and scales with which one group of input channels adds to a vector of output channels.
 struct GroupOfColumns {
   GroupOfColumns(const Weight& w, int group, int column, int count)
       : sums(load(w.sums + (size_t)group * w.n + column, count)),
@@ -82,10 +82,10 @@ struct GroupOfColumns {
 
 INLINE int lanes_of(int columns) { return columns >= kLanes ? kLanes : columns < 0 ? 0 : columns; }
 
-// Adds to `y`, or the first group to the bias, what a group makes of the `sums` of some rows from `row` on and of a panel,
-// in rows of `stride`; these are without what the activations' offset adds.
-INLINE void add_group(const QuantizedRows& x, int row, int rows, const Weight& w, int group, int panel, const int32_t* sums,
-               size_t stride, Rows<float> y) {
+// Adds one group's products to `y`, or to the bias for the first group. `sums` holds the integer sums of some rows,
+// from `row` on, and of a panel, in rows of `stride`; they do not include the activations' offset.
+INLINE void add_group(const QuantizedRows& x, int row, int rows, const Weight& w, int group, int panel,
+                      const int32_t* sums, size_t stride, Rows<float> y) {
   const int first = panel * kPanel, all = groups(w.k);
   const float *scale = x.scale + (size_t)row * all + group, *low = x.low + (size_t)row * all + group;
   const Rows<const float> before = group ? Rows<const float>{y.data, y.stride} : Rows<const float>{w.bias + first, 0};
@@ -100,14 +100,14 @@ INLINE void add_group(const QuantizedRows& x, int row, int rows, const Weight& w
   }
 }
 
-// Weights that will be read next come nearer while others are multiplied: a line of kPanel x kQuad bytes for each
-// quad of input channels, from each of so many panels. `packed` may be any address where there is none.
+// Weights to prefetch while others are multiplied: a line of kPanel x kQuad bytes per quad of input channels, from each
+// of `panels` panels. With no panels, `packed` may be any address.
 struct Ahead {
   const int8_t* packed;
   int panels;
 };
 
-// sums[r][v] += rows of 8-bit activations times columns of a packed weight; panels lie `panel` bytes apart.
+// Adds rows of 8-bit activations times columns of a packed weight to `sums`; panels are `panel` bytes apart.
 template <int R, int V, int P = 0>
 INLINE void dots(const uint8_t* q, size_t stride, const int8_t* packed, int k, size_t panel, Ints (&sums)[R][V],
                  const Ahead& ahead = {nullptr, 0}) {
@@ -131,14 +131,14 @@ INLINE void dots(const uint8_t* q, size_t stride, const int8_t* packed, int k, s
   }
 }
 
-// R rows from `row` on by P panels from `panel` on, of which the last may be a part.
+// Computes R rows, from `row` on, by P panels, from `panel` on; the last panel may be partial.
 template <int R, int P>
 INLINE void tile(const QuantizedRows& x, int row, const Weight& w, int panel, const Ahead& ahead, Rows<float> y) {
   constexpr int V = P * kVectors;
   const int first = panel * kPanel, all = groups(w.k);
   const auto count = [&](int v) { return P > 1 ? kLanes : lanes_of(w.n - first - v * kLanes); };
   const size_t size = (size_t)quads(w.k) * kPanel * kQuad;
-  // PERF: else what is written to cold lines holds up all later stores.
+  // PERF: otherwise stores to cold lines would delay all later stores.
   for (int r = 0; r < R; ++r)
     UNROLL for (int p = 0; p < P; ++p) __builtin_prefetch(y.data + r * y.stride + p * kPanel, 1);
   Floats products[R][V];
@@ -175,7 +175,7 @@ INLINE void tile_of(int rows, const QuantizedRows& x, int row, const Weight& w, 
   if constexpr (R > 1) tile_of<P, R - 1>(rows, x, row, w, panel, ahead, y);
 }
 
-// P panels for all rows. Rows are split evenly, so that a short last tile never runs alone.
+// Computes P panels for all rows. Rows are divided evenly, so that no tile is much shorter than the others.
 template <int P>
 void columns(const QuantizedRows& x, int rows, const Weight& w, int panel, Activation activation, Rows<float> y) {
   const int tiles = (rows + kRows - 1) / kRows, width = w.n - panel * kPanel;
@@ -210,7 +210,7 @@ double spin(long rounds) {
   for (long i = 0; i < rounds; ++i) {
     UNROLL for (int c = 0; c < kChains; ++c) {
 #if defined(__x86_64__)
-      __asm__ volatile("" : "+x"(weights));  // else the compiler would do once what is the same in all rounds
+      __asm__ volatile("" : "+x"(weights));  // keeps the compiler from hoisting the loop's invariant work
 #else
       __asm__ volatile("" : "+w"(weights));
 #endif

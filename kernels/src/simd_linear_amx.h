@@ -1,5 +1,5 @@
-// The product on Intel's tile registers: 32 rows by 32 columns at a time. A packed panel is a tile of weights as it
-// lies: 16 rows of 16 columns x 4 input channels.
+// The product on Intel's tile registers: 32 rows by 32 columns at a time. A packed panel has the layout of tiles of
+// weights: 16 rows of 16 columns x 4 input channels.
 #pragma once
 #define CPU2VEC_OWN_MATMUL
 #include "simd_linear.h"
@@ -9,17 +9,17 @@ namespace {
 
 constexpr int kTileRows = 16, kTileBytes = 64;
 
-// Intel's manual, volume 1, section 18.1: palette 1, and for each tile its bytes per row and its rows.
+// See Intel's manual, volume 1, section 18.1: palette 1, with bytes per row and rows of each tile.
 struct alignas(64) TileShapes {
   uint8_t palette = 1, start = 0, reserved[14] = {};
   uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-// The tiles of a panel's weights, 64 input channels each; what is past the last channel is zero.
+// The tiles of a panel's weights, 64 input channels each, padded with zeros.
 struct Panel {
   const int8_t* packed;
-  int full;  // tiles that are whole
+  int full;  // the number of complete tiles
   alignas(64) int8_t rest[kTileRows * kTileBytes];
 
   Panel(const Weight& w, int panel) {
@@ -33,7 +33,7 @@ struct Panel {
   const int8_t* tile(int i) const { return i < full ? packed + i * sizeof rest : rest; }
 };
 
-// The sums over tiles [begin, end) of 32 rows from `row` on and of two panels.
+// Computes the sums over tiles [begin, end) of 32 rows, from `row` on, and of two panels.
 INLINE void tiles(const QuantizedRows& x, int row, bool two, const Panel& left, const Panel& right, int begin, int end,
                   int32_t (&sums)[32][32]) {
   const uint8_t *upper = x.q + (size_t)row * x.stride, *lower = upper + kTileRows * x.stride;
@@ -63,7 +63,7 @@ void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int en
             Rows<float> y) {
   alignas(64) int32_t sums[32][32];
   alignas(64) static const TileShapes shapes;
-  __asm__ volatile("" ::"m"(shapes));  // NOTE: a compiler has been seen to load it before it was written
+  __asm__ volatile("" ::"m"(shapes));  // NOTE: keeps the compiler from loading the shapes before they are written
   _tile_loadconfig(&shapes);
   for (int p = begin; p < end; p += 2) {
     const int both = p + 1 < end ? 2 : 1;

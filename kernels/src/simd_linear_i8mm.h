@@ -1,4 +1,4 @@
-// The product on ARM's matrix instructions: 2 rows x 2 columns x 8 input channels at a time. Two quads of a panel are
+// The product with ARM's matrix instructions: 2 rows x 2 columns x 8 input channels at a time. Two quads of a panel are
 // zipped into columns of 8 channels on the fly.
 #pragma once
 #define CPU2VEC_OWN_MATMUL
@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kTileRows = 8;
 
-// Sums of 8 rows of `q` and of one panel over k quads; without what the activations' offset adds.
+// Computes the sums of 8 rows of `q` and of one panel over k quads, without the activations' offset.
 INLINE void tile8(const uint8_t* q, size_t stride, const int8_t* packed, int k, int32_t (&sums)[kTileRows][kPanel]) {
   for (int half = 0; half < 2; ++half) {  // 8 columns at a time, so that the sums fit into the registers
     int32x4_t acc[4][4];

@@ -1,4 +1,4 @@
-// Functions of vectors of floats: powers of two, and the activations of transformers.
+// Functions of float vectors: powers of two, and the activation functions of transformers.
 #pragma once
 #include "simd_gelu.h"
 
@@ -7,7 +7,7 @@ namespace {
 
 constexpr float kLog2E = 1.44269504f;
 
-// 2^f for f in [-1/2, 1/2]: a least-squares fit at Chebyshev nodes, relative error 4e-6.
+// 2^f for f in [-1/2, 1/2]: a least-squares fit at Chebyshev nodes, with a relative error of 4e-6.
 INLINE Floats exp2_fraction(Floats f) {
   Floats p = splat(0.00955407976f);
   p = fma(p, f, splat(0.05587055325f));
@@ -16,7 +16,7 @@ INLINE Floats exp2_fraction(Floats f) {
   return fma(p, f, splat(0.99999943913f));
 }
 
-// 2^x for x <= 127; 0, or less than 1e-37, for what is below -126.
+// 2^x for x <= 127; below -126, the result is less than 1e-37 or 0.
 INLINE Floats exp2(Floats x) {
 #if CPU2VEC_VECTOR_BYTES == 64
   const __m512 whole = _mm512_roundscale_ps((__m512)x, 0);
@@ -29,7 +29,7 @@ INLINE Floats exp2(Floats x) {
 #endif
 }
 
-// The same with a relative error of 8e-5, for what is rounded to 15 bits.
+// 2^x with a relative error of 8e-5, for values that will be rounded to 15 bits.
 INLINE Floats exp2_coarsely(Floats x) {
 #if CPU2VEC_VECTOR_BYTES == 64
   constexpr int kFromFloor = 9;  // x - floor(x), without exceptions
@@ -69,8 +69,8 @@ INLINE void map(float* y, size_t stride, int rows, int columns, F f) {
     });
 }
 
-// NOTE: NaN stays NaN because x itself is a factor of what comes out; in relu, because it is the second operand.
-// In place, on a tile that was just written and is still in the nearest cache.
+// Works in place, on a tile that was just written and is still in the L1 cache.
+// NOTE: NaN stays NaN because x is a factor of the result; in relu, because x is the second operand.
 __attribute__((noinline)) void activate(Activation activation, float* y, size_t stride, int rows, int columns) {
   switch (activation) {
     case Activation::kNone: return;

@@ -1,12 +1,12 @@
-// What is done row by row in floats: sums with a residual, layer normalization, embeddings.
+// Operations on rows of floats: adding a residual, layer normalization, embeddings.
 #pragma once
 #include "simd_math.h"
 
 namespace cpu2vec {
 namespace {
 
-// y = (y - mean) / sqrt(variance + epsilon) * gamma + beta. The mean first, then the squares of what differs from it:
-// no cancellation where the mean is large.
+// y = (y - mean) / sqrt(variance + epsilon) * gamma + beta. The mean comes first, then the squared differences from it,
+// so that a large mean causes no cancellation.
 INLINE void normalize(float* y, int n, const Norm& norm, Floats sums) {
   const Floats mean = splat(sum_of(sums) / (float)n);
   Floats squares[2] = {splat(0), splat(0)};

@@ -11,6 +11,7 @@ def cgroup_folders(controller: str, root: Path) -> list[tuple[int, Path]]:
     ``root`` is where /proc and /sys/fs/cgroup are found. A folder need not exist: in a container, a version 1 path is
     often the host's, and the mount itself shows the container's own group.
     """
+    # NOTE: build/host/resources.py reads the same files. Build and runtime import nothing from each other.
     mount = root / "sys/fs/cgroup"
     folders: list[tuple[int, Path]] = []
     for line in read_setting(root / "proc/self/cgroup").splitlines():

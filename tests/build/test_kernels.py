@@ -1,4 +1,4 @@
-"""When the native kernels are compiled: where the library is missing or made from something else, and only once."""
+"""When the native kernels are compiled: only if the library is missing or made from something else, and only once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from build import kernels
-from build.errors import BuildError
+from build.errors import CompilerFailed
 from manifest import Target
 from runtime.host.cpu import host_target
 from tests.support.paths import ROOT
 
 HOST = host_target()
 TARGET, OTHER = Target.AMD64, Target.ARM64
-SAYS = "compiling the native kernels (about 15 s)\n"
+ANNOUNCEMENT = "compiling the native kernels (about 15 s)\n"
 SECONDS = 120
 
 
@@ -41,28 +41,26 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def identity(target: Target = TARGET) -> list[tuple[int, int]]:
-    """Of the library and its stamp; other ones after every compilation, whatever the bytes."""
+    """What differs after every compilation, even to the same bytes: inodes and times of the library and its stamp."""
     found = [path.stat() for path in (kernels.library(target), kernels.stamp(target))]
-    return [(each.st_ino, each.st_mtime_ns) for each in found]
+    return [(status.st_ino, status.st_mtime_ns) for status in found]
 
 
 def change(path: Path, text: str) -> None:
     path.write_text(path.read_text() + text)
 
 
-def test_the_first_call_compiles_and_the_next_finds_the_library_in_silence(
-    checkout: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_the_first_call_compiles_and_the_next_is_silent(checkout: Path, capsys: pytest.CaptureFixture[str]):
     assert kernels.ensure(TARGET) == checkout / "kernels/lib/libcpu2vec-amd64.so"
     assert kernels.library(TARGET).read_bytes()[:4] == b"\x7fELF"
-    assert capsys.readouterr() == ("", SAYS)
+    assert capsys.readouterr() == ("", ANNOUNCEMENT)
     before = identity()
     assert kernels.ensure(TARGET) == kernels.library(TARGET)
     assert identity() == before
     assert capsys.readouterr() == ("", "")
 
 
-def test_architectures_have_each_its_own_library(checkout: Path):
+def test_each_architecture_has_its_own_library(checkout: Path):
     kernels.ensure(TARGET)
     before = identity()
     kernels.ensure(OTHER)
@@ -143,10 +141,10 @@ def test_what_changes_the_library_compiles_it_once(
     assert after[0] != before[0]
     kernels.ensure(TARGET)
     assert identity() == after
-    assert capsys.readouterr().err == SAYS * 2
+    assert capsys.readouterr().err == ANNOUNCEMENT * 2
 
 
-def test_compiling_by_order_leaves_a_library_that_is_current(checkout: Path):
+def test_compiling_always_leaves_a_current_library(checkout: Path):
     kernels.build(TARGET)
     before = identity()
     kernels.ensure(TARGET)
@@ -161,7 +159,7 @@ def test_sources_that_do_not_compile_leave_the_old_library_and_are_tried_again(c
     correct = source.read_text()
     change(source, "#error broken\n")
     for _ in range(2):
-        with pytest.raises(BuildError, match="the kernels do not compile"):
+        with pytest.raises(CompilerFailed, match="the kernels do not compile"):
             kernels.ensure(TARGET)
         assert kernels.library(TARGET).stat().st_ino == before[0][0]
         assert not kernels.stamp(TARGET).exists()
@@ -172,7 +170,7 @@ def test_sources_that_do_not_compile_leave_the_old_library_and_are_tried_again(c
 
 def test_without_the_compilers_package(checkout: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(kernels, "COMPILER_PACKAGE", "no-such-package")
-    with pytest.raises(BuildError, match="no-such-package is missing: it compiles the kernels"):
+    with pytest.raises(CompilerFailed, match="no-such-package is missing: it compiles the kernels"):
         kernels.ensure(TARGET)
 
 
@@ -189,12 +187,34 @@ def has_open(process: subprocess.Popen[str], path: Path) -> bool:
     return any(link.is_symlink() and Path(os.path.realpath(link)) == path for link in links)
 
 
-def test_of_two_processes_at_once_one_compiles_and_the_other_waits(checkout: Path):
-    for name in ("manifest.py", "build/__init__.py", "build/errors.py", "build/kernels.py"):
+def program_in(checkout: Path) -> list[str]:
+    """The compiling program, from the files that it consists of."""
+    for name in ("manifest.py", *(f"build/{name}.py" for name in ("__init__", "command_line", "errors", "kernels"))):
         (checkout / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, checkout / name)
     shutil.copytree(ROOT / "sections", checkout / "sections")
-    command = [sys.executable, "-m", "build.kernels", "--arch", TARGET, "--if-needed"]
+    return [sys.executable, "-m", "build.kernels"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source", "status", "line"),
+    [
+        (["--arch=foo"], "", 2, "make kernels: ARCH must be amd64 or arm64, not 'foo'"),
+        (["--arch=x86_64"], "#error broken\n", 1, "make kernels: the kernels do not compile: 1 error generated."),
+    ],
+)
+def test_a_failure_of_make_kernels_ends_with_its_reason(
+    checkout: Path, arguments: list[str], source: str, status: int, line: str
+):
+    (checkout / "kernels/src/ops.cpp").write_text(source)
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "MAKE_TARGET": "kernels"}
+    command = [*program_in(checkout), *arguments]
+    ran = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr.splitlines()[-1]) == (status, "", line)
+
+
+def test_of_two_processes_at_once_one_compiles_and_the_other_waits(checkout: Path):
+    command = [*program_in(checkout), "--arch", TARGET, "--if-needed"]
     lock = checkout / "kernels/lib/lock"
     lock.parent.mkdir()
     with lock.open("w") as held:
@@ -205,9 +225,9 @@ def test_of_two_processes_at_once_one_compiles_and_the_other_waits(checkout: Pat
         ]
         # Both have seen that there is no library.
         wait_until(lambda: all(has_open(process, lock) for process in processes))
-    said = [process.communicate(timeout=SECONDS) for process in processes]
+    printed = [process.communicate(timeout=SECONDS) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
-    assert sorted(said) == [("", ""), ("", SAYS)]
+    assert sorted(printed) == [("", ""), ("", ANNOUNCEMENT)]
     assert kernels.is_current(TARGET)
 
 
@@ -219,7 +239,7 @@ def test_make_has_the_library_for_this_machine_before_anything_needs_it(goal: st
         ["make", "--dry-run", goal, f"ARCH={other}"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     (made,) = [number for number, line in enumerate(planned) if "build.kernels" in line]
-    assert planned[made].endswith(f"-m build.kernels --arch '{HOST}' --if-needed")
+    assert planned[made].endswith(f"-m build.kernels --arch {HOST} --if-needed")
     needing = [number for number, line in enumerate(planned) if " quantize.py" in line or "pytest" in line]
     assert all(made < number for number in needing)
 

@@ -1,4 +1,4 @@
-"""Random shapes and values into every op: an answer of the right shape or a sentence, and never the process's end."""
+"""Random shapes and values for every op: a run returns an output of the right shape or an error, and never crashes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WILD_INTEGERS = np.array([0, 1, -1, 2, 49, 50, 2**31, -(2**31), 2**62, 2**63 - 1
 
 
 def mutated(rng: np.random.Generator, value: np.ndarray) -> np.ndarray:
-    """Another shape, other numbers, or both."""
+    """Change the shape, the numbers, or both."""
     shape = list(value.shape)
     if rng.random() < 0.4 and shape:
         shape[rng.integers(len(shape))] = int(rng.choice([0, 1, 2, 3, 5, 7, 16, 17, 33]))
@@ -52,7 +52,7 @@ def mutated(rng: np.random.Generator, value: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("isa", ops.available())
 @pytest.mark.parametrize("case", CORRECT)
-def test_no_input_ends_the_process(case, isa):
+def test_no_input_crashes_the_process(case, isa):
     rng = np.random.default_rng(16)
     op, (correct, attributes) = case.split()[0], CORRECT[case]
     sentences: list[str] = []
@@ -91,7 +91,7 @@ REFUSALS = [f"tests/kernels/test_errors.py::Test{op}" for op in ("Linear", "Feed
 
 @pytest.mark.system
 def test_sanitizers_find_nothing_inside_onnxruntime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """In what the ops read of a graph and of a call, whatever is wrong with it."""
+    """Covers what the ops read of a graph and of a run, whatever is wrong with it."""
     compiler = SANITIZED.compiler[0]
     assert shutil.which(compiler), f"{compiler} is missing: install clang"
     shared = Toolchain(SANITIZED.compiler, (*SANITIZED.flags, "-shared-libasan"))

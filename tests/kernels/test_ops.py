@@ -1,4 +1,4 @@
-"""The native kernels inside onnxruntime: every instruction set of this machine against numpy in 64-bit floats."""
+"""The native kernels inside onnxruntime: every instruction set of this machine, compared with numpy in float64."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from build.quantization.groups import channel_groups
 from tests.support.graphs import kernel_ops as ops
-from tests.support.graphs.kernel_ops import Op, random_map, run
+from tests.support.graphs.kernel_ops import Op, random_linear_map, run
 from tests.support.graphs.op_inputs import attention_inputs, embedding_inputs
 
 ISAS = ops.available()
 ODD = st.sampled_from([1, 3, 4, 15, 16, 17, 32, 48, 52, 64, 80, 100, 128, 192, 200, 312, 320, 321, 384, 641])
 GROUP_EDGES = [319, 320, 321, 640, 641, 1281]
-"""Channels of one group that is full, of one channel more, of two, and of a last group that is one channel."""
+"""Channels of one full group, one less and one more, of two full groups, and with a last group of one channel."""
 ROWS = st.sampled_from([0, 1, 2, 7, 8, 9, 16, 31, 33, 70, 129])
 SEED = st.integers(0, 2**32 - 1)
 
@@ -34,7 +34,7 @@ def isa(request: pytest.FixtureRequest) -> str:
 def linear_inputs(
     rng: np.random.Generator, rows: int, k: int, n: int, *, smooth=False, shift=False, norm=False
 ) -> dict:
-    mapping = random_map(rng, k, n, smooth, shift)
+    mapping = random_linear_map(rng, k, n, smooth, shift)
     x = (rng.normal(size=(rows, k)) * 3 + 0.5).astype(np.float32)
     residual = rng.normal(size=(rows, n)).astype(np.float32) if norm else None
     gamma, beta = (rng.normal(size=n).astype(np.float32) if norm else None for _ in range(2))
@@ -50,8 +50,8 @@ def linear_inputs(
     }
 
 
-def mapping_inputs(mapping: ops.Map) -> dict:
-    return {**mapping.inputs(), **mapping.before()}
+def mapping_inputs(mapping: ops.LinearMap) -> dict:
+    return {**mapping.inputs(), **mapping.scaling_inputs()}
 
 
 def channels_of_groups(k: int) -> list[slice]:
@@ -65,7 +65,7 @@ class TestLinear:
     @examples
     def test_product_is_that_of_the_quantized_rows(self, isa, seed, rows, k, n, smooth, shift):
         case = linear_inputs(np.random.default_rng(seed), rows, k, n, smooth=smooth, shift=shift)
-        expected = case["map"].of(case["inputs"]["x"], ops.levels(isa)) if rows else np.zeros((0, n))
+        expected = case["map"].apply(case["inputs"]["x"], ops.levels(isa)) if rows else np.zeros((0, n))
         np.testing.assert_allclose(run("Linear", case["inputs"], isa), expected, rtol=1e-4, atol=2e-4)
 
     @pytest.mark.parametrize("isa", ISAS)
@@ -74,17 +74,17 @@ class TestLinear:
     def test_activation_comes_before_residual_and_normalization(self, isa, seed, rows, n):
         case = linear_inputs(np.random.default_rng(seed), rows, 40, n, norm=True)
         inputs = case["inputs"]
-        y = ops.ACTIVATIONS["gelu"](case["map"].of(inputs["x"], ops.levels(isa))) + inputs["residual"]
+        y = ops.ACTIVATIONS["gelu"](case["map"].apply(inputs["x"], ops.levels(isa))) + inputs["residual"]
         expected = ops.layer_norm(y, inputs["gamma"], inputs["beta"], 1e-3)
         actual = run("Linear", inputs, isa, activation="gelu", epsilon=1e-3)
-        # A row of one channel has no variance: rounding is all there is of it.
+        # A row of one channel has no variance besides rounding errors.
         np.testing.assert_allclose(actual, expected, rtol=2e-3, atol=2e-3 if n > 3 else 0.1)
 
     @pytest.mark.parametrize("activation", ops.ACTIVATIONS)
     def test_activations(self, isa, activation):
         x = np.linspace(-12, 12, 4000, dtype=np.float32)[:, np.newaxis]
-        one = ops.Map(np.full((1, 1), 1, np.int8), np.ones((1, 1), np.float32), np.zeros(1, np.float32))
-        actual = run("Linear", {"x": x, **one.inputs()}, isa, activation=activation)
+        identity = ops.LinearMap(np.full((1, 1), 1, np.int8), np.ones((1, 1), np.float32), np.zeros(1, np.float32))
+        actual = run("Linear", {"x": x, **identity.inputs()}, isa, activation=activation)
         expected = ops.ACTIVATIONS[activation](x.astype(np.float64))
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=6e-5)
 
@@ -96,14 +96,14 @@ class TestLinear:
                 np.testing.assert_array_equal(run("Linear", case["inputs"], isa), scalar, isa)
 
     @pytest.mark.parametrize("k", GROUP_EDGES)
-    def test_groups_of_input_channels_have_each_a_grid_of_their_own(self, isa, k):
+    def test_every_group_of_input_channels_has_its_own_grid(self, isa, k):
         rng = np.random.default_rng(k)
-        mapping = random_map(rng, k, 37, smooth=True)
+        mapping = random_linear_map(rng, k, 37, smooth=True)
         x = rng.normal(size=(19, k)).astype(np.float32)
         for group, channels in enumerate(channels_of_groups(k)):
             x[:, channels] *= 10.0**-group  # one grid for all would round the last group to nothing
         actual = run("Linear", {"x": x, **mapping_inputs(mapping)}, isa)
-        np.testing.assert_allclose(actual, mapping.of(x, ops.levels(isa)), rtol=1e-4, atol=2e-4)
+        np.testing.assert_allclose(actual, mapping.apply(x, ops.levels(isa)), rtol=1e-4, atol=2e-4)
 
     @pytest.mark.parametrize("k", GROUP_EDGES)
     def test_one_group_that_is_not_finite_is_enough(self, isa, k):
@@ -117,7 +117,7 @@ class TestLinear:
             assert np.isnan(y[[1, 3]]).all()
             np.testing.assert_array_equal(y[[0, 2, 4]], whole[[0, 2, 4]])
 
-    def test_a_row_does_not_depend_on_its_neighbours_or_threads(self, isa):
+    def test_a_row_does_not_depend_on_other_rows_or_threads(self, isa):
         inputs = linear_inputs(np.random.default_rng(6), 150, 64, 48, norm=True)["inputs"]
         whole = run("Linear", inputs, isa)
         np.testing.assert_array_equal(run("Linear", inputs, isa, threads=2), whole)
@@ -147,7 +147,7 @@ class TestLinear:
         assert np.isfinite(y[0]).all()
 
     def test_values_of_any_size_are_quantized_by_their_own_range(self, isa):
-        mapping = random_map(np.random.default_rng(9), 64, 32)
+        mapping = random_linear_map(np.random.default_rng(9), 64, 32)
         rng = np.random.default_rng(10)
         x = np.stack(
             [
@@ -160,7 +160,7 @@ class TestLinear:
             ]
         ).astype(np.float32)
         actual = run("Linear", {"x": x, **mapping.inputs()}, isa)
-        expected = mapping.of(x, ops.levels(isa))
+        expected = mapping.apply(x, ops.levels(isa))
         for row in range(len(x)):
             size = np.abs(x[row]).max() + 1
             np.testing.assert_allclose(actual[row], expected[row], rtol=1e-4, atol=1e-5 * size)
@@ -177,17 +177,20 @@ class TestFeedForward:
     @examples
     def test_two_products_and_a_normalized_residual(self, isa, seed, rows, width, middle, smooth):
         rng = np.random.default_rng(seed)
-        first, second = random_map(rng, width, middle, smooth, smooth), random_map(rng, middle, width, smooth)
+        first, second = (
+            random_linear_map(rng, width, middle, smooth, smooth),
+            random_linear_map(rng, middle, width, smooth),
+        )
         x = rng.normal(size=(rows, width)).astype(np.float32)
-        inputs = {"x": x, **first.inputs("1"), **first.before("1"), **second.inputs("2")}
+        inputs = {"x": x, **first.inputs("1"), **first.scaling_inputs("1"), **second.inputs("2")}
         gamma, beta = (rng.normal(size=width).astype(np.float32) for _ in range(2))
-        inputs |= {"gamma": gamma, "beta": beta, **second.before("2")}
+        inputs |= {"gamma": gamma, "beta": beta, **second.scaling_inputs("2")}
         actual = run("FeedForward", inputs, isa, activation="relu", epsilon=1e-2)
         assert actual.shape == x.shape
         if rows:
-            hidden = np.maximum(first.of(x, ops.levels(isa)), 0)
+            hidden = np.maximum(first.apply(x, ops.levels(isa)), 0)
             # A hidden value that rounds the other way moves one activation by one step.
-            y = second.of(hidden, ops.levels(isa)) + x
+            y = second.apply(hidden, ops.levels(isa)) + x
             expected = ops.layer_norm(y, gamma, beta, 1e-2)
             step = np.abs(hidden).max() / ops.levels(isa) * 3 / math.sqrt(middle) / (y.std() + 0.1)
             np.testing.assert_allclose(actual, expected, rtol=1e-2, atol=max(step, 1e-2) * 3)
@@ -195,18 +198,17 @@ class TestFeedForward:
     def test_rows_and_threads_do_not_change_bits(self, isa):
         inputs = feed_forward_inputs(np.random.default_rng(12), 300, 48, 650)
         x = inputs["x"]
-        one, two = (Op("FeedForward", inputs, isa, threads, activation="gelu") for threads in (1, 2))
-        whole = one.run()
+        single, double = (Op("FeedForward", inputs, isa, threads, activation="gelu") for threads in (1, 2))
+        whole = single.run()
         for rows in (300, 129, 31, 5, 1):
-            np.testing.assert_array_equal(one.run(x=x[:rows]), whole[:rows])
-            np.testing.assert_array_equal(two.run(x=x[:rows]), whole[:rows])
+            np.testing.assert_array_equal(single.run(x=x[:rows]), whole[:rows])
+            np.testing.assert_array_equal(double.run(x=x[:rows]), whole[:rows])
 
     @pytest.mark.parametrize("middle", GROUP_EDGES)
     def test_few_rows_and_many_threads_give_the_same_bits_as_one_thread(self, isa, middle):
-        """Threads share out the columns of few rows, down to none for some; groups are whole all the same."""
+        """Threads divide the columns of few rows, and some get none; groups stay whole."""
         inputs = feed_forward_inputs(np.random.default_rng(middle), 40, 20, middle)
-        one = Op("FeedForward", inputs, isa, activation="gelu")
-        whole = one.run()
+        whole = Op("FeedForward", inputs, isa, activation="gelu").run()
         for threads in (2, 7):
             many = Op("FeedForward", inputs, isa, threads, activation="gelu")
             for rows in (40, 17, 1):
@@ -235,9 +237,9 @@ class TestFeedForward:
 
 
 def feed_forward_inputs(rng: np.random.Generator, rows: int, width: int, middle: int) -> dict:
-    first, second = random_map(rng, width, middle), random_map(rng, middle, width)
+    first, second = random_linear_map(rng, width, middle), random_linear_map(rng, middle, width)
     x = rng.normal(size=(rows, width)).astype(np.float32)
-    inputs = {"x": x, **first.inputs("1"), **first.before("1"), **second.inputs("2")}
+    inputs = {"x": x, **first.inputs("1"), **first.scaling_inputs("1"), **second.inputs("2")}
     return {**inputs, "gamma": np.ones(width, np.float32), "beta": np.zeros(width, np.float32)}
 
 
@@ -275,7 +277,7 @@ class TestAttention:
         assert np.linalg.norm(actual - expected) < 1e-2 * np.linalg.norm(expected)
 
     def test_many_small_weights_count(self, isa):
-        """One key that stands out, and a thousand that together weigh as much."""
+        """One key stands out, and a thousand others together weigh as much."""
         tokens, width = 1001, 32
         qkv = np.zeros((tokens, 3 * width), np.float32)
         qkv[:, :width] = 1
@@ -285,7 +287,7 @@ class TestAttention:
         actual = run("Attention", inputs, isa, heads=1, scale=1.0)
         np.testing.assert_allclose(actual, 0, atol=2e-2)
 
-    def test_a_text_does_not_depend_on_its_neighbours_or_threads(self, isa):
+    def test_a_text_does_not_depend_on_other_texts_or_threads(self, isa):
         lengths = [70, 3, 128, 0, 64, 300, 12]
         inputs = attention_inputs(np.random.default_rng(13), lengths, 3, 32)
         whole = run("Attention", inputs, isa, heads=3)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from build.errors import BuildError
+from build.errors import CompilerFailed
 from build.kernels import Toolchain, build_program, for_image
 from manifest import Target
 from runtime.host.cpu import host_target
@@ -23,12 +23,12 @@ def passes(*command: object) -> None:
 
 
 def simulated() -> list[str]:
-    """What the program must have tested on this machine: with AVX-512, also what that simulates."""
+    """Return the instruction sets that the program must test on this machine: with AVX-512, also simulated ones."""
     names = available()
     return [*names, "amx", "avxvnni"] if "avx512vnni" in names else names
 
 
-def test_every_instruction_set_agrees_with_the_plain_code(tmp_path: Path):
+def test_every_instruction_set_agrees_with_the_scalar_kernels(tmp_path: Path):
     target = host_target()
     assert target is not None
     program = build_simulating_selftest(target, for_image(target), tmp_path)
@@ -52,13 +52,13 @@ def test_the_benchmark_runs(tmp_path: Path):
 
 
 def test_a_compiler_that_is_missing(tmp_path: Path):
-    with pytest.raises(BuildError, match="no-such-compiler is missing: it compiles the kernels"):
+    with pytest.raises(CompilerFailed, match="no-such-compiler is missing: it compiles the kernels"):
         build_selftest(Target.AMD64, Toolchain(("no-such-compiler",), ()), tmp_path)
 
 
 def test_sources_that_do_not_compile(tmp_path: Path):
     broken = Toolchain(for_image(Target.AMD64).compiler, ("-include", "no-such-file.h"))
-    with pytest.raises(BuildError, match="the kernels do not compile: .*error"):
+    with pytest.raises(CompilerFailed, match="the kernels do not compile: .*error"):
         build_selftest(Target.AMD64, broken, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The Dockerfiles: alike but for the architecture, nothing secret in a layer, and only what is needed in the image."""
+"""The Dockerfiles: alike except for the architecture, no secret in a layer, and only what is needed in the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from build.fidelity.thresholds import OPTIONS, Option
+from build.fidelity.thresholds import OPTIONS
+from build.image.export_model import SWITCHES, VALUES
+from build.image.rootfs import USER_ID
 from tests.support.paths import ROOT
 
 DOCKERFILES = {target: (ROOT / f"Dockerfile.{target}").read_text() for target in ("amd64", "arm64")}
@@ -26,7 +28,7 @@ def instructions(text: str) -> list[str]:
 
 
 def stages(text: str) -> dict[str, list[str]]:
-    """Instructions by stage; the last stage, which has no name, is «image», and what stands before all is «»."""
+    """Instructions by stage. The last stage, which has no name, is "image"; what is before the first is ""."""
     found: dict[str, list[str]] = {"": []}
     name = ""
     for instruction in instructions(text):
@@ -39,7 +41,7 @@ def stages(text: str) -> dict[str, list[str]]:
 
 
 def taken(lines: list[str]) -> set[str]:
-    """What a stage copies from the build context."""
+    """The files that a stage copies from the build context."""
     copies = [line for line in lines if line.startswith("COPY ") and "--from=" not in line]
     return {name for line in copies for name in line.split()[1:-1]}
 
@@ -107,13 +109,31 @@ def test_secrets_are_mounted_and_never_arguments_or_variables(text: str):
 
 
 @BOTH
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.variable)
-def test_a_threshold_that_is_given_reaches_the_build_and_no_other(text: str, option: Option):
+def test_the_export_stage_declares_every_argument_that_its_command_reads(text: str):
     export = stages(text)["export"]
-    assert f"ARG {option.variable}" in export
-    (build,) = [line for line in export if "quantize.py" in line and line.startswith("RUN")]
-    assert f'${{{option.variable}:+{option.flag} "${option.variable}"}}' in build
-    assert text.count(f"ARG {option.variable}") == 1
+    declared = {line.removeprefix("ARG ").partition("=")[0] for line in export if line.startswith("ARG ")}
+    assert declared - {"HF_ENDPOINT", "HF_HUB_OFFLINE"} == {"MODEL", *VALUES, *SWITCHES}
+    (build,) = [line for line in export if "build.image.export_model" in line]
+    assert build.startswith("RUN ")
+
+
+@BOTH
+def test_thresholds_only_reach_the_export_stage(text: str):
+    for option in OPTIONS:
+        assert text.count(option.variable) == stages(text)["export"].count(f"ARG {option.variable}") == 1
+
+
+@BOTH
+def test_packages_are_left_out_by_the_bundles_kind_and_kept_for_the_next_bundle(text: str):
+    """The stage depends on a file with the kind alone, and on it only after the packages are installed."""
+    found = stages(text)
+    (kind,) = [line for line in found["kind"] if line.startswith("RUN ")]
+    assert kind.endswith("from=given,target=/given python3 build/image/rootfs.py kind /given > /kind")
+    packages = found["packages"]
+    copied = packages.index("COPY --from=kind /kind /")
+    (installed,) = [number for number, line in enumerate(packages) if "pip install" in line]
+    assert installed < copied
+    assert packages[copied + 1] == 'RUN python3 build/image/rootfs.py packages "$(cat /kind)" /root-files'
 
 
 @BOTH
@@ -144,7 +164,7 @@ def test_kernels_are_compiled_with_the_compiler_and_their_own_files_alone(text: 
     assert found["compiler"][0] == "FROM python AS compiler"
     assert found["kernels"][0] == "FROM compiler AS kernels"
     assert taken(found["compiler"]) == {"build/compiler-requirement.txt"}
-    modules = {"build/__init__.py", "build/errors.py", "build/kernels.py"}
+    modules = {f"build/{name}.py" for name in ("__init__", "command_line", "errors", "kernels")}
     assert taken(found["kernels"]) == {"manifest.py", "sections/", "requirements.in", "kernels/src/", *modules}
     for name in taken(found["kernels"]):
         copy = shutil.copytree if name.endswith("/") else shutil.copy
@@ -193,8 +213,6 @@ def test_the_image_runs_as_a_numbered_user_and_without_a_shell(text: str):
 
 
 def test_the_numbered_user_has_a_line_in_passwd():
-    from build.image.rootfs import USER_ID
-
     assert f"USER {USER_ID}:{USER_ID}" in DOCKERFILES["amd64"]
 
 

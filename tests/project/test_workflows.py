@@ -13,6 +13,7 @@ import yaml
 
 from build.host.check import WITH_WHEELS
 from build.model.default_model import MODEL
+from build.names import MAX_LENGTH, image_tag
 from manifest import Precision, Target
 from tests.support.paths import ROOT
 
@@ -45,7 +46,7 @@ PLANNED = {
     "REGISTRY": "ghcr.io",
     "IMAGE": "Owner/cpu2vec",
 }
-"""What the plan gets when nothing was asked for, in Owner's repository."""
+"""What the plan gets without inputs, in Owner's repository."""
 
 
 def step_of(workflow: dict[str, Any], job: str, name: str) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def test_make_targets_and_variables_exist(step: dict[str, Any]):
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
     if targets:
-        assert all(f"$({name})" in makefile for name in step["env"])
+        assert all(re.search(rf"[ ,(]{name}\b[:)]", makefile) for name in step["env"])
 
 
 def test_both_workflows_call_make():
@@ -127,7 +128,7 @@ class TestTest:
         command = ["make", "--dry-run", "--always-make", ".venv/lint/.ready"]
         environment = {"PATH": os.environ["PATH"], "PYTHON": "/opt/python3.13/bin/python"}
         planned = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        assert "/opt/python3.13/bin/python -m venv .venv/lint" in planned.stdout
+        assert "/opt/python3.13/bin/python -m build.host.environment lint" in planned.stdout
 
     def test_the_cache_is_keyed_by_every_file_of_pins(self):
         setup = step_of(TEST, "test", "Set up Python")
@@ -151,7 +152,7 @@ class TestPlan:
         done = subprocess.run(command, env=environment | PLANNED | values, capture_output=True, text=True)
         return done.returncode, dict(line.split("=", 1) for line in output.read_text().splitlines())
 
-    def test_the_default_is_the_default_model_under_its_own_tag(self, tmp_path: Path):
+    def test_the_default_is_the_default_model_in_int8(self, tmp_path: Path):
         assert self.run(tmp_path) == (
             0,
             {
@@ -160,7 +161,7 @@ class TestPlan:
                 "precision": "int8",
                 "registry": "ghcr.io",
                 "repository": "ghcr.io/owner/cpu2vec",
-                "tag": "sentence-transformers-all-minilm-l6-v2",
+                "tag": "sentence-transformers-all-minilm-l6-v2-int8",
             },
         )
         assert f"'{MODEL}'" in step_of(IMAGES, "plan", "Check and complete the inputs")["env"]["MODEL"]
@@ -168,10 +169,22 @@ class TestPlan:
     def test_later_jobs_get_all_of_it(self, tmp_path: Path):
         assert set(IMAGES["jobs"]["plan"]["outputs"]) == set(self.run(tmp_path)[1])
 
-    @pytest.mark.parametrize("precision", [Precision.INT8_STOCK, Precision.FP32])
-    def test_another_precision_has_another_tag(self, tmp_path: Path, precision: Precision):
-        status, outputs = self.run(tmp_path, MODEL="BAAI/bge-m3", PRECISION=precision)
-        assert (status, outputs["tag"]) == (0, f"baai-bge-m3-{precision}")
+    @pytest.mark.parametrize("precision", Precision)
+    @pytest.mark.parametrize("revision", ["", "v2", "C0FFEE_1.x"])
+    @pytest.mark.parametrize("model", [MODEL, "BAAI/bge-m3", "a", "org/A.b_c--d.", "o" * 50 + "/" + "m" * 40])
+    def test_tags_are_those_of_make_image(self, tmp_path: Path, model: str, revision: str, precision: Precision):
+        """The build job adds the architecture; the tag without one joins them."""
+        status, outputs = self.run(tmp_path, MODEL=model, REVISION=revision, PRECISION=precision)
+        assert status == 0
+        for target in Target:
+            assert f"cpu2vec:{outputs['tag']}-{target}" == image_tag(model, revision, precision, target)
+
+    def test_a_tag_that_make_image_would_shorten_ends_it(self, tmp_path: Path):
+        longest = "o" * 95 + "/" + "m" * 21
+        assert self.run(tmp_path, MODEL=longest)[0] == 0
+        assert len(image_tag(longest, "", "int8", "arm64").partition(":")[2]) == MAX_LENGTH
+        assert self.run(tmp_path, MODEL=f"{longest}m")[0] == 1
+        assert self.run(tmp_path, MODEL=f"{longest}m", TAG="mine")[0] == 0
 
     def test_a_given_tag_is_taken_as_it_is(self, tmp_path: Path):
         assert self.run(tmp_path, TAG="Mine_1.0", PRECISION="fp32")[1]["tag"] == "Mine_1.0"
@@ -198,7 +211,7 @@ class TestPlan:
             ("REVISION", "-x"),
             ("PRECISION", "int4"),
             ("TAG", "a:b"),
-            ("TAG", "a" * 121),
+            ("TAG", "a" * 123),
             ("REGISTRY", "ghcr.io/evil"),
             ("REGISTRY", "-ghcr.io"),
             ("IMAGE", "a b"),
@@ -250,23 +263,19 @@ class TestImages:
         }
         assert len(rows) == len(Target)
 
-    def test_make_gets_all_that_was_asked_for(self):
+    def test_make_gets_all_that_was_asked_for(self, tmp_path: Path):
         step = step_of(IMAGES, "build", "Build")
         values = {"MODEL": "a/b", "REVISION": "r1", "PRECISION": "fp32", "ARCH": "arm64", "TAG": "registry.example/i:t"}
         assert set(step["env"]) == {*values, "PYTHON"}
-        environment = {"PATH": os.environ["PATH"], "PYTHON": "/opt/python", **values}
-        planned = subprocess.run(
-            ["make", "--dry-run", "image"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-        ).stdout
-        assert "/opt/python -m build.image" in planned
-        for option, name in (
-            ("--model", "MODEL"),
-            ("--revision", "REVISION"),
-            ("--precision", "PRECISION"),
-            ("--arch", "ARCH"),
-            ("--tag", "TAG"),
-        ):
-            assert f"{option} '{values[name]}'" in planned
+        python = tmp_path / "python"
+        python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+        python.chmod(0o755)
+        environment = {"PATH": os.environ["PATH"], "PYTHON": str(python), **values}
+        called = subprocess.run(
+            ["make", "image"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        words = called.stdout.split("build.image\n")[1].splitlines()
+        assert sorted(words) == sorted(f"--{name.lower()}={value}" for name, value in values.items())
 
     def test_an_image_is_tried_before_there_are_credentials_and_pushed_after_that(self):
         names = [step["name"] for step in IMAGES["jobs"]["build"]["steps"]]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.resources
-import io
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from onnx import external_data_helper
 from sentence_transformers import SentenceTransformer
 
 from build.fidelity.cosine import cosines
-from build.fidelity.cpu_classes import by_native_kernels
+from build.fidelity.cpu_classes import PER_TOKEN, PER_TOKEN_7_BITS, native_plan
 from build.fidelity.report import FidelityReport
 from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import RuntimeClient, serve
@@ -27,8 +26,6 @@ from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
 from build.model import default_model
 from build.model.default_model import MODEL
-from build.pipeline import BuildOptions, build_bundle
-from build.progress import Progress
 from manifest import (
     Golden,
     Layout,
@@ -38,11 +35,9 @@ from manifest import (
     PoolingMode,
     Precision,
     SourceKind,
-    Target,
     check_files,
     from_json,
     read_manifest,
-    sha256_of,
 )
 from tests.support.paths import ROOT
 from tests.support.server import hub_server
@@ -74,15 +69,9 @@ TEXTS = (
 )
 
 
-def build(output: Path, target: Target) -> Path:
-    order = BuildOptions(MODEL, None, target, Precision.INT8, output, force=False)
-    build_bundle(order, Progress(stream=io.StringIO()))
-    return output
-
-
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory) -> Path:
-    return build(tmp_path_factory.mktemp("bundles") / "amd64", Target.AMD64)
+def bundle(default_bundle: Path) -> Path:
+    return default_bundle
 
 
 @pytest.fixture(scope="module")
@@ -120,18 +109,18 @@ def test_fidelity_is_high_and_is_what_serving_the_held_out_texts_gives(
     assert fidelity.p1 >= 0.996
     assert fidelity.minimum >= 0.99
     texts = heldout_texts()
-    assert fidelity.texts == len(texts)
+    assert fidelity.count == len(texts)
     expected = original.encode(texts, batch_size=16)
     measured = cosines(np.stack([client.embed(text) for text in texts]), expected)
     assert fidelity.mean == pytest.approx(measured.mean(), abs=2e-6)
     assert fidelity.p1 == pytest.approx(np.percentile(measured, 1), abs=2e-5)
     assert fidelity.minimum == pytest.approx(measured.min(), abs=2e-5)
-    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
-    passes = by_native_kernels(instruction_sets(ensure(host_target())), 0).passes
-    assert set(report.classes) == {one.arithmetic.name for one in passes}
-    assert report.classes[passes[0].arithmetic.name].fidelity == fidelity
-    assert all(found.fidelity.mean >= 0.998 for found in report.classes.values())
-    assert all(found.fidelity.p1 >= 0.995 for found in report.classes.values())
+    report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").cosine
+    runs = native_plan(instruction_sets(ensure(host_target())), 0).runs
+    assert [found.cpu_class for found in report.classes] == [run.cpu_class for run in runs]
+    assert report.classes[0].figures == fidelity
+    assert all(found.figures.mean >= 0.998 for found in report.classes)
+    assert all(found.figures.p1 >= 0.995 for found in report.classes)
     np.testing.assert_allclose([one.cosine for one in report.texts], measured, atol=2e-5)
     tokens = [min(len(original.tokenizer(text)["input_ids"]), 256) for text in texts]
     assert [(one.number, one.tokens) for one in report.texts] == list(enumerate(tokens, 1))
@@ -170,37 +159,25 @@ def test_the_source_is_the_package_and_a_hash_of_the_files_that_were_read(manife
     assert manifest.source.revision == f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
 
 
-def test_the_hub_gives_the_same_bundle_and_says_where_it_came_from(bundle: Path, manifest: Manifest, tmp_path: Path):
+def test_the_hub_has_the_same_files_under_the_name_of_its_commit(tmp_path: Path):
+    """A bundle is made of these files alone: from the hub it is the same but for its source."""
+    program = (
+        "import json, sys; from build.model.fetch import fetch; from build.model.files import content_hash;"
+        "from build.model.trust import NO_TRUST; files = fetch(sys.argv[1], 'main', NO_TRUST);"
+        "found = content_hash(files.directory, json.loads(sys.argv[2]));"
+        "print(json.dumps([files.model, files.source.kind, files.source.revision, found]))"
+    )
     with hub_server.running_hub() as hub:
         hub.repositories[MODEL] = repository = hub_server.Repository(hub_server.files_of(ORIGINAL))
         result = subprocess.run(
-            [
-                sys.executable,
-                "quantize.py",
-                MODEL.lower(),
-                "--revision=main",
-                "--arch=amd64",
-                f"--output={tmp_path}/hub",
-            ],
+            [sys.executable, "-c", program, MODEL.lower(), json.dumps(READ)],
             cwd=ROOT,
             env={"PATH": os.defpath, "HF_HOME": str(tmp_path / "cache"), "HF_ENDPOINT": hub.endpoint},
             capture_output=True,
             text=True,
         )
     assert result.returncode == 0, result.stderr
-    for name in manifest.files:
-        assert sha256_of(tmp_path / "hub" / name) == sha256_of(bundle / name), name
-    found = read_manifest(tmp_path / "hub")
-    assert (found.source.kind, found.source.revision) == (SourceKind.HUB, repository.commit)
-    assert dataclasses.replace(found, source=manifest.source) == manifest
-
-
-def test_the_targets_differ_in_the_manifests_target_alone(bundle: Path, manifest: Manifest, tmp_path: Path):
-    other = read_manifest(build(tmp_path / "arm64", Target.ARM64))
-    assert other.target is Target.ARM64
-    assert dataclasses.replace(other, target=manifest.target) == manifest
-    for name in manifest.files:
-        assert sha256_of(tmp_path / "arm64" / name) == sha256_of(bundle / name), name
+    assert json.loads(result.stdout) == [MODEL, SourceKind.HUB, repository.commit, content_hash(ORIGINAL, READ)]
 
 
 def test_the_weights_lie_on_pages_so_that_they_can_be_mapped(bundle: Path):
@@ -220,7 +197,7 @@ def test_weights_have_a_byte_and_a_scale_for_each_group_of_channels_or_row_of_a_
     model = onnx.load(bundle / "model.onnx", load_external_data=False)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     weights = [tensor.name for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
-    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").treatments
+    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").weight_records
     repeated = [one.repeated for one in treatments if one.shape == (1536, 384)]
     assert len(repeated) == 6
     assert set(repeated) <= {0, 16}
@@ -236,12 +213,12 @@ def test_the_graph_is_of_the_native_kernels_ops(bundle: Path, manifest: Manifest
     graph = manifest.section.graphs["model"]
     assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 2))
     report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
-    assert "u8 x s8, per token" in report.classes or "u7 x s8, per token" in report.classes
+    assert report.cosine.classes[0].cpu_class in (PER_TOKEN, PER_TOKEN_7_BITS)
     assert report.stock_kernels == {}
 
 
 def test_every_weight_in_8_bits_is_in_the_report_with_what_it_costs(bundle: Path):
-    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").treatments
+    treatments = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").weight_records
     products = [one for one in treatments if one.rounding == "gptq"]
     assert (len(treatments), len(products)) == (37, 36)
     assert all(one.error is not None and 0 < one.error < 0.03 for one in products)

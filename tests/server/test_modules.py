@@ -112,7 +112,7 @@ def served(request, graphs, tmp_path_factory) -> Iterator[Served]:
 @pytest.mark.parametrize("kind", TEXTS)
 def test_the_vector_is_the_originals(served: Served, kind: str, task: Task | None):
     if served.refuses(task):
-        with pytest.raises(VerificationFailed, match=r"answered 400 .*config.task_type is missing"):
+        with pytest.raises(VerificationFailed, match=r"answered 400: .*config.task_type is missing"):
             served.client.embed(TEXTS[kind], task)
         return
     assert_same_vector(served.client.embed(TEXTS[kind], task), served.expected(TEXTS[kind], task))

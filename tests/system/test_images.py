@@ -1,4 +1,4 @@
-"""Both images of the default model, built by ``make image`` and run locked down: what they answer, hold and leave."""
+"""Both images of the default model, built by ``make image`` and run locked down: answers, contents, what they leave."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from build.fidelity.requests import heldout_texts
 from build.kernels import ARCHITECTURES
 from build.model.default_model import MODEL
 from manifest import Target
+from tests.support.image.emulation import emulated_cpu, write_cpuinfo
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import TinyModel
@@ -38,7 +39,8 @@ pytestmark = pytest.mark.system
 TARGETS = tuple(Target)
 HOST = Target.ARM64 if platform.machine() == "aarch64" else Target.AMD64
 READY_SECONDS = 120
-STOP_SECONDS = 10
+STOP_SECONDS = 30
+"""Less than the server keeps an idle connection."""
 LARGEST = 200_000_000
 LARGEST_LIBRARY = 1_000_000
 LOCKED = (
@@ -50,21 +52,9 @@ TINY = TinyModel(
     "tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "}, layers=(Dense(16, True, "GELU"),)
 )
 TOKEN = "hf_aVeryPrivateToken0123456789"
-EMULATED_CPU = "neoverse-n1"
 ELF_MACHINE = {Target.AMD64: b"\x3e\x00", Target.ARM64: b"\xb7\x00"}
 """e_machine of the ELF header, little-endian."""
 
-CPUINFO = """\
-processor\t: {number}
-BogoMIPS\t: 50.00
-Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp ssbs
-CPU implementer\t: 0x41
-CPU architecture: 8
-CPU variant\t: 0x3
-CPU part\t: 0xd0c
-CPU revision\t: 1
-
-"""
 CLIENT = """
 import http.client, json, sys, time
 connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=60)
@@ -118,13 +108,14 @@ def docker(*words: str, given: str | None = None) -> str:
 
 
 def emulation(target: Target, directory: Path) -> list[str]:
-    """What an emulated arm64 machine lacks: QEMU shows the host's /proc/cpuinfo, by which onnxruntime counts cores and
-    crashes. So the container gets one that fits the processor that QEMU is told to be."""
+    """Options for an arm64 container on amd64, as docs/images.md has them.
+
+    QEMU shows the host's /proc/cpuinfo, from which onnxruntime counts cores, and crashes. So the container gets one
+    that fits the processor that QEMU simulates.
+    """
     if target is HOST or target is Target.AMD64:
         return []
-    file = directory / "cpuinfo"
-    file.write_text("".join(CPUINFO.format(number=number) for number in range(os.cpu_count() or 1)))
-    return ["--volume", f"{file}:/proc/cpuinfo:ro", "--env", f"QEMU_CPU={EMULATED_CPU}"]
+    return ["--volume", f"{write_cpuinfo(directory)}:/proc/cpuinfo:ro", "--env", f"QEMU_CPU={emulated_cpu()}"]
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +143,11 @@ def make_image(*variables: str, **environment: str) -> subprocess.CompletedProce
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def last_line(ran: subprocess.CompletedProcess[str]) -> str:
+    """The last line of the program's own, above make's."""
+    return [line for line in ran.stdout.splitlines() if not line.startswith("make: ***")][-1]
 
 
 @pytest.fixture(scope="session")
@@ -221,7 +217,7 @@ def test_it_serves_the_model_that_it_names(containers: dict[Target, Container], 
 
 
 def test_it_runs_on_the_native_kernels_of_its_architecture(containers: dict[Target, Container], target: Target):
-    """Emulated, too: the processor that QEMU plays has the dot product."""
+    """Under emulation as well: the processor that QEMU simulates has the dot product."""
     _, body = json.loads(containers[target].python("print(json.dumps(ask('GET', '/meta')))"))
     kernels = json.loads(body)["serving"]["kernels"]
     assert kernels in {*ARCHITECTURES[target].isas, "scalar"}
@@ -266,7 +262,7 @@ def test_it_turns_healthy(containers: dict[Target, Container], target: Target):
     assert health["Status"] == "healthy"
 
 
-def test_sigterm_ends_it_in_time_while_a_client_holds_a_connection(
+def test_sigterm_does_not_wait_for_a_client_that_holds_a_connection(
     images: dict[Target, str], target: Target, tmp_path: Path
 ):
     container = Container(images[target], *LOCKED, "--platform", f"linux/{target}", *emulation(target, tmp_path))
@@ -277,10 +273,8 @@ def test_sigterm_ends_it_in_time_while_a_client_holds_a_connection(
         with client:
             assert client.stdout is not None
             assert client.stdout.readline() == "200\n"
-            began = time.monotonic()
-            docker("stop", "--time", "30", container.name)
-            assert time.monotonic() - began < STOP_SECONDS
-        assert container.state["ExitCode"] == 0
+            docker("stop", "--time", str(STOP_SECONDS), container.name)
+        assert container.state["ExitCode"] == 0  # Docker would have killed it.
     finally:
         container.remove()
 
@@ -299,10 +293,12 @@ def test_what_only_a_build_needs_is_not_inside(files: dict[str, tarfile.TarInfo]
     assert [name for name in files if re.search(rf"(^|/)({packages})(-[\d.]+\.dist-info)?$", name)] == []
     assert {"app/manifest.py", "app/runtime/__main__.py", "bundle/manifest.json"} <= set(files)
     assert {name.split("/")[1] for name in files if name.startswith("app/")} == {
+        "VERSION",
         "__pycache__",
         "kernels",
         "manifest.py",
         "runtime",
+        "sections",
     }
     library = f"app/kernels/lib/libcpu2vec-{target}.so"
     assert [name for name, file in files.items() if name.startswith("app/kernels/") and file.isfile()] == [library]
@@ -343,8 +339,10 @@ def test_labels_and_configuration_say_what_it_is(images: dict[Target, str], targ
     labels = image["Config"]["Labels"]
     assert labels["cpu2vec.model"] == labels["org.opencontainers.image.title"] == MODEL
     assert (labels["cpu2vec.target"], labels["cpu2vec.precision"]) == (target, "int8")
-    assert labels["cpu2vec.licence"] == "apache-2.0"
-    assert labels["cpu2vec.revision"].startswith("sha256:")
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.version"] == (ROOT / "VERSION").read_text().strip()
+    assert labels["cpu2vec.model.license"] == "apache-2.0"
+    assert labels["cpu2vec.model.revision"].startswith("sha256:")
     assert float(labels["cpu2vec.fidelity.cosine_mean"]) >= 0.99
     assert image["Config"]["User"] == "65532:65532"
     assert list(image["Config"]["ExposedPorts"]) == ["8080/tcp"]
@@ -352,7 +350,7 @@ def test_labels_and_configuration_say_what_it_is(images: dict[Target, str], targ
 
 def test_a_local_model_becomes_an_image(images: dict[Target, str], tmp_path: Path):
     directory = tiny_models.copy(TINY, tmp_path / "My Model")
-    tag = "cpu2vec:my-model-" + HOST
+    tag = f"cpu2vec:my-model-fp32-{HOST}"
     ran = make_image(f"MODEL={directory}", f"ARCH={HOST}", "PRECISION=fp32")
     assert ran.returncode == 0, ran.stdout
     assert tag in ran.stdout
@@ -381,12 +379,13 @@ def test_a_finished_bundle_becomes_the_same_image(images: dict[Target, str], tmp
     (bundle / "tokenizer.json").write_text("{}")
     ran = make_image(f"BUNDLE={bundle}", "ARCH=arm64", f"TAG={tag}")
     assert ran.returncode != 0
-    assert "tokenizer.json has 2 bytes" in ran.stdout
+    assert "tokenizer.json has 2 bytes" in last_line(ran)
 
 
 def test_a_token_reaches_the_hub_and_nothing_else(images: dict[Target, str]):
     """The hub is on this machine, so that the build shares its network."""
-    tag, variables = "cpu2vec:org-private-model-" + HOST, ("MODEL=org/private-model", f"ARCH={HOST}", "PRECISION=fp32")
+    tag = f"cpu2vec:org-private-model-fp32-{HOST}"
+    variables = ("MODEL=org/private-model", f"ARCH={HOST}", "PRECISION=fp32")
     network = os.environ.get("DOCKER_BUILD_ARGS", "") + " --network host"
     with hub_server.running_hub() as hub:
         files = hub_server.files_of(tiny_models.make(TINY))
@@ -395,11 +394,11 @@ def test_a_token_reaches_the_hub_and_nothing_else(images: dict[Target, str]):
         refused = make_image(*variables, HF_TOKEN="", **environment)
         ran = make_image(*variables, HF_TOKEN=TOKEN, **environment)
     assert refused.returncode != 0
-    assert "pass a token in HF_TOKEN" in refused.stdout
+    assert re.search(r"make image: the image was not built: .*pass a token in HF_TOKEN", last_line(refused))
     assert ran.returncode == 0, ran.stdout
     assert TOKEN in {request.token for request in hub.seen}
     assert inspect(tag)["Config"]["Labels"]["cpu2vec.model"] == "Org/Private-Model"
-    assert inspect(tag)["Config"]["Labels"]["cpu2vec.revision"] == repository.commit
+    assert inspect(tag)["Config"]["Labels"]["cpu2vec.model.revision"] == repository.commit
     assert TOKEN not in ran.stdout
     assert TOKEN not in docker("image", "inspect", tag) + docker("history", "--no-trunc", tag)
     saved = subprocess.run(["docker", "save", tag], check=True, capture_output=True).stdout
@@ -411,6 +410,7 @@ def test_a_stray_secret_beside_the_sources_reaches_no_build(images: dict[Target,
     """The context, as the engine itself reads .dockerignore."""
     context, out = tmp_path / "context", tmp_path / "out"
     kept = (
+        "VERSION",
         "manifest.py",
         "requirements.in",
         "requirements.txt",
@@ -418,6 +418,7 @@ def test_a_stray_secret_beside_the_sources_reaches_no_build(images: dict[Target,
         "build/data/heldout.txt",
         "kernels/src/ops.cpp",
         "runtime/inference/saturation.onnx",
+        "sections/text.py",
     )
     local = (".image-context/a/model/config.json", ".image-context/a/model/.hidden")
     stray = (
@@ -493,7 +494,7 @@ print(json.dumps(answers))
 
 
 def test_a_gigabyte_is_enough_for_eight_texts_of_a_megabyte_at_once(images: dict[Target, str]):
-    """Each is read in thousands of windows; the limit counts the client, too, which runs beside the server."""
+    """Each is read in thousands of windows. The limit includes the client, which runs beside the server."""
     container = Container(images[HOST], *LOCKED, "--memory", "1g", "--memory-swap", "1g")
     try:
         container.wait_until_ready()
@@ -505,11 +506,37 @@ def test_a_gigabyte_is_enough_for_eight_texts_of_a_megabyte_at_once(images: dict
         container.remove()
 
 
-def test_it_is_ready_at_once(containers: dict[Target, Container]):
-    """From the start of the process to the log line; an emulated start says nothing."""
-    container = containers[HOST]
-    (ready,) = [line.split()[0] for line in container.log("--timestamps").splitlines() if "ready after" in line]
-    started = datetime.datetime.fromisoformat(container.state["StartedAt"])
-    seconds = (datetime.datetime.fromisoformat(ready) - started).total_seconds()
-    print(f"ready {seconds:.2f} s after the start")
-    assert seconds < 3
+IMPORTS = "import falcon, gunicorn, numpy, onnxruntime, tokenizers, uvicorn"
+
+
+def test_it_is_ready_soon_after_its_libraries_are_imported(images: dict[Target, str]):
+    """A start, up to the log line, against a container of the same image that only imports them."""
+    ratios = []
+    for _ in range(3):
+        container, imports = Container(images[HOST], *LOCKED), importing(images[HOST])
+        try:
+            container.wait_until_ready()
+            (ready,) = [line.split()[0] for line in container.log("--timestamps").splitlines() if "ready after" in line]
+            seconds = (moment(ready) - moment(container.state["StartedAt"])).total_seconds()
+        finally:
+            container.remove()
+        ratios.append(seconds / imports)
+    print(f"ready after {min(ratios):.1f} times what the imports take")
+    assert min(ratios) < 6
+
+
+def importing(image: str) -> float:
+    """The seconds that a container takes to import the libraries and end."""
+    python = ["--entrypoint", "/usr/bin/python3.11", image, "-c", IMPORTS]
+    name = docker("create", *LOCKED, *python).strip().splitlines()[-1]
+    try:
+        docker("start", "--attach", name)
+        state = json.loads(docker("inspect", "--format", "{{json .State}}", name))
+        assert state["ExitCode"] == 0
+        return (moment(state["FinishedAt"]) - moment(state["StartedAt"])).total_seconds()
+    finally:
+        docker("rm", name)
+
+
+def moment(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text)

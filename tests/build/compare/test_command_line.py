@@ -1,8 +1,7 @@
-"""``make compare`` as a user runs it: real containers on both sides, a verdict, its reasons, and a status."""
+"""``make compare`` as a user runs it: real containers on both sides, a verdict, its reasons, and an exit status."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -18,30 +17,26 @@ from typing import Any
 
 import pytest
 
-from build.bundle.staging import staged_output
 from build.compare.hypotheses import Cause
 from build.compare.variant_bundle import write_variant
 from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import free_port
-from build.model.describe import describe
-from build.model.fetch import fetch
-from build.model.trust import NO_TRUST
-from build.pipeline import assemble
-from build.precisions import PRECISIONS
-from build.progress import Progress, silence_libraries
 from manifest import Layer, LayerKind, Precision, TextModel, read_manifest
+from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import PROMPTS, TinyModel
 from tests.support.paths import ROOT
 from tests.support.server.server_process import Server, ready
 
+pytestmark = pytest.mark.slow
+
 MODELS = {
     "cls": TinyModel("compared-cls", "bert", "bert", "BertModel", "cls", normalize=True, prompts=PROMPTS),
     "stranger": TinyModel("compared-stranger", "bert", "bert", "BertModel", "cls", normalize=True),
     "dense": TinyModel("compared-dense", "bert", "bert", "BertModel", layers=(Dense(16),), normalize=True),
 }
-STAGE = re.compile(r"\[(\d)/3\] (ask|measure|explain): .+")
+STAGE = re.compile(r"\[(\d)/3\] (embed|measure|explain): .+")
 TOKEN = "aVeryPrivateToken0123456789"
 SECONDS = 60
 LONG = "The ferry to the island leaves at seven in the morning, and the last one back at nine in the evening. " * 3
@@ -52,11 +47,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The bundles of the models in fp32, by name, without their verification."""
     home = tmp_path_factory.mktemp("bundles")
     for name, model in MODELS.items():
-        files = fetch(str(tiny_models.make(model)), None, NO_TRUST)
-        description = describe(files.directory, trust_remote_code=False)
-        recipe = PRECISIONS[Precision.FP32]
-        with staged_output(home / name, force=False) as staging, silence_libraries():
-            assemble(files, description, recipe, NO_TRUST, staging, Progress(stream=io.StringIO()))
+        unverified(tiny_models.make(model), home / name, Precision.FP32)
     return {name: home / name for name in MODELS}
 
 
@@ -109,12 +100,12 @@ def run(
 
 
 def compared(server: Server, bundle: Path, texts: Path, *more: object) -> tuple[str, dict[str, Any]]:
-    """The table and the JSON of a run that came to a verdict, which both tell, and the status too."""
+    """The table and the JSON of a run that came to a verdict, which both show, as does the exit status."""
     file = texts.with_name("compared.json")
     result = run(server, bundle, texts, "--json", file, *more)
     value = json.loads(file.read_text(encoding="utf-8"))
     assert result.returncode == {"drop in": 0, "re-import needed": 3}[value["verdict"]], result.stderr
-    assert f"\nverdict     {value['verdict']}\nbecause     {value['reasons'][0]}\n" in result.stdout
+    assert f"\nverdict    {value['verdict']}\nbecause    {value['reasons'][0]}\n" in result.stdout
     assert all(STAGE.fullmatch(line) for line in result.stderr.splitlines()), result.stderr
     assert not set("\r\x1b\x08") & set(result.stdout + result.stderr)
     return result.stdout, value
@@ -125,7 +116,7 @@ def causes(value: dict[str, Any]) -> list[str]:
 
 
 def message(result: subprocess.CompletedProcess, status: int = 1) -> str:
-    """The one line, beside those that announce stages, of a run that failed as it should."""
+    """The one line, besides those that announce stages, of a run that failed as it should."""
     assert (result.returncode, result.stdout) == (status, ""), result.stderr
     assert TOKEN not in result.stderr
     lines = [line for line in result.stderr.splitlines() if not STAGE.fullmatch(line)]
@@ -142,18 +133,18 @@ def test_the_same_bundle_is_a_drop_in(old, bundles, texts: Path):
     assert value["figures"]["overlap"] == {"k": 10, "mixed": 1, "own": 1}
     assert value["request"] == {"pooling_strategy": "masked_mean", "task_type": "passage"}
     assert value["new"]["model"] == read_manifest(bundles["cls"]).model
-    assert table.startswith("texts       40 (1 repeated ones left out)\n")
+    assert table.startswith("texts      40 (1 repeated lines left out)\n")
     assert "furthest" not in table
 
 
-def test_an_old_container_that_pools_by_mean_is_found_out(old, bundles, texts: Path):
+def test_mean_pooling_is_found_out(old, bundles, texts: Path):
     """With its own switch for it, and the new bundle's model pooling by CLS."""
     table, value = compared(old(bundles["cls"], HONOR_POOLING_STRATEGY="1"), bundles["cls"], texts)
     assert value["verdict"] == "re-import needed"
     assert causes(value) == [Cause.MEAN_POOLING]
     assert value["findings"][0]["cosine"] == pytest.approx(1, abs=1e-6)
-    assert "\nwhy         mean pooling: the old one pools by mean, and this model by cls (allowing for that" in table
-    assert len(re.findall(r"^(?:furthest|        )    0\.\d{4}  \S", table, re.MULTILINE)) == 5
+    assert "\nwhy        mean pooling: the old container uses mean pooling, and this model declares cls (allow" in table
+    assert len(re.findall(r"^(?:furthest|        )   0\.\d{4}  \S", table, re.MULTILINE)) == 5
 
 
 def test_a_collection_that_asks_for_cls_gets_it_from_both(old, bundles, texts: Path):
@@ -162,19 +153,19 @@ def test_a_collection_that_asks_for_cls_gets_it_from_both(old, bundles, texts: P
     assert value["verdict"] == "drop in"
 
 
-def test_an_old_container_without_the_prompts_is_found_out(old, bundles, texts: Path, variant):
+def test_missing_prompts_are_found_out(old, bundles, texts: Path, variant):
     plain = variant(bundles["cls"], lambda text: replace(text, prompts={}, tasks={}, default_prompt=None))
     server = old(plain)
     _, value = compared(server, bundles["cls"], texts)
     assert value["verdict"] == "re-import needed"
     assert causes(value) == [Cause.NO_PROMPT]
-    assert "the bundle's is 'passage: '" in value["findings"][0]["says"]
+    assert "the bundle prepends 'passage: '" in value["findings"][0]["text"]
     _, value = compared(server, bundles["cls"], texts, "--task", "none")
     assert value["verdict"] == "drop in"
     assert value["request"] == {"pooling_strategy": "masked_mean"}
 
 
-def test_two_differences_are_both_found_out(old, bundles, texts: Path, variant):
+def test_two_causes_are_both_found_out(old, bundles, texts: Path, variant):
     """Without prompts, and with long texts cut off."""
     plain = variant(bundles["cls"], lambda text: replace(text, prompts={}, tasks={}, default_prompt=None))
     with texts.open("a", encoding="utf-8") as file:
@@ -200,8 +191,8 @@ def test_shorter_vectors_are_found_out(old, bundles, texts: Path, variant):
     assert value["verdict"] == "re-import needed"
     assert (value["figures"]["old_dim"], value["figures"]["new_dim"]) == (20, 32)
     assert causes(value) == [Cause.FIRST_COMPONENTS]
-    assert "\ncosine      none: the vectors differ in their number of components\n" in table
-    assert "no index takes both" in table
+    assert "\ncosine     none: the vectors have different sizes\n" in table
+    assert "no index accepts both" in table
 
 
 def test_layers_that_are_left_out_are_found_out(old, bundles, texts: Path, variant):
@@ -222,8 +213,8 @@ def test_vectors_that_are_not_normalized_drop_in_for_the_distance_cosine(old, bu
     table, value = compared(old(variant(bundles["cls"], bare)), bundles["cls"], texts)
     assert value["verdict"] == "drop in"
     (note,) = value["notes"]
-    assert table.endswith(f"\nnote        {note}\n")
-    assert "the new vectors have unit length and the others have not" in note
+    assert table.endswith(f"\nnote       {note}\n")
+    assert "the new vectors have unit length and the others do not" in note
 
 
 def test_a_token_opens_the_old_container_and_is_never_shown(old, bundles, texts: Path):
@@ -243,49 +234,69 @@ def test_a_text_cannot_steer_the_terminal(old, bundles, tmp_path: Path):
     file.write_text("\x1b[31mred\x1b[0m\x07 text\nanother\twith a tab\nand a third one\n", encoding="utf-8")
     table, value = compared(old(bundles["stranger"]), bundles["cls"], file)
     assert "?[31mred?[0m? text" in table
-    assert "the verdict stands on 3 texts only" in value["notes"][0]
+    assert "the verdict is based on only 3 texts" in value["notes"][0]
 
 
 class TestFailures:
-    def test_a_container_that_nobody_runs_is_told(self, bundles, texts: Path):
+    def test_a_container_that_nobody_runs_is_reported(self, bundles, texts: Path):
         address = f"http://127.0.0.1:{free_port()}"
-        said = f"the connection to the old container at {address} failed: Connection refused"
-        assert message(run(address, bundles["cls"], texts)) == said
+        expected = f"the connection to the old container at {address} failed: Connection refused"
+        assert message(run(address, bundles["cls"], texts)) == expected
 
-    def test_an_address_bundle_or_file_that_is_none_is_told(self, bundles, texts: Path, tmp_path: Path):
-        assert "is not the address of a container" in message(run("localhost:8080", bundles["cls"], texts))
+    def test_an_address_bundle_or_file_that_is_none_is_reported(self, bundles, texts: Path, tmp_path: Path):
+        refused = message(run("localhost:8080", bundles["cls"], texts))
+        assert refused == "the old container's address must be like http://localhost:8080, not 'localhost:8080'"
         address = f"http://127.0.0.1:{free_port()}"
         assert message(run(address, tmp_path, texts)).endswith("has no manifest.json: not a complete bundle")
         assert "cannot be read: No such file" in message(run(address, bundles["cls"], tmp_path / "none.txt"))
-        said = message(run(address, bundles["cls"], texts, "--json", tmp_path / "none" / "out.json"))
-        assert said == f"--json: {tmp_path}/none is not a directory"
+        printed = message(run(address, bundles["cls"], texts, "--json", tmp_path / "none" / "out.json"))
+        assert printed == f"{tmp_path}/none/out.json cannot be written: {tmp_path}/none is not a directory"
 
     def test_a_password_in_an_address_is_not_shown(self, bundles, texts: Path):
-        said = message(run(f"http://me:{TOKEN}@127.0.0.1:{free_port()}", bundles["cls"], texts))
-        assert said == "an address with a name or password in it is not taken: use a bearer token"
+        printed = message(run(f"http://me:{TOKEN}@127.0.0.1:{free_port()}", bundles["cls"], texts))
+        assert printed == "the old container's address must not hold a password: use a bearer token"
 
-    def test_a_json_that_cannot_be_written_is_told_below_the_table(self, old, bundles, texts: Path, tmp_path: Path):
+    def test_a_json_that_cannot_be_written_is_reported_below_the_table(self, old, bundles, texts: Path, tmp_path: Path):
         result = run(old(bundles["cls"]), bundles["cls"], texts, "--json", tmp_path)
         assert result.returncode == 1
-        assert "\nverdict     drop in\n" in result.stdout
+        assert "\nverdict    drop in\n" in result.stdout
         assert result.stderr.splitlines()[-1] == f"compare: Is a directory: {tmp_path}"
 
-    def test_a_bundle_that_does_not_serve_is_told(self, old, bundles, texts: Path, variant):
+    def test_a_bundle_that_does_not_serve_is_reported(self, old, bundles, texts: Path, variant):
         broken = variant(bundles["cls"], lambda text: text)
         (broken / "tokenizer.json").unlink()
-        said = message(run(old(bundles["cls"]), broken, texts))
-        assert said.startswith("the runtime does not serve the bundle: ")
-        assert "tokenizer.json" in said
+        printed = message(run(old(bundles["cls"]), broken, texts))
+        assert printed.startswith("the runtime does not serve the bundle: ")
+        assert "tokenizer.json" in printed
 
     @pytest.mark.parametrize(
-        "arguments", [[], ["--old", "http://x"], ["--task=walk"], ["--timeout=0"], ["--timeout=soon"], ["surplus"]]
+        ("arguments", "sentence"),
+        [
+            (["--task=walk"], "--task must be query, passage or none, not 'walk'"),
+            (["--pooling-strategy=max"], "--pooling-strategy must be masked_mean or cls, not 'max'"),
+            (["--timeout=0"], "--timeout must be a number greater than 0, not '0'"),
+            (["--timeout=soon"], "--timeout must be a number greater than 0, not 'soon'"),
+            (["surplus"], "unrecognized arguments: surplus"),
+        ],
     )
-    def test_wrong_arguments_are_named_with_the_usage(self, arguments: list[str], tmp_path: Path):
-        given = [] if len(arguments) != 1 else command("http://x", tmp_path, tmp_path)[5:]
-        program = [sys.executable, "-m", "build.compare", *given, *arguments]
-        result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
-        assert (result.returncode, result.stdout) == (2, "")
-        assert result.stderr.splitlines()[-1].startswith("compare: error: ")
+    def test_wrong_arguments_are_named_below_the_usage(self, arguments: list[str], sentence: str, tmp_path: Path):
+        result = refused([*command("http://x", tmp_path, tmp_path), *arguments])
+        assert result.stderr.startswith("usage: compare ")
+        assert result.stderr.splitlines()[-1] == f"compare: error: {sentence}"
+
+    @pytest.mark.parametrize(
+        ("given", "missing"), [([], "--old, --bundle, --texts"), (["--old", "http://x"], "--bundle, --texts")]
+    )
+    def test_missing_arguments_are_named_below_the_usage(self, given: list[str], missing: str):
+        result = refused([*command("", Path(), Path())[:5], *given])
+        assert result.stderr.splitlines()[-1] == f"compare: error: the following arguments are required: {missing}"
+
+
+def refused(program: list[str]) -> subprocess.CompletedProcess[str]:
+    """A run that ends at its arguments."""
+    result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
+    assert (result.returncode, result.stdout) == (2, "")
+    return result
 
 
 @contextmanager
@@ -342,9 +353,7 @@ class TestHelp:
     def test_the_page_names_the_variables_that_make_reads(self):
         recipe = (ROOT / "Makefile").read_text().split("\ncompare: ")[1].split("\n\n")[0]
         page = (ROOT / "docs" / "compare.md").read_text().split("## The figures")[0]
-        assert set(re.findall(r"\$\(([A-Z]+(?:_[A-Z]+)*)\)", recipe)) - {"BUILD"} == set(
-            re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
-        )
+        assert set(re.findall(r"\b([A-Z_]+):", recipe)) == set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
 
     @pytest.mark.parametrize("missing", ["OLD", "BUNDLE", "TEXTS"])
     def test_make_says_which_variable_is_missing(self, missing: str):

@@ -1,88 +1,97 @@
-"""The charts of the fidelity page: bins that hold every text, on an axis that the data choose."""
+"""The charts of the fidelity page: bins that hold every text, and bars that fit."""
 
 from __future__ import annotations
-
-import xml.etree.ElementTree as ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from build.fidelity.charts import BAR_LEFT, BAR_RIGHT, LEFT, RIGHT, error_by_length, histogram, span_of
-from build.fidelity.report import LengthFigures, by_length
+from build.fidelity.charts import MAX_BINS, MIN_BINS, TICKS, Bar, Histogram, error_bars, error_of, histogram
+from build.fidelity.report import by_length
 from tests.support.bundles.fidelity_reports import measured
 
-COSINES = st.lists(st.floats(-1, 1).map(lambda value: round(value, 6)) | st.floats(0.99, 1), min_size=1, max_size=60)
+COSINES = st.lists(st.floats(0, 1).map(lambda value: round(value, 6)) | st.floats(0.99, 1), min_size=1, max_size=60)
 
 
-def drawn(svg: str) -> ElementTree.Element:
-    return ElementTree.fromstring(svg)
+def labels(chart: Histogram) -> list[str]:
+    return [tick.label for tick in chart.ticks]
 
 
-def labels(svg: str, kind: str | None) -> list[str]:
-    return [one.text for one in drawn(svg).iter("text") if one.get("class") == kind]
-
-
-def bars(svg: str) -> list[tuple[float, float]]:
-    return [(float(one.get("x")), float(one.get("width"))) for one in drawn(svg).iter("rect")]
+def bin_numbers(chart: Histogram) -> set[int]:
+    return {number for number, column in enumerate(chart.columns) if column.texts}
 
 
 @pytest.mark.parametrize(
     ("cosines", "axis"),
     [
-        ([0.98, 0.9999, 1.0], ["0.980", "0.990", "1.000"]),
-        ([1.0], ["0.999990", "0.999995", "1.000000"]),
-        ([0.9987, 0.9996], ["0.9987", "0.9993", "1.0000"]),
-        ([-1.0, 1.0], ["-1.00", "0.00", "1.00"]),
+        ([0.98, 0.9999, 1.0], ["0.976", "0.982", "0.988", "0.994", "1.000"]),
+        ([0.985], ["0.984", "0.988", "0.992", "0.996", "1.000"]),
+        ([1.0], ["0.999992", "0.999994", "0.999996", "0.999998", "1.000000"]),
+        ([0.9987, 0.9996], ["0.9984", "0.9988", "0.9992", "0.9996", "1.0000"]),
+        ([0.0, 1.0], ["-0.20", "0.10", "0.40", "0.70", "1.00"]),
+        ([-1.0, 1.0], ["-1.40", "-0.80", "-0.20", "0.40", "1.00"]),
     ],
 )
 def test_the_axis_ends_at_1_and_begins_at_a_round_figure_below_all_texts(cosines: list[float], axis: list[str]):
-    assert labels(histogram(cosines), None) == axis
+    assert labels(histogram(cosines)) == axis
     assert float(axis[0]) <= min(cosines)
 
 
 @given(COSINES)
-def test_every_text_is_in_one_bin_inside_the_chart(cosines: list[float]):
-    svg = histogram(cosines)
-    assert sum(map(int, labels(svg, "count"))) == len(cosines)
-    assert all(x >= LEFT and x + width <= RIGHT and width > 5 for x, width in bars(svg))
+def test_every_text_is_in_one_bin(cosines: list[float]):
+    chart = histogram(cosines)
+    assert MIN_BINS <= len(chart.columns) <= MAX_BINS
+    assert sum(column.texts for column in chart.columns) == len(cosines)
+    first, last = float(chart.ticks[0].label), float(chart.ticks[-1].label)
+    width = (last - first) / len(chart.columns)
+    lows = [first + number * width for number in range(len(chart.columns))]
+    highs = [*lows[1:], last + width]  # the last bin has 1 itself
+    for column, low, high in zip(chart.columns, lows, highs, strict=True):
+        surely = sum(low + 1e-4 * width <= cosine < high - 1e-4 * width for cosine in cosines)
+        perhaps = sum(low - 1e-4 * width <= cosine < high + 1e-4 * width for cosine in cosines)
+        assert surely <= column.texts <= perhaps
 
 
-@given(st.integers(0, 20))
-def test_a_cosine_on_a_border_belongs_to_the_bin_above(place: int):
-    """Whatever the division makes of its last bit; 0.98 sets the scale to steps of 0.001."""
-    svg = histogram([0.98, round(0.98 + place / 1000, 6)])
-    step = (RIGHT - LEFT) / 20
-    bins = sorted({round((x - LEFT - 1) / step) for x, _ in bars(svg)})
-    assert bins == sorted({0, min(place, 19)})
+@given(COSINES)
+def test_columns_fill_the_axis_and_the_highest_fills_the_chart(cosines: list[float]):
+    chart = histogram(cosines)
+    count = len(chart.columns)
+    assert [column.x for column in chart.columns] == pytest.approx([100 * number / count for number in range(count)])
+    assert [column.width for column in chart.columns] == pytest.approx([100 / count] * count)
+    most = max(column.texts for column in chart.columns)
+    assert [column.height for column in chart.columns] == pytest.approx(
+        [100 * column.texts / most for column in chart.columns]
+    )
+    assert [tick.x for tick in chart.ticks] == pytest.approx([100 * number / TICKS for number in range(TICKS + 1)])
 
 
-def test_each_length_has_a_row_with_its_span_and_its_worst():
+@given(st.integers(0, 15))
+def test_a_cosine_on_a_border_belongs_to_the_bin_above(number: int):
+    """Whatever the division makes of its last bit; 0.984 sets the scale to steps of 0.001."""
+    chart = histogram([0.984, round(0.984 + number / 1000, 6)])
+    assert len(chart.columns) == 16
+    assert bin_numbers(chart) == {0, number}
+
+
+def test_each_length_has_a_bar_for_its_mean_and_its_largest_error():
     lengths = by_length([measured(tokens=tokens, cosine=1 - tokens / 10_000) for tokens in (3, 7, 40, 300)])
-    svg = error_by_length(lengths)
-    assert labels(svg, None) == ["1–8", "0.000700", "33–64", "0.004000", "257 or more", "0.030000"]
-    widths = [width for _, width in bars(svg)]
-    assert widths == pytest.approx([(BAR_RIGHT - BAR_LEFT) * mean / 0.03 for mean in (0.0005, 0.004, 0.03)], abs=0.1)
+    bars = error_bars(lengths)
+    assert [bar.mean for bar in bars] == pytest.approx([100 * error / 0.03 for error in (0.0005, 0.004, 0.03)])
+    assert [bar.worst for bar in bars] == pytest.approx([100 * error / 0.03 for error in (0.0007, 0.004, 0.03)])
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.floats(-1, 1)), min_size=1, max_size=20))
 def test_no_bar_leaves_the_chart(texts: list[tuple[int, float]]):
-    svg = error_by_length(by_length([measured(tokens=tokens, cosine=cosine) for tokens, cosine in texts]))
-    assert all(width >= 0 and x + width <= BAR_RIGHT + 0.1 for x, width in bars(svg))
+    lengths = by_length([measured(tokens=tokens, cosine=cosine) for tokens, cosine in texts])
+    for bar in error_bars(lengths):
+        assert 0 <= bar.mean <= bar.worst + 1e-4 * 100
+        assert bar.worst <= 100
 
 
-def test_texts_that_are_all_the_originals_have_no_bar():
-    assert bars(error_by_length(by_length([measured(cosine=1.0)]))) == [(BAR_LEFT, 0.0)]
+def test_texts_without_an_error_have_no_bar():
+    assert error_bars(by_length([measured(cosine=1.0)])) == [Bar(0.0, 0.0)]
 
 
-def test_a_span_is_told_by_its_ends():
-    assert span_of(LengthFigures(9, 16, 1, 1.0, 1.0)) == "9–16"
-    assert span_of(LengthFigures(257, None, 1, 1.0, 1.0)) == "257 or more"
-
-
-@pytest.mark.parametrize("svg", [histogram([0.9]), error_by_length(by_length([measured()]))])
-def test_a_chart_is_named_and_described(svg: str):
-    root = drawn(svg)
-    assert root.find("title").text
-    assert root.find("desc").text
-    assert root.get("aria-labelledby").split() == [root.find("title").get("id"), root.find("desc").get("id")]
+def test_a_cosine_above_1_is_no_error():
+    assert error_of(1 + 1e-9) == 0
+    assert error_of(0.75) == 0.25

@@ -1,4 +1,4 @@
-"""Cosines to the original and their summary, held against numpy in float64."""
+"""Cosines to the original and their summary, compared with numpy in float64."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def test_cosines_are_symmetric_and_lie_between_minus_one_and_one(vectors: np.nda
 @given(arrays.arrays(np.float64, st.integers(1, 300), elements=st.floats(-1, 1)))
 def test_the_summary_is_numpys(values: np.ndarray):
     summary = summarize(values)
-    place = 0.5 * 10**-DECIMALS + 1e-12
+    tolerance = 0.5 * 10**-DECIMALS + 1e-12
     assert summary.count == len(values)
-    assert summary.mean == pytest.approx(np.mean(values), abs=place)
-    assert summary.minimum == pytest.approx(np.min(values), abs=place)
-    assert summary.p1 == pytest.approx(np.quantile(values, 0.01), abs=place)
+    assert summary.mean == pytest.approx(np.mean(values), abs=tolerance)
+    assert summary.minimum == pytest.approx(np.min(values), abs=tolerance)
+    assert summary.p1 == pytest.approx(np.quantile(values, 0.01), abs=tolerance)
     assert summary.minimum <= summary.p1
 
 

@@ -1,4 +1,4 @@
-"""Which classes of arithmetic a build measures, by the machine that it runs on and the target."""
+"""Which CPU classes a build verifies, depending on the machine that it runs on."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import pytest
 
 from build.fidelity.cpu_classes import (
     EXACT_INTEGERS,
-    LOST_AGAIN,
+    LOSS_FACTOR,
     PER_TOKEN,
     PER_TOKEN_7_BITS,
-    Pass,
-    by_native_kernels,
-    by_stock_kernels,
+    VerificationRun,
+    native_plan,
+    stock_plan,
 )
 from build.fidelity.measuring import plan_verification
 from build.host.machine import host_target, instruction_sets
@@ -21,33 +21,34 @@ from manifest import Precision
 from tests.support.bundles.text_models import a_text_model
 from tests.support.graphs.kernel_ops import available
 
-AVX2 = Pass(PER_TOKEN_7_BITS, {"KERNELS_ISA": "avx2"})
+AVX2 = VerificationRun(PER_TOKEN_7_BITS, {"KERNELS_ISA": "avx2"})
 
 
 @pytest.mark.parametrize("best", ["amx,avx512vnni,avx2,scalar", "avx512vnni,avx2,scalar", "avxvnni,avx2,scalar"])
-def test_on_x86_avx2_is_measured_beside_the_best(best: str):
-    found = by_native_kernels(best.split(","), 0.1)
-    assert found.passes == (Pass(PER_TOKEN), AVX2)
-    assert (found.lost, found.slack) == (LOST_AGAIN, 0.1)
+def test_on_x86_avx2_is_measured_besides_the_best(best: str):
+    plan = native_plan(best.split(","), 0.1)
+    assert plan.runs == (VerificationRun(PER_TOKEN), AVX2)
+    assert (plan.loss_factor, plan.tolerance) == (LOSS_FACTOR, 0.1)
 
 
-def test_on_a_machine_with_avx2_alone_that_is_all():
-    assert by_native_kernels(["avx2", "scalar"], 0).passes == (Pass(PER_TOKEN_7_BITS),)
+def test_on_a_machine_with_avx2_alone_one_class_is_measured():
+    assert native_plan(["avx2", "scalar"], 0).runs == (VerificationRun(PER_TOKEN_7_BITS),)
 
 
 @pytest.mark.parametrize("sets", [["neon_i8mm", "neon_dot", "scalar"], ["neon_dot", "scalar"], ["scalar"]])
-def test_where_avx2_cannot_be_measured_golden_texts_leave_room_for_it(sets: list[str]):
-    found = by_native_kernels(sets, 0)
-    assert (found.passes, found.lost) == ((Pass(PER_TOKEN),), 4 * LOST_AGAIN)
+def test_where_avx2_cannot_be_measured_the_loss_factor_allows_for_it(sets: list[str]):
+    plan = native_plan(sets, 0)
+    assert (plan.runs, plan.loss_factor) == ((VerificationRun(PER_TOKEN),), 4 * LOSS_FACTOR)
 
 
 def test_stock_kernels_are_measured_once():
-    assert by_stock_kernels(EXACT_INTEGERS, 0.1).passes == (Pass(EXACT_INTEGERS),)
+    assert stock_plan(EXACT_INTEGERS, 0.1).runs == (VerificationRun(EXACT_INTEGERS),)
 
 
 def test_a_bundle_of_stock_graphs_is_measured_in_the_class_of_its_precision():
     for spec in PRECISIONS.values():
-        assert plan_verification(a_text_model(), spec.stock_class, 0).passes == (Pass(spec.stock_class),)
+        plan = plan_verification(a_text_model(), spec.stock_class, 0)
+        assert plan.runs == (VerificationRun(spec.stock_class),)
 
 
 def test_only_int8_asks_for_native_kernels():

@@ -14,7 +14,7 @@ from build.errors import FidelityTooLow
 from build.fidelity.cosine import DECIMALS, summarize
 from build.fidelity.cpu_classes import PER_TOKEN_7_BITS
 from build.fidelity.gate import check
-from build.fidelity.report import Measured, MeasuredClass
+from build.fidelity.report import MeasuredClass, MeasuredText
 from build.fidelity.thresholds import OPTIONS, Thresholds
 from manifest import CosineFigures, Precision, Task
 
@@ -27,15 +27,21 @@ def figures(mean: float = 0.995, p1: float = 0.98, minimum: float = 0.96) -> Cos
     return CosineFigures(count=2, mean=mean, p1=p1, minimum=minimum)
 
 
-def measured(cosine: float, text: str = "a text", task: Task | None = None, prompt_name: str | None = None) -> Measured:
-    return Measured(1, text, task, prompt_name, tokens=5, cosine=cosine)
+def measured(
+    cosine: float, text: str = "a text", task: Task | None = None, prompt_name: str | None = None
+) -> MeasuredText:
+    return MeasuredText(1, text, task, prompt_name, tokens=5, cosine=cosine)
 
 
-def a_class(cosine: CosineFigures, heldout: Sequence[Measured], golden: Sequence[Measured] = ()) -> MeasuredClass:
+def a_class(
+    cosine: CosineFigures, heldout: Sequence[MeasuredText], golden: Sequence[MeasuredText] = ()
+) -> MeasuredClass:
     return MeasuredClass(PER_TOKEN_7_BITS, cosine, tuple(heldout), tuple(golden))
 
 
-def refusal(cosine: CosineFigures, *texts: Measured, golden: tuple = (), precision: Precision = Precision.INT8) -> str:
+def refusal(
+    cosine: CosineFigures, *texts: MeasuredText, golden: tuple = (), precision: Precision = Precision.INT8
+) -> str:
     with pytest.raises(FidelityTooLow) as refused:
         check(a_class(cosine, texts, golden), BOUNDS, precision)
     assert str(refused.value).isprintable()

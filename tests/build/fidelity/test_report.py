@@ -1,4 +1,4 @@
-"""What ``fidelity.json`` holds: worst texts, figures by length, and everything read back as it was written."""
+"""What ``fidelity.json`` holds: worst texts, figures by length, and that it is read back as it was written."""
 
 from __future__ import annotations
 
@@ -16,23 +16,41 @@ from build.fidelity.report import (
     WORST,
     FidelityReport,
     LengthFigures,
-    Measured,
+    MeasuredClass,
+    MeasuredText,
+    by_cosine,
     by_length,
-    make_report,
-    worst_first,
+    cosine_report,
 )
-from manifest import BundleError, Task, from_json, to_json
-from tests.support.bundles.fidelity_reports import a_report, measured
+from build.fidelity.thresholds import Thresholds
+from manifest import BundleError, CosineFigures, Task, from_json, to_json
+from tests.support.bundles.fidelity_reports import CPU_CLASS, a_report, measured
 
 TEXTS = st.lists(st.builds(measured, tokens=st.integers(0, 600), cosine=st.floats(-1, 1)), max_size=40)
 
 
-def test_what_is_written_is_read_back_equal():
+def read_back(report: FidelityReport) -> FidelityReport:
+    return from_json(FidelityReport, to_json(report), "fidelity.json")
+
+
+def test_a_written_report_is_read_back_equal():
+    assert read_back(a_report()) == a_report()
+
+
+def test_a_report_without_cosines_is_read_back_equal():
+    report = dataclasses.replace(a_report(), cosine=None)
+    assert read_back(report) == report
+
+
+def test_classes_keep_their_order():
     report = a_report()
-    assert from_json(FidelityReport, to_json(report), "fidelity.json") == report
+    first = report.cosine.classes[0]
+    second = dataclasses.replace(first, cpu_class=dataclasses.replace(first.cpu_class, name="a name that sorts before"))
+    report = dataclasses.replace(report, cosine=dataclasses.replace(report.cosine, classes=(first, second)))
+    assert read_back(report).cosine.classes == (first, second)
 
 
-def test_a_field_that_is_missing_is_named():
+def test_an_unknown_field_is_named():
     text = to_json(a_report()).replace('"cpus"', '"machines"')
     with pytest.raises(BundleError, match="unknown field: machines"):
         from_json(FidelityReport, text, "fidelity.json")
@@ -40,16 +58,17 @@ def test_a_field_that_is_missing_is_named():
 
 def test_each_text_has_its_figures_and_the_worst_their_text():
     texts = [measured(number=n, tokens=n, cosine=1 - n / 1000, task=Task.QUERY) for n in range(1, 31)]
-    report = make_report({}, a_report().thresholds, texts, (), {})
-    assert [(one.number, one.tokens, one.cosine, one.task) for one in report.texts] == [
-        (one.number, one.tokens, one.cosine, one.task) for one in texts
+    measured_class = MeasuredClass(CPU_CLASS, CosineFigures(30, 0.9, 0.8, 0.7), tuple(texts), golden=())
+    report = cosine_report([measured_class], Thresholds(0.9, 0.8, 0.7))
+    assert [(text.number, text.tokens, text.cosine, text.task) for text in report.texts] == [
+        (text.number, text.tokens, text.cosine, text.task) for text in texts
     ]
     assert report.worst == tuple(reversed(texts))[:WORST]
 
 
-def test_equal_cosines_keep_their_order_and_what_is_no_number_comes_first():
+def test_equal_cosines_keep_their_order_and_nan_comes_first():
     texts = [measured(number=n, cosine=cosine) for n, cosine in enumerate((0.5, math.nan, 0.5, 0.4), 1)]
-    assert [one.number for one in worst_first(texts)] == [2, 4, 1, 3]
+    assert [text.number for text in by_cosine(texts)] == [2, 4, 1, 3]
 
 
 @pytest.mark.parametrize(
@@ -61,17 +80,17 @@ def test_a_text_belongs_to_the_bin_of_its_length(tokens: int, first: int, last: 
 
 
 @given(TEXTS)
-def test_bins_are_numpys_and_hold_every_text_once(texts: list[Measured]):
+def test_bins_are_numpys_and_hold_every_text_once(texts: list[MeasuredText]):
     found = by_length(texts)
-    assert sum(one.texts for one in found) == len(texts)
-    places = np.maximum(np.digitize([one.tokens for one in texts], LENGTHS), 1)
-    for one in found:
-        cosines = np.array([text.cosine for text in texts])[places == LENGTHS.index(one.first) + 1]
-        assert one.texts == len(cosines)
-        assert one.cosine_mean == pytest.approx(cosines.mean(), abs=10**-DECIMALS)
-        assert one.cosine_min == pytest.approx(cosines.min(), abs=10**-DECIMALS)
+    assert sum(figures.texts for figures in found) == len(texts)
+    bins = np.maximum(np.digitize([text.tokens for text in texts], LENGTHS), 1)
+    for figures in found:
+        cosines = np.array([text.cosine for text in texts])[bins == LENGTHS.index(figures.first) + 1]
+        assert figures.texts == len(cosines)
+        assert figures.cosine_mean == pytest.approx(cosines.mean(), abs=10**-DECIMALS)
+        assert figures.cosine_min == pytest.approx(cosines.min(), abs=10**-DECIMALS)
 
 
 def test_a_report_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        a_report().texts = ()
+        a_report().weight_records = ()

@@ -1,4 +1,4 @@
-"""A graph with its weights beside it: aligned for mapping, computing the same, the same bytes every time."""
+"""Graphs with external weights: aligned for mapping, the same function, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def written(tmp_path: Path) -> Path:
 
 
 def references(directory: Path) -> dict[str, dict[str, str]]:
-    """Of each tensor that lies outside the graph's file: where."""
+    """Return where each external tensor is."""
     model = onnx.load(directory / GRAPH_FILE, load_external_data=False)
     return {
         tensor.name: {entry.key: entry.value for entry in tensor.external_data}
@@ -77,7 +77,7 @@ def references(directory: Path) -> dict[str, dict[str, str]]:
     }
 
 
-def test_large_tensors_lie_outside_and_small_ones_inside(written: Path):
+def test_large_tensors_are_external_and_small_ones_inline(written: Path):
     assert set(references(written)) == {name for name, array in arrays().items() if array.nbytes >= INLINE_BELOW}
     assert set(references(written)) == {"first", "second", "bytes"}
     assert sorted(path.name for path in written.iterdir()) == [GRAPH_FILE, WEIGHTS_FILE]
@@ -119,20 +119,20 @@ def test_the_same_graph_gives_the_same_bytes(written: Path, tmp_path: Path):
         assert (again / name).read_bytes() == (written / name).read_bytes()
 
 
-def test_the_same_weights_give_the_same_bytes_wherever_they_lay_before(written: Path, tmp_path: Path):
-    outside = tmp_path / "outside"
-    outside.mkdir()
+def test_the_same_weights_give_the_same_bytes_wherever_they_were_before(written: Path, tmp_path: Path):
+    external = tmp_path / "external"
+    external.mkdir()
     model = a_model([numpy_helper.from_array(array, name) for name, array in arrays().items()])
-    onnx.save(model, outside / "s.onnx", save_as_external_data=True, location="s.data", size_threshold=0)
+    onnx.save(model, external / "s.onnx", save_as_external_data=True, location="s.data", size_threshold=0)
     as_fields = [
         helper.make_tensor(name, numpy_helper.from_array(array).data_type, array.shape, array.flatten().tolist())
         for name, array in arrays().items()
     ]
-    onnx.save(a_model(as_fields), outside / "fields.onnx")
+    onnx.save(a_model(as_fields), external / "fields.onnx")
     for source in ("s.onnx", "fields.onnx"):
-        target = outside / source.removesuffix(".onnx")
+        target = external / source.removesuffix(".onnx")
         target.mkdir()
-        write_graph(outside / source, target, NAME)
+        write_graph(external / source, target, NAME)
         assert (target / WEIGHTS_FILE).read_bytes() == (written / WEIGHTS_FILE).read_bytes()
         assert references(target) == references(written)
 
@@ -153,7 +153,7 @@ def test_tensors_of_any_size_are_aligned_and_read_back(tmp_path_factory, sizes: 
     assert all((read[name] == array).all() and read[name].shape == array.shape for name, array in tensors.items())
 
 
-def test_small_tensors_and_constants_of_nodes_come_inside_wherever_they_lay_before(tmp_path: Path):
+def test_small_tensors_and_constants_of_nodes_become_inline_wherever_they_were_before(tmp_path: Path):
     model = a_model([numpy_helper.from_array(array, name) for name, array in arrays().items()])
     constant = np.arange(40, dtype=np.float32)
     node = helper.make_node("Constant", [], ["constant"], value=numpy_helper.from_array(constant))
@@ -178,8 +178,8 @@ def test_a_graph_in_one_file_is_replaced_by_one_whose_weights_can_be_mapped(tmp_
     externalized = externalize_weights(source, tmp_path / "out")
     assert not source.exists()
     found = onnx.load(externalized, load_external_data=False)
-    outside = {tensor.name for tensor in found.graph.initializer if external_data_helper.uses_external_data(tensor)}
-    assert outside == {"first", "second", "bytes"}
+    external = {tensor.name for tensor in found.graph.initializer if external_data_helper.uses_external_data(tensor)}
+    assert external == {"first", "second", "bytes"}
     for tensor in onnx.load(externalized).graph.initializer:
         np.testing.assert_array_equal(numpy_helper.to_array(tensor), arrays()[tensor.name])
 

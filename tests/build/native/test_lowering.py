@@ -1,4 +1,4 @@
-"""Rewriting for the native kernels: the same network, on weights in 8 bits, whatever the family and its shape."""
+"""Native graphs: the same network with 8-bit weights, whatever the family and its shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 from build.fidelity.cosine import cosines
 from build.graph.external_data import write_graph
 from build.native.encoder import Embeddings
-from build.native.lowering import native_treatments
+from build.native.lowering import native_records
 from build.quantization.calibrate import calibrate
 from build.quantization.calibrated import UNCALIBRATED
 from build.quantization.record import BY_COLUMN, BY_ROW, WeightRecord
@@ -24,14 +24,14 @@ from tests.support.graphs.kernel_ops import available
 from tests.support.graphs.native_graphs import (
     NATIVE_MODELS,
     exported,
-    in_fp32,
-    in_fp64,
-    made_up_preparation,
-    natively,
+    lowered,
     open_native,
-    rewritten,
-    some_texts,
-    with_rounded_weights,
+    random_calibration,
+    run_exported,
+    run_native,
+    run_native_in_fp64,
+    sample_texts,
+    with_quantized_weights,
 )
 from tests.support.models.tiny_models import TinyModel
 
@@ -47,54 +47,62 @@ ODD_SHAPES = [replace(BERT, name=f"native {name}", settings=settings) for name, 
 WIDE = replace(
     BERT, name="native wide", settings={"hidden_size": 400, "num_attention_heads": 5, "intermediate_size": 650}
 )
-"""Heads of 80, and channels in two and in three groups. Random weights of that width double what rounding costs."""
+"""It has heads of 80, and channels in two and in three groups. At that width, random weights double rounding errors."""
 
-FUNCTIONS = {"gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh", "relu": "relu", "silu": "silu", "tanh": "tanh"}
-COSINE = 0.99
-"""Of a token; random weights lose more than trained ones, and a wrong scale or a mixed-up matrix loses all."""
+ACTIVATIONS = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "relu": "relu",
+    "silu": "silu",
+    "tanh": "tanh",
+}
+MIN_COSINE = 0.99
+"""A token's embedding must come this close. Random weights lose more than trained ones; a wrong scale loses all."""
 
 
 def by_name(model: TinyModel) -> str:
     return model.name
 
 
-def assert_same_network(model: TinyModel, tmp_path: Path, prepared_by_hand: bool) -> None:
-    """In 64-bit floats the native graph gives what the exported one gives with the same weights."""
-    one = exported(model)
-    plan = one.plan()
-    prepared = made_up_preparation(one.graph) if prepared_by_hand else UNCALIBRATED
-    texts = some_texts()
-    expected = in_fp32(with_rounded_weights(one.graph, plan, prepared), texts)
-    for text, wanted in zip(in_fp64(rewritten(plan, tmp_path, prepared), texts), expected, strict=True):
-        np.testing.assert_allclose(text, wanted, rtol=0, atol=2e-4 * np.abs(wanted).max())
+def assert_same_network(model: TinyModel, tmp_path: Path, calibrated: bool) -> None:
+    """In 64-bit floats, the native graph computes what the exported one does with the same weights."""
+    original = exported(model)
+    plan, texts = original.plan(), sample_texts()
+    weights = random_calibration(original.graph) if calibrated else UNCALIBRATED
+    expected = run_exported(with_quantized_weights(original.graph, plan, weights), texts)
+    actual = run_native_in_fp64(lowered(plan, tmp_path, weights), texts)
+    for embeddings, wanted in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(embeddings, wanted, rtol=0, atol=2e-4 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("model", [*NATIVE_MODELS, *ODD_SHAPES, WIDE], ids=by_name)
-@pytest.mark.parametrize("prepared", [False, True], ids=["nearest steps", "scaled and repeated channels"])
-def test_the_native_graph_is_the_same_network(model: TinyModel, prepared: bool, tmp_path: Path):
-    assert_same_network(model, tmp_path, prepared)
+@pytest.mark.parametrize("calibrated", [False, True], ids=["nearest values", "scaled and split channels"])
+def test_the_native_graph_is_the_same_network(model: TinyModel, calibrated: bool, tmp_path: Path):
+    assert_same_network(model, tmp_path, calibrated)
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-def test_an_activation_function_is_told_by_what_it_computes(function: str, tmp_path: Path):
-    model = replace(BERT, name=f"native-{function}", settings={"hidden_act": function})
-    assert {layer.function.value for layer in exported(model).plan().encoder.layers} == {FUNCTIONS[function]}
-    assert_same_network(model, tmp_path, prepared_by_hand=False)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_activation_function_is_recognized_by_what_it_computes(activation: str, tmp_path: Path):
+    model = replace(BERT, name=f"native-{activation}", settings={"hidden_act": activation})
+    layers = exported(model).plan().encoder.layers
+    assert {layer.activation.value for layer in layers} == {ACTIVATIONS[activation]}
+    assert_same_network(model, tmp_path, calibrated=False)
 
 
 @pytest.mark.parametrize("model", [*NATIVE_MODELS, *ODD_SHAPES], ids=by_name)
-def test_the_kernels_give_nearly_what_the_original_gives(model: TinyModel, tmp_path: Path):
-    one, texts = exported(model), some_texts()
-    prepared = calibrate(one.graph, tmp_path, some_texts((30,) * 20, seed=2), NATIVE, progress=False)
-    graph = rewritten(one.plan(), tmp_path / "native", prepared)
+def test_the_kernels_come_close_to_the_original(model: TinyModel, tmp_path: Path):
+    original, texts = exported(model), sample_texts()
+    calibrated = calibrate(original.graph, tmp_path, sample_texts((30,) * 20, seed=2), NATIVE, progress=False)
+    graph = lowered(original.plan(), tmp_path / "native", calibrated)
+    expected = run_exported(original.graph, texts)
     for isa in available():
-        for text, expected in zip(natively(graph, texts, isa), in_fp32(one.graph, texts), strict=True):
-            assert cosines(text, expected).min() > COSINE
+        for embeddings, wanted in zip(run_native(graph, texts, isa), expected, strict=True):
+            assert cosines(embeddings, wanted).min() > MIN_COSINE
 
 
 @pytest.mark.parametrize("model", NATIVE_MODELS, ids=by_name)
-def test_a_graph_says_that_it_is_native(model: TinyModel, tmp_path: Path):
-    graph = write_graph(rewritten(exported(model).plan(), tmp_path / "work"), tmp_path, "model")
+def test_a_native_graph_is_described_as_one(model: TinyModel, tmp_path: Path):
+    graph = write_graph(lowered(exported(model).plan(), tmp_path / "work"), tmp_path, "model")
     assert (graph.inputs, graph.output) == (("input_ids", "lengths"), "last_hidden_state")
     assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 2))
     written = onnx.load(tmp_path / graph.file, load_external_data=False)
@@ -103,8 +111,8 @@ def test_a_graph_says_that_it_is_native(model: TinyModel, tmp_path: Path):
     open_native(tmp_path / graph.file)
 
 
-def renamed_output(model: ModelProto, name: str) -> ModelProto:
-    """The same network whose output has another name."""
+def with_output(model: ModelProto, name: str) -> ModelProto:
+    """Give the network's output another name."""
     before = model.graph.output[0].name
     for node in model.graph.node:
         node.output[:] = [name if output == before else output for output in node.output]
@@ -113,79 +121,77 @@ def renamed_output(model: ModelProto, name: str) -> ModelProto:
 
 
 def test_the_output_keeps_its_name(tmp_path: Path):
-    changed = exported(BERT).changed(renamed_output(exported(BERT).model, "token_embeddings"))
-    written = onnx.load(rewritten(changed.plan(), tmp_path), load_external_data=False)
+    changed = exported(BERT).changed(with_output(exported(BERT).model, "token_embeddings"))
+    written = onnx.load(lowered(changed.plan(), tmp_path), load_external_data=False)
     assert [value.name for value in written.graph.output] == ["token_embeddings"]
     assert [node.output[0] for node in written.graph.node][-1] == "token_embeddings"
 
 
-def test_weights_lie_on_pages_and_in_8_bits(tmp_path: Path):
+def test_weights_have_8_bits_and_start_on_pages(tmp_path: Path):
     model = replace(BERT, name="native-pages", settings={"hidden_size": 64, "intermediate_size": 256})
-    graph = write_graph(rewritten(exported(model).plan(), tmp_path / "work"), tmp_path, "model")
+    graph = write_graph(lowered(exported(model).plan(), tmp_path / "work"), tmp_path, "model")
     tensors = onnx.load(tmp_path / graph.file, load_external_data=False).graph.initializer
     weights = [tensor for tensor in tensors if len(tensor.dims) == 4]
     assert len(weights) == 2 * 4
     assert all(uses_external_data(tensor) and tensor.data_type == onnx.TensorProto.INT8 for tensor in weights)
-    outside = [tensor for tensor in tensors if uses_external_data(tensor)]
-    assert all(int(ExternalDataInfo(tensor).offset or 0) % 4096 == 0 for tensor in outside)
+    external = [tensor for tensor in tensors if uses_external_data(tensor)]
+    assert all(int(ExternalDataInfo(tensor).offset or 0) % 4096 == 0 for tensor in external)
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path):
-    one = exported(MPNET)
-    prepared = made_up_preparation(one.graph)
+    original = exported(MPNET)
+    calibrated = random_calibration(original.graph)
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        write_graph(rewritten(one.plan(), tmp_path / f"{name}-work", prepared), tmp_path / name, "model")
+        write_graph(lowered(original.plan(), tmp_path / f"{name}-work", calibrated), tmp_path / name, "model")
     for file in ("model.onnx", "model.onnx.data"):
         assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
 
 
-def test_a_text_of_all_positions_is_computed_and_a_longer_one_refused(tmp_path: Path):
-    for model in NATIVE_MODELS:
-        one = exported(model)
-        positions = one.planned.family.positions({"max_position_embeddings": model.positions, "pad_token_id": 1})
-        graph = rewritten(one.plan(), tmp_path / model.name)
-        (text,), (expected,) = natively(graph, some_texts((positions,))), in_fp32(one.graph, some_texts((positions,)))
-        assert cosines(text, expected).mean() > COSINE
-        with pytest.raises(Exception, match="truncate it"):
-            natively(graph, some_texts((positions + 1,)))
+@pytest.mark.parametrize("model", NATIVE_MODELS, ids=by_name)
+def test_a_text_of_all_positions_is_computed_and_a_longer_one_refused(model: TinyModel, tmp_path: Path):
+    original = exported(model)
+    positions = original.spec.family.positions({"max_position_embeddings": model.positions, "pad_token_id": 1})
+    graph, texts = lowered(original.plan(), tmp_path), sample_texts((positions,))
+    (embeddings,), (expected,) = run_native(graph, texts), run_exported(original.graph, texts)
+    assert cosines(embeddings, expected).mean() > MIN_COSINE
+    with pytest.raises(Exception, match="truncate it"):
+        run_native(graph, sample_texts((positions + 1,)))
 
 
-def test_neighbours_change_nothing(tmp_path: Path):
-    texts = some_texts()
-    for model in NATIVE_MODELS:
-        graph = rewritten(exported(model).plan(), tmp_path / model.name)
-        for alone, together in zip((natively(graph, [text])[0] for text in texts), natively(graph, texts), strict=True):
-            np.testing.assert_array_equal(alone, together)
+@pytest.mark.parametrize("model", NATIVE_MODELS, ids=by_name)
+def test_other_texts_in_a_run_change_nothing(model: TinyModel, tmp_path: Path):
+    graph, texts = lowered(exported(model).plan(), tmp_path), sample_texts()
+    for text, together in zip(texts, run_native(graph, texts), strict=True):
+        (alone,) = run_native(graph, [text])
+        np.testing.assert_array_equal(alone, together)
 
 
-def a_treatment(
-    weight: str, storage: str = BY_COLUMN, smoothing: float | None = None, repeated: int = 0
-) -> WeightRecord:
+def a_record(weight: str, storage: str = BY_COLUMN, smoothing: float | None = None, repeated: int = 0) -> WeightRecord:
     return WeightRecord(weight, (32, 32), storage, smoothing, repeated, False, "gptq", 0.01)
 
 
-class TestTreatments:
-    """How a native graph's weights are told: smoothing costs nothing, words have 8 bits, positions none."""
+class TestRecords:
+    """How a native graph stores its weights."""
 
     @staticmethod
     def tables() -> Embeddings:
         return exported(BERT).plan().encoder.embeddings
 
-    def told(self, *treatments: WeightRecord) -> list[WeightRecord]:
-        return native_treatments(treatments, self.tables(), exported(BERT).plan().parts)
+    def native(self, *records: WeightRecord) -> list[WeightRecord]:
+        return native_records(records, self.tables(), exported(BERT).plan().graph)
 
-    def test_words_are_told_once_whatever_their_size(self):
+    def test_the_word_table_is_listed_once_whatever_its_size(self):
         expected = [WeightRecord(self.tables().word, (282, 32), BY_ROW, None, 0, False, "nearest", None)]
-        assert self.told() == self.told(a_treatment(self.tables().word, BY_ROW)) == expected
+        assert self.native() == self.native(a_record(self.tables().word, BY_ROW)) == expected
 
     def test_positions_stay_in_fp32(self):
-        assert self.told(a_treatment(self.tables().position, BY_ROW)) == self.told()
+        assert self.native(a_record(self.tables().position, BY_ROW)) == self.native()
 
-    def test_what_is_done_to_channels_costs_no_node(self):
-        given = [a_treatment("smoothed", smoothing=0.5), a_treatment("repeated", repeated=16), a_treatment("plain")]
-        assert [(one.weight, one.folded) for one in self.told(*given)[:-1]] == [
+    def test_scaling_and_splitting_channels_needs_no_node(self):
+        given = [a_record("smoothed", smoothing=0.5), a_record("split", repeated=16), a_record("plain")]
+        assert [(record.weight, record.folded) for record in self.native(*given)[:-1]] == [
             ("smoothed", True),
-            ("repeated", True),
+            ("split", True),
             ("plain", False),
         ]

@@ -1,4 +1,4 @@
-"""What a native run takes: a bound that grows with the tokens alone, against what the process takes in truth."""
+"""The memory of a native run: a bound that is linear in the tokens, compared with what a process takes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from build.fidelity.runtime_process import ROOT
 from build.native.memory import native_memory
 from manifest import WorkingMemory
-from tests.support.graphs.native_graphs import NATIVE_MODELS, exported, rewritten
+from tests.support.graphs.native_graphs import NATIVE_MODELS, exported, lowered
 from tests.support.models.tiny_models import TinyModel
 
 SIZES = {"hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 768, "num_hidden_layers": 2}
@@ -36,23 +36,23 @@ def peak(tokens):
 before = peak(1)
 print(peak(int(sys.argv[2])) - before)
 """
-"""In a process of its own, with little in memory beside it: bytes that a long text adds to the most so far."""
+"""Prints how many bytes a long text adds to the peak of a process that holds little else."""
 
 
 @pytest.mark.parametrize("model", WIDE, ids=lambda model: model.name)
-def test_a_run_takes_no_more_than_is_declared(model: TinyModel, tmp_path: Path):
+def test_a_run_takes_no_more_than_the_bound(model: TinyModel, tmp_path: Path):
     plan = exported(model).plan()
-    memory = native_memory(plan.encoder, plan.parts)
-    command = [sys.executable, "-c", MEASURE, rewritten(plan, tmp_path), str(POSITIONS)]
+    memory = native_memory(plan.encoder, plan.graph)
+    command = [sys.executable, "-c", MEASURE, lowered(plan, tmp_path), str(POSITIONS)]
     taken = int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
     assert taken <= memory.of(POSITIONS)
     assert memory.per_pair == 0
-    assert taken >= memory.of(POSITIONS) / 4, "a bound that is much too high wastes what could be served"
+    assert taken >= memory.of(POSITIONS) / 4, "a bound that is much too high wastes memory that could serve requests"
 
 
-def test_it_grows_with_the_shape_and_leaves_room_for_repeated_channels():
+def test_it_grows_with_the_shape_and_has_room_for_split_channels():
     bert = NATIVE_MODELS[0]
     plan = exported(bert).plan()
     width, heads, hidden = 32, 2, 48
     expected = 4 * 8 * width + heads * (8 * 16 + 16) + 5 * (hidden + 16)
-    assert native_memory(plan.encoder, plan.parts) == WorkingMemory(128 * expected, expected, 0)
+    assert native_memory(plan.encoder, plan.graph) == WorkingMemory(128 * expected, expected, 0)

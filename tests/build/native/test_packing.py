@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from build.native.packing import PANEL, QUAD, pack, sums
+from build.native.packing import PANEL, QUAD, group_sums, pack
 from build.quantization.groups import MAX_GROUP_SIZE, channel_groups
 
 
@@ -33,11 +33,11 @@ def test_every_group_has_its_sums(k, n, seed):
     expected = [
         weight[end - size : end].sum(axis=0, dtype=np.int64) for end, size in zip(ends, channel_groups(k), strict=True)
     ]
-    np.testing.assert_array_equal(sums(weight), expected)
+    np.testing.assert_array_equal(group_sums(weight), expected)
 
 
 @pytest.mark.parametrize("value", [127, -127, -128])
 def test_sums_do_not_overflow(value):
     weight = np.full((MAX_GROUP_SIZE, 3), value, np.int8)
-    assert sums(weight).dtype == np.int32
-    assert sums(weight).tolist() == [[value * MAX_GROUP_SIZE] * 3]
+    assert group_sums(weight).dtype == np.int32
+    assert group_sums(weight).tolist() == [[value * MAX_GROUP_SIZE] * 3]

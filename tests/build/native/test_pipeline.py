@@ -1,4 +1,4 @@
-"""The pipeline with native kernels: which graphs are native, what is said of those that are not, what is measured."""
+"""Builds with native kernels: which graphs are native, why others are not, and what is measured."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from build.fidelity.cpu_classes import EXACT_INTEGERS, PER_TOKEN, PER_TOKEN_7_BITS
 from build.fidelity.measuring import plan_verification
 from build.fidelity.report import FidelityReport
 from build.kinds.text import stock_reasons
@@ -24,6 +25,8 @@ from tests.support.graphs.native_graphs import NATIVE_MODELS, exported
 from tests.support.models import tiny_models
 from tests.support.models.model_table import LARGE_DOCUMENT, SMALL_QUERY
 from tests.support.models.tiny_description import Routes, TinyModel
+
+pytestmark = pytest.mark.slow
 
 NATIVE = OpSet("cpu2vec", 2)
 BERT = NATIVE_MODELS[0]
@@ -55,25 +58,25 @@ def test_memory_is_that_of_the_native_kernels(tmp_path: Path):
     assert native.per_pair == 0 < stock.per_pair
 
 
-def test_another_family_is_quantized_for_onnxruntime_and_the_reason_told(tmp_path: Path):
+def test_another_family_is_quantized_for_onnxruntime_with_a_reason(tmp_path: Path):
     made = make(T5, tmp_path / "bundle")
-    assert line(made, "quantize") == "int8 for amd64 in onnxruntime's own kernels: the native kernels have no t5"
+    assert line(made, "quantize") == "int8 for amd64 in onnxruntime's own kernels: the native kernels do not support t5"
     assert line(made, "optimize") == "graph"
     (graph,) = made.manifest.section.graphs.values()
     assert (graph.layout, graph.ops) == (Layout.PADDED, None)
-    assert stock_reasons(made.assembled.transformers) == {"model": "the native kernels have no t5"}
+    assert stock_reasons(made.assembled.transformers) == {"model": "the native kernels do not support t5"}
     assert made.manifest.precision is Precision.INT8
 
 
 @pytest.mark.parametrize("precision", [Precision.INT8_STOCK, Precision.FP32])
-def test_what_does_not_ask_for_native_kernels_has_none_and_gives_no_reason(precision: Precision, tmp_path: Path):
+def test_a_precision_without_native_kernels_has_none_and_gives_no_reason(precision: Precision, tmp_path: Path):
     made = make(BERT, tmp_path / "bundle", precision)
     assert line(made, "quantize") == f"{precision} for amd64"
     (graph,) = made.manifest.section.graphs.values()
     assert (graph.layout, graph.ops, stock_reasons(made.assembled.transformers)) == (Layout.PADDED, None, {})
 
 
-def test_stock_int8_is_of_onnxruntimes_integer_products(tmp_path: Path):
+def test_stock_int8_uses_onnxruntimes_integer_products(tmp_path: Path):
     made = make(BERT, tmp_path / "bundle", Precision.INT8_STOCK)
     found = {node.op_type for node in onnx.load(made.bundle / "model.onnx", load_external_data=False).graph.node}
     assert found & {"MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
@@ -97,44 +100,42 @@ def test_each_route_has_a_native_graph_of_its_own(tmp_path: Path):
     assert weights[0] != weights[1]
 
 
-def test_of_two_routes_one_can_be_native(tmp_path: Path):
+def test_one_of_two_routes_can_be_native(tmp_path: Path):
     made = make(MIXED, tmp_path / "bundle")
     text = made.manifest.section
     ops = {name: graph.ops for name, graph in text.graphs.items()}
     assert sorted(ops.values(), key=str) == [None, NATIVE]
     (stock,) = (name for name, used in ops.items() if used is None)
-    assert stock_reasons(made.assembled.transformers) == {stock: "the native kernels have no t5"}
+    assert stock_reasons(made.assembled.transformers) == {stock: "the native kernels do not support t5"}
     spec = PRECISIONS[Precision.INT8]
     table = summary(BuildResult(made.manifest, 0, spec.thresholds, made.assembled.summary), made.bundle)
-    assert f"  native; onnxruntime's own for {stock}, because the native kernels have no t5\n" in table
-    assert plan_verification(text, spec.stock_class, 0).passes[0].arithmetic.name.endswith("per token")
+    assert f"  native; onnxruntime's own for {stock}, because the native kernels do not support t5\n" in table
+    assert plan_verification(text, spec.stock_class, 0).runs[0].cpu_class.name.endswith("per token")
 
 
-def test_what_was_measured_is_in_the_report_class_by_class(tmp_path: Path):
-    order = BuildOptions(
+def test_the_report_has_every_measured_class(tmp_path: Path):
+    options = BuildOptions(
         str(tiny_models.make(BERT)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False
     )
-    result = build_bundle(order, Progress(stream=io.StringIO()))
-    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
+    result = build_bundle(options, Progress(stream=io.StringIO()))
+    report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json").cosine
     best, *others = available()
-    first = "u7 x s8, per token" if best == "avx2" else "u8 x s8, per token"
-    assert set(report.classes) == {first, *(["u7 x s8, per token"] if "avx2" in others else [])}
-    assert result.manifest.fidelity.cosine == report.classes[first].fidelity
+    first = PER_TOKEN_7_BITS if best == "avx2" else PER_TOKEN
+    others = [PER_TOKEN_7_BITS] if "avx2" in others else []
+    assert [found.cpu_class for found in report.classes] == [first, *others]
+    assert result.manifest.fidelity.cosine == report.classes[0].figures
     assert np.mean([one.cosine for one in report.texts]) == pytest.approx(result.manifest.fidelity.cosine.mean)
     assert "kernels     native\n" in summary(result, tmp_path / "bundle")
 
 
-def test_why_graphs_are_not_native_is_in_the_report(tmp_path: Path):
-    order = BuildOptions(
+def test_the_report_says_why_graphs_are_not_native(tmp_path: Path):
+    options = BuildOptions(
         str(tiny_models.make(T5)), None, Target.AMD64, Precision.INT8, tmp_path / "bundle", force=False
     )
-    result = build_bundle(order, Progress(stream=io.StringIO()))
+    result = build_bundle(options, Progress(stream=io.StringIO()))
     report = from_json(FidelityReport, (tmp_path / "bundle" / "fidelity.json").read_text(), "fidelity.json")
-    assert report.stock_kernels == {"model": "the native kernels have no t5"}
-    assert set(report.classes) == {"u8 x s8, exact"}
+    assert report.stock_kernels == {"model": "the native kernels do not support t5"}
+    assert [found.cpu_class for found in report.cosine.classes] == [EXACT_INTEGERS]
     page = (tmp_path / "bundle" / "fidelity.html").read_text()
-    assert (
-        "Computed by onnxruntime&#x27;s own kernels: <code>model</code>" in page
-        or "the native kernels have no t5" in page
-    )
-    assert "kernels     onnxruntime's own, because the native kernels have no t5\n" in summary(result, Path("b"))
+    assert "the native kernels do not support t5" in page
+    assert "kernels     onnxruntime's own, because the native kernels do not support t5\n" in summary(result, Path("b"))

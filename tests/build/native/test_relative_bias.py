@@ -30,5 +30,5 @@ def test_biases_are_those_of_the_original(tokens: int, rows: int):
     biases = biases_by_distance(encoder.relative_attention_bias.weight.detach().numpy(), tokens)
     assert biases.shape == (3, 2 * tokens - 1)
     assert biases.flags.c_contiguous
-    places = np.arange(tokens)
-    np.testing.assert_array_equal(biases[:, places[None, :] - places[:, None] + tokens - 1], expected)
+    positions = np.arange(tokens)
+    np.testing.assert_array_equal(biases[:, positions[None, :] - positions[:, None] + tokens - 1], expected)

@@ -1,4 +1,4 @@
-"""Factors per channel in a graph: with the matrices that make up for them it computes what it did before."""
+"""Channel scalings in a graph: with matrices that compensate for them it computes what it did before."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from build.graph.external_data import load_graph
+from build.graph.index import GraphIndex
 from build.quantization.apply_scaling import scale_channels
 from build.quantization.calibrated import ScaledInput
 from build.quantization.linear_inputs import LinearInput, find_linear_inputs
@@ -46,10 +47,10 @@ def smooth(width: int, seed: int = 1) -> ChannelScaling:
     return ChannelScaling(np.ones(width, dtype=np.int64), scales, 0.5)
 
 
-def repeat(width: int, seed: int = 1) -> ChannelScaling:
-    copies = np.random.default_rng(seed).integers(1, 4, width)
-    copies[0] = 3
-    return ChannelScaling(copies, np.repeat(copies, copies).astype(np.float32), None)
+def split(width: int, seed: int = 1) -> ChannelScaling:
+    splits = np.random.default_rng(seed).integers(1, 4, width)
+    splits[0] = 3
+    return ChannelScaling(splits, np.repeat(splits, splits).astype(np.float32), None)
 
 
 def run(path: Path) -> list[NDArray[np.float32]]:
@@ -66,8 +67,8 @@ def with_matrices(
     scaled: Sequence[ScaledInput],
     columns: Mapping[str, NDArray[np.int64]],
 ) -> None:
-    """Give the matrices the content that quantization rounds."""
-    rows = {name: one.scaling for one in scaled for name in one.linear_input.matrices}
+    """Give the matrices the values that quantization rounds."""
+    rows = {name: entry.scaling for entry in scaled for name in entry.linear_input.matrices}
     for tensor in model.graph.initializer:
         if tensor.name in rows or tensor.name in columns:
             matrix = source[tensor.name]
@@ -81,9 +82,9 @@ def ops(model: ModelProto) -> list[str]:
     return [node.op_type for node in model.graph.node]
 
 
-@pytest.fixture(params=[False, True], ids=["inside", "beside"])
+@pytest.fixture(params=[False, True], ids=["inline", "external"])
 def scaled_graph(request, tmp_path: Path):
-    """A function: the graph of steps with scalings by the input's name, having shown that it computes the same."""
+    """Return a function that applies scalings to a graph, and checks that the graph still computes the same."""
 
     def scale(
         steps: Sequence[Step],
@@ -93,7 +94,8 @@ def scaled_graph(request, tmp_path: Path):
     ) -> ModelProto:
         path = written(a_model(steps, source, outputs=outputs), tmp_path / "source.onnx", request.param)
         model = load_graph(path)
-        inputs: dict[str, LinearInput] = {one.name: one for one in find_linear_inputs(model)}
+        index = GraphIndex(model, tmp_path)
+        inputs: dict[str, LinearInput] = {entry.name: entry for entry in find_linear_inputs(index)}
         scaled = [ScaledInput(inputs[name], scaling) for name, scaling in scalings.items()]
         columns = scale_channels(model, tmp_path, scaled)
         with_matrices(model, source, scaled, columns)
@@ -123,7 +125,7 @@ NORMS: dict[str, list[Step]] = {
 
 
 @pytest.mark.parametrize("kind", NORMS)
-def test_a_norm_takes_the_factors_in_and_no_node_is_added(scaled_graph, kind: str):
+def test_a_norm_absorbs_the_scales_and_no_node_is_added(scaled_graph, kind: str):
     steps = [*NORMS[kind], ("MatMul", ["n", "query"], "q"), ("MatMul", ["n", "up"], "u"), ("Softmax", ["q"], OUTPUT)]
     source = weights("scale", "bias", "query", "up") | {"axes": np.array([-1])}
     model = scaled_graph(steps, source, {"n": smooth(WIDTH)}, outputs=(OUTPUT, "u"))
@@ -143,7 +145,7 @@ def test_one_vector_may_be_both_scale_and_bias(scaled_graph):
     scaled_graph([norm, ("MatMul", ["n", "query"], OUTPUT)], weights("scale", "query"), {"n": smooth(WIDTH)})
 
 
-def test_two_norms_that_share_their_vectors_take_different_factors(scaled_graph):
+def test_two_norms_that_share_their_vectors_absorb_different_scales(scaled_graph):
     steps: list[Step] = [
         ("LayerNormalization", ["x", "scale", "bias"], "n", {"axis": -1}),
         ("MatMul", ["n", "query"], "q"),
@@ -154,7 +156,7 @@ def test_two_norms_that_share_their_vectors_take_different_factors(scaled_graph)
     scaled_graph(steps, source, {"n": smooth(WIDTH, 1), "m": smooth(WIDTH, 2)})
 
 
-def test_elsewhere_products_get_a_node_and_everything_else_reads_what_it_did(scaled_graph):
+def test_elsewhere_products_get_a_node_and_other_nodes_read_the_unscaled_activation(scaled_graph):
     steps: list[Step] = [
         ("LayerNormalization", ["x", "scale", "bias"], "n", {"axis": -1}),
         ("MatMul", ["n", "query"], "q"),
@@ -176,7 +178,7 @@ def test_an_output_of_the_graph_stays_what_it_was(scaled_graph):
     scaled_graph(steps, weights("query"), {"t": smooth(WIDTH)}, outputs=(OUTPUT, "t"))
 
 
-def test_a_product_whose_weights_are_no_matrix_reads_what_it_did(scaled_graph):
+def test_a_product_whose_weights_are_no_matrix_reads_the_unscaled_activation(scaled_graph):
     steps: list[Step] = [
         ("Tanh", ["x"], "t"),
         ("MatMul", ["t", "query"], "q"),
@@ -187,7 +189,7 @@ def test_a_product_whose_weights_are_no_matrix_reads_what_it_did(scaled_graph):
     scaled_graph(steps, weights("query", "cube", "bias"), {"t": smooth(WIDTH)}, outputs=(OUTPUT, "b"))
 
 
-def test_channels_are_repeated_where_they_come_from(scaled_graph):
+def test_channels_are_split_where_they_are_computed(scaled_graph):
     steps: list[Step] = [
         ("MatMul", ["x", "up"], "u"),
         ("Add", ["wide_bias", "u"], "a"),
@@ -195,7 +197,7 @@ def test_channels_are_repeated_where_they_come_from(scaled_graph):
         ("Mul", ["g", "wide_scale"], "m"),
         ("MatMul", ["m", "down"], OUTPUT),
     ]
-    scaling = repeat(WIDE)
+    scaling = split(WIDE)
     model = scaled_graph(steps, weights("up", "wide_bias", "wide_scale", "down"), {"m": scaling})
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     assert scaling.added > 0
@@ -204,7 +206,7 @@ def test_channels_are_repeated_where_they_come_from(scaled_graph):
     assert ops(model) == ["MatMul", "Add", "Gelu", "Mul", "Mul", "MatMul"]
 
 
-def test_channels_behind_a_gate_are_repeated_in_both_matrices(scaled_graph):
+def test_channels_after_a_gate_are_split_in_both_matrices(scaled_graph):
     steps: list[Step] = [
         ("MatMul", ["x", "gate"], "g"),
         ("Sigmoid", ["g"], "s"),
@@ -213,12 +215,12 @@ def test_channels_behind_a_gate_are_repeated_in_both_matrices(scaled_graph):
         ("Mul", ["silu", "u"], "m"),
         ("MatMul", ["m", "down"], OUTPUT),
     ]
-    model = scaled_graph(steps, weights("gate", "up", "down"), {"m": repeat(WIDE)})
+    model = scaled_graph(steps, weights("gate", "up", "down"), {"m": split(WIDE)})
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    assert shapes["gate"] == shapes["up"] == (WIDTH, WIDE + repeat(WIDE).added)
+    assert shapes["gate"] == shapes["up"] == (WIDTH, WIDE + split(WIDE).added)
 
 
-def test_a_gelu_written_out_and_a_vector_that_a_node_holds_are_repeated(scaled_graph):
+def test_channels_are_split_through_a_gelu_of_several_nodes_and_a_vector_that_a_node_holds(scaled_graph):
     steps: list[Step] = [
         ("MatMul", ["x", "up"], "u"),
         constant(np.linspace(-1, 1, WIDE), "held"),
@@ -231,11 +233,11 @@ def test_a_gelu_written_out_and_a_vector_that_a_node_holds_are_repeated(scaled_g
         ("Mul", ["a", "f"], "g"),
         ("MatMul", ["g", "down"], OUTPUT),
     ]
-    scaled_graph(steps, weights("up", "down"), {"g": repeat(WIDE)})
+    scaled_graph(steps, weights("up", "down"), {"g": split(WIDE)})
 
 
-def test_a_matrix_can_get_rows_and_columns(scaled_graph):
-    """Scaled before it, and its products' channels repeated behind it; smoothed or repeated, in either order."""
+def test_a_matrix_can_get_more_rows_and_columns(scaled_graph):
+    """Its input is scaled or split, and the channels of its products are split, in either order."""
     steps: list[Step] = [
         ("LayerNormalization", ["x", "scale", "bias"], "n", {"axis": -1}),
         ("MatMul", ["n", "query"], "q"),
@@ -245,24 +247,24 @@ def test_a_matrix_can_get_rows_and_columns(scaled_graph):
         ("MatMul", ["a", "down"], OUTPUT),
     ]
     source = weights("scale", "bias", "query", "up", "down")
-    scalings = {"n": smooth(WIDTH), "t": repeat(WIDTH), "a": repeat(WIDE, 2)}
+    scalings = {"n": smooth(WIDTH), "t": split(WIDTH), "a": split(WIDE, 2)}
     scaled_graph(steps, source, scalings)
     scaled_graph(steps, source, dict(reversed(scalings.items())))
 
 
-def test_a_norm_whose_channels_are_repeated_keeps_its_vectors_values(scaled_graph):
-    """The factors go into a node, because the vector is repeated already."""
+def test_a_norm_whose_channels_are_split_keeps_the_values_of_its_vector(scaled_graph):
+    """The scales get a node, because the vector is split already."""
     steps: list[Step] = [
         ("MatMul", ["x", "up"], "u"),
         ("Mul", ["u", "wide_scale"], "m"),
         ("MatMul", ["m", "down"], OUTPUT),
     ]
     source = weights("up", "wide_scale", "down")
-    assert ops(scaled_graph(steps, source, {"m": repeat(WIDE)})) == ["MatMul", "Mul", "Mul", "MatMul"]
+    assert ops(scaled_graph(steps, source, {"m": split(WIDE)})) == ["MatMul", "Mul", "Mul", "MatMul"]
     assert ops(scaled_graph(steps, source, {"m": smooth(WIDE)})) == ["MatMul", "Mul", "MatMul"]
 
 
-def test_nothing_scaled_changes_nothing():
+def test_without_scalings_nothing_is_changed():
     model = a_model([("MatMul", ["x", "query"], OUTPUT)], weights("query"))
     before = model.SerializeToString(deterministic=True)
     assert scale_channels(model, Path(), []) == {}

@@ -1,4 +1,4 @@
-"""Weights prepared for 8 bits: nearer to the original than plain rounding, on texts that preparation never saw."""
+"""Calibrated int8 weights: closer to the original than plain rounding, on texts that calibration never saw."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.models.tiny_models import TinyModel
 
 MAX_TOKENS, TEXTS = 48, 80
 ROWS, WIDE, OUTLIER = 9000, 96, 7
-"""Of the table of words: more than a megabyte."""
+"""The table of words takes more than a megabyte."""
 
 BERT = TinyModel(
     "uneven-bert",
@@ -47,7 +47,7 @@ BERT = TinyModel(
 
 
 def make_uneven(path: Path) -> None:
-    """What trained models have: norms that make some channels large, and a channel of a feed-forward that towers."""
+    """Give a model what trained ones have: norms that make some channels large, and an outlier in a feed-forward."""
     from safetensors.numpy import load_file, save_file
 
     weights, random = load_file(path), np.random.default_rng(3)
@@ -57,21 +57,21 @@ def make_uneven(path: Path) -> None:
         if name == "encoder.layer.0.intermediate.dense.weight":
             tensor[OUTLIER] *= 10
         if name.endswith("output.dense.weight") and tensor.shape[1] == WIDE:
-            # NOTE: weights of one size cannot take over what an outlier has too much of.
+            # NOTE: smoothing cannot move an outlier into weights of similar size.
             tensor[:] = np.sign(tensor) * random.uniform(0.15, 0.3, tensor.shape)
     save_file(weights, path, {"format": "pt"})
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A graph in fp32, a directory for what is made of it, and token ids to prepare it with."""
+    """A graph in fp32, a directory for what is made from it, and token ids for its calibration."""
 
     graph: Path
     work: Path
     texts: list[NDArray[np.int64]]
     tokenizer: Tokenizer
 
-    def prepared(self) -> CalibratedWeights:
+    def calibrated(self) -> CalibratedWeights:
         return calibrate(self.graph, self.work, self.texts, STOCK, progress=False)
 
 
@@ -93,84 +93,86 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 @pytest.fixture(scope="module")
-def prepared(bert: Exported) -> CalibratedWeights:
-    return bert.prepared()
+def calibrated(bert: Exported) -> CalibratedWeights:
+    return bert.calibrated()
 
 
 def embeddings(graph: Path, texts: list[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Of all tokens, (tokens, width)."""
+    """Compute the embeddings of all tokens, (tokens, width)."""
     session = session_of(graph)
     names = [value.name for value in session.get_inputs()]
     runs = [session.run(None, {name: INPUTS[name](ids)[np.newaxis] for name in names})[0] for ids in texts]
     return np.concatenate([run[0] for run in runs]).astype(np.float64)
 
 
-def errors(one: Exported, prepared: CalibratedWeights, work: Path) -> tuple[float, float]:
-    """Relative squared errors of token embeddings, with the preparation and without, on texts that were not used."""
-    texts = [np.array(one.tokenizer.encode(text).ids[:MAX_TOKENS]) for text in heldout_texts()[::2]]
-    exact, found = embeddings(one.graph, texts), []
-    for name, each in (("prepared", prepared), ("plain", UNCALIBRATED)):
+def errors(exported: Exported, calibrated: CalibratedWeights, work: Path) -> tuple[float, float]:
+    """Measure relative squared errors of token embeddings with and without calibration, on texts that it never saw."""
+    texts = [np.array(exported.tokenizer.encode(text).ids[:MAX_TOKENS]) for text in heldout_texts()[::2]]
+    exact, found = embeddings(exported.graph, texts), []
+    for name, weights in (("calibrated", calibrated), ("plain", UNCALIBRATED)):
         (work / name).mkdir()
-        graph = optimize(quantize(one.graph, work / name, each), work / name)
+        graph = optimize(quantize(exported.graph, work / name, weights), work / name)
         found.append(np.square(embeddings(graph, texts) - exact).sum() / np.square(exact).sum())
     return found[0], found[1]
 
 
-def test_prepared_weights_are_nearer_to_the_original_on_texts_that_were_not_used(
-    bert: Exported, prepared: CalibratedWeights, tmp_path: Path
+def test_calibrated_weights_are_closer_to_the_original_on_texts_that_were_not_used(
+    bert: Exported, calibrated: CalibratedWeights, tmp_path: Path
 ):
-    with_it, without = errors(bert, prepared, tmp_path)
+    with_it, without = errors(bert, calibrated, tmp_path)
     assert with_it < 0.5 * without
 
 
-def test_the_channel_that_towers_is_repeated(prepared: CalibratedWeights):
-    one = next(one for one in prepared.scaled if "layer.0/intermediate" in one.linear_input.name)
-    assert one.linear_input.producers is not None
-    assert np.argmax(one.scaling.splits) == OUTLIER
-    assert one.scaling.added == 16
-    assert not one.folded
-    treatment = next(each for each in prepared.weight_records if each.weight == "encoder/layer.0/output/dense")
-    assert (treatment.shape, treatment.repeated, treatment.smoothing) == ((WIDE, 32), 16, one.scaling.alpha)
+def test_an_outlier_channel_is_split(calibrated: CalibratedWeights):
+    scaled = next(scaled for scaled in calibrated.scaled if "layer.0/intermediate" in scaled.linear_input.name)
+    assert scaled.linear_input.producers is not None
+    assert np.argmax(scaled.scaling.splits) == OUTLIER
+    assert scaled.scaling.added == 16
+    assert not scaled.folded
+    record = next(record for record in calibrated.weight_records if record.weight == "encoder/layer.0/output/dense")
+    assert (record.shape, record.repeated, record.smoothing) == ((WIDE, 32), 16, scaled.scaling.alpha)
 
 
-def test_what_norms_make_uneven_is_smoothed_by_a_node_because_residuals_read_it_too(prepared: CalibratedWeights):
-    smoothed = [one for one in prepared.scaled if not one.scaling.has_splits]
+def test_what_norms_make_uneven_is_smoothed_by_a_node_because_residuals_read_it_as_well(calibrated: CalibratedWeights):
+    smoothed = [scaled for scaled in calibrated.scaled if not scaled.scaling.has_splits]
     assert smoothed
-    assert all(one.linear_input.norm is None and not one.folded for one in smoothed)
+    assert all(scaled.linear_input.norm is None and not scaled.folded for scaled in smoothed)
 
 
-def test_every_matrix_and_table_in_8_bits_has_its_record(bert: Exported, prepared: CalibratedWeights, tmp_path: Path):
-    model = onnx.load(quantize(bert.graph, tmp_path, prepared))
+def test_every_matrix_and_table_in_8_bits_has_its_record(bert: Exported, calibrated: CalibratedWeights, tmp_path: Path):
+    model = onnx.load(quantize(bert.graph, tmp_path, calibrated))
     stored = {tensor.name for tensor in model.graph.initializer if tensor.name.endswith("_quantized")}
-    assert {f"{name}_quantized" for name in (*prepared.quantized, *prepared.tables)} == stored
-    treated = prepared.weight_records
-    assert len(treated) == len(stored) == 2 * 6 + 1
-    assert len({one.weight for one in treated}) == len(treated)
-    matrices = [one for one in treated if one.storage == "int8, one scale per column"]
-    assert [one.rounding for one in matrices] == ["gptq"] * 12
-    assert all(one.error is not None and 0 < one.error < 0.1 for one in matrices)
-    widths = {name: one for one in prepared.scaled for name in one.linear_input.matrices}
-    assert sum(one.smoothing is not None for one in matrices) == sum(
-        one.scaling.alpha is not None for one in widths.values()
+    assert {f"{name}_quantized" for name in (*calibrated.quantized, *calibrated.tables)} == stored
+    records = calibrated.weight_records
+    assert len(records) == len(stored) == 2 * 6 + 1
+    assert len({record.weight for record in records}) == len(records)
+    matrices = [record for record in records if record.storage == "int8, one scale per column"]
+    assert [record.rounding for record in matrices] == ["gptq"] * 12
+    assert all(record.error is not None and 0 < record.error < 0.1 for record in matrices)
+    scalings = {name: scaled.scaling for scaled in calibrated.scaled for name in scaled.linear_input.matrices}
+    assert sum(record.smoothing is not None for record in matrices) == sum(
+        scaling.alpha is not None for scaling in scalings.values()
     )
-    assert {one.repeated for one in matrices} == {0, *(one.scaling.added for one in widths.values())}
-    assert sorted(one.shape for one in matrices) == sorted([(32, 32)] * 8 + [(32, WIDE)] * 2 + [(WIDE, 32)] * 2)
-    assert all("onnx::" not in one.weight for one in treated)
+    assert {record.repeated for record in matrices} == {0, *(scaling.added for scaling in scalings.values())}
+    assert sorted(record.shape for record in matrices) == sorted([(32, 32)] * 8 + [(32, WIDE)] * 2 + [(WIDE, 32)] * 2)
+    assert all("onnx::" not in record.weight for record in records)
 
 
 def test_a_large_table_is_stored_by_row_and_small_ones_stay_as_they_are(
-    bert: Exported, prepared: CalibratedWeights, tmp_path: Path
+    bert: Exported, calibrated: CalibratedWeights, tmp_path: Path
 ):
     words = "embeddings.word_embeddings.weight"
-    assert prepared.tables == (words,)
-    treatment = next(one for one in prepared.weight_records if one.weight == words)
-    assert (treatment.storage, treatment.shape) == ("int8, one scale per row", (ROWS, 32))
-    assert (treatment.rounding, treatment.error, treatment.repeated) == ("nearest", None, 0)
-    quantized = {one.name: one for one in onnx.load(quantize(bert.graph, tmp_path, prepared)).graph.initializer}
-    original = {one.name: numpy_helper.to_array(one) for one in onnx.load(bert.graph).graph.initializer}
-    steps, scales = (numpy_helper.to_array(quantized[f"{words}_{suffix}"]) for suffix in ("quantized", "scale"))
-    assert (steps.dtype, scales.shape) == (np.int8, (ROWS, 1))
-    assert (np.abs(steps * scales - original[words]) <= 0.5001 * scales).all()
+    assert calibrated.tables == (words,)
+    record = next(record for record in calibrated.weight_records if record.weight == words)
+    assert (record.storage, record.shape) == ("int8, one scale per row", (ROWS, 32))
+    assert (record.rounding, record.error, record.repeated) == ("nearest", None, 0)
+    quantized = {
+        tensor.name: tensor for tensor in onnx.load(quantize(bert.graph, tmp_path, calibrated)).graph.initializer
+    }
+    original = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(bert.graph).graph.initializer}
+    values, scales = (numpy_helper.to_array(quantized[f"{words}_{suffix}"]) for suffix in ("quantized", "scale"))
+    assert (values.dtype, scales.shape) == (np.int8, (ROWS, 1))
+    assert (np.abs(values * scales - original[words]) <= 0.5001 * scales).all()
     assert words not in quantized
     positions = "embeddings.position_embeddings.weight"
     np.testing.assert_array_equal(numpy_helper.to_array(quantized[positions]), original[positions])
@@ -180,11 +182,11 @@ def hashes(work: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in work.iterdir()}
 
 
-def test_the_same_model_gives_the_same_bytes(bert: Exported, prepared: CalibratedWeights, tmp_path: Path):
+def test_the_same_model_gives_the_same_bytes(bert: Exported, calibrated: CalibratedWeights, tmp_path: Path):
     contents = []
-    for name, each in (("first", prepared), ("again", bert.prepared())):
+    for name, weights in (("first", calibrated), ("again", bert.calibrated())):
         (tmp_path / name).mkdir()
-        quantize(bert.graph, tmp_path / name, each)
+        quantize(bert.graph, tmp_path / name, weights)
         contents.append(hashes(tmp_path / name))
     assert contents[0] == contents[1]
     assert len(contents[0]) == 2
@@ -213,12 +215,14 @@ def pre_ln(request, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return exported(tiny_models.make(request.param), tmp_path_factory.mktemp(request.param.name))
 
 
-def test_norms_before_products_take_factors_in(pre_ln: Exported, tmp_path: Path):
-    prepared = pre_ln.prepared()
-    folded = [one for one in prepared.scaled if one.folded]
+def test_norms_before_products_absorb_the_scales(pre_ln: Exported, tmp_path: Path):
+    calibrated = pre_ln.calibrated()
+    folded = [scaled for scaled in calibrated.scaled if scaled.folded]
     assert folded
-    assert sum(one.folded for one in prepared.weight_records) == sum(len(one.linear_input.matrices) for one in folded)
-    with_it, without = errors(pre_ln, prepared, tmp_path)
+    assert sum(record.folded for record in calibrated.weight_records) == sum(
+        len(scaled.linear_input.matrices) for scaled in folded
+    )
+    with_it, without = errors(pre_ln, calibrated, tmp_path)
     assert with_it < without
 
 
@@ -239,8 +243,8 @@ def some_ids(texts: int = 20, rows: int = 20) -> list[NDArray[np.int64]]:
     return [random.integers(0, rows, length) for length in range(1, texts + 1)]
 
 
-def test_matrices_of_which_nothing_can_be_known_go_to_the_nearest_steps_and_are_treated_too(tmp_path: Path):
-    """Two activations share one of them."""
+def test_matrices_that_cannot_be_calibrated_are_rounded_to_the_nearest_values_and_have_records(tmp_path: Path):
+    """Two activations share a matrix."""
     graph = small(
         tmp_path / "graph.onnx",
         ("Gather", ["table", "input_ids"], "x"),
@@ -251,9 +255,9 @@ def test_matrices_of_which_nothing_can_be_known_go_to_the_nearest_steps_and_are_
         ("Add", ["b", "c"], "d"),
         ("MatMul", ["d", "third"], OUTPUT),
     )
-    prepared = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
-    assert set(prepared.quantized) == {"third"}
-    assert {one.weight: (one.rounding, one.error is None) for one in prepared.weight_records} == {
+    calibrated = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
+    assert set(calibrated.quantized) == {"third"}
+    assert {record.weight: (record.rounding, record.error is None) for record in calibrated.weight_records} == {
         "first": ("nearest", True),
         "second": ("nearest", True),
         "third": ("gptq", False),
@@ -265,10 +269,10 @@ def test_a_table_that_is_also_a_matrix_is_rounded_by_column_and_kept_as_it_is_fo
     table = np.random.default_rng(4).standard_normal((side, side)).astype(np.float32)
     steps: list[Step] = [("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "table"], OUTPUT)]
     graph = small(tmp_path / "graph.onnx", *steps, table=table)
-    prepared = calibrate(graph, tmp_path, some_ids(4, side), STOCK, progress=False)
-    assert prepared.tables == ()
-    assert [one.storage for one in prepared.weight_records] == ["int8, one scale per column"]
-    found = onnx.load(quantize(graph, tmp_path, prepared)).graph.initializer
+    calibrated = calibrate(graph, tmp_path, some_ids(4, side), STOCK, progress=False)
+    assert calibrated.tables == ()
+    assert [record.storage for record in calibrated.weight_records] == ["int8, one scale per column"]
+    found = onnx.load(quantize(graph, tmp_path, calibrated)).graph.initializer
     kept = {tensor.name: numpy_helper.to_array(tensor) for tensor in found}
     np.testing.assert_array_equal(kept["table"], table)
     assert kept["table_quantized"].shape == (side, side)
@@ -292,35 +296,37 @@ OTHER_READERS: dict[str, list[Step]] = {
 
 
 @pytest.mark.parametrize("kind", OTHER_READERS)
-def test_a_table_of_which_something_else_is_read_stays_as_it_is(tmp_path: Path, kind: str):
+def test_a_table_that_something_else_reads_stays_as_it_is(tmp_path: Path, kind: str):
     graph = small(tmp_path / "graph.onnx", *OTHER_READERS[kind], rows=30_000)
     assert calibrate(graph, tmp_path, some_ids(1), STOCK, progress=False).tables == ()
 
 
-def test_without_texts_everything_goes_to_the_nearest_steps(tmp_path: Path):
-    """As for a tokenizer that leaves nothing of them."""
+def test_without_texts_everything_is_rounded_to_the_nearest_values(tmp_path: Path):
+    """As for a tokenizer that yields no token for any of them."""
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
-    prepared = calibrate(graph, tmp_path, [], STOCK, progress=False)
-    assert (prepared.scaled, prepared.quantized, prepared.tables) == ((), {}, ())
-    assert [(one.weight, one.rounding, one.error) for one in prepared.weight_records] == [("first", "nearest", None)]
+    calibrated = calibrate(graph, tmp_path, [], STOCK, progress=False)
+    assert (calibrated.scaled, calibrated.quantized, calibrated.tables) == ((), {}, ())
+    assert [(record.weight, record.rounding, record.error) for record in calibrated.weight_records] == [
+        ("first", "nearest", None)
+    ]
 
 
-def test_activations_that_are_no_numbers_give_the_nearest_steps(tmp_path: Path):
-    """What is not finite does not reach the report, either: JSON has no word for it."""
+def test_activations_that_are_not_numbers_give_the_nearest_values(tmp_path: Path):
+    """What is not finite does not reach the report either: JSON has no word for it."""
     table = np.random.default_rng(4).standard_normal((20, WIDTH)).astype(np.float32)
     table[3, 4] = np.nan
     steps: list[Step] = [("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT)]
     graph = small(tmp_path / "graph.onnx", *steps, table=table)
     with np.errstate(all="ignore"):
-        prepared = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
-    source = {one.name: numpy_helper.to_array(one) for one in onnx.load(graph).graph.initializer}
-    assert prepared.scaled == ()
-    np.testing.assert_array_equal(prepared.quantized["first"].values, quantize_per_channel(source["first"]).values)
-    assert [(one.rounding, one.error) for one in prepared.weight_records] == [("nearest", None)]
+        calibrated = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
+    source = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(graph).graph.initializer}
+    assert calibrated.scaled == ()
+    np.testing.assert_array_equal(calibrated.quantized["first"].values, quantize_per_channel(source["first"]).values)
+    assert [(record.rounding, record.error) for record in calibrated.weight_records] == [("nearest", None)]
 
 
-def test_rounded_matrices_lie_on_disk_and_not_in_memory(tmp_path: Path):
+def test_quantized_matrices_are_on_disk_and_not_in_memory(tmp_path: Path):
     graph = small(tmp_path / "graph.onnx", ("Gather", ["table", "input_ids"], "x"), ("MatMul", ["x", "first"], OUTPUT))
-    prepared = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
-    assert isinstance(prepared.quantized["first"].values, np.memmap)
-    assert (tmp_path / "rounded-0.npy").exists()
+    calibrated = calibrate(graph, tmp_path, some_ids(), STOCK, progress=False)
+    assert isinstance(calibrated.quantized["first"].values, np.memmap)
+    assert (tmp_path / "quantized-0.npy").exists()

@@ -1,4 +1,4 @@
-"""The texts on which weights are prepared, and the tokens that are taken of them."""
+"""The calibration texts, and the token ids that are made from them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RUN = 5
 
 
 def a_tokenizer() -> Tokenizer:
-    """Of the calibration texts' own words, each one token, and two for prompts."""
+    """Return a tokenizer with a token for each word of the calibration texts, and for two prompts."""
     splitter = pre_tokenizers.WhitespaceSplit()
     words = {word for text in calibration_texts() for word, _ in splitter.pre_tokenize_str(text)}
     names = ["[UNK]", "query:", "passage:", *sorted(words)]
@@ -42,7 +42,7 @@ def words_of(text: str) -> list[str]:
 
 
 def runs_of(texts: list[str]) -> set[tuple[str, ...]]:
-    """Every run of five words."""
+    """Return every run of five words."""
     lists = [words_of(text) for text in texts]
     return {tuple(words[n : n + RUN]) for words in lists for n in range(len(words) - RUN + 1)}
 
@@ -53,7 +53,7 @@ def test_there_are_320_different_texts_and_none_is_empty():
     assert all(text.strip() for text in texts)
 
 
-def test_lines_are_cut_at_line_feeds_alone():
+def test_lines_end_at_line_feeds_alone():
     assert calibration_texts() == CALIBRATION_FILE.read_bytes().decode().removesuffix("\n").split("\n")
 
 
@@ -70,7 +70,7 @@ def test_the_texts_are_in_many_scripts():
 
 
 def test_no_text_is_a_held_out_one():
-    """Else a bundle would be measured on what it was made for."""
+    """Otherwise a bundle would be measured on what it was made for."""
     assert not {text.casefold().strip() for text in calibration_texts()} & {
         text.casefold().strip() for text in heldout_texts()
     }
@@ -93,7 +93,7 @@ def test_texts_are_taken_in_order_until_there_are_enough_tokens(tokenizer: Token
 
 
 def characters() -> Tokenizer:
-    """One token for each character: so many that not all texts can be taken."""
+    """Return a tokenizer with a token for each character, so that there are more tokens than the limit."""
     letters = sorted({letter for text in calibration_texts() for letter in text})
     tokenizer = Tokenizer(models.WordLevel({letter: n for n, letter in enumerate(["[UNK]", *letters])}, "[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
@@ -108,12 +108,12 @@ def test_all_texts_together_have_a_limited_number_of_tokens():
 
 
 @pytest.mark.parametrize("limit", [1, 8, MAX_TOKENS_PER_TEXT, 10 * MAX_TOKENS_PER_TEXT])
-def test_a_text_is_cut_at_the_models_limit_and_never_longer_than_what_is_enough(limit: int):
+def test_a_text_is_truncated_at_the_models_limit_or_at_ours(limit: int):
     longest = max(map(len, calibration_ids(characters(), [], limit)))
     assert longest == min(limit, MAX_TOKENS_PER_TEXT)
 
 
-def test_texts_have_no_prompt_or_one_of_the_models_in_turn(tokenizer: Tokenizer):
+def test_texts_have_no_prompt_and_each_of_the_models_in_turn(tokenizer: Tokenizer):
     found = calibration_ids(tokenizer, ["query: ", "passage: "], max_tokens=512)
     query, passage = tokenizer.token_to_id("query:"), tokenizer.token_to_id("passage:")
     assert len(found) > 200
@@ -129,11 +129,11 @@ def test_a_prompt_counts_among_the_tokens_of_its_text(tokenizer: Tokenizer):
 
 
 def only(letter: str) -> Tokenizer:
-    """Leaves out all letters but one, as tokenizers do that have no token for the unknown."""
+    """Return a tokenizer that ignores all letters but one, as those without an unknown token do."""
     return Tokenizer(models.BPE({letter: 0}, []))
 
 
-def test_texts_of_which_the_tokenizer_leaves_nothing_are_left_out():
+def test_texts_without_any_token_are_left_out():
     found = calibration_ids(only("q"), [], max_tokens=512)
     assert 0 < len(found) < TEXTS
     assert [len(ids) for ids in found] == [text.count("q") for text in calibration_texts() if "q" in text]

@@ -1,13 +1,15 @@
-"""Which activations are multiplied by which weights, and where factors per channel can get in."""
+"""Which activations are multiplied by which weights, and where channels can be scaled or split."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
+from build.graph.index import GraphIndex
 from build.quantization.linear_inputs import LinearInput, Norm, Producers, find_linear_inputs
 from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant
 
@@ -30,20 +32,24 @@ SHAPES = {
 }
 
 
+def inputs_of(model: ModelProto) -> list[LinearInput]:
+    return find_linear_inputs(GraphIndex(model, Path()))
+
+
 def found(
     *steps: Step, outputs: tuple[str, ...] = (OUTPUT,), inputs: tuple[str, ...] = ("x",), **more: np.ndarray
 ) -> dict[str, LinearInput]:
-    """By the activation's name; the graph has those of the weights above that its nodes read."""
+    """Return linear inputs by name; the graph has those of the weights above that its nodes read."""
     read = {name for step in steps for name in step[1]}
     weights = {name: np.ones(shape) for name, shape in SHAPES.items() if name in read} | more
-    return {one.name: one for one in find_linear_inputs(a_model(steps, weights, inputs, outputs))}
+    return {entry.name: entry for entry in inputs_of(a_model(steps, weights, inputs, outputs))}
 
 
 def norm(read: str, made: str, *vectors: str) -> Step:
     return ("LayerNormalization", [read, *(vectors or ("scale", "bias"))], made)
 
 
-def test_matrices_are_listed_by_the_activation_that_they_are_multiplied_with_in_order():
+def test_matrices_are_listed_in_order_by_the_activation_that_multiplies_them():
     inputs = found(
         ("MatMul", ["x", "query"], "q"),
         ("MatMul", ["x", "key"], "k"),
@@ -55,7 +61,7 @@ def test_matrices_are_listed_by_the_activation_that_they_are_multiplied_with_in_
     assert inputs["s"] == LinearInput("s", ("up",), WIDTH, None, None)
 
 
-def test_a_matrix_that_two_nodes_multiply_with_the_same_activation_is_listed_once():
+def test_a_matrix_that_two_nodes_multiply_by_the_same_activation_is_listed_once():
     inputs = found(("MatMul", ["x", "query"], "q"), ("MatMul", ["x", "query"], "k"), ("Add", ["q", "k"], OUTPUT))
     assert inputs["x"].matrices == ("query",)
 
@@ -73,17 +79,17 @@ def test_a_matrix_that_two_nodes_multiply_with_the_same_activation_is_listed_onc
     ],
     ids=["activations", "matrix first", "vector", "three dimensions", "no column", "Gemm", "weights"],
 )
-def test_other_products_are_none(step: Step):
+def test_other_products_are_not_listed(step: Step):
     assert not found(step)
 
 
-def test_weights_that_are_not_fp32_are_none():
+def test_weights_that_are_not_fp32_are_not_listed():
     model = a_model([("MatMul", ["x", "query"], OUTPUT)], {"query": np.ones((WIDTH, WIDTH))})
     model.graph.initializer[0].data_type = TensorProto.FLOAT16
-    assert not find_linear_inputs(model)
+    assert not inputs_of(model)
 
 
-def test_a_matrix_of_two_activations_leaves_both_out():
+def test_two_activations_that_share_a_matrix_are_left_out():
     inputs = found(
         ("MatMul", ["x", "query"], "q"),
         ("MatMul", ["x", "key"], "k"),
@@ -99,7 +105,7 @@ def test_a_matrix_that_is_also_multiplied_from_the_left_is_left_out():
 
 
 def test_a_table_that_is_also_a_matrix_is_listed():
-    """Its rows are looked up in what stays in fp32."""
+    """Its rows are looked up in the copy that stays in fp32."""
     inputs = found(
         ("Gather", ["query", "input_ids"], "e"),
         norm("e", "n"),
@@ -111,7 +117,7 @@ def test_a_table_that_is_also_a_matrix_is_listed():
 
 
 class TestNorm:
-    """Where the node that makes an activation can take factors in."""
+    """Where the node that computes an activation can absorb scales."""
 
     def test_before_products_alone(self):
         inputs = found(norm("x", "n"), ("MatMul", ["n", "query"], "q"), ("MatMul", ["n", "key"], OUTPUT))
@@ -126,16 +132,16 @@ class TestNorm:
         )
         assert inputs["n"].norm == Norm("n", "scale", "zeros")
 
-    def test_whose_length_is_asked_for_too(self):
+    def test_whose_shape_is_read_as_well(self):
         inputs = found(norm("x", "n"), ("Shape", ["n"], "s"), ("MatMul", ["n", "query"], OUTPUT), outputs=(OUTPUT, "s"))
         assert inputs["n"].norm is not None
 
-    def test_not_one_that_a_residual_reads(self):
+    def test_not_if_a_residual_reads_it(self):
         """As in BERT, where the norm comes after the sum."""
         inputs = found(norm("x", "n"), ("MatMul", ["n", "query"], "q"), ("Add", ["q", "n"], OUTPUT))
         assert inputs["n"].norm is None
 
-    def test_not_one_whose_result_the_graph_gives_away(self):
+    def test_not_if_it_is_an_output_of_the_graph(self):
         assert found(norm("x", "n"), ("MatMul", ["n", "query"], OUTPUT), outputs=(OUTPUT, "n"))["n"].norm is None
 
     @pytest.mark.parametrize(
@@ -148,10 +154,10 @@ class TestNorm:
         ],
         ids=["three dimensions", "itself", "Gemm", "vector"],
     )
-    def test_not_one_that_something_else_multiplies(self, step: Step):
+    def test_not_if_something_else_multiplies_it(self, step: Step):
         assert found(norm("x", "n"), ("MatMul", ["n", "query"], OUTPUT), step)["n"].norm is None
 
-    def test_not_one_that_a_branch_reads(self):
+    def test_not_if_a_branch_reads_it(self):
         inside = helper.make_graph(
             [helper.make_node("Identity", ["n"], ["branch"])],
             "branch",
@@ -180,8 +186,8 @@ class TestNorm:
     def test_not_another_op_with_a_vector(self, op: str):
         assert found((op, ["x", "scale"], "n"), ("MatMul", ["n", "query"], OUTPUT))["n"].norm is None
 
-    def test_not_one_over_several_axes(self):
-        """Its vectors are no vectors of channels."""
+    def test_not_over_several_axes(self):
+        """Its vectors are not vectors of channels."""
         square = np.ones((WIDTH, WIDTH))
         inputs = found(
             ("LayerNormalization", ["x", "gain", "shift"], "n", {"axis": -2}),
@@ -191,10 +197,10 @@ class TestNorm:
         )
         assert inputs["n"].norm is None
 
-    def test_not_one_that_gives_away_its_mean(self):
+    def test_not_if_its_mean_is_an_output(self):
         model = a_model([norm("x", "n"), ("MatMul", ["n", "query"], OUTPUT)], weights_of("scale", "bias", "query"))
         model.graph.node[0].output.append("mean")
-        assert find_linear_inputs(model)[0].norm is None
+        assert inputs_of(model)[0].norm is None
 
     def test_not_an_input_of_the_graph(self):
         assert found(("MatMul", ["x", "query"], OUTPUT))["x"].norm is None
@@ -205,7 +211,7 @@ def weights_of(*names: str) -> dict[str, Any]:
 
 
 def feed_forward(*between: Step, last: str) -> dict[str, LinearInput]:
-    """Up and down again, with ``between`` from «u» to ``last``."""
+    """Return the linear inputs of a feed-forward block with the nodes ``between`` from "u" to ``last``."""
     return found(("MatMul", ["x", "up"], "u"), *between, ("MatMul", [last, "down"], OUTPUT))
 
 
@@ -222,19 +228,19 @@ GELU: list[Step] = [
 
 
 class TestProducers:
-    """Where channels of an activation can be repeated."""
+    """Where channels of an activation can be split."""
 
     def test_the_matrix_before(self):
         assert feed_forward(last="u")["u"].producers == Producers(("up",), ())
 
     @pytest.mark.parametrize("op", ["Relu", "Gelu", "Tanh", "Sigmoid", "Softplus", "Exp", "Neg", "Sqrt", "Erf"])
-    def test_behind_a_function_of_each_channel(self, op: str):
+    def test_after_a_function_of_each_channel(self, op: str):
         assert feed_forward((op, ["u"], "a"), last="a")["a"].producers == Producers(("up",), ())
 
-    def test_behind_a_gelu_written_out(self):
+    def test_after_a_gelu_of_several_nodes(self):
         assert feed_forward(*GELU, last="h")["h"].producers == Producers(("up",), ("wide_bias",))
 
-    def test_behind_a_cast(self):
+    def test_after_a_cast(self):
         cast: Step = ("Cast", ["u"], "c", {"to": TensorProto.FLOAT})
         assert feed_forward(cast, last="c")["c"].producers == Producers(("up",), ())
 
@@ -251,10 +257,10 @@ class TestProducers:
 
     def test_with_vectors_on_both_sides(self):
         steps: list[Step] = [("Add", ["u", "wide_bias"], "a"), ("Relu", ["a"], "r"), ("Mul", ["wide_scale", "r"], "m")]
-        one = feed_forward(*steps, last="m")["m"]
-        assert one.norm == Norm("m", "wide_scale", None)
-        assert one.producers is not None
-        assert set(one.producers.vectors) == {"wide_bias", "wide_scale"}
+        found_input = feed_forward(*steps, last="m")["m"]
+        assert found_input.norm == Norm("m", "wide_scale", None)
+        assert found_input.producers is not None
+        assert set(found_input.producers.vectors) == {"wide_bias", "wide_scale"}
 
     def test_with_a_vector_that_a_node_holds(self):
         steps = [constant(np.ones(WIDE), "held"), ("Add", ["u", "held"], "a")]
@@ -266,7 +272,7 @@ class TestProducers:
         assert feed_forward(*steps, last="m")["m"].producers is None
 
     @pytest.mark.parametrize("other", ["row", "x", "y"])
-    def test_not_with_values_that_are_no_vector(self, other: str):
+    def test_not_with_values_that_are_not_vectors(self, other: str):
         steps: list[Step] = [
             ("MatMul", ["x", "up"], "u"),
             ("Mul", ["u", other], "m"),
@@ -288,12 +294,12 @@ class TestProducers:
         ],
         ids=lambda step: step[0],
     )
-    def test_not_behind_what_mixes_or_moves_channels(self, step: Step):
+    def test_not_after_ops_that_mix_or_move_channels(self, step: Step):
         steps: list[Step] = [("MatMul", ["x", "up"], "u"), step, ("MatMul", ["a", "down"], OUTPUT)]
         sizes = np.array([-1, WIDE])
         assert found(*steps, sizes=sizes)["a"].producers is None
 
-    def test_not_behind_a_split(self):
+    def test_not_after_a_split(self):
         model = a_model(
             [
                 ("MatMul", ["x", "both"], "b"),
@@ -305,10 +311,10 @@ class TestProducers:
             {"both": np.ones((WIDTH, 2 * WIDE)), **weights_of("down")},
         )
         model.graph.node[1].output.append("g")
-        by_name = {one.name: one for one in find_linear_inputs(model)}
+        by_name = {entry.name: entry for entry in inputs_of(model)}
         assert by_name["m"].producers is None
 
-    def test_not_where_another_node_reads_what_lies_between(self):
+    def test_not_where_another_node_reads_a_value_in_between(self):
         steps: list[Step] = [("Relu", ["u"], "a"), ("Softmax", ["u"], "s"), ("MatMul", ["s", "square"], "other")]
         inputs = feed_forward(*steps, last="a")
         assert inputs["a"].producers is None
@@ -322,17 +328,17 @@ class TestProducers:
         ]
         assert found(*steps)["u"].producers is None
 
-    def test_not_where_the_activations_length_is_asked_for(self):
+    def test_not_where_the_activations_shape_is_read(self):
         steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("Shape", ["u"], "s"), ("MatMul", ["u", "down"], OUTPUT)]
         assert found(*steps, outputs=(OUTPUT, "s"))["u"].producers is None
 
-    @pytest.mark.parametrize("given_away", ["u", "a"])
-    def test_not_where_the_graph_gives_away_what_lies_between(self, given_away: str):
+    @pytest.mark.parametrize("output", ["u", "a"])
+    def test_not_where_a_value_in_between_is_an_output_of_the_graph(self, output: str):
         steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("Relu", ["u"], "a"), ("MatMul", ["a", "down"], OUTPUT)]
-        assert found(*steps, outputs=(OUTPUT, given_away))["a"].producers is None
+        assert found(*steps, outputs=(OUTPUT, output))["a"].producers is None
 
-    def test_not_where_a_product_lies_between(self):
-        """Its matrix would need more rows, too."""
+    def test_not_where_a_product_is_in_between(self):
+        """Its matrix would need more rows as well."""
         steps: list[Step] = [("MatMul", ["u", "square"], "v"), ("Mul", ["u", "v"], "m")]
         inputs = feed_forward(*steps, last="m")
         assert inputs["m"].producers is None
@@ -356,8 +362,8 @@ class TestProducers:
         """What the other one reads would have more rows."""
         look_up: Step = ("Gather", ["down", "input_ids"], "e")
         steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("MatMul", ["u", "down"], OUTPUT), look_up]
-        one = found(*steps, inputs=("x", "input_ids"))["u"]
-        assert (one.matrices, one.producers) == (("down",), None)
+        found_input = found(*steps, inputs=("x", "input_ids"))["u"]
+        assert (found_input.matrices, found_input.producers) == (("down",), None)
 
     def test_not_of_a_matrix_with_one_column_for_all_channels(self):
         steps: list[Step] = [

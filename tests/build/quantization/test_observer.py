@@ -1,4 +1,4 @@
-"""What activations are like, against the same graph computed by hand in float64."""
+"""Activation statistics, against the same graph computed by hand in float64."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from build.errors import UnsupportedModel
+from build.graph.external_data import load_graph
+from build.graph.index import GraphIndex
 from build.quantization import observer
 from build.quantization.linear_inputs import LinearInput, find_linear_inputs
 from build.quantization.observer import CHUNK_TOKENS, SAMPLE_TOKENS, ActivationStats, observe
@@ -28,8 +30,8 @@ def weights() -> dict[str, NDArray[np.float32]]:
     return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def a_graph(path: Path, outside: bool = False) -> Path:
-    """Embeddings of words, types, positions and mask, and two layers."""
+def a_graph(path: Path, external: bool = False) -> Path:
+    """Write a graph with embeddings of words, types, positions and the mask, and two layers."""
     steps = [
         ("Gather", ["words", "input_ids"], "w"),
         ("Gather", ["types", "token_type_ids"], "t"),
@@ -45,11 +47,11 @@ def a_graph(path: Path, outside: bool = False) -> Path:
         ("MatMul", ["a", "down"], "d"),
         ("Add", ["d", "k"], OUTPUT),
     ]
-    return written(a_model(steps, weights() | {"last": np.array([-1])}, INPUTS), path, outside)
+    return written(a_model(steps, weights() | {"last": np.array([-1])}, INPUTS), path, external)
 
 
 def expected(ids: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """What the two activations are: the mask is 1, types are 0, positions count up."""
+    """Compute the two activations: the mask is 1, types are 0, positions count up."""
     tables = {name: table.astype(np.float64) for name, table in weights().items()}
     x = tables["words"][ids] + tables["types"][0] + tables["positions"][: len(ids)] + 1
     return {"x": x, "a": np.maximum(x @ tables["up"], 0)}
@@ -60,41 +62,45 @@ def some_texts(lengths: Sequence[int] = LENGTHS) -> list[NDArray[np.int64]]:
     return [random.integers(0, VOCABULARY, length) for length in lengths]
 
 
+def linear_inputs(graph: Path) -> list[LinearInput]:
+    return find_linear_inputs(GraphIndex(load_graph(graph), graph.parent))
+
+
 def observed(graph: Path, texts: Sequence[NDArray[np.int64]]) -> dict[str, ActivationStats]:
-    inputs = find_linear_inputs(onnx.load(graph, load_external_data=False))
-    return {one.name: found for one, found in observe(graph, inputs, texts)}
+    inputs = linear_inputs(graph)
+    return {linear_input.name: stats for linear_input, stats in observe(graph, inputs, texts)}
 
 
-@pytest.mark.parametrize("outside", [False, True])
-def test_moments_and_largest_values_are_numpys(tmp_path: Path, outside: bool):
-    found = observed(a_graph(tmp_path / "graph.onnx", outside), some_texts())
+@pytest.mark.parametrize("external", [False, True])
+def test_the_hessian_and_the_maxima_are_numpys(tmp_path: Path, external: bool):
+    found = observed(a_graph(tmp_path / "graph.onnx", external), some_texts())
     assert list(found) == ["x", "a"]
-    for name, one in found.items():
+    for name, stats in found.items():
         rows = np.concatenate([expected(ids)[name] for ids in some_texts()])
-        np.testing.assert_allclose(one.hessian, rows.T @ rows / len(rows), rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(one.abs_max, np.abs(rows).max(axis=0), rtol=1e-5, atol=1e-6)
-        assert one.hessian.dtype == np.float64
-        assert one.abs_max.dtype == np.float32
+        np.testing.assert_allclose(stats.hessian, rows.T @ rows / len(rows), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(stats.abs_max, np.abs(rows).max(axis=0), rtol=1e-5, atol=1e-6)
+        assert stats.hessian.dtype == np.float64
+        assert stats.abs_max.dtype == np.float32
 
 
-def test_the_sample_is_the_texts_activations_text_by_text(tmp_path: Path):
+def test_the_sample_holds_the_activations_text_by_text(tmp_path: Path):
     found = observed(a_graph(tmp_path / "graph.onnx"), some_texts())
-    for name, one in found.items():
-        for ids, rows in zip(some_texts(), one.sample, strict=True):
+    for name, stats in found.items():
+        for ids, rows in zip(some_texts(), stats.sample, strict=True):
             np.testing.assert_allclose(rows, expected(ids)[name], rtol=1e-5, atol=1e-6)
 
 
-def test_the_sample_ends_with_the_text_that_makes_it_large_enough_and_all_else_does_not(tmp_path: Path):
+def test_the_sample_ends_with_the_text_that_makes_it_large_enough_and_other_statistics_do_not(tmp_path: Path):
     texts = some_texts((SAMPLE_TOKENS - 1, 5, 2500, 4))
-    for name, one in observed(a_graph(tmp_path / "graph.onnx"), texts).items():
-        assert [len(rows) for rows in one.sample] == [SAMPLE_TOKENS - 1, 5]
+    for name, stats in observed(a_graph(tmp_path / "graph.onnx"), texts).items():
+        assert [len(rows) for rows in stats.sample] == [SAMPLE_TOKENS - 1, 5]
         rows = np.concatenate([expected(ids)[name] for ids in texts])
-        np.testing.assert_allclose(one.hessian, rows.T @ rows / len(rows), rtol=1e-5)
-        np.testing.assert_allclose(one.abs_max, np.abs(rows).max(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(stats.hessian, rows.T @ rows / len(rows), rtol=1e-5)
+        np.testing.assert_allclose(stats.abs_max, np.abs(rows).max(axis=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("tokens", [CHUNK_TOKENS - 1, CHUNK_TOKENS, CHUNK_TOKENS + 1, 2 * CHUNK_TOKENS])
-def test_no_token_is_lost_where_a_chunk_ends(tmp_path: Path, tokens: int):
+def test_no_token_is_lost_at_the_end_of_a_chunk(tmp_path: Path, tokens: int):
     texts = some_texts((tokens - 3, 3))
     rows = np.concatenate([expected(ids)["x"] for ids in texts])
     found = observed(a_graph(tmp_path / "graph.onnx"), texts)["x"]
@@ -111,37 +117,37 @@ def many(path: Path, layers: int) -> Path:
     return written(model, path)
 
 
-def one_by_one(found: dict[str, ActivationStats]) -> dict[str, tuple]:
+def as_lists(found: dict[str, ActivationStats]) -> dict[str, tuple]:
     return {
-        name: (one.hessian.tolist(), one.abs_max.tolist(), [rows.tolist() for rows in one.sample])
-        for name, one in found.items()
+        name: (stats.hessian.tolist(), stats.abs_max.tolist(), [rows.tolist() for rows in stats.sample])
+        for name, stats in found.items()
     }
 
 
 @pytest.mark.parametrize("together", [1, 2, 3])
-def test_fewer_at_a_time_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int):
+def test_observing_fewer_at_a_time_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, together: int):
     graph, texts = many(tmp_path / "graph.onnx", layers=5), some_texts()
-    at_once = one_by_one(observed(graph, texts))
+    at_once = as_lists(observed(graph, texts))
     assert list(at_once) == [f"x{n}" for n in range(5)]
     size = 4 * WIDTH**2 + 4 * WIDTH * (SAMPLE_TOKENS + 2 * CHUNK_TOKENS)
-    monkeypatch.setattr(observer, "BYTES_AT_ONCE", together * size)
-    assert one_by_one(observed(graph, texts)) == at_once
+    monkeypatch.setattr(observer, "STATS_BYTES", together * size)
+    assert as_lists(observed(graph, texts)) == at_once
 
 
-def test_one_that_is_too_large_for_memory_is_watched_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(observer, "BYTES_AT_ONCE", 1)
+def test_an_input_that_is_too_large_for_memory_is_observed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(observer, "STATS_BYTES", 1)
     assert len(observed(many(tmp_path / "graph.onnx", layers=2), some_texts())) == 2
 
 
-def test_what_is_not_wanted_is_not_watched(tmp_path: Path):
+def test_other_inputs_are_not_observed(tmp_path: Path):
     graph = many(tmp_path / "graph.onnx", layers=3)
-    last = find_linear_inputs(onnx.load(graph))[2]
-    assert [one for one, _ in observe(graph, [last], some_texts())] == [last]
+    last = linear_inputs(graph)[2]
+    assert [linear_input for linear_input, _ in observe(graph, [last], some_texts())] == [last]
     assert list(observe(graph, [], some_texts())) == []
 
 
-def test_activations_that_are_the_same_for_every_text_count_with_each(tmp_path: Path):
-    """As positions that are looked up without regard to a text's length."""
+def test_activations_that_are_the_same_for_every_text_count_once_per_text(tmp_path: Path):
+    """As with positions that are looked up regardless of a text's length."""
     steps = [
         ("Gather", ["words", "input_ids"], "w"),
         ("Relu", ["positions"], "p"),
@@ -153,10 +159,10 @@ def test_activations_that_are_the_same_for_every_text_count_with_each(tmp_path: 
     found = observed(written(a_model(steps, tables, ("input_ids",)), tmp_path / "graph.onnx"), some_texts())
     rows = np.maximum(tables["positions"].astype(np.float64), 0)
     np.testing.assert_allclose(found["p"].hessian, rows.T @ rows / 9, rtol=1e-6)
-    assert [one.shape for one in found["p"].sample] == [(9, WIDTH)] * 3
+    assert [rows.shape for rows in found["p"].sample] == [(9, WIDTH)] * 3
 
 
-def test_values_that_are_no_numbers_are_seen(tmp_path: Path):
+def test_values_that_are_not_numbers_are_visible(tmp_path: Path):
     tables = weights()
     tables["words"][5, 2] = np.nan
     steps = [("Gather", ["words", "input_ids"], "x"), ("MatMul", ["x", "key"], OUTPUT)]
@@ -166,7 +172,7 @@ def test_values_that_are_no_numbers_are_seen(tmp_path: Path):
     assert np.isnan(found.hessian[2]).all()
 
 
-def test_an_input_that_nobody_can_give_is_named(tmp_path: Path):
+def test_an_input_that_cannot_be_provided_is_named(tmp_path: Path):
     steps = [
         ("Gather", ["words", "input_ids"], "x"),
         ("Add", ["x", "pixels"], "y"),
@@ -174,13 +180,13 @@ def test_an_input_that_nobody_can_give_is_named(tmp_path: Path):
     ]
     model = a_model(steps, {name: weights()[name] for name in ("words", "key")}, ("input_ids", "pixels"))
     graph = written(model, tmp_path / "graph.onnx")
-    with pytest.raises(UnsupportedModel, match="the graph wants an input that this build cannot give: pixels"):
+    with pytest.raises(UnsupportedModel, match="the graph has an input that this build cannot provide: pixels"):
         observed(graph, some_texts())
 
 
-def test_the_graph_and_its_weights_stay_as_they_are_and_are_let_go_of(tmp_path: Path):
-    """So that the stages after this one have the memory, and may remove the files."""
-    graph = a_graph(tmp_path / "graph.onnx", outside=True)
+def test_the_graph_and_its_weights_are_not_changed_and_are_released(tmp_path: Path):
+    """So that later stages have the memory, and may remove the files."""
+    graph = a_graph(tmp_path / "graph.onnx", external=True)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     found = observed(graph, some_texts())
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -189,42 +195,14 @@ def test_the_graph_and_its_weights_stay_as_they_are_and_are_let_go_of(tmp_path: 
 
 
 def test_without_texts_nothing_is_known(tmp_path: Path):
-    for one in observed(a_graph(tmp_path / "graph.onnx"), []).values():
-        assert one.sample == ()
-        assert not one.abs_max.any()
-        assert not one.hessian.any()
+    for stats in observed(a_graph(tmp_path / "graph.onnx"), []).values():
+        assert stats.sample == ()
+        assert not stats.abs_max.any()
+        assert not stats.hessian.any()
 
 
-def test_an_activations_own_input_is_handed_back(tmp_path: Path):
+def test_every_input_is_returned_with_its_statistics(tmp_path: Path):
     graph = many(tmp_path / "graph.onnx", layers=2)
-    inputs = find_linear_inputs(onnx.load(graph))
-    found: list[LinearInput] = [one for one, _ in observe(graph, inputs, some_texts())]
+    inputs = linear_inputs(graph)
+    found: list[LinearInput] = [linear_input for linear_input, _ in observe(graph, inputs, some_texts())]
     assert found == inputs
-
-
-def names_after(wanted: str) -> tuple[list[str], list[str], list[str]]:
-    """Outputs of nodes, weights and inputs that are left where ``wanted`` alone is watched."""
-    inner = a_model([("Add", ["w", "outside"], "sum")], {}, (), ("sum",)).graph
-    steps = [
-        ("Gather", ["words", "input_ids"], "w"),
-        ("Relu", ["table"], "outside"),
-        ("If", ["switch"], "either", {"then_branch": inner, "else_branch": inner}),
-        ("MatMul", ["either", "key"], "k"),
-        ("Gather", ["types", "token_type_ids"], "t"),
-        ("Add", ["k", "t"], OUTPUT),
-    ]
-    tables = {"words": np.ones((3, 4)), "table": np.ones(4), "key": np.ones((4, 4)), "types": np.ones((2, 4))}
-    graph = a_model(steps, tables | {"switch": np.array(True)}, ("input_ids", "token_type_ids")).graph
-    observer.keep_what_leads_to(graph, [wanted])
-    outputs = [name for node in graph.node for name in node.output]
-    return outputs, [tensor.name for tensor in graph.initializer], [value.name for value in graph.input]
-
-
-def test_a_run_does_no_more_than_what_is_watched_needs():
-    assert names_after("w") == (["w"], ["words"], ["input_ids"])
-    assert names_after("t") == (["t"], ["types"], ["token_type_ids"])
-
-
-def test_what_branches_read_from_outside_is_kept():
-    assert names_after("k") == (["w", "outside", "either", "k"], ["words", "table", "key", "switch"], ["input_ids"])
-    assert names_after(OUTPUT)[0] == ["w", "outside", "either", "k", "t", OUTPUT]

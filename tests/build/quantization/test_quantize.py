@@ -1,4 +1,4 @@
-"""Integer matrix products: without preparation bit for bit what onnxruntime's own quantizer gives."""
+"""Integer matrix products: without calibration bit for bit what onnxruntime's own quantizer gives."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, session_of, 
 HIDDEN, WIDE = 24, 40
 
 
-def a_graph(path: Path, outside: bool) -> Path:
-    """Products that share an activation, that share a matrix, of two activations, and by a matrix that Gather reads."""
+def a_graph(path: Path, external: bool) -> Path:
+    """Write products that share an activation or a matrix, of two activations, and with a matrix that Gather reads."""
     random = np.random.default_rng(3)
     weights = {
         "table": random.standard_normal((HIDDEN, HIDDEN)),
@@ -58,7 +58,7 @@ def a_graph(path: Path, outside: bool) -> Path:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     onnx.save(
-        model, path, save_as_external_data=outside, location="source.data", size_threshold=0, convert_attribute=True
+        model, path, save_as_external_data=external, location="source.data", size_threshold=0, convert_attribute=True
     )
     return path
 
@@ -68,9 +68,9 @@ def reference(graph: Path, target: Path) -> onnx.ModelProto:
     return onnx.load(target)
 
 
-@pytest.mark.parametrize("outside", [False, True])
-def test_nodes_weights_and_shapes_are_onnxruntimes(tmp_path: Path, outside: bool):
-    graph = a_graph(tmp_path / "source.onnx", outside)
+@pytest.mark.parametrize("external", [False, True])
+def test_nodes_weights_and_shapes_are_onnxruntimes(tmp_path: Path, external: bool):
+    graph = a_graph(tmp_path / "source.onnx", external)
     work = tmp_path / "work"
     work.mkdir()
     ours, theirs = onnx.load(quantize(graph, work)), reference(graph, tmp_path / "theirs.onnx")
@@ -91,28 +91,28 @@ def run(graph: Path, **inputs: np.ndarray) -> np.ndarray:
     return session_of(graph).run(None, inputs)[0]
 
 
-def in_steps(x: np.ndarray) -> tuple[np.ndarray, float]:
-    """An activation as signed steps, and what one is worth: ONNX's DynamicQuantizeLinear, in float64."""
+def as_integers(x: np.ndarray) -> tuple[np.ndarray, float]:
+    """Quantize an activation to signed values with a scale: ONNX's DynamicQuantizeLinear, in float64."""
     low, high = min(0.0, float(x.min())), max(0.0, float(x.max()))
     scale = (high - low) / 255
     zero = np.rint(-low / scale)
     return np.clip(np.rint(x.astype(np.float64) / scale) + zero, 0, 255) - zero, scale
 
 
-def product(x: np.ndarray, rounded: QuantizedMatrix) -> np.ndarray:
-    steps, scale = in_steps(x)
-    return steps @ rounded.values.astype(np.float64) * scale * rounded.scales
+def product(x: np.ndarray, matrix: QuantizedMatrix) -> np.ndarray:
+    values, scale = as_integers(x)
+    return values @ matrix.values.astype(np.float64) * scale * matrix.scales
 
 
 def some_rows(rows: int, columns: int, seed: int = 5) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((rows, columns)).astype(np.float32)
 
 
-def some_steps(rows: int, columns: int, seed: int = 6) -> QuantizedMatrix:
-    """Not what any weights would be rounded to, so that it can be seen where they come from."""
+def some_values(rows: int, columns: int, seed: int = 6) -> QuantizedMatrix:
+    """Make up a matrix that no weights would be rounded to, so that its origin is visible."""
     random = np.random.default_rng(seed)
-    steps = random.integers(-127, 128, (rows, columns), dtype=np.int8)
-    return QuantizedMatrix(steps, random.uniform(0.01, 0.02, columns).astype(np.float32))
+    values = random.integers(-127, 128, (rows, columns), dtype=np.int8)
+    return QuantizedMatrix(values, random.uniform(0.01, 0.02, columns).astype(np.float32))
 
 
 def calibrated(
@@ -125,12 +125,12 @@ def tensors_of(graph: Path) -> dict[str, np.ndarray]:
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(graph).graph.initializer}
 
 
-@pytest.mark.parametrize("outside", [False, True])
-def test_prepared_steps_are_taken_as_they_are_and_others_are_the_nearest(tmp_path: Path, outside: bool):
+@pytest.mark.parametrize("external", [False, True])
+def test_calibrated_values_are_used_and_other_weights_are_rounded_to_the_nearest(tmp_path: Path, external: bool):
     steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("MatMul", ["u", "down"], OUTPUT)]
     source = {"up": some_rows(HIDDEN, WIDE), "down": some_rows(WIDE, HIDDEN)}
-    graph = written(a_model(steps, source), tmp_path / "source.onnx", outside)
-    chosen, x = some_steps(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
+    graph = written(a_model(steps, source), tmp_path / "source.onnx", external)
+    chosen, x = some_values(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
     quantized = quantize(graph, tmp_path, calibrated([], {"up": chosen}))
     assert (tensors_of(quantized)["up_quantized"] == chosen.values).all()
     assert (tensors_of(quantized)["up_scale"] == chosen.scales).all()
@@ -139,39 +139,39 @@ def test_prepared_steps_are_taken_as_they_are_and_others_are_the_nearest(tmp_pat
     assert (tensors_of(quantized)["down_quantized"] == quantize_per_channel(source["down"]).values).all()
 
 
-def test_an_integer_product_of_prepared_steps_is_the_exact_one(tmp_path: Path):
+def test_an_integer_product_of_calibrated_values_is_exact(tmp_path: Path):
     graph = written(a_model([("MatMul", ["x", "up"], OUTPUT)], {"up": some_rows(HIDDEN, WIDE)}), tmp_path / "s.onnx")
-    chosen, x = some_steps(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
+    chosen, x = some_values(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
     quantized = quantize(graph, tmp_path, calibrated([], {"up": chosen}))
     np.testing.assert_allclose(run(quantized, x=x), product(x, chosen), rtol=1e-5, atol=1e-5)
 
 
-def test_steps_for_a_scaled_activation_are_multiplied_with_it(tmp_path: Path):
+def test_values_for_a_scaled_activation_are_multiplied_by_it(tmp_path: Path):
     graph = written(a_model([("MatMul", ["x", "up"], OUTPUT)], {"up": some_rows(HIDDEN, WIDE)}), tmp_path / "s.onnx")
     scales = np.random.default_rng(9).uniform(0.5, 2, HIDDEN).astype(np.float32)
     scaling = ChannelScaling(np.ones(HIDDEN, dtype=np.int64), scales, 0.5)
-    chosen, x = some_steps(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
-    one = ScaledInput(LinearInput("x", ("up",), HIDDEN, None, None), scaling)
-    quantized = quantize(graph, tmp_path, calibrated([one], {"up": chosen}))
+    chosen, x = some_values(HIDDEN, WIDE), some_rows(7, HIDDEN, 8)
+    scaled = ScaledInput(LinearInput("x", ("up",), HIDDEN, None, None), scaling)
+    quantized = quantize(graph, tmp_path, calibrated([scaled], {"up": chosen}))
     np.testing.assert_allclose(run(quantized, x=x), product(x / scales, chosen), rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize("rounds_both", [True, False])
-def test_columns_are_repeated_where_the_next_activation_is(tmp_path: Path, rounds_both: bool):
-    """Whether or not preparation has rounded the matrix before."""
+@pytest.mark.parametrize("calibrates_both", [True, False])
+def test_columns_are_split_where_the_next_activation_is(tmp_path: Path, calibrates_both: bool):
+    """Whether or not the matrix before is calibrated."""
     steps: list[Step] = [("MatMul", ["x", "up"], "u"), ("Relu", ["u"], "a"), ("MatMul", ["a", "down"], OUTPUT)]
     source = {"up": some_rows(HIDDEN, WIDE), "down": some_rows(WIDE, HIDDEN)}
     graph = written(a_model(steps, source), tmp_path / "source.onnx")
-    copies = np.ones(WIDE, dtype=np.int64)
-    copies[[3, 17]] = 4, 2
-    scaling = ChannelScaling(copies, np.repeat(copies, copies).astype(np.float32), None)
-    one = ScaledInput(LinearInput("a", ("down",), WIDE, None, Producers(("up",), ())), scaling)
+    splits = np.ones(WIDE, dtype=np.int64)
+    splits[[3, 17]] = 4, 2
+    scaling = ChannelScaling(splits, np.repeat(splits, splits).astype(np.float32), None)
+    scaled = ScaledInput(LinearInput("a", ("down",), WIDE, None, Producers(("up",), ())), scaling)
     rounded = {"down": quantize_per_channel(scaling.matrix(source["down"]))}
-    before = some_steps(HIDDEN, WIDE) if rounds_both else quantize_per_channel(source["up"])
-    quantized = quantize(graph, tmp_path, calibrated([one], rounded | ({"up": before} if rounds_both else {})))
+    before = some_values(HIDDEN, WIDE) if calibrates_both else quantize_per_channel(source["up"])
+    quantized = quantize(graph, tmp_path, calibrated([scaled], rounded | ({"up": before} if calibrates_both else {})))
     found = tensors_of(quantized)
-    assert (found["up_quantized"] == np.repeat(before.values, copies, axis=1)).all()
-    assert (found["up_scale"] == np.repeat(before.scales, copies)).all()
+    assert (found["up_quantized"] == np.repeat(before.values, splits, axis=1)).all()
+    assert (found["up_scale"] == np.repeat(before.scales, splits)).all()
     assert found["up_zero_point"].shape == (WIDE + 4,)
     assert found["down_quantized"].shape == (WIDE + 4, HIDDEN)
     x = some_rows(7, HIDDEN, 8)
@@ -180,7 +180,7 @@ def test_columns_are_repeated_where_the_next_activation_is(tmp_path: Path, round
     assert np.abs(run(quantized, x=x) - expected).max() < 1e-2 * np.abs(expected).max()
 
 
-def test_tables_are_looked_up_in_steps_and_scales_of_their_rows(tmp_path: Path):
+def test_tables_are_looked_up_as_int8_rows_and_their_scales(tmp_path: Path):
     table, ids = some_rows(50, HIDDEN) * np.geomspace(0.01, 100, 50, dtype=np.float32)[:, np.newaxis], np.arange(50)
     graph = written(a_model([("Gather", ["table", "ids"], OUTPUT)], {"table": table}, ("ids",)), tmp_path / "s.onnx")
     quantized = quantize(graph, tmp_path, calibrated([], {}, ("table",)))
@@ -188,12 +188,12 @@ def test_tables_are_looked_up_in_steps_and_scales_of_their_rows(tmp_path: Path):
     assert set(found) == {"table_quantized", "table_scale"}
     assert (found["table_quantized"] == quantize_per_row(table).values).all()
     assert found["table_scale"].shape == (50, 1)
-    largest = np.abs(table).max(axis=1, keepdims=True)
-    assert (np.abs(run(quantized, ids=ids) - table) <= 0.5001 * largest / 127).all()
+    abs_max = np.abs(table).max(axis=1, keepdims=True)
+    assert (np.abs(run(quantized, ids=ids) - table) <= 0.5001 * abs_max / 127).all()
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 3), (0,)])
-def test_rows_come_in_the_shape_of_what_asks_for_them(tmp_path: Path, shape: tuple[int, ...]):
+def test_rows_have_the_shape_of_the_indices(tmp_path: Path, shape: tuple[int, ...]):
     graph = written(
         a_model([("Gather", ["table", "ids"], OUTPUT)], {"table": some_rows(50, HIDDEN)}, ("ids",)), tmp_path / "s.onnx"
     )
@@ -203,8 +203,8 @@ def test_rows_come_in_the_shape_of_what_asks_for_them(tmp_path: Path, shape: tup
     np.testing.assert_allclose(found, (expected.values * expected.scales[:, np.newaxis])[ids])
 
 
-def test_rows_may_be_multiplied_at_once_and_a_table_may_be_asked_twice(tmp_path: Path):
-    """What is looked up is itself an activation in integers."""
+def test_rows_may_be_multiplied_directly_and_a_table_may_be_read_twice(tmp_path: Path):
+    """What is looked up is quantized as an activation."""
     steps: list[Step] = [
         ("Gather", ["table", "ids"], "x"),
         ("Gather", ["table", "type_ids"], "y"),
@@ -224,12 +224,12 @@ def test_rows_may_be_multiplied_at_once_and_a_table_may_be_asked_twice(tmp_path:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_the_same_preparation_gives_the_same_bytes(tmp_path: Path):
-    graph = a_graph(tmp_path / "source.onnx", outside=True)
+def test_the_same_calibration_gives_the_same_bytes(tmp_path: Path):
+    graph = a_graph(tmp_path / "source.onnx", external=True)
     contents = []
     for number in range(2):
         work = tmp_path / str(number)
         work.mkdir()
-        quantize(graph, work, calibrated([], {"up": some_steps(HIDDEN, WIDE)}))
+        quantize(graph, work, calibrated([], {"up": some_values(HIDDEN, WIDE)}))
         contents.append({path.name: path.read_bytes() for path in work.iterdir()})
     assert contents[0] == contents[1]

@@ -1,4 +1,4 @@
-"""How kernels round what goes into a product, by the error that it leaves, against docs/kernels.md in float64."""
+"""How kernels quantize activations and weights, by the error of products, against docs/kernels.md in float64."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = 12
 
 
 def in_groups(rows: NDArray[np.float32], matrix: NDArray[np.float32]) -> float:
-    """The relative squared error as docs/kernels.md defines products, in float64."""
+    """Compute the relative squared error of products as docs/kernels.md defines them, in float64."""
     exact = rows.astype(np.float64) @ matrix.astype(np.float64)
     width, products = len(matrix), np.zeros(exact.shape)
     size = 64 * math.ceil(width / math.ceil(width / 320) / 64)
@@ -35,11 +35,11 @@ def test_the_native_kernels_error_is_that_of_groups_of_channels_in_float64(width
     sample = tuple((random.standard_normal((n, width)) * 3 + 1).astype(np.float32) for n in (30, 1))
     matrix = random.standard_normal((width, COLUMNS)).astype(np.float32)
     found = squared_error(sample, matrix, None, NATIVE)
-    # A value between two steps may go the other way in fp32.
+    # A value halfway between two integers may be rounded the other way in fp32.
     assert found == pytest.approx(in_groups(np.concatenate(sample), matrix), rel=1e-2)
 
 
-def test_the_native_kernels_round_an_outlier_apart_from_other_groups():
+def test_an_outlier_does_not_affect_other_groups_in_the_native_kernels():
     random = np.random.default_rng(5)
     sample = random.standard_normal((50, 640)).astype(np.float32)
     matrix = random.standard_normal((640, COLUMNS)).astype(np.float32)

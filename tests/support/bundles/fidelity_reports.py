@@ -1,10 +1,11 @@
-"""Makes fidelity reports, and manifests to go with them, for tests."""
+"""Fidelity reports for tests, and manifests to go with them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from build.fidelity.report import ClassFigures, FidelityReport, Measured, make_report
+from build.fidelity.cpu_classes import CpuClass
+from build.fidelity.report import FidelityReport, MeasuredClass, MeasuredText, cosine_report
 from build.fidelity.thresholds import Thresholds
 from build.quantization.record import WeightRecord
 from manifest import (
@@ -21,7 +22,7 @@ from manifest import (
 )
 from tests.support.bundles.text_models import a_text_model
 
-TREATMENTS = (
+WEIGHT_RECORDS = (
     WeightRecord("layer.0.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00421),
     WeightRecord("layer.1.query", (384, 384), "int8, one scale per column", 0.75, 0, True, "gptq", 0.00512),
     WeightRecord("layer.0.down", (1536, 384), "int8, one scale per column", None, 16, False, "gptq", None),
@@ -30,19 +31,25 @@ TREATMENTS = (
 )
 
 
-def measured(number: int = 1, text: str = "a text", tokens: int = 5, cosine: float = 0.99, **values: Any) -> Measured:
-    return Measured(number, text, **{"task": None, "prompt_name": None} | values, tokens=tokens, cosine=cosine)
+CPU_CLASS = CpuClass("u8 x s8, exact", "CPUs of a kind", "They round in a certain way.")
+
+
+def measured(
+    number: int = 1, text: str = "a text", tokens: int = 5, cosine: float = 0.99, **values: Any
+) -> MeasuredText:
+    return MeasuredText(number, text, **{"task": None, "prompt_name": None} | values, tokens=tokens, cosine=cosine)
 
 
 def a_report(
-    texts: list[Measured] | None = None,
-    treatments: tuple[WeightRecord, ...] = TREATMENTS,
+    texts: list[MeasuredText] | None = None,
+    weight_records: tuple[WeightRecord, ...] = WEIGHT_RECORDS,
     stock_kernels: dict[str, str] | None = None,
 ) -> FidelityReport:
     texts = texts or [measured(n, f"text {n}", tokens=5 * n, cosine=round(1 - n / 4000, 6)) for n in range(1, 61)]
-    fidelity = CosineFigures(count=len(texts), mean=0.992375, p1=0.985147, minimum=0.985)
-    classes = {"u8 x s8, exact": ClassFigures("CPUs of a kind.", fidelity)}
-    return make_report(classes, Thresholds(0.99, 0.975, 0.95), texts, treatments, stock_kernels or {})
+    figures = CosineFigures(count=len(texts), mean=0.992375, p1=0.985147, minimum=0.985)
+    measured_class = MeasuredClass(CPU_CLASS, figures, tuple(texts), golden=())
+    cosine = cosine_report([measured_class], Thresholds(0.99, 0.975, 0.95))
+    return FidelityReport(cosine, weight_records, stock_kernels or {})
 
 
 def a_manifest(**values: Any) -> Manifest:

@@ -1,10 +1,10 @@
-"""One op of the native kernels as an onnxruntime session, and what it computes, in numpy with 64-bit floats."""
+"""Each op of the native kernels as an onnxruntime session, and in numpy with 64-bit floats."""
 
 from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from build.kernels import ensure, library
 from build.native.encoder import NATIVE_OPS
-from build.native.packing import pack, sums
+from build.native.packing import group_sums, pack
 from build.quantization.groups import channel_groups
 from manifest import Target
 from runtime.host.cpu import host_target
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 
 def host_library() -> Path:
-    """The kernels for this machine, compiled where sources have changed."""
+    """Compile the kernels for this machine if their sources have changed, and return the library's path."""
     target = host_target()
     assert target is not None
     return ensure(target)
@@ -45,11 +45,14 @@ def open_library() -> ctypes.CDLL:
 
 
 def available() -> list[str]:
+    """Return the instruction sets that this machine can use, best first."""
     host_library()
-    return open_library().cpu2vec_kernels_available().decode().split(",")
+    names: str = open_library().cpu2vec_kernels_available().decode()
+    return names.split(",")
 
 
 def levels(isa: str) -> int:
+    """Return the highest quantized activation."""
     return AVX2_LEVELS if isa == "avx2" else EXACT_LEVELS
 
 
@@ -68,13 +71,9 @@ def options(isa: str | None = None, threads: int = 1, path: Path | None = None, 
 
 
 def graph(
-    op: str,
-    inputs: Mapping[str, Array | None],
-    initializers: tuple[str, ...] = (),
-    op_set: int = OP_SET,
-    **attributes: object,
+    op: str, inputs: Mapping[str, Array | None], initializers: tuple[str, ...] = (), **attributes: Any
 ) -> onnx.ModelProto:
-    """A graph of one node whose inputs, by name and in order, are fed or are ``initializers``; None is left out."""
+    """Return a graph of one node whose inputs, in order, are ``initializers`` or fed; None is left out."""
     names = [name if value is not None else "" for name, value in inputs.items()]
     while not names[-1]:
         names.pop()
@@ -87,9 +86,9 @@ def graph(
     ]
     constants = [numpy_helper.from_array(value, name) for name, value in given.items() if name in initializers]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
-    sets = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, op_set)]
+    op_sets = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, OP_SET)]
     return helper.make_model(
-        helper.make_graph([node], "one", fed, outputs, constants), opset_imports=sets, ir_version=9
+        helper.make_graph([node], "one", fed, outputs, constants), opset_imports=op_sets, ir_version=9
     )
 
 
@@ -97,7 +96,7 @@ FED = ("ids", "lengths", "x", "residual", "qkv")
 
 
 class Op:
-    """A session of one op: what is named in FED is given to ``run``, the rest is in the graph."""
+    """A session of one op: the inputs of FED are fed by ``run``, and all others are initializers."""
 
     def __init__(
         self,
@@ -105,7 +104,7 @@ class Op:
         inputs: Mapping[str, Array | None],
         isa: str | None = None,
         threads: int = 1,
-        **attributes: object,
+        **attributes: Any,
     ) -> None:
         initializers = tuple(name for name in inputs if name not in FED)
         model = graph(op, inputs, initializers, **attributes)
@@ -115,34 +114,45 @@ class Op:
         )
 
     def run(self, **changed: Array) -> Array:
-        return self.session.run(None, {**self.inputs, **changed})[0]
+        output: Array = self.session.run(None, {**self.inputs, **changed})[0]
+        return output
 
 
 def run(
-    op: str, inputs: Mapping[str, Array | None], isa: str | None = None, threads: int = 1, **attributes: object
+    op: str, inputs: Mapping[str, Array | None], isa: str | None = None, threads: int = 1, **attributes: Any
 ) -> Array:
     return Op(op, inputs, isa, threads, **attributes).run()
 
 
 @dataclass(frozen=True)
-class Map:
+class LinearMap:
     """A quantized linear map from k to n channels."""
 
-    weight: NDArray[np.int8]  # (k, n)
-    scale: NDArray[np.float32]  # (groups of k, n)
+    weight: NDArray[np.int8]
+    """The quantized weights, (k, n)."""
+
+    scale: NDArray[np.float32]
+    """The weights' scales, (groups of k, n)."""
+
     bias: NDArray[np.float32]
     smooth: NDArray[np.float32] | None = None
     shift: NDArray[np.float32] | None = None
 
-    def inputs(self, suffix: str = "") -> dict[str, Array | None]:
-        values = {"weight": pack(self.weight), "scale": self.scale, "sums": sums(self.weight), "bias": self.bias}
-        return {f"{name}{suffix}": value for name, value in values.items()}
+    def inputs(self, suffix: str = "") -> dict[str, Array]:
+        """Return the op's inputs for the weights, by name."""
+        return {
+            f"weight{suffix}": pack(self.weight),
+            f"scale{suffix}": self.scale,
+            f"sums{suffix}": group_sums(self.weight),
+            f"bias{suffix}": self.bias,
+        }
 
-    def before(self, suffix: str = "") -> dict[str, Array | None]:
+    def scaling_inputs(self, suffix: str = "") -> dict[str, Array | None]:
+        """Return the op's inputs that are applied to activations, by name."""
         return {f"smooth{suffix}": self.smooth, f"shift{suffix}": self.shift}
 
-    def of(self, x: Array, steps: int) -> Array:
-        """x W + bias in float64, with x quantized group by group in each row to 0..steps as docs/kernels.md says."""
+    def apply(self, x: Array, levels: int) -> Array:
+        """Compute x W + bias in float64, with x quantized to 0..levels group by group, as docs/kernels.md says."""
         x = x.astype(np.float32)
         if self.smooth is not None:
             x = x * self.smooth
@@ -150,22 +160,23 @@ class Map:
             x = x - self.shift
         sizes = channel_groups(len(self.weight))
         parts = np.split(x, np.cumsum(sizes)[:-1], axis=1)
-        near = np.concatenate([_on_a_grid_of_its_own(part, steps) for part in parts], axis=1)
-        return near @ (self.weight.astype(np.float64) * np.repeat(self.scale, sizes, axis=0)) + self.bias
+        quantized = np.concatenate([_quantized(part, levels) for part in parts], axis=1)
+        product: Array = quantized @ (self.weight.astype(np.float64) * np.repeat(self.scale, sizes, axis=0)) + self.bias
+        return product
 
 
-def _on_a_grid_of_its_own(x: Array, steps: int) -> Array:
-    """Each row."""
+def _quantized(x: Array, levels: int) -> Array:
+    """Round each row to a grid from its lowest to its highest value."""
     low = x.min(axis=1, keepdims=True)
     span = x.max(axis=1, keepdims=True) - low
-    step = span / np.float32(steps)
-    inverse = np.divide(np.float32(steps), span, where=span > SMALLEST_RANGE, out=0 * span)
-    q = np.rint((x - low).astype(np.float64) * inverse)
+    step = span / np.float32(levels)
+    inverse = np.divide(np.float32(levels), span, where=span > SMALLEST_RANGE, out=0 * span)
+    q: Array = np.rint((x - low).astype(np.float64) * inverse)
     return q * step.astype(np.float64) + low
 
 
-def random_map(rng: np.random.Generator, k: int, n: int, smooth: bool = False, shift: bool = False) -> Map:
-    return Map(
+def random_linear_map(rng: np.random.Generator, k: int, n: int, smooth: bool = False, shift: bool = False) -> LinearMap:
+    return LinearMap(
         rng.integers(-127, 128, (k, n), dtype=np.int8),
         (rng.uniform(0.5, 1.5, (len(channel_groups(k)), n)) / (127 * math.sqrt(k))).astype(np.float32),
         rng.normal(size=n).astype(np.float32),
@@ -178,7 +189,7 @@ def erf(x: Array) -> Array:
     return np.vectorize(math.erf)(x) if x.size else x
 
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "none": lambda x: x,
     "gelu": lambda x: 0.5 * x * (1 + erf(x / math.sqrt(2))),
     "gelu_tanh": lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
@@ -190,31 +201,34 @@ ACTIVATIONS = {
 
 def layer_norm(x: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
     x = x.astype(np.float64)
-    centred = x - x.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + epsilon) * gamma + beta
+    centered = x - x.mean(axis=-1, keepdims=True)
+    normalized: Array = centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + epsilon)
+    return normalized * gamma + beta
 
 
 def rounded_rows(x: Array) -> Array:
-    """Queries or keys in 127 steps to either side of zero, a grid for each row.
+    """Round queries or keys to 127 steps to either side of zero, with a grid for each row.
 
     Grids are computed in fp32 and in the kernels' order: halfway between two steps, the last bit decides.
     """
     x = x.astype(np.float32)
     step = np.abs(x).max(axis=-1, keepdims=True) * np.float32(1 / 127)
     inverse = np.divide(np.float32(1), step, where=step > 0, out=np.zeros_like(step))
-    return np.rint(x * inverse) * step.astype(np.float64)
+    rounded: Array = np.rint(x * inverse)
+    return rounded * step.astype(np.float64)
 
 
 def rounded_columns(x: Array) -> Array:
-    """Values in 255 steps to either side of zero, a grid for each column; see ``rounded_rows``."""
+    """Round values to 255 steps to either side of zero, with a grid for each column; see ``rounded_rows``."""
     x = x.astype(np.float32)
     largest = np.abs(x).max(axis=-2, keepdims=True)
     inverse = np.divide(np.float32(255), largest, where=largest > 0, out=np.zeros_like(largest))
-    return np.rint(x * inverse) * (largest * np.float32(1 / 255)).astype(np.float64)
+    rounded: Array = np.rint(x * inverse)
+    return rounded * (largest * np.float32(1 / 255)).astype(np.float64)
 
 
 INTEGERS_FROM = 17
-"""Tokens of a text from which on the instruction sets of WITH_INTEGERS round queries, keys and values."""
+"""From this many tokens on, the instruction sets of WITH_INTEGERS round queries, keys and values."""
 
 WITH_INTEGERS = ("amx", "avx512vnni", "avxvnni")
 
@@ -222,7 +236,10 @@ WITH_INTEGERS = ("amx", "avx512vnni", "avxvnni")
 def attention(
     qkv: Array, lengths: list[int], heads: int, scale: float, bias: Array | None = None, isa: str = "scalar"
 ) -> Array:
-    """Full attention per text in float64; ``bias`` (heads, 2 M - 1) by the key's distance, clipped to its ends."""
+    """Compute full attention of each text in float64.
+
+    ``bias``: (heads, 2 M - 1), by the key's distance from the query, clipped to its ends.
+    """
     width = qkv.shape[1] // (3 * heads)
     out, start = np.zeros((len(qkv), heads * width)), 0
     for length in lengths:

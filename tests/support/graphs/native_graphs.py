@@ -1,9 +1,10 @@
-"""Exports tiny models, rewrites them for the native kernels, and computes such a graph in 64-bit floats."""
+"""Tiny models as exported graphs and as native ones, and what both compute."""
 
 from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,22 +12,25 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
 from build.graph.external_data import externalize_weights, load_graph
+from build.graph.index import GraphIndex
 from build.model.describe import EncoderSpec, describe
 from build.model.trust import NO_TRUST
+from build.native.encoder import NotNative
 from build.native.lowering import write_native
-from build.native.plan import NativePlan, Plans, plan_native
+from build.native.plan import NativePlan, plan_native
 from build.progress import silence_libraries
 from build.pytorch.export import export
 from build.quantization.calibrated import UNCALIBRATED, CalibratedWeights, ScaledInput
 from build.quantization.groups import channel_groups
 from build.quantization.linear_inputs import find_linear_inputs
-from build.quantization.rounding import expand_groups, quantize_per_channel, quantize_per_row
+from build.quantization.rounding import QuantizedMatrix, expand_groups, quantize_per_channel, quantize_per_row
 from build.quantization.smoothing import ChannelScaling
-from tests.support.graphs.kernel_ops import ACTIVATIONS, attention, host_library, layer_norm, options
+from tests.support.graphs.kernel_ops import ACTIVATIONS, Array, attention, host_library, layer_norm, options
 from tests.support.graphs.tiny_graphs import session_of
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
@@ -40,9 +44,11 @@ NATIVE_MODELS = [
     TinyModel("native-mpnet", "mpnet", "mpnet", "MPNetModel"),
 ]
 WORDS = 100
-"""Fewer than any of their vocabularies has; among the first are those that stand for padding."""
+"""Every model's vocabulary has more words; among the first are the padding tokens."""
 
 LENGTHS = (7, 40, 1, 33, 20)
+
+Texts = list[NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -50,57 +56,58 @@ class Exported:
     """A tiny model's graph in fp32, with its weights beside it."""
 
     graph: Path
-    planned: EncoderSpec
+    spec: EncoderSpec
 
     @property
     def model(self) -> ModelProto:
         return load_graph(self.graph)
 
-    def plans(self) -> Plans:
-        return plan_native({Path(): self.graph}, {Path(): self.planned})
-
     def plan(self) -> NativePlan:
-        return self.plans().native[Path()]
+        return plan_native(self.graph, self.spec)
 
     def reason(self) -> str:
-        """Why it is not native."""
-        return self.plans().stock[Path()]
+        """Return why it is not native."""
+        with pytest.raises(NotNative) as caught:
+            self.plan()
+        return str(caught.value)
 
     def changed(self, model: ModelProto) -> Exported:
-        """The same with another graph, in a new file beside this one."""
+        """Return the same with another graph, in a new file beside this one."""
         path = self.graph.with_name(f"changed-{len(list(self.graph.parent.iterdir()))}.onnx")
         path.write_bytes(model.SerializeToString())
         return replace(self, graph=path)
 
 
 @functools.cache
-def home() -> tempfile.TemporaryDirectory[str]:
-    """Where this process keeps exported graphs; removed when it ends."""
+def scratch_directory() -> tempfile.TemporaryDirectory[str]:
+    """Return the directory of this process's exported graphs, which is removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="native-graphs-")
 
 
 @functools.cache
 def exported(model: TinyModel) -> Exported:
     directory = tiny_models.make(model)
-    work = Path(home().name) / model.name
+    work = Path(scratch_directory().name) / model.name
     work.mkdir()
-    (planned,) = describe(directory, False).encoders.values()
+    (spec,) = describe(directory, False).encoders.values()
     with silence_libraries():
-        return Exported(externalize_weights(export(planned.folder, planned.family, work, NO_TRUST), work), planned)
+        return Exported(externalize_weights(export(spec.folder, spec.family, work, NO_TRUST), work), spec)
 
 
-def some_texts(lengths: tuple[int, ...] = LENGTHS, seed: int = 1) -> list[NDArray[np.int64]]:
+def sample_texts(lengths: tuple[int, ...] = LENGTHS, seed: int = 1) -> Texts:
+    """Return texts of these lengths, as random token ids."""
     rng = np.random.default_rng(seed)
     return [rng.integers(10, WORDS, length) for length in lengths]
 
 
-def rewritten(plan: NativePlan, work: Path, prepared: CalibratedWeights = UNCALIBRATED) -> Path:
+def lowered(plan: NativePlan, work: Path, calibrated: CalibratedWeights = UNCALIBRATED) -> Path:
+    """Write the native graph to ``work``, and return its path."""
     work.mkdir(exist_ok=True)
-    return write_native(plan.parts, plan.encoder, prepared, work)
+    return write_native(plan.graph, plan.encoder, calibrated, work)
 
 
-def in_fp32(graph: Path, texts: list[NDArray[np.int64]]) -> list[NDArray[np.float32]]:
-    """Token embeddings of each text alone, by the exported graph."""
+def run_exported(graph: Path, texts: Texts) -> list[NDArray[np.float32]]:
+    """Compute the token embeddings of each text alone, with the exported graph."""
     session = session_of(graph)
     names = [value.name for value in session.get_inputs()]
     feeds = ({"input_ids": ids, "attention_mask": ids * 0 + 1, "token_type_ids": ids * 0} for ids in texts)
@@ -112,16 +119,16 @@ def open_native(graph: Path, isa: str | None = None) -> ort.InferenceSession:
     return ort.InferenceSession(str(graph), options(isa), providers=["CPUExecutionProvider"])
 
 
-def natively(graph: Path, texts: list[NDArray[np.int64]], isa: str | None = None) -> list[NDArray[np.float32]]:
-    """Token embeddings of all texts together, by the kernels."""
+def run_native(graph: Path, texts: Texts, isa: str | None = None) -> list[NDArray[np.float32]]:
+    """Compute the token embeddings of all texts together, with the kernels."""
     lengths = np.array([len(ids) for ids in texts])
     session = open_native(graph, isa)
     output = session.run(["last_hidden_state"], {"input_ids": np.concatenate(texts), "lengths": lengths})[0]
     return np.split(output, np.cumsum(lengths)[:-1])
 
 
-def in_fp64(graph: Path, texts: list[NDArray[np.int64]]) -> list[NDArray[np.float64]]:
-    """What docs/kernels.md says of each op, in float64: weights in 8 bits as they are, and activations not rounded."""
+def run_native_in_fp64(graph: Path, texts: Texts) -> list[NDArray[np.float64]]:
+    """Compute a native graph as docs/kernels.md defines its ops, in float64 and without quantizing activations."""
     model = onnx.load(graph)
     values: dict[str, Any] = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     lengths = [len(ids) for ids in texts]
@@ -129,79 +136,111 @@ def in_fp64(graph: Path, texts: list[NDArray[np.int64]]) -> list[NDArray[np.floa
     for node in model.graph.node:
         assert node.domain == "cpu2vec"
         inputs = [values[name] for name in node.input]
-        settings = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
-        values[node.output[0]] = OPS[node.op_type](*inputs, **settings)
+        attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+        values[node.output[0]] = OPS[node.op_type](*inputs, **attributes)
     return np.split(values["last_hidden_state"], np.cumsum(lengths)[:-1])
 
 
-def _embedding(ids, lengths, word, scale, position, gamma, beta, epsilon, first_position):
-    places = first_position + np.concatenate([np.arange(length) for length in lengths])
-    rows = word[ids].astype(np.float64) * scale[ids, np.newaxis] + position[places]
+def _embedding(
+    ids: Array,
+    lengths: Sequence[int],
+    word: Array,
+    scale: Array,
+    position: Array,
+    gamma: Array,
+    beta: Array,
+    epsilon: float,
+    first_position: int,
+) -> Array:
+    positions = first_position + np.concatenate([np.arange(length) for length in lengths])
+    rows = word[ids].astype(np.float64) * scale[ids, np.newaxis] + position[positions]
     return layer_norm(rows, gamma, beta, epsilon)
 
 
-def _linear(x, weight, scale, total, bias, smooth=None, shift=None, residual=None, gamma=None, beta=None, epsilon=0.0):
+def _linear(
+    x: Array,
+    weight: Array,
+    scale: Array,
+    sums: Array,
+    bias: Array,
+    smooth: Array | None = None,
+    shift: Array | None = None,
+    residual: Array | None = None,
+    gamma: Array | None = None,
+    beta: Array | None = None,
+    epsilon: float = 0.0,
+) -> Array:
     assert shift is None
-    steps = weight.transpose(1, 3, 0, 2).reshape(weight.shape[1] * 4, -1)
-    assert not steps[x.shape[1] :].any()
-    assert not steps[:, len(bias) :].any()
-    steps = steps[: x.shape[1], : len(bias)].astype(np.float64)
+    values = weight.transpose(1, 3, 0, 2).reshape(weight.shape[1] * 4, -1)
+    assert not values[x.shape[1] :].any()
+    assert not values[:, len(bias) :].any()
+    values = values[: x.shape[1], : len(bias)].astype(np.float64)
     groups = channel_groups(x.shape[1])
-    np.testing.assert_array_equal(total, [part.sum(axis=0) for part in np.split(steps, np.cumsum(groups)[:-1])])
-    made = (x if smooth is None else x * smooth) @ (steps * np.repeat(scale, groups, axis=0)) + bias
-    return made if residual is None else layer_norm(made + residual, gamma, beta, epsilon)
+    np.testing.assert_array_equal(sums, [part.sum(axis=0) for part in np.split(values, np.cumsum(groups)[:-1])])
+    product: Array = (x if smooth is None else x * smooth) @ (values * np.repeat(scale, groups, axis=0)) + bias
+    if residual is None:
+        return product
+    assert gamma is not None
+    assert beta is not None
+    return layer_norm(product + residual, gamma, beta, epsilon)
 
 
-def _feed_forward(x, *inputs, activation, epsilon):
-    inputs = [*inputs, None, None]
-    first, second, norm, before = (*inputs[:4], *inputs[4:6]), inputs[6:10], inputs[10:12], inputs[12:14]
+def _feed_forward(x: Array, *given: Any, activation: bytes, epsilon: float) -> Array:
+    inputs: list[Any] = [*given, None, None]
+    first, second, norm, scaling = inputs[:6], inputs[6:10], inputs[10:12], inputs[12:14]
     hidden = ACTIVATIONS[activation.decode()](_linear(x, *first))
-    return _linear(hidden, *second, *before, x, *norm, epsilon)
+    arguments = (*second, *scaling, x, *norm, epsilon)
+    return _linear(hidden, *arguments)
 
 
-def _attention(qkv, lengths, biases=None, heads=0):
+def _attention(qkv: Array, lengths: list[int], biases: Array | None = None, heads: int = 0) -> Array:
     return attention(qkv, lengths, heads, 1 / np.sqrt(qkv.shape[1] / 3 / heads), biases)
 
 
-OPS = {"Embedding": _embedding, "Linear": _linear, "FeedForward": _feed_forward, "Attention": _attention}
+OPS: dict[str, Callable[..., Array]] = {
+    "Embedding": _embedding,
+    "Linear": _linear,
+    "FeedForward": _feed_forward,
+    "Attention": _attention,
+}
 
 
-def made_up_preparation(graph: Path, seed: int = 0) -> CalibratedWeights:
-    """Every activation is scaled, and where its channels can be repeated, some of them are."""
+def random_calibration(graph: Path, seed: int = 0) -> CalibratedWeights:
+    """Scale every activation at random, and split some channels wherever channels can be split."""
     rng = np.random.default_rng(seed)
     model = onnx.load(graph)
     matrices = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    scaled, rounded = [], {}
-    for one in find_linear_inputs(load_graph(graph)):
-        copies = np.ones(one.width, dtype=np.int64)
-        copies[rng.integers(one.width, size=4)] = 3 if one.producers else 1
-        divisors = (rng.uniform(0.5, 2, copies.sum()) * np.repeat(copies, copies)).astype(np.float32)
-        scaling = ChannelScaling(copies, divisors, None)
-        scaled.append(ScaledInput(one, scaling))
-        groups = channel_groups(len(divisors))
-        rounded |= {name: quantize_per_channel(scaling.matrix(matrices[name]), groups) for name in one.matrices}
-    return CalibratedWeights(tuple(scaled), rounded, (), ())
+    scaled: list[ScaledInput] = []
+    quantized: dict[str, QuantizedMatrix] = {}
+    for linear_input in find_linear_inputs(GraphIndex(load_graph(graph), graph.parent)):
+        splits = np.ones(linear_input.width, dtype=np.int64)
+        splits[rng.integers(linear_input.width, size=4)] = 3 if linear_input.producers else 1
+        scales = (rng.uniform(0.5, 2, splits.sum()) * np.repeat(splits, splits)).astype(np.float32)
+        scaling = ChannelScaling(splits, scales, None)
+        scaled.append(ScaledInput(linear_input, scaling))
+        groups = channel_groups(len(scales))
+        for name in linear_input.matrices:
+            quantized[name] = quantize_per_channel(scaling.matrix(matrices[name]), groups)
+    return CalibratedWeights(tuple(scaled), quantized, (), ())
 
 
-def with_rounded_weights(graph: Path, plan: NativePlan, prepared: CalibratedWeights) -> Path:
-    """The exported graph with weights as the native one has them: rounded, scales multiplied out."""
+def with_quantized_weights(graph: Path, plan: NativePlan, calibrated: CalibratedWeights) -> Path:
+    """Write the exported graph with the native graph's weights, in floats, and return its path."""
     model = onnx.load(graph)
-    scalings = {name: one.scaling for one in prepared.scaled for name in one.linear_input.matrices}
+    scalings = {matrix: scaled.scaling for scaled in calibrated.scaled for matrix in scaled.linear_input.matrices}
     multiplied = {node.input[1] for node in model.graph.node if node.op_type == "MatMul"}
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if tensor.name == plan.encoder.embeddings.word:
-            rounded = quantize_per_row(values)
-            values = rounded.values * rounded.scales[:, np.newaxis]
+            word = quantize_per_row(values)
+            values = word.values * word.scales[:, np.newaxis]
         elif tensor.name in multiplied:
-            rounded = prepared.quantized.get(tensor.name) or quantize_per_channel(values, channel_groups(len(values)))
-            values = rounded.values.astype(np.float64) * expand_groups(
-                rounded.scales, channel_groups(len(rounded.values))
-            )
+            matrix = calibrated.quantized.get(tensor.name) or quantize_per_channel(values, channel_groups(len(values)))
+            values = matrix.values * expand_groups(matrix.scales, channel_groups(len(matrix.values))).astype(np.float64)
             if scaling := scalings.get(tensor.name):
                 starts = np.cumsum(scaling.splits) - scaling.splits
                 values = np.add.reduceat(values / scaling.scales[:, np.newaxis], starts, axis=0)
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
-    path = graph.with_name("rounded.onnx")
+    path = graph.with_name("quantized.onnx")
     path.write_bytes(model.SerializeToString())
     return path

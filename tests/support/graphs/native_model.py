@@ -41,7 +41,7 @@ from manifest import (
 from runtime.host.cpu import host_target
 from tests.support.bundles.text_models import NORMALIZE, a_text_model, an_encoder
 from tests.support.graphs import kernel_ops as ops
-from tests.support.graphs.kernel_ops import Map, random_map
+from tests.support.graphs.kernel_ops import LinearMap, random_linear_map
 
 WORDS, WIDTH, HEADS, MIDDLE, POSITIONS = 40, 330, 5, 400, 300
 """Heads of 66; channels are in groups of 192 and 138, hidden ones of 256 and 144."""
@@ -61,27 +61,27 @@ class NativeModel:
     word: NDArray[np.int8]
     word_scale: NDArray[np.float32]
     position: NDArray[np.float32]
-    qkv: Map
-    output: Map
-    inner: Map
-    outer: Map
+    qkv: LinearMap
+    output: LinearMap
+    inner: LinearMap
+    outer: LinearMap
     gammas: NDArray[np.float32]  # (3, width)
     betas: NDArray[np.float32]
 
     def expected(self, ids: list[int], isa: str = "scalar") -> Array:
-        """Token embeddings (tokens, width) of one text."""
-        steps = ops.levels(isa)
+        """Compute the token embeddings of one text, (tokens, width)."""
+        levels = ops.levels(isa)
         x = self.word[ids] * self.word_scale[ids][:, None] + self.position[: len(ids)]
         x = self._norm(0, x)
-        attended = ops.attention(self.qkv.of(x, steps), [len(ids)], HEADS, (WIDTH / HEADS) ** -0.5, None, isa)
-        x = self._norm(1, self.output.of(attended, steps) + x)
-        return self._norm(2, self.outer.of(ops.ACTIVATIONS["gelu"](self.inner.of(x, steps)), steps) + x)
+        attended = ops.attention(self.qkv.apply(x, levels), [len(ids)], HEADS, (WIDTH / HEADS) ** -0.5, None, isa)
+        x = self._norm(1, self.output.apply(attended, levels) + x)
+        return self._norm(2, self.outer.apply(ops.ACTIVATIONS["gelu"](self.inner.apply(x, levels)), levels) + x)
 
     def _norm(self, index: int, x: Array) -> Array:
         return ops.layer_norm(x, self.gammas[index], self.betas[index], 1e-12)
 
     def write(self, directory: Path, op_set: int = ops.OP_SET, shift: int = 0) -> Path:
-        """The graph, with weights beside it on page boundaries, or ``shift`` bytes behind them."""
+        """Write the graph, with weights beside it on page boundaries, or ``shift`` bytes after them."""
         tensors: dict[str, Array] = {"word": self.word, "word_scale": self.word_scale, "position": self.position}
         tensors |= {f"{name}{n}": v for name in ("gamma", "beta") for n, v in enumerate(getattr(self, f"{name}s"))}
         for name in ("qkv", "output"):
@@ -89,10 +89,12 @@ class NativeModel:
         tensors |= {**self.inner.inputs("1"), **self.outer.inputs("2")}
         weights = ("weight", "scale", "sums", "bias")
 
-        def node(op: str, inputs: list[str], output: str, **attributes: object) -> onnx.NodeProto:
+        def node(op: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
             return helper.make_node(op, inputs, [output], name=output, domain=ops.DOMAIN, **attributes)
 
-        of = lambda name: [f"{name}.{key}" for key in weights]  # noqa: E731
+        def of(name: str) -> list[str]:
+            return [f"{name}.{key}" for key in weights]
+
         nodes = [
             node(
                 "Embedding", ["input_ids", "lengths", "word", "word_scale", "position", "gamma0", "beta0"], "embedded"
@@ -114,22 +116,25 @@ class NativeModel:
             [helper.make_tensor_value_info(GRAPH.output, TensorProto.FLOAT, None)],
             _written(tensors, directory / GRAPH.weights, shift),
         )
-        sets = [helper.make_opsetid("", 18), helper.make_opsetid(ops.DOMAIN, op_set)]
-        onnx.save(helper.make_model(graph, opset_imports=sets, ir_version=9), directory / GRAPH.file)
+        op_sets = [helper.make_opsetid("", 18), helper.make_opsetid(ops.DOMAIN, op_set)]
+        onnx.save(helper.make_model(graph, opset_imports=op_sets, ir_version=9), directory / GRAPH.file)
         return directory / GRAPH.file
 
 
 def native_model(seed: int = 0) -> NativeModel:
     rng = np.random.default_rng(seed)
-    floats = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+
+    def floats(*shape: int) -> NDArray[np.float32]:
+        return np.asarray(rng.normal(size=shape), np.float32)
+
     return NativeModel(
         rng.integers(-127, 128, (WORDS, WIDTH), dtype=np.int8),
         rng.uniform(0.005, 0.01, WORDS).astype(np.float32),
         0.1 * floats(POSITIONS, WIDTH),
-        random_map(rng, WIDTH, 3 * WIDTH),
-        random_map(rng, WIDTH, WIDTH),
-        random_map(rng, WIDTH, MIDDLE),
-        random_map(rng, MIDDLE, WIDTH),
+        random_linear_map(rng, WIDTH, 3 * WIDTH),
+        random_linear_map(rng, WIDTH, WIDTH),
+        random_linear_map(rng, WIDTH, MIDDLE),
+        random_linear_map(rng, MIDDLE, WIDTH),
         1 + 0.1 * floats(3, WIDTH),
         0.1 * floats(3, WIDTH),
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.graphs.kernel_ops import Array, random_map
+from tests.support.graphs.kernel_ops import Array, random_linear_map
 
 Inputs = dict[str, Array | None]
 """None stands for an input that is left out."""
@@ -20,17 +20,17 @@ def floats(*shape: int) -> NDArray[np.float32]:
 
 def linear(k: int = 20, n: int = 24, **changed: Any) -> Inputs:
     rng = np.random.default_rng(1)
-    mapping = random_map(rng, k, n)
-    inputs = {"x": rng.normal(size=(3, k)).astype(np.float32), **mapping.inputs(), **mapping.before()}
+    mapping = random_linear_map(rng, k, n)
+    inputs = {"x": rng.normal(size=(3, k)).astype(np.float32), **mapping.inputs(), **mapping.scaling_inputs()}
     return {**inputs, "residual": None, "gamma": None, "beta": None, **changed}
 
 
 def feed_forward(middle: int = 40, **changed: Any) -> Inputs:
     rng = np.random.default_rng(2)
-    first, second = random_map(rng, 20, middle), random_map(rng, middle, 20)
-    inputs = {"x": rng.normal(size=(3, 20)).astype(np.float32), **first.inputs("1"), **first.before("1")}
+    first, second = random_linear_map(rng, 20, middle), random_linear_map(rng, middle, 20)
+    inputs = {"x": rng.normal(size=(3, 20)).astype(np.float32), **first.inputs("1"), **first.scaling_inputs("1")}
     ones = floats(20)
-    return {**inputs, **second.inputs("2"), "gamma": ones, "beta": ones, **second.before("2"), **changed}
+    return {**inputs, **second.inputs("2"), "gamma": ones, "beta": ones, **second.scaling_inputs("2"), **changed}
 
 
 def attention(**changed: Any) -> Inputs:
@@ -52,7 +52,10 @@ def embedding_inputs(
     rng: np.random.Generator, lengths: list[int], width: int, position: bool = True, norm: bool = True
 ) -> Inputs:
     """Tables of 50 words and of 24 positions."""
-    normal = lambda *shape: rng.normal(size=shape).astype(np.float32)  # noqa: E731
+
+    def normal(*shape: int) -> NDArray[np.float32]:
+        return np.asarray(rng.normal(size=shape), np.float32)
+
     return {
         "ids": rng.integers(0, 50, sum(lengths)),
         "lengths": np.array(lengths, np.int64),

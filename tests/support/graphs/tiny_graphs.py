@@ -1,4 +1,4 @@
-"""Makes small ONNX graphs, node by node, for tests of what rewrites them."""
+"""Small ONNX graphs, made node by node, for tests of what reads or rewrites them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 Step = tuple[str, list[str], str] | tuple[str, list[str], str, dict[str, Any]]
-"""Op, inputs, output and attributes; the node has its output's name."""
+"""A node: op, inputs, output and attributes. Its name is the output's after a slash."""
 
 OUTPUT = "last_hidden_state"
 
@@ -26,7 +26,10 @@ def a_model(
     inputs: Sequence[str] = ("x",),
     outputs: Sequence[str] = (OUTPUT,),
 ) -> ModelProto:
-    """``inputs`` are token ids where the name ends in «ids» or «mask», else fp32; so are weights, unless integers."""
+    """Make a model of ``steps``; inputs whose name ends in "ids" or "mask" are int64, other inputs fp32.
+
+    Weights are fp32, unless they are integers.
+    """
     graph = helper.make_graph(
         [helper.make_node(op, read, [made], f"/{made}", **dict(*rest)) for op, read, made, *rest in steps],
         "tiny",
@@ -38,21 +41,21 @@ def a_model(
 
 
 def constant(values: Any, output: str) -> Step:
-    """A node that holds fp32 ``values``."""
+    """Return a Constant node that holds fp32 ``values``."""
     return ("Constant", [], output, {"value": numpy_helper.from_array(np.asarray(values, dtype=np.float32))})
 
 
-def written(model: ModelProto, path: Path, outside: bool = False) -> Path:
-    """The graph on disk, with all weights beside it if ``outside``. The model itself stays as it is."""
+def written(model: ModelProto, path: Path, external: bool = False) -> Path:
+    """Write a copy of the model to ``path``, with all weights in a file beside it if ``external``."""
     copy = ModelProto()
     copy.CopyFrom(model)
     data = f"{path.name}.data"
-    onnx.save(copy, path, save_as_external_data=outside, location=data, size_threshold=0, convert_attribute=True)
+    onnx.save(copy, path, save_as_external_data=external, location=data, size_threshold=0, convert_attribute=True)
     return path
 
 
 def session_of(graph: Path) -> ort.InferenceSession:
-    """With products that do not saturate on any CPU."""
+    """Open a graph so that its products saturate on no CPU."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.x64quantprecision", "1")

@@ -1,0 +1,145 @@
+"""Builds an image from a model or a bundle: the steps, in order."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from build.command_line import format_size
+from build.errors import InvalidOption
+from build.fidelity.thresholds import ThresholdOverrides
+from build.image.check_bundle import check_bundle
+from build.image.context import build_context, link_files
+from build.image.docker import Docker
+from build.image.labels import describe_project, image_labels
+from build.model.fetch import is_path, model_directory
+from build.model.files import files_below, refuse_pointers, wanted_files
+from build.model.trust import Trust
+from build.names import image_tag
+from build.paths import ROOT
+from manifest import MANIFEST_FILE, Fidelity, Manifest, Precision, Target
+
+TAG = re.compile(r"(?:\w[\w.-]*(?::\d+)?/)?[a-z0-9](?:[a-z0-9._/-]*[a-z0-9])?(?::\w[\w.-]{0,127})?", re.ASCII)
+"""Docker accepts names of this form."""
+
+
+@dataclass(frozen=True)
+class ImageOptions:
+    """What to build an image from, and how."""
+
+    model: str
+    """An id on the hub or a model directory; not used where there is a bundle."""
+    bundle: Path | None
+    """A finished bundle."""
+    target: Target
+    precision: Precision
+    revision: str | None
+    """The branch, tag or commit on the hub."""
+    trust: Trust
+    thresholds: ThresholdOverrides
+    tag: str | None
+    """The image's name; None: ``image_tag`` of what is in it."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image that was built."""
+
+    tag: str
+    size: int
+    """Bytes of all layers, uncompressed."""
+    manifest: Manifest
+    """The manifest of the image's bundle."""
+
+
+def build_image(options: ImageOptions, docker: Docker) -> Image:
+    """Make a bundle where there is none, and an image from it. Raises ``BuildError`` or ``BundleError``."""
+    if options.tag is not None and not TAG.fullmatch(options.tag):
+        raise InvalidOption(f"TAG must be the name of an image, such as cpu2vec:my-model, not {options.tag!r}")
+    with build_context(ROOT) as context:
+        if options.bundle is None:
+            manifest = _export(options, docker, context)
+        else:
+            manifest = _take_bundle(options.bundle, options.target, docker, context)
+        tag = options.tag or _default_tag(manifest)
+        _package(tag, manifest, docker, context)
+    return Image(tag, docker.image_size(tag), manifest)
+
+
+def _default_tag(manifest: Manifest) -> str:
+    """The tag for what is in the image."""
+    return image_tag(manifest.model, manifest.source.requested, manifest.precision, manifest.target)
+
+
+def summary(image: Image) -> str:
+    """What to tell the user about an image: lines with a name and a value each."""
+    manifest = image.manifest
+    bundle = sum(entry.size for entry in manifest.files.values())
+    rows = [
+        ("image", image.tag),
+        ("model", f"{manifest.model}, {manifest.precision} for {manifest.target}"),
+        ("size", f"{format_size(image.size)}, including {format_size(bundle)} for the bundle"),
+        *_fidelity(manifest.fidelity),
+        ("run it", f"docker run --rm -it --read-only --cap-drop=ALL -p 8080:8080 {image.tag}"),
+    ]
+    return "\n".join(f"{name:<10} {value}" for name, value in rows)
+
+
+def _fidelity(fidelity: Fidelity | None) -> list[tuple[str, str]]:
+    """The row about fidelity, if the bundle has cosines."""
+    if fidelity is None or (cosine := fidelity.cosine) is None:
+        return []
+    to_original = f"mean cosine {cosine.mean:.4f}, minimum {cosine.minimum:.4f} to the original model"
+    return [("fidelity", f"{to_original}, on {cosine.count} texts")]
+
+
+def _take_bundle(bundle: Path, target: Target, docker: Docker, context: Path) -> Manifest:
+    """Put a finished bundle into ``context``."""
+    manifest = check_bundle(bundle, target)
+    docker.require_engine()
+    link_files(bundle, [*manifest.files, MANIFEST_FILE], context / "bundle")
+    return manifest
+
+
+def _export(options: ImageOptions, docker: Docker, context: Path) -> Manifest:
+    """Run the export stage, and put its bundle into ``context``."""
+    arguments = {
+        "PRECISION": options.precision,
+        **options.thresholds.build_arguments(),
+        **_model_arguments(options, context),
+    }
+    docker.require_engine()
+    output = f"type=local,dest={context.relative_to(ROOT)}/bundle"
+    docker.build(options.target, arguments, ["--target", "bundle-from-model", "--output", output])
+    return check_bundle(context / "bundle", options.target)
+
+
+def _package(tag: str, manifest: Manifest, docker: Docker, context: Path) -> None:
+    """Build the image from the bundle in ``context``."""
+    arguments = {
+        "BUNDLE_FROM": "context",
+        "CONTEXT": str(context.relative_to(ROOT)),
+        "MODEL": manifest.model,
+        "PRECISION": manifest.precision,
+    }
+    labels = image_labels(manifest, describe_project(ROOT))
+    words = [word for name, value in labels.items() for word in ("--label", f"{name}={value}")]
+    docker.build(manifest.target, arguments, ["--tag", tag, *words])
+
+
+def _model_arguments(options: ImageOptions, context: Path) -> dict[str, str]:
+    """Build arguments that name the model. The files of a local model are put into ``context``."""
+    trust = {
+        **({"TRUST_REMOTE_CODE": "1"} if options.trust.remote_code else {}),
+        **({"ALLOW_PICKLE": "1"} if options.trust.pickle else {}),
+    }
+    if not is_path(options.model):
+        revision = {"REVISION": options.revision} if options.revision else {}
+        return {"MODEL": options.model, **revision, **trust}
+    directory = model_directory(options.model)
+    names = wanted_files(files_below(directory), options.trust)
+    refuse_pointers(directory, names)
+    link_files(directory, names, context / "model")
+    local = {"MODEL_FROM": "context", "CONTEXT": str(context.relative_to(ROOT)), "MODEL": f"/models/{directory.name}"}
+    return {**local, **trust}

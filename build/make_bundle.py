@@ -1,0 +1,121 @@
+"""The command line of ``make bundle`` and ``make serve``: finds the bundle that the variables name, or builds it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from build.cli import add_model_options, build, default_output
+from build.command_line import ARCHITECTURES, Parser, printable, run
+from build.errors import OutputExists
+from build.host.machine import host_target
+from build.model.default_model import MODEL
+from build.model.fetch import is_path
+from build.paths import ROOT
+from manifest import MANIFEST_FILE, BundleError, Precision
+
+PROGRAM = "make bundle"
+RUNTIME_PYTHON = ROOT / ".venv" / "runtime" / "bin" / "python"
+DEFAULT_PORT = 8080
+"""The port that the runtime serves on if PORT is unset or empty."""
+
+DESCRIPTION = "Find the bundle that make's variables name, build it if it does not exist, and serve it if asked."
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Do what the arguments say. A table goes to standard output, everything else to standard error."""
+    parser = Parser(PROGRAM, DESCRIPTION)
+    parser.add_argument("--model", help=f"id on the HuggingFace hub, or a local model directory (default: {MODEL})")
+    parser.add_argument("--bundle", type=Path, help="the bundle's directory (default: named after the model)")
+    parser.add_argument("--arch", type=ARCHITECTURES, metavar=ARCHITECTURES.metavar, help="default: this machine's")
+    parser.add_argument("--serve", action="store_true", help="serve the bundle")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help=f"default: {DEFAULT_PORT}")
+    add_model_options(parser)
+    parser.set_defaults(precision=None)
+    options = parser.read(arguments)
+    return run(PROGRAM, lambda: _make(options), interrupted="nothing was left behind")
+
+
+def _make(options: argparse.Namespace) -> int:
+    bundle = bundle_of(options)
+    if (bundle / MANIFEST_FILE).is_file():
+        refuse_another(bundle, options)
+        if not options.serve:
+            print(printable(f"{bundle} exists. If its model has changed, delete it to have it built again."))
+    else:
+        _build(bundle, options)
+    if options.serve:
+        _serve(bundle, options.port)
+    return 0
+
+
+def bundle_of(options: argparse.Namespace) -> Path:
+    """The bundle's directory. Raises ``BundleError`` for one that is given, does not exist and cannot be built."""
+    if options.bundle is None:
+        precision, target = options.precision or Precision.INT8, options.arch or host_target()
+        return default_output(options.model or MODEL, options.revision, precision, target)
+    bundle: Path = options.bundle
+    if not (bundle / MANIFEST_FILE).is_file() and not options.model:
+        raise BundleError(f"BUNDLE must be an existing bundle, not {str(bundle)!r}: to build one there, set MODEL too")
+    return bundle
+
+
+def refuse_another(bundle: Path, options: argparse.Namespace) -> None:
+    """Raise ``BundleError`` for a bundle of another model, precision or architecture than the options name."""
+    manifest = _manifest(bundle)
+    for field, wanted in (
+        ("model", _model_name(options.model)),
+        ("precision", options.precision),
+        ("target", options.arch),
+    ):
+        found = manifest.get(field, wanted)
+        if wanted is not None and str(found).lower() != str(wanted).lower():
+            raise BundleError(f"{bundle} is a bundle of {found}, not of {wanted}: set BUNDLE to another directory")
+
+
+def _manifest(bundle: Path) -> dict[str, Any]:
+    """The manifest, as far as it can be read. Whether it is valid is for the server to judge."""
+    try:
+        manifest = json.loads((bundle / MANIFEST_FILE).read_bytes())
+    except (ValueError, RecursionError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _model_name(model: str | None) -> str | None:
+    """What a bundle's manifest calls the model."""
+    if model is None or not is_path(model):
+        return model
+    return Path(model).expanduser().absolute().name
+
+
+def _build(bundle: Path, options: argparse.Namespace) -> None:
+    if os.path.lexists(bundle):
+        raise OutputExists(f"{bundle} exists and is not a bundle: move it away, or set BUNDLE to another directory")
+    model = options.model or MODEL
+    print(printable(f"building {bundle} from {model}: a minute or less for small models"), file=sys.stderr)
+    changes = {"model": model, "precision": options.precision or Precision.INT8, "force": False}
+    build(argparse.Namespace(**{**vars(options), **changes}), [(options.arch or host_target(), bundle)])
+
+
+def _serve(bundle: Path, port: int) -> NoReturn:
+    """Become the server. It reads its settings, PORT included, from the environment."""
+    request = f"""curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300"""
+    print(printable(f"serving {bundle}. Once the server is ready:"), f"  {request}", sep="\n", flush=True)
+    environment = {**os.environ, "BUNDLE_DIR": str(bundle)}
+    os.execve(RUNTIME_PYTHON, [str(RUNTIME_PYTHON), "-m", "runtime"], environment)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 65535, not {text!r}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,181 @@
+"""make bundle and make serve: which bundle is meant, when it is built, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from build.fidelity.runtime_process import free_port
+from build.model.default_model import MODEL
+from manifest import Precision, Target, read_manifest
+from tests.support.json_files import write
+from tests.support.models import tiny_models
+from tests.support.models.tiny_models import TinyModel
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+TINY = TinyModel("tiny-bundle", "bert", "bert", "BertModel")
+SECONDS = 120
+COMMAND = (sys.executable, "-m", "build.make_bundle")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {"PATH": os.defpath, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "MAKE_TARGET": "bundle"}
+
+
+@pytest.fixture
+def make(tmp_path: Path, environment: dict[str, str]):
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS
+        )
+
+    return run
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """What looks like a bundle, as far as it is looked at."""
+    bundle = tmp_path / "bundles" / "mine"
+    bundle.mkdir(parents=True)
+    write(bundle / "manifest.json", {"model": "BAAI/bge-m3", "precision": "fp32", "target": "arm64"})
+    return bundle
+
+
+def refusal(result: subprocess.CompletedProcess[str], status: int = 1) -> str:
+    """The one line of a run that failed as it should."""
+    assert (result.returncode, result.stdout) == (status, ""), result.stderr
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("make bundle: ")
+    return line.removeprefix("make bundle: ")
+
+
+def test_a_bundle_that_does_not_exist_is_not_built_from_the_default_model(make, tmp_path: Path):
+    said = refusal(make("--bundle=bundles/my-modle"))
+    assert said == "BUNDLE must be an existing bundle, not 'bundles/my-modle': to build one there, set MODEL too"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [[], ["--model=BAAI/bge-m3"], ["--model=baai/bge-m3", "--precision=fp32"]])
+def test_a_bundle_that_exists_is_found(make, bundle: Path, arguments: list[str]):
+    result = make("--bundle=bundles/mine", *arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "bundles/mine exists. If its model has changed, delete it to have it built again.\n"
+
+
+@pytest.mark.parametrize(
+    ("argument", "wanted", "found"),
+    [
+        ("--model=BAAI/bge-small-en-v1.5", "BAAI/bge-small-en-v1.5", "BAAI/bge-m3"),
+        ("--model=./bge-m3", "bge-m3", "BAAI/bge-m3"),
+        ("--precision=int8", "int8", "fp32"),
+        ("--arch=x86_64", "amd64", "arm64"),
+    ],
+)
+def test_a_bundle_of_something_else_is_refused(make, bundle: Path, argument: str, wanted: str, found: str):
+    said = refusal(make("--bundle=bundles/mine", argument))
+    assert said == f"bundles/mine is a bundle of {found}, not of {wanted}: set BUNDLE to another directory"
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{"])
+def test_a_manifest_that_cannot_be_read_is_left_to_the_server(make, bundle: Path, content: str):
+    (bundle / "manifest.json").write_text(content)
+    assert make("--bundle=bundles/mine", "--model=BAAI/bge-m3").returncode == 0
+
+
+def test_a_directory_that_is_not_a_bundle_is_kept(make, tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    said = refusal(make("--bundle=mine", f"--model={MODEL}"))
+    assert said == "mine exists and is not a bundle: move it away, or set BUNDLE to another directory"
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("argument", "sentence"),
+    [
+        ("--arch=mips", "ARCH must be amd64 or arm64, not 'mips'"),
+        ("--arch=both", "ARCH must be amd64 or arm64, not 'both'"),
+        ("--precision=int4", "PRECISION must be int8, int8-stock or fp32, not 'int4'"),
+        ("--port=0", "PORT must be a whole number from 1 to 65535, not '0'"),
+        ("--port=65536", "PORT must be a whole number from 1 to 65535, not '65536'"),
+        ("--port=http", "PORT must be a whole number from 1 to 65535, not 'http'"),
+        ("--allow-pickle=maybe", "ALLOW_PICKLE must be 1, true, yes, on, 0, false, no or off, not 'maybe'"),
+    ],
+)
+def test_a_wrong_value_is_refused_before_any_work(make, argument: str, sentence: str):
+    assert refusal(make(argument), status=2) == sentence
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A bundle that was built from a directory with a space in its name, and how."""
+    home = tmp_path_factory.mktemp("make bundle")
+    tiny_models.copy(TINY, home / "my tiny model")
+    environment = {"PATH": os.defpath, "HOME": str(home), "PYTHONPATH": str(ROOT), "MAKE_TARGET": "bundle"}
+    arguments = ("--model=./my tiny model", "--precision=fp32", "--arch=aarch64")
+    result = subprocess.run(
+        [*COMMAND, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=SECONDS
+    )
+    return home / "bundles" / "my-tiny-model-fp32-arm64", result
+
+
+def test_a_bundle_that_is_not_there_is_built_and_named_after_what_it_is(built):
+    bundle, result = built
+    assert result.returncode == 0, result.stderr
+    name = "bundles/my-tiny-model-fp32-arm64"
+    assert result.stderr.startswith(f"building {name} from ./my tiny model: a minute or less for small models\n")
+    assert result.stdout.endswith(f"make serve BUNDLE={name}\n")
+    manifest = read_manifest(bundle)
+    assert (manifest.precision, manifest.target) == (Precision.FP32, Target.ARM64)
+
+
+def test_it_is_found_again(built, environment: dict[str, str]):
+    bundle, _ = built
+    command = [*COMMAND, "--model=./my tiny model", "--precision=fp32", "--arch=arm64"]
+    result = subprocess.run(command, cwd=bundle.parents[1], env=environment, capture_output=True, text=True)
+    assert result.stdout.startswith("bundles/my-tiny-model-fp32-arm64 exists."), result.stderr
+
+
+def test_a_bundle_is_served_by_a_process_that_a_signal_reaches(built, environment: dict[str, str]):
+    bundle, _ = built
+    port = free_port()
+    with subprocess.Popen(
+        [*COMMAND, f"--bundle={bundle}", "--serve", f"--port={port}"],
+        cwd=ROOT,
+        env=environment | {"PORT": str(port)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        wait_until_ready(port)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(SECONDS) == 0
+        assert server.stdout
+        said = server.stdout.read()
+    assert said == (
+        f"serving {bundle}. Once the server is ready:\n"
+        f"""  curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300\n"""
+    )
+
+
+def wait_until_ready(port: int) -> None:
+    deadline = time.monotonic() + SECONDS
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/.well-known/ready") as answer:
+                assert answer.status == 204
+                return
+        except (urllib.error.URLError, ConnectionError):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

@@ -1,0 +1,26 @@
+"""``POST /reverse``: a text to its reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import orjson
+
+from runtime.errors import InvalidRequest
+
+
+class ReverseEndpoint:
+    def __init__(self, submit: Callable[[str], Awaitable[str]], max_characters: int) -> None:
+        self._submit, self._max_characters = submit, max_characters
+
+    def parse(self, body: bytes) -> str:
+        text: str = orjson.loads(body)["text"]
+        if len(text) > self._max_characters:
+            raise InvalidRequest(f"text must have at most {self._max_characters} characters, not {len(text)}")
+        return text
+
+    def fits(self, item: str) -> bool:
+        return True
+
+    async def answer(self, item: str) -> bytes:
+        return orjson.dumps({"text": await self._submit(item)})

@@ -1,0 +1,36 @@
+"""Serves bundles of models that reverse texts."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from sections.reverse import ReverseModel
+
+from runtime.bundle import Bundle
+from runtime.host.capacity import Capacity
+from runtime.kinds import Load, Model
+from runtime.settings import Settings
+
+
+def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
+    section = bundle.manifest.section_as(ReverseModel)
+    return lambda: load(section, capacity.cores)
+
+
+def load(section: ReverseModel, cores: int) -> Model:
+    from runtime.api.reverse import ReverseEndpoint
+
+    from runtime.inference.token_run import RunBatch
+    from runtime.scheduling.memory_budget import MemoryBudget
+    from runtime.scheduling.scheduler import Scheduler
+
+    scheduler: Scheduler[str] = Scheduler(reverse, lambda: RunBatch(MemoryBudget(0)), cores)
+    endpoint = ReverseEndpoint(scheduler.submit, section.max_characters)
+    return Model({"/reverse": endpoint}, {"/reverse": endpoint}, {"max_characters": section.max_characters}, scheduler)
+
+
+def reverse(text: str) -> Generator[Any, Any, str]:
+    """The steps of a job that needs no engine."""
+    yield from ()
+    return text[::-1]
