@@ -153,6 +153,7 @@ MODULES = {
     "image": "build.image",
     "compare": "build.compare",
     "kernels": "build.kernels",
+    "bench": "bench",
     "bench-fidelity": "bench.precisions",
     "bench-models": "bench.models",
 }
