@@ -51,7 +51,7 @@ help:  ## list the targets and their variables
 #:                   1: run Python code that comes with the model; read pickled weights, as data
 #: MIN_COSINE_MEAN, MIN_COSINE_P1, MIN_COSINE_MIN
 #:                   fidelity below which a build fails (by precision)
-#: PORT              port of make serve (8080); docs/deploy.md lists the server's other settings
+#: PORT              port of make serve (8080); docs/settings.md lists the other settings of the server
 #: TAG               name of the image (cpu2vec:<model>[-<revision>]-<precision>-<arch>)
 #: DOCKER_BUILD_ARGS more arguments for docker build
 #: OLD, BUNDLE, TEXTS, TASK, POOLING_STRATEGY, JSON
