@@ -26,6 +26,7 @@ from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
 from build.model import default_model
 from build.model.default_model import MODEL
+from build.model.files import content_hash
 from manifest import (
     Golden,
     Layout,
