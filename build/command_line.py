@@ -102,7 +102,7 @@ class Parser(argparse.ArgumentParser):
             prog=program_name(prog),
             description=description,
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
         )
         self._switches: set[str] = set()
 
@@ -132,6 +132,15 @@ class Parser(argparse.ArgumentParser):
             super().error(message)
         named = r"(?:(?<=^)|(?<=required: )|(?<=combined with ))--[a-z][a-z0-9-]*"
         self.exit(EXIT_USAGE, f"{self.prog}: {re.sub(named, lambda flag: variable(flag[0]), message)}\n")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of texts that have several, and wraps those of one line."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
 
 
 def variable(flag: str) -> str:

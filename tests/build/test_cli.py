@@ -45,7 +45,8 @@ TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"
 WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(16),))
 TOKEN = "hf_aVeryPrivateToken0123456789"
 STAGE = re.compile(r"\[(\d)(?:/8)?\] (fetch|describe|export|calibrate|quantize|optimize|package|verify): .+")
-SECONDS = 120
+SECONDS = 900
+"""After this, a process hangs, however slow the machine is."""
 FLAGS = [option.flag for option in OPTIONS]
 
 

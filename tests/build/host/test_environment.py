@@ -17,7 +17,8 @@ import pytest
 from build.host.environment import ENVIRONMENTS, TORCH_LINKS, UNHASHED, other_pythons, pip_command
 from tests.support.paths import ROOT
 
-SECONDS = 300
+SECONDS = 900
+"""After this, a process hangs, however slow the machine is."""
 
 
 @pytest.fixture
