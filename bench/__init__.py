@@ -1,1 +1,17 @@
-"""Measures embedding servers side by side on this machine: ``python -m bench --help``."""
+"""Benchmarks: measure this project beside others, on this machine, in one run.
+
+Each has a command that teaches with ``--help``, and a page: docs/performance.md, docs/fidelity.md, docs/kernels.md.
+
+``python -m bench``               servers under load, over HTTP: this project's beside the one that it replaces
+``python -m bench.models``        whole models in process: the native kernels beside other engines
+``python -m bench.precisions``    what int8 costs in fidelity and saves in time
+``python -m bench.kernels``       each native kernel alone, for every instruction set that runs here
+``python -m bench.models.working_memory``, ``python -m bench.models.random_model``    a run's memory; a model to time
+
+server/  models/  precisions/  kernels/    one folder for each; they do not know one another
+report/         tables, statistics and the description of the machine; knows none of them
+incumbent/      the server that is replaced, re-implemented; runs in an environment of its own
+environment.py  virtual environments            bundles.py   bundles that nobody has verified
+original.py     the original's vectors          commands.py  commands that prepare something
+process_tree.py memory and CPU time of servers  command_line.py, progress.py, errors.py  what commands share
+"""

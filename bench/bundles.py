@@ -1,4 +1,4 @@
-"""Makes bundles that nobody has verified: enough to run and to measure, in a fraction of the time."""
+"""Builds bundles without verifying them: enough to run and to measure, in a fraction of the time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from build.progress import Progress, silence_libraries
 
 
 def unverified_bundle(model: str, spec: PrecisionSpec, output: Path) -> Path:
-    """``output``, which must not exist. Raises ``BuildError``."""
+    """Build a bundle at ``output``, which must not exist, and return that path. Raises ``BuildError``."""
     progress, target = Progress(), host_target()
     options = BuildOptions(model, None, target, spec.precision, output, force=False)
     described = fetch_and_describe(options, progress)

@@ -1,11 +1,10 @@
-"""What the benchmarks' command lines have in common: numbers, progress lines, how they end."""
+"""What the benchmarks' command lines share: options, interrupts, exit statuses."""
 
 from __future__ import annotations
 
 import argparse
 import signal
 import sys
-import time
 from collections.abc import Callable
 from types import FrameType
 from typing import TypeVar
@@ -16,30 +15,31 @@ EXIT_INTERRUPTED = 130
 Number = TypeVar("Number", int, float)
 
 
-class Stopwatch:
-    """Progress lines on standard error, each with the time since the start."""
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
-
-    def say(self, line: str) -> None:
-        print(f"[{time.monotonic() - self._started:5.0f} s] {line}", file=sys.stderr, flush=True)
+def parser_for(program: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """A parser that prints ``epilog`` as it is."""
+    return argparse.ArgumentParser(
+        prog=f"python -m {program}",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def positive(kind: type[Number]) -> Callable[[str], Number]:
-    """Reads an argument that must be more than 0."""
+    """A parser of numbers above 0, for argparse's ``type``."""
 
     def parse(text: str) -> Number:
         value = kind(text)
         if not 0 < value < 1e6:
-            raise argparse.ArgumentTypeError(f"{text} must be more than 0")
+            raise argparse.ArgumentTypeError(f"must be more than 0 and less than a million, not {text}")
         return value
 
+    parse.__name__ = {int: "whole number", float: "number"}[kind]  # argparse names it where the text is no number
     return parse
 
 
 def interrupt_on_terminate() -> None:
-    """From now on SIGTERM does what Ctrl-C does."""
+    """Let SIGTERM do what Ctrl-C does."""
 
     def interrupt(signum: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -48,6 +48,6 @@ def interrupt_on_terminate() -> None:
 
 
 def fail(message: str, status: int) -> int:
-    """The ``status``, after the message has been told."""
+    """Print the message, and return the ``status``."""
     print(f"bench: {message}", file=sys.stderr)
     return status

@@ -1,26 +1,35 @@
-"""Makes a virtual environment from pinned requirements, once."""
+"""Creates the virtual environments that benchmarks need, from pinned requirements."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import SetupFailed
+from bench.commands import Command, run
+from build.paths import ROOT
+
+ENVIRONMENTS = ROOT / ".venv"
+BUILD_ENVIRONMENT = ENVIRONMENTS / "build"
+RUNTIME_ENVIRONMENT = ENVIRONMENTS / "runtime"
+INCUMBENT_ENVIRONMENT = ENVIRONMENTS / "incumbent"
+OPENVINO_ENVIRONMENT = ENVIRONMENTS / "openvino"
 
 MARKER = ".ready"
 LINKS_VARIABLE = "TORCH_LINKS"
-"""Where pip finds PyTorch's CPU wheels besides its own places; `make bench` sets it."""
+"""This variable names a page with PyTorch's CPU wheels, which pip searches as well; `make bench` sets it."""
+
+
+def python_in(environment: Path) -> Path:
+    return environment / "bin" / "python"
 
 
 def ensure_environment(folder: Path, requirements: Path, torch_requirement: Path | None = None) -> None:
-    """PyTorch for the CPU first, if wanted, then what ``requirements`` pins by hash. Made anew when a pin changed.
+    """Install ``requirements``, which are pinned by hash, and PyTorch for the CPU before them if it is required.
 
-    Raises ``SetupFailed``.
+    An environment whose pins have not changed is kept. Raises ``SetupFailed``.
     """
     torch_pin = torch_requirement.read_bytes() if torch_requirement else b""
     pins = hashlib.sha256(torch_pin + requirements.read_bytes()).hexdigest()
@@ -29,25 +38,11 @@ def ensure_environment(folder: Path, requirements: Path, torch_requirement: Path
         return
     if folder.exists():
         shutil.rmtree(folder)
-    install: list[str | Path] = [
-        folder / "bin" / "python",
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-    ]
+    failure = f"the environment {folder.name} cannot be created (run `make bench`, which sets {LINKS_VARIABLE})"
+    pip: Command = [python_in(folder), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     links = os.environ.get(LINKS_VARIABLE)
-    _run([sys.executable, "-m", "venv", folder])
+    run([sys.executable, "-m", "venv", folder], failure)
     if torch_requirement:
-        _run([*install, *(["--find-links", links] if links else []), "-r", torch_requirement])
-    _run([*install, "--require-hashes", "-r", requirements])
+        run([*pip, *(["--find-links", links] if links else []), "-r", torch_requirement], failure)
+    run([*pip, "--require-hashes", "-r", requirements], failure)
     marker.write_text(pins)
-
-
-def _run(command: Sequence[str | Path]) -> None:
-    try:
-        subprocess.run(command, check=True)
-    except subprocess.CalledProcessError as error:
-        raise SetupFailed(f"an environment cannot be made ({error}): start it with `make bench`") from None

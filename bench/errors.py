@@ -1,10 +1,11 @@
-"""Defines what can stop a measurement: one tree; each message is one line that says what went wrong.
+"""Defines what can stop a benchmark; every message is one line.
 
 BenchError
-├── SetupFailed    an environment or a model that a system needs cannot be made
-├── ServerFailed   a server does not start, does not turn ready, or dies
+├── SetupFailed    something that a system needs cannot be made: an environment, a model, a bundle
+├── InvalidOption  an option does not fit the model
+├── ServerFailed   a server does not start, does not become ready, or dies
 ├── ModelFailed    an engine cannot load or run a model
-└── LoadFailed     an answer is not a 200 with the right vector, or does not come
+└── LoadFailed     an answer is not a 200 with the right vector, or does not arrive
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ class BenchError(Exception):
 
 
 class SetupFailed(BenchError):
+    pass
+
+
+class InvalidOption(BenchError):
     pass
 
 

@@ -1,4 +1,4 @@
-"""Takes what a session costs beside time per text: its making, memory, and fidelity."""
+"""Measures what a session costs besides time per text: its creation, its memory, and the vectors' fidelity."""
 
 from __future__ import annotations
 
@@ -12,38 +12,39 @@ from numpy.typing import NDArray
 from bench.models.measurement import Plan
 from bench.models.process import Process
 from bench.models.rows import TORCH_FP32, Files, Spec
-from bench.report.quantiles import median
+from bench.report.statistics import median
 from build.fidelity.cosine import cosines, summarize
 from manifest import CosineFigures
 
 CREATIONS = 5
-"""How often a session is made; the median counts."""
+"""A session is created so often; the median counts."""
 
-WORK_LENGTHS = tuple(range(1, 65))
-"""Tokens of the texts of the runs after which memory is read, in turn."""
+RUN_LENGTHS = tuple(range(1, 65))
+"""The runs before memory is read have texts of so many tokens, in turn."""
 
 
 @dataclass(frozen=True)
 class Costs:
-    """Bytes, beyond what the process had before the session; ``pss``: of two processes that run the same files."""
+    """What a session costs. Memory is in bytes, beyond what the process had before the session."""
 
     session_seconds: float
     private: int
     pss: int
+    """The sum of two processes that run the same files."""
     fidelity: CosineFigures | None = None
 
 
 def take_costs(spec: Spec, path: Path, plan: Plan) -> Costs:
-    """Of fresh processes. Raises ``ModelFailed``."""
-    lengths = [length for length in WORK_LENGTHS if length <= max(plan.tokens)]
-    with Process(spec, path, plan.core) as one, Process(spec, path, plan.core) as other:
-        pair = (one, other)
+    """Costs in fresh processes. Raises ``ModelFailed``."""
+    lengths = [length for length in RUN_LENGTHS if length <= max(plan.tokens)]
+    with Process(spec, path, plan.core) as first, Process(spec, path, plan.core) as second:
+        pair = (first, second)
         before = [process.ask("memory") for process in pair]
         for process in pair:
             process.ask("load")
-            process.ask("work", lengths=lengths, runs=plan.runs)
+            process.ask("run", lengths=lengths, runs=plan.runs)
         after = [process.ask("memory") for process in pair]
-        seconds = [one.ask("load")["seconds"] for _ in range(CREATIONS)]
+        seconds = [first.ask("load")["seconds"] for _ in range(CREATIONS)]
     return Costs(
         session_seconds=median(seconds),
         private=after[0]["private"] - before[0]["private"],
@@ -52,7 +53,7 @@ def take_costs(spec: Spec, path: Path, plan: Plan) -> Costs:
 
 
 def embed(spec: Spec, path: Path, texts: Sequence[Sequence[int]], plan: Plan) -> NDArray[np.float32]:
-    """(texts, width): means over the tokens' embeddings. Raises ``ModelFailed``."""
+    """(texts, width): the mean of each text's token embeddings. Raises ``ModelFailed``."""
     with Process(spec, path, plan.core) as process:
         process.ask("load")
         return np.asarray(process.ask("embed", texts=texts)["vectors"], dtype=np.float32)
@@ -61,7 +62,7 @@ def embed(spec: Spec, path: Path, texts: Sequence[Sequence[int]], plan: Plan) ->
 def take_fidelities(
     specs: Sequence[Spec], files: Mapping[Files, Path], texts: Sequence[Sequence[int]], plan: Plan
 ) -> dict[Spec, CosineFigures]:
-    """How near to PyTorch's vectors the others' are; empty where it is not among them. Raises ``ModelFailed``."""
+    """How close the vectors are to PyTorch's; empty where PyTorch is not measured. Raises ``ModelFailed``."""
     if not texts or TORCH_FP32 not in [spec.system.name for spec in specs]:
         return {}
     vectors = {spec: embed(spec, files[spec.system.files], texts, plan) for spec in specs}

@@ -1,9 +1,9 @@
-"""Times all rows' processes in turn, round after round in alternating order."""
+"""Times the processes of all rows in turn, round after round in alternating order."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,55 +11,62 @@ from pathlib import Path
 from bench.errors import ModelFailed
 from bench.models.process import Process
 from bench.models.rows import Files, Row, Spec
+from bench.progress import Log
 
 SAMPLE_SECONDS = 0.05
-"""Runs are repeated for about so long between two looks at the clock."""
+"""Runs are repeated for about so long between two readings of the clock."""
 
-DISTURBED = 0.05
+MAX_WAITED = 0.05
+"""A sample is disturbed if its process did not have the core for more than this part of the time."""
 
 TEXTS, TOKENS_EACH = 8, 16
 TOGETHER, APART = "together", "apart"
 
-Say = Callable[[str], None]
 Call = tuple[int, ...]
-"""The tokens of each text."""
+"""A call has so many tokens in each of its texts."""
+
+Loads = dict[str, tuple[Call, ...]]
+"""By name, calls that are made one after another."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """``tokens``: of the texts that are timed; ``runs``: before memory is read; ``core``: the only one that is used."""
+    """How much is measured."""
 
     tokens: tuple[int, ...]
+    """The lengths of the texts that are timed."""
     rounds: int
     runs: int
+    """How many runs are made before memory is read."""
     core: int | None
+    """The only core that is used."""
 
 
 @dataclass
 class Times:
-    """Seconds by what was done, a number of tokens, ``TOGETHER`` or ``APART``: for each process one a round.
-
-    ``disturbed``: in how many of all ``samples`` others had the core for more than DISTURBED of the time.
-    """
+    """All times so far."""
 
     seconds: dict[Spec, dict[str, list[float]]] = field(default_factory=dict)
+    """For each process and load, one time a round. A load is a number of tokens, ``TOGETHER`` or ``APART``."""
     isas: dict[Spec, str] = field(default_factory=dict)
     samples: int = 0
     disturbed: int = 0
+    """How many of the samples are disturbed; see ``MAX_WAITED``."""
 
     def add(self, spec: Spec, name: str, answer: Mapping[str, float]) -> None:
         self.seconds[spec].setdefault(name, []).append(answer["seconds"])
         self.samples += 1
-        self.disturbed += answer["waited"] > DISTURBED
+        self.disturbed += answer["waited"] > MAX_WAITED
 
 
-def loads(tokens: Sequence[int]) -> list[dict[str, tuple[Call, ...]]]:
-    """What is timed, by name: calls that are made one after another. What is in one dict takes turns."""
-    together = {TOGETHER: ((TOKENS_EACH,) * TEXTS,), APART: ((TOKENS_EACH,),) * TEXTS}
-    return [*({str(count): ((count,),)} for count in tokens), together]
+def loads(tokens: Sequence[int]) -> list[Loads]:
+    """What is timed. Loads in one dictionary alternate within a round."""
+    alone: list[Loads] = [{str(count): ((count,),)} for count in tokens]
+    together: Loads = {TOGETHER: ((TOKENS_EACH,) * TEXTS,), APART: ((TOKENS_EACH,),) * TEXTS}
+    return [*alone, together]
 
 
-def take_times(rows: Sequence[Row], files: Mapping[Files, Path], plan: Plan, say: Say) -> Times:
+def take_times(rows: Sequence[Row], files: Mapping[Files, Path], plan: Plan, log: Log) -> Times:
     """Raises ``ModelFailed``. However it ends, the processes that it started are ended."""
     specs = list(dict.fromkeys(row.spec for row in rows if row.spec is not None))
     times = Times(seconds={spec: {} for spec in specs})
@@ -68,11 +75,11 @@ def take_times(rows: Sequence[Row], files: Mapping[Files, Path], plan: Plan, say
         for spec in specs:
             path = files[spec.system.files]
             processes[spec] = stack.enter_context(Process(spec, path, plan.core))
-            told = str(processes[spec].ask("load")["isa"])
-            times.isas[spec] = onednn_isa(spec, path) if spec.system.files is Files.OPENVINO else told
+            isa = str(processes[spec].ask("load")["isa"])
+            times.isas[spec] = onednn_isa(spec, path) if spec.system.files is Files.OPENVINO else isa
         for group in loads(plan.tokens):
             own = [spec for spec in specs if TOGETHER not in group or spec.system.files is Files.NATIVE]
-            say(f"{_told(group)}: {plan.rounds} rounds of {len(own)} processes")
+            log(f"{_title(group)}: {plan.rounds} rounds of {len(own)} processes")
             turns = [
                 (spec, name, calls, _repeats(processes[spec], calls)) for spec in own for name, calls in group.items()
             ]
@@ -82,22 +89,22 @@ def take_times(rows: Sequence[Row], files: Mapping[Files, Path], plan: Plan, say
     return times
 
 
-def _told(group: Mapping[str, object]) -> str:
+def _title(group: Loads) -> str:
     return f"{TEXTS} texts of {TOKENS_EACH} tokens" if TOGETHER in group else f"{', '.join(group)} tokens"
 
 
 def onednn_isa(spec: Spec, path: Path) -> str:
-    """What OpenVINO's kernels were made for, as they say it themselves in a process of its own."""
-    talking = replace(spec, environment=(*spec.environment, ("ONEDNN_VERBOSE", "1")))
-    with Process(talking, path, None) as process:
+    """The instruction set that OpenVINO's kernels report in a verbose process of its own."""
+    verbose = replace(spec, environment=(*spec.environment, ("ONEDNN_VERBOSE", "1")))
+    with Process(verbose, path, None) as process:
         process.ask("load")
-        with suppress(ModelFailed):  # NOTE: a run of 2026.4 that is to tell fails, after it has told this.
-            process.ask("work", lengths=[TOKENS_EACH], runs=1)
+        with suppress(ModelFailed):  # NOTE: with OpenVINO 2026.4 a verbose run fails, after it has reported this.
+            process.ask("run", lengths=[TOKENS_EACH], runs=1)
     return parse_onednn_isa(process.log)
 
 
 def parse_onednn_isa(log: str) -> str:
-    """As short as its sentence allows."""
+    """What oneDNN's log says of the CPU, without words that all such lines have."""
     found = re.search(r"cpu,isa:(.*)", log)
     return found[1].removeprefix("Intel ").removesuffix(" support") if found else "OpenVINO's choice"
 

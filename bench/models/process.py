@@ -1,4 +1,4 @@
-"""Owns a worker: starts it in its engine's environment, hands it orders, and ends it."""
+"""A worker process: starts it in its engine's environment, sends it requests, and ends it."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from bench.environment import BUILD_ENVIRONMENT, OPENVINO_ENVIRONMENT, RUNTIME_ENVIRONMENT, python_in
 from bench.errors import ModelFailed
 from bench.models.rows import Spec
-from bench.server.systems import ROOT
+from build.paths import ROOT
 
-ENVIRONMENTS = {"onnxruntime": "runtime", "openvino": "openvino", "torch": "build"}
+ENGINE_ENVIRONMENTS = {
+    "onnxruntime": RUNTIME_ENVIRONMENT,
+    "openvino": OPENVINO_ENVIRONMENT,
+    "torch": BUILD_ENVIRONMENT,
+}
 
 QUIET = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CI": "true", "NNCF_CI": "1"}
-"""Neither asks nor tells anybody: OpenVINO's telemetry counts a program under CI as one that does not want to."""
+"""With these variables no library sends anything out: OpenVINO's telemetry takes CI for a refusal."""
 
 END_SECONDS = 20.0
 
 
 class Process:
-    """Running from its making on. Every error is a ``ModelFailed`` that names the system.
+    """A worker process that runs from its creation on. Every error is a ``ModelFailed`` that names the system.
 
-    ``log``: once it has ended, what its libraries have written.
+    ``log``: what its libraries have written; set once it has ended.
     """
 
     def __init__(self, spec: Spec, model: Path, core: int | None) -> None:
         self.name, self.log = spec.system.name, ""
-        python = python_of(spec.system.engine)
-        command = [python, "-m", "bench.models.worker", spec.system.engine, model.absolute()]
-        command += ["--isa", spec.isa] if spec.isa else []
-        command += ["--core", str(core)] if core is not None else []
-        command += ["--deny-amx"] if spec.deny_amx else []
+        python = python_in(ENGINE_ENVIRONMENTS[spec.system.engine])
         self._home = tempfile.TemporaryDirectory(prefix="bench-models-home-")
         self._log = Path(self._home.name) / "log"
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    command,
+                    [str(python), "-m", "bench.models.engines.worker", *_arguments(spec, model, core)],
                     cwd=ROOT,
                     env={"PATH": os.defpath, "HOME": self._home.name, **QUIET, **dict(spec.environment)},
                     stdin=subprocess.PIPE,
@@ -62,18 +63,19 @@ class Process:
     ) -> None:
         self.end()
 
-    def ask(self, do: str, **order: object) -> Mapping[str, Any]:
+    def ask(self, do: str, **parameters: object) -> Mapping[str, Any]:
+        """Send a request, and wait for its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps({"do": do, **order}) + "\n")
+            self._process.stdin.write(json.dumps({"do": do, **parameters}) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except OSError:
             line = ""
         if not line:
-            raise ModelFailed(f"{self.name}: the process ended: {self._last_words()}")
-        answer = json.loads(line)
+            raise ModelFailed(f"{self.name}: the process ended: {self._last_line()}")
+        answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
             raise ModelFailed(f"{self.name}: {answer['error']}")
         return answer
@@ -92,11 +94,14 @@ class Process:
         self.log = self._log.read_text(errors="replace")
         self._home.cleanup()
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         self._process.wait(END_SECONDS)
-        said = self._log.read_text(errors="replace").strip().splitlines()
-        return said[-1] if said else f"status {self._process.returncode}"
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"status {self._process.returncode}"
 
 
-def python_of(engine: str) -> Path:
-    return ROOT / ".venv" / ENVIRONMENTS[engine] / "bin" / "python"
+def _arguments(spec: Spec, model: Path, core: int | None) -> list[str]:
+    arguments = [spec.system.engine, str(model.absolute())]
+    arguments += ["--isa", spec.isa] if spec.isa else []
+    arguments += ["--core", str(core)] if core is not None else []
+    return [*arguments, "--deny-amx"] if spec.deny_amx else arguments

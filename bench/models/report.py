@@ -1,16 +1,15 @@
-"""Renders what was measured as Markdown."""
+"""Renders the times and costs of whole models as Markdown tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.machine import Machine
 from bench.models.costs import Costs
-from bench.models.measurement import APART, DISTURBED, TEXTS, TOGETHER, TOKENS_EACH, Plan, Times
+from bench.models.measurement import APART, MAX_WAITED, TEXTS, TOGETHER, TOKENS_EACH, Plan, Times
 from bench.models.rows import INT8, NATIVE, Files, Row, Spec
-from bench.precisions.engine_times import median_ratio
-from bench.report.quantiles import median
+from bench.report.machine import Machine
+from bench.report.statistics import median, median_ratio
 from bench.report.tables import table
 
 NOT_RUN = "not run here"
@@ -20,7 +19,7 @@ MEGABYTE = 1e6
 
 @dataclass(frozen=True)
 class Measured:
-    """All of one model. ``sizes``: bytes of what an engine loads."""
+    """All that was measured of one model."""
 
     model: str
     plan: Plan
@@ -28,12 +27,12 @@ class Measured:
     times: Times
     costs: Mapping[Spec, Costs]
     sizes: Mapping[Files, int]
+    """Bytes of what each engine loads."""
 
 
 def heading(machine: Machine, versions: Mapping[str, str], available: Sequence[str]) -> str:
     lines = [
-        f"{machine.cpu}, one of {machine.cores} cores, {machine.architecture}: "
-        f"{' '.join(machine.flags) or 'no flag of note'}",
+        f"{machine}; one core is used",
         f"native instruction sets: {', '.join(available)}; "
         + ", ".join(f"{name} {version}" for name, version in versions.items()),
         f"load average before: {machine.load_average:.2f}",
@@ -44,8 +43,8 @@ def heading(machine: Machine, versions: Mapping[str, str], available: Sequence[s
 def render(measured: Measured) -> str:
     plan = measured.plan
     about = (
-        f"{measured.model}: milliseconds a text, medians of {plan.rounds} round(s); in brackets: times as long as "
-        f"{NATIVE} with the same instruction set, in fp32 as {NATIVE} with its own choice"
+        f"{measured.model}: milliseconds per text, medians of {plan.rounds} round(s); in brackets: times the figure of "
+        f"{NATIVE} with the same instruction set, for fp32 of {NATIVE} with the instruction set that it chooses"
     )
     parts = [about, times_table(measured), together_table(measured), costs_table(measured), warning(measured.times)]
     return "\n\n".join(part for part in parts if part)
@@ -56,8 +55,8 @@ def warning(times: Times) -> str:
     if not times.disturbed:
         return ""
     return (
-        f"WARNING: in {times.disturbed} of {times.samples} samples, others had the core for more than "
-        f"{DISTURBED:.0%} of the time: measure again on a quiet machine"
+        f"WARNING: in {times.disturbed} of {times.samples} samples, other processes had the core for more than "
+        f"{MAX_WAITED:.0%} of the time: measure again on a quiet machine"
     )
 
 
@@ -69,7 +68,8 @@ def times_table(measured: Measured) -> str:
             cells.append([row.isa, row.name, NOTHING, *[NOT_RUN] * len(columns)])
             continue
         own = measured.times.seconds[row.spec]
-        base = measured.times.seconds.get(base) if (base := native_beside(row, measured.rows)) else None
+        beside = native_beside(row, measured.rows)
+        base = measured.times.seconds.get(beside) if beside else None
         ratios = [_with_ratio(own[column], base[column] if base else None) for column in columns]
         cells.append([row.isa, row.name, measured.times.isas[row.spec], *ratios])
     head = ["instruction set", "system", "ran with", *(f"{column} tokens" for column in columns)]
@@ -77,17 +77,17 @@ def times_table(measured: Measured) -> str:
 
 
 def native_beside(row: Row, rows: Sequence[Row]) -> Spec | None:
-    """The native row with the same instruction set; for fp32, which has none of its own, the first that ran."""
-    native = [each for each in rows if each.spec and each.spec.system.name == NATIVE]
+    """The native row with the same instruction set; for fp32, which has no set of its own, the first that ran."""
+    native = [other for other in rows if other.spec and other.spec.system.name == NATIVE]
     if row.name == NATIVE or not native:
         return None
     if row.spec and row.spec.system.name in INT8:
-        return next((each.spec for each in native if each.isa == row.isa), None)
+        return next((other.spec for other in native if other.isa == row.isa), None)
     return native[0].spec
 
 
 def together_table(measured: Measured) -> str:
-    """Several texts in one call of the native kernels beside a call for each; empty where they did not run."""
+    """Several texts in one call of the native kernels beside one call each; empty where those did not run."""
     cells = []
     for row in measured.rows:
         own = measured.times.seconds.get(row.spec, {}) if row.spec else {}
@@ -102,10 +102,11 @@ def costs_table(measured: Measured) -> str:
     head = ["system", "session ms", "private MB", "PSS of two MB", "files MB"]
     cells = []
     for spec, costs in measured.costs.items():
-        near = costs.fidelity
-        figures = [f"{value:.5f}" for value in (near.mean, near.p1, near.minimum)] if near else []
+        fidelity = costs.fidelity
+        cosines = (fidelity.mean, fidelity.p1, fidelity.minimum) if fidelity else ()
+        figures = [f"{value:.5f}" for value in cosines] or [NOTHING] * 3
         memory = [f"{value / MEGABYTE:.1f}" for value in (costs.private, costs.pss, measured.sizes[spec.system.files])]
-        cells.append([spec.system.name, f"{costs.session_seconds * 1e3:.1f}", *memory, *(figures or [NOTHING] * 3)])
+        cells.append([spec.system.name, f"{costs.session_seconds * 1e3:.1f}", *memory, *figures])
     return table([*head, "cosine mean", "1st percentile", "minimum"], cells, left=1) if cells else ""
 
 

@@ -1,4 +1,4 @@
-"""Lists the engines that are timed, and with which instruction sets: one row each."""
+"""The systems that are timed, and with which instruction sets: one row each."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ OPENVINO = "OpenVINO int8 (NNCF)"
 ORT_FP32 = "onnxruntime fp32"
 TORCH_FP32 = "PyTorch fp32"
 
+ONEDNN_LIMIT = "ONEDNN_MAX_CPU_ISA"
+"""The environment variable that keeps OpenVINO from wider instruction sets."""
+
 
 class Files(StrEnum):
     """What an engine loads."""
@@ -27,11 +30,13 @@ class Files(StrEnum):
 
 @dataclass(frozen=True)
 class System:
-    """``engine``: as bench.models.worker has it. ``short``: its name on the command line."""
+    """An engine with a kind of model that it runs."""
 
     name: str
     short: str
+    """The name on the command line."""
     engine: str
+    """One of ``bench.models.engines.worker.ENGINES``."""
     files: Files
 
 
@@ -47,15 +52,18 @@ INT8 = (NATIVE, STOCK, OPENVINO)
 
 @dataclass(frozen=True)
 class InstructionSet:
-    """``name``: as the native kernels call it. ``onednn``: OpenVINO's name of the same, "" for no limit.
+    """An instruction set that the int8 systems are compared with.
 
-    onnxruntime itself can be kept from AMX alone: beside a narrower set it uses all else that the CPU has.
+    onnxruntime itself can only be kept from AMX: beside a narrower set it still uses all else that the CPU has.
     """
 
     name: str
+    """As the native kernels call it."""
     target: Target
     onednn: str = ""
+    """OpenVINO's name of the same set; empty for no limit."""
     deny_amx: bool = True
+    """Whether the processes of this set must be kept from AMX."""
 
 
 INSTRUCTION_SETS = (
@@ -66,12 +74,12 @@ INSTRUCTION_SETS = (
     InstructionSet("neon_i8mm", Target.ARM64, deny_amx=False),
     InstructionSet("neon_dot", Target.ARM64, deny_amx=False),
 )
-"""The best first. The scalar kernels are for no CPU that anybody would choose."""
+"""The best set of an architecture comes first. The scalar kernels are left out: no CPU should run them."""
 
 
 @dataclass(frozen=True)
 class Spec:
-    """A process: the system that it runs, and what it may use. Rows with the same one share its times."""
+    """A process: the system that it runs, and what it may use. Rows with an equal spec share its times."""
 
     system: System
     isa: str | None = None
@@ -81,7 +89,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. ``spec`` is None for an instruction set that this machine does not have."""
+    """A row of the table; ``spec`` is None for an instruction set that this machine does not have."""
 
     isa: str
     name: str
@@ -89,24 +97,25 @@ class Row:
 
 
 def rows(systems: Sequence[System], available: Sequence[str], target: Target, amx: bool) -> list[Row]:
-    """For each instruction set its 8-bit systems, then those in fp32. ``available``: as the native kernels tell it.
+    """For each instruction set its int8 systems, then the systems in fp32.
 
-    ``amx``: whether the CPU has it, so that others than the first have to be kept from it.
+    ``available``: the instruction sets that the native kernels can use here. ``amx``: whether the CPU has AMX, so that
+    the rows of other sets must be kept from it.
     """
-    sets = [one for one in INSTRUCTION_SETS if one.target is target]
-    best = next((one.name for one in sets if one.name in available), None)
+    sets = [isa for isa in INSTRUCTION_SETS if isa.target is target]
+    best = next((isa.name for isa in sets if isa.name in available), None)
     found: list[Row] = []
-    for one in sets:
-        if one.name not in available:
-            found.append(Row(one.name, "–", None))
+    for isa in sets:
+        if isa.name not in available:
+            found.append(Row(isa.name, "–", None))
             continue
-        found += [_row(system, one, one.name != best, amx) for system in systems if system.name in INT8]
-    plain = [Row("as the CPU has it", system.name, Spec(system)) for system in systems if system.name not in INT8]
-    return found + plain
+        found += [_row(system, isa, isa.name != best, amx) for system in systems if system.name in INT8]
+    fp32 = [Row("the CPU's best", system.name, Spec(system)) for system in systems if system.name not in INT8]
+    return found + fp32
 
 
 def default_rows(all_rows: Sequence[Row]) -> list[Row]:
-    """Of each system the first that runs here: what it does if nothing is forced."""
+    """The first row of each system that runs here: what the system does if nothing is forced."""
     chosen: dict[str, Row] = {}
     for row in all_rows:
         if row.spec is not None:
@@ -114,13 +123,13 @@ def default_rows(all_rows: Sequence[Row]) -> list[Row]:
     return list(chosen.values())
 
 
-def _row(system: System, one: InstructionSet, forced: bool, amx: bool) -> Row:
-    """Nothing is forced where nothing needs to be, so that the best set's rows are what a user gets."""
-    deny_amx = one.deny_amx and amx
+def _row(system: System, isa: InstructionSet, forced: bool, amx: bool) -> Row:
+    """Forces nothing where nothing needs to be forced, so that the rows of the best set are what a user gets."""
+    deny_amx = isa.deny_amx and amx
     if system.name == NATIVE:
-        return Row(one.name, system.name, Spec(system, one.name if forced else None, deny_amx))
-    if not (forced and one.onednn):
-        return Row(one.name, system.name, Spec(system, None, deny_amx))
+        return Row(isa.name, system.name, Spec(system, isa.name if forced else None, deny_amx))
+    if not (forced and isa.onednn):
+        return Row(isa.name, system.name, Spec(system, None, deny_amx))
     if system.name == OPENVINO:
-        return Row(one.name, system.name, Spec(system, None, deny_amx, (("ONEDNN_MAX_CPU_ISA", one.onednn),)))
-    return Row(one.name, f"{system.name}, not limited", Spec(system, None, deny_amx))
+        return Row(isa.name, system.name, Spec(system, None, deny_amx, ((ONEDNN_LIMIT, isa.onednn),)))
+    return Row(isa.name, f"{system.name}, not limited", Spec(system, None, deny_amx))

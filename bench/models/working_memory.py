@@ -1,6 +1,6 @@
-"""Measures what one run takes beside the weights: ``python -m bench.models.working_memory BUNDLE [TOKENS …]``.
+"""Measures what one run takes besides the weights: ``python -m bench.models.working_memory --help``.
 
-The figure to compare with is the one that the bundle's manifest states, by which the server sizes its windows.
+The bundle's manifest states the figure that the server sizes its windows by; the measured peak should be below it.
 """
 
 from __future__ import annotations
@@ -11,78 +11,76 @@ import subprocess
 import sys
 from pathlib import Path
 
-from build.fidelity.runtime_process import ROOT, RUNTIME_PYTHON
-from manifest import BundleError, TextModel, read_manifest
+from bench.command_line import EXIT_FAILED, fail, parser_for, positive
+from bench.environment import RUNTIME_ENVIRONMENT, python_in
+from bench.errors import BenchError, InvalidOption, ModelFailed
+from bench.report.tables import table
+from build.paths import ROOT
+from manifest import BundleError, Encoder, TextModel, read_manifest
 
 LENGTHS = (128, 512, 2048)
+MEGABYTE = 1e6
 
-PROGRAM = """
-import sys, threading
-from pathlib import Path
-from manifest import TextModel, read_manifest
-from runtime.inference.engine import open_engine
-from runtime.inference.native_ops import load_native_ops
-from runtime.inference.token_batch import TokenBatch
+DESCRIPTION = "Measure what one run of a bundle's graph takes besides the weights, by the text's length."
+EPILOG = """\
+Prints a row for each length: MB at the peak of the run, MB that the process keeps afterwards, and MB as the bundle's
+manifest states it. The server sizes its windows by the stated figure; the peak should be below it.
 
-directory, tokens = Path(sys.argv[1]), int(sys.argv[2])
-model = read_manifest(directory).section_as(TextModel)
-graph = model.graphs[model.main_encoder.graph]
-engine = open_engine(directory / graph.file, graph, 1, load_native_ops([graph.ops]))
-done, peak = threading.Event(), 0
-
-def anonymous():
-    line = next(line for line in open("/proc/self/status") if line.startswith("RssAnon"))
-    return int(line.split()[1]) * 1024
-
-def watch():
-    global peak
-    while not done.wait(0.001):
-        peak = max(peak, anonymous())
-
-engine.run(TokenBatch.of([5] * 8), 1)
-before = anonymous()
-watcher = threading.Thread(target=watch)
-watcher.start()
-for _ in range(2):
-    engine.run(TokenBatch.of([5 + n % 50 for n in range(tokens)]), 1)
-done.set()
-watcher.join()
-print(peak - before, anonymous() - before)
+examples:
+  .venv/build/bin/python -m bench.models.working_memory bundles/mine
+  .venv/build/bin/python -m bench.models.working_memory bundles/mine 128 512 8192
 """
-"""Runs in the runtime's environment, in a process of its own for each length. Twice, because onnxruntime may take more
-for a length that it has seen before; sampled every millisecond."""
 
 
 def main(arguments: list[str]) -> int:
-    """Print a row for each length: at the peak, after the run, and as the manifest states it; in MB."""
-    parser = argparse.ArgumentParser(prog="python -m bench.models.working_memory", description=__doc__.splitlines()[0])
-    parser.add_argument("bundle", type=Path, help="a bundle that quantize.py made")
-    parser.add_argument("tokens", type=int, nargs="*", default=LENGTHS, help="lengths of texts (default: 128 512 2048)")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     try:
         encoder = read_manifest(options.bundle).section_as(TextModel).main_encoder
-    except BundleError as error:
-        parser.exit(1, f"bench: {error}\n")
-    print("| tokens | MB at the peak | MB kept | MB as stated |\n| ---: | ---: | ---: | ---: |")
-    for tokens in options.tokens or LENGTHS:
-        if tokens > encoder.max_tokens:
-            parser.exit(1, f"bench: {tokens} tokens are more than the model's {encoder.max_tokens}\n")
-        peak, kept = _measure(options.bundle, tokens)
-        print(f"| {tokens} | {peak / 1e6:.1f} | {kept / 1e6:.1f} | {encoder.memory.of(tokens) / 1e6:.1f} |", flush=True)
+        lengths = options.tokens or [tokens for tokens in LENGTHS if tokens <= encoder.max_tokens]
+        rows = _rows(options.bundle, encoder, lengths)
+    except (BundleError, BenchError) as error:
+        return fail(str(error), EXIT_FAILED)
+    print(table(("tokens", "MB at the peak", "MB kept", "MB as stated"), rows, left=0))
     return 0
 
 
+def _rows(bundle: Path, encoder: Encoder, lengths: list[int]) -> list[list[str]]:
+    if too_long := [tokens for tokens in lengths if tokens > encoder.max_tokens]:
+        raise InvalidOption(f"a text of the model must have at most {encoder.max_tokens} tokens, not {too_long[0]}")
+    rows = []
+    for tokens in lengths:
+        peak, kept = _measure(bundle, tokens)
+        figures = (peak, kept, encoder.memory.of(tokens))
+        rows.append([str(tokens), *(f"{figure / MEGABYTE:.1f}" for figure in figures)])
+    return rows
+
+
 def _measure(bundle: Path, tokens: int) -> tuple[int, int]:
-    ran = subprocess.run(
-        [RUNTIME_PYTHON, "-c", PROGRAM, bundle.absolute(), str(tokens)],
-        cwd=ROOT,
-        env={"PATH": os.defpath},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    """In a process of its own for each length. Raises ``ModelFailed``."""
+    python = python_in(RUNTIME_ENVIRONMENT)
+    command = [str(python), "-m", "bench.models.engines.peak_memory", str(bundle.absolute()), str(tokens)]
+    environment = {"PATH": os.defpath}
+    try:
+        ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ModelFailed(f"{python} cannot be started ({error}): run `make setup`") from None
+    if ran.returncode:
+        lines = ran.stderr.strip().splitlines()
+        raise ModelFailed(f"{tokens} tokens: {lines[-1] if lines else f'status {ran.returncode}'}")
     peak, kept = ran.stdout.split()
     return int(peak), int(kept)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = parser_for("bench.models.working_memory", DESCRIPTION, EPILOG)
+    parser.add_argument("bundle", type=Path, help="a bundle that quantize.py built")
+    parser.add_argument(
+        "tokens",
+        type=positive(int),
+        nargs="*",
+        help=f"lengths of texts (default: those of {', '.join(map(str, LENGTHS))} that the model accepts)",
+    )
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,49 +1,42 @@
-"""Measures what each way of storing weights costs in fidelity and in time: ``python -m bench.precisions --help``."""
+"""The command line of the benchmark of precisions: ``python -m bench.precisions --help``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.bundles import unverified_bundle
+from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on_terminate, parser_for
 from bench.errors import BenchError
-from bench.machine import describe_machine
-from bench.precisions.engine_times import Timed, engine_times, longest, median_ratio
-from bench.precisions.sts import Pairs, agreement, read_pairs
-from bench.report.quantiles import median
+from bench.precisions import engine_times, fidelity
+from bench.precisions.variants import NATIVE, STOCK, UNCALIBRATED, build_variants
+from bench.progress import Log, Stopwatch
+from bench.report.machine import OtherLoad, describe_machine, disturbance
 from bench.report.tables import table
-from bench.server.fidelity import reference_vectors
-from build.compare.neighbors import neighbors, shared
 from build.errors import BuildError
-from build.fidelity.cosine import cosines, summarize
-from build.fidelity.cpu_classes import ISA_SETTING, SEVEN_BITS
-from build.fidelity.requests import heldout_texts
-from build.fidelity.runtime_process import AS_THE_ORIGINAL, serve
-from build.host.machine import host_target, instruction_sets
-from build.kernels import ensure
+from build.fidelity.cpu_classes import SEVEN_BITS
 from build.model.default_model import MODEL
 from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
-from build.precisions import PRECISIONS
-from manifest import Precision
 
-PLAIN, STOCK, NATIVE, FULL = "int8-stock, unprepared", "int8-stock", "int8", "fp32"
-LANGUAGES = {"en-dev.csv": "English", "de-dev.csv": "German", "zh-dev.csv": "Chinese"}
-LENGTHS = (16, 128)
-ROUNDS = 40
-NEIGHBOURS = 10
+DESCRIPTION = "Measure what int8 costs in fidelity and saves in time, beside fp32, for one model."
+EPILOG = f"""\
+Builds a bundle for each way of storing weights, and prints two tables. The first compares the vectors that each
+bundle's server returns with the original's: cosines, the rank correlation with scores that people gave, and the part of
+each text's ten nearest neighbors that stays. The second has the time of a run on one core, also as a multiple of the
+first row's.
+Tables are printed to standard output, progress to standard error; docs/fidelity.md explains them.
 
-EPILOG = """\
---stsb names a directory with en-dev.csv, de-dev.csv and zh-dev.csv, each with lines «sentence,sentence,score»: the
-development files of the STS benchmark and of its translations. Without it, the held-out texts alone are measured.
+weights:
+  {UNCALIBRATED:<26}onnxruntime's int8 kernels, weights rounded as they are
+  {STOCK:<26}the same kernels, scales and rounding chosen by the measured error
+  {NATIVE:<26}the native kernels
+  {f"{NATIVE}, {SEVEN_BITS}":<26}the native kernels with the instructions of a CPU without VNNI, where this one has it
+  fp32                      the original's weights in onnxruntime
+
+--stsb names a directory with en-dev.csv, de-dev.csv and zh-dev.csv, the development files of the STS benchmark and of
+its translations; each of their lines is "sentence,sentence,score". Without it only the held-out texts are measured.
 
 examples:
   make bench-fidelity STSB=~/stsb
@@ -51,132 +44,34 @@ examples:
 """
 
 
-@dataclass(frozen=True)
-class Texts:
-    """A set of texts with the original's vectors; ``pairs`` where people have scored some of them."""
-
-    name: str
-    texts: tuple[str, ...]
-    expected: NDArray[np.float32]
-    pairs: Pairs | None
-
-
 def main(arguments: list[str]) -> int:
-    """Print the tables to standard output, all else to standard error."""
     options = _parser().parse_args(arguments)
+    interrupt_on_terminate()
     try:
         with tempfile.TemporaryDirectory(prefix="bench-precisions-") as folder:
-            sets = list(_sets(options.model, options.stsb))
-            bundles = _bundles(options.model, Path(folder))
-            rows = [row for name, subject in bundles.items() for row in _fidelity_rows(name, subject, sets)]
-            header = (
-                "texts",
-                "weights",
-                "cosine mean",
-                "1st percentile",
-                "minimum",
-                "Spearman × 100",
-                "loss",
-                "top 10",
-            )
-            print(
-                _machine(options.model),
-                table(header, sorted(rows, key=lambda row: _order(row, sets)), left=2),
-                sep="\n\n",
-            )
-            print("", table(("weights", "tokens", "ms", "times"), _time_rows(bundles), left=1), sep="\n")
+            _measure(options.model, options.stsb, Path(folder), Stopwatch().log)
+    except KeyboardInterrupt:
+        return fail("interrupted; all servers are stopped", EXIT_INTERRUPTED)
     except (BenchError, BuildError) as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 1
+        return fail(str(error), EXIT_FAILED)
     return 0
 
 
-def _order(row: Sequence[str], sets: Sequence[Texts]) -> int:
-    return [one.name for one in sets].index(row[0])
-
-
-def _machine(model: str) -> str:
+def _measure(model: str, stsb: Path | None, folder: Path, log: Log) -> None:
     machine = describe_machine()
-    return f"{model}  \n{machine.cpu}, {machine.cores} cores, {machine.architecture}: {' '.join(machine.flags)}"
-
-
-def _bundles(model: str, folder: Path) -> dict[str, Timed]:
-    """Unverified bundles by how weights are stored; the native one again with the instructions of an older CPU."""
-    target = host_target()
-    stock = PRECISIONS[Precision.INT8_STOCK]
-    recipes = {
-        PLAIN: replace(stock, calibrate=False),
-        STOCK: stock,
-        NATIVE: PRECISIONS[Precision.INT8],
-        FULL: PRECISIONS[Precision.FP32],
-    }
-    bundles = {}
-    for number, (name, recipe) in enumerate(recipes.items()):
-        _say(f"the bundle of {name}")
-        bundles[name] = Timed(unverified_bundle(model, recipe, folder / str(number)))
-    if SEVEN_BITS in instruction_sets(ensure(target))[1:]:
-        bundles[f"{NATIVE}, {SEVEN_BITS}"] = Timed(bundles[NATIVE].bundle, SEVEN_BITS)
-    return bundles
-
-
-def _sets(model: str, stsb: Path | None) -> Iterator[Texts]:
-    directory = fetch(model, None, NO_TRUST).directory
-    held_out = tuple(heldout_texts())
-    yield Texts("held-out", held_out, reference_vectors(directory, list(held_out)), None)
-    for name, language in LANGUAGES.items() if stsb else ():
-        pairs = read_pairs(stsb / name)
-        _say(f"the original on {len(pairs.sentences)} sentences in {language}")
-        yield Texts(f"STS-B, {language}", pairs.sentences, reference_vectors(directory, list(pairs.sentences)), pairs)
-
-
-def _fidelity_rows(weights: str, subject: Timed, sets: Sequence[Texts]) -> list[list[str]]:
-    rows = []
-    forced = {ISA_SETTING: subject.isa} if subject.isa else {}
-    with serve(subject.bundle, {**AS_THE_ORIGINAL, **forced}) as client:
-        for one in sets:
-            _say(f"{weights}: {len(one.texts)} texts of {one.name}")
-            served = np.stack([client.embed(text) for text in one.texts])
-            rows.append([one.name, weights, *_figures(one, served)])
-    return rows
-
-
-def _figures(one: Texts, served: NDArray[np.float32]) -> list[str]:
-    near = summarize(cosines(served, one.expected))
-    k = min(NEIGHBOURS, len(one.texts) - 1)
-    kept = shared(neighbors(served, served, k), neighbors(one.expected, one.expected, k))
-    agreed = ["–", "–"]
-    if one.pairs is not None:
-        score = agreement(one.pairs, served)
-        agreed = [f"{score:.2f}", f"{agreement(one.pairs, one.expected) - score:.3f}"]
-    return [f"{near.mean:.5f}", f"{near.p1:.5f}", f"{near.minimum:.5f}", *agreed, f"{kept:.3f}"]
-
-
-def _time_rows(bundles: Mapping[str, Timed]) -> list[list[str]]:
-    rows = []
-    for tokens in [length for length in LENGTHS if length <= longest(bundles[PLAIN].bundle)]:
-        _say(f"runs of {tokens} tokens on one core")
-        times = engine_times(bundles, tokens, ROUNDS)
-        for name, seconds in times.items():
-            ratio = median_ratio(seconds, times[PLAIN])
-            rows.append([name, str(tokens), f"{median(seconds) * 1e3:.2f}", f"{ratio:.3f}"])
-    return rows
-
-
-def _say(line: str) -> None:
-    print(f"[{time.strftime('%H:%M:%S')}] {line}", file=sys.stderr, flush=True)
+    sets = list(fidelity.text_sets(fetch(model, None, NO_TRUST).directory, stsb, log))
+    variants = build_variants(model, folder, log)
+    print(f"{model}  \n{machine}; load average before: {machine.load_average:.2f}\n")
+    print(table(fidelity.HEADER, fidelity.fidelity_rows(variants, sets, log), left=2), flush=True)
+    others = OtherLoad()
+    rows = engine_times.time_rows(variants, log)
+    print("", table(engine_times.HEADER, rows, left=1), "", disturbance(others.percent()), sep="\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.precisions",
-        description="Measure fidelity and time of a model's int8 weights, with and without preparation, and of fp32.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--model", default=MODEL, help="id on the hub, or a local directory (default: the default model)"
-    )
-    parser.add_argument("--stsb", type=Path, help="directory with the scored pairs of sentences")
+    parser = parser_for("bench.precisions", DESCRIPTION, EPILOG)
+    parser.add_argument("--model", default=MODEL, help=f"id on the hub, or a local directory (default: {MODEL})")
+    parser.add_argument("--stsb", type=Path, metavar="DIRECTORY", help="the directory with scored pairs of sentences")
     return parser
 
 

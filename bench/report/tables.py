@@ -1,104 +1,12 @@
-"""Renders results as tables that are readable in a terminal and are Markdown."""
+"""Renders Markdown tables that can be read in a terminal."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-
-from bench.report.quantiles import median
-from bench.report.results import Results, SystemResult
-from bench.server.loads import LOADS
-
-DISTURBED_PERCENT = 5.0
-"""Of all cores, used by others during a sample: beyond that a figure says little."""
-
-LOAD_COLUMNS = (
-    ("requests/s", "requests_per_second", 0),
-    ("p50 ms", "p50_ms", 2),
-    ("p99 ms", "p99_ms", 2),
-    ("CPU ms per request", "cpu_ms_per_request", 2),
-)
-"""Title, field of ``Sample``, decimals."""
-
-COST_COLUMNS: tuple[tuple[str, Callable[[SystemResult], float], int], ...] = (
-    ("start s", lambda system: median(system.start_seconds), 2),
-    ("RSS MB at start", lambda system: system.memory_after_start.rss_mb, 0),
-    ("RSS MB after load", lambda system: system.memory_after_load.rss_mb, 0),
-    ("PSS MB after load", lambda system: system.memory_after_load.pss_mb, 0),
-)
-"""Title, value, decimals."""
-
-
-def render(results: Results) -> str:
-    return "\n\n".join(
-        part for part in (_heading(results), _loads(results), _systems(results), _notes(results)) if part
-    )
-
-
-def _heading(results: Results) -> str:
-    machine, settings = results.machine, results.settings
-    lines = [
-        f"{results.model}, {results.date}, commit {results.commit or 'unknown'}",
-        f"{machine.cpu}, {machine.cores} cores, {machine.architecture}: {' '.join(machine.flags) or 'no flag of note'}",
-        f"{settings.seconds:g} s for each load, medians of {settings.rounds} round(s); in brackets: "
-        f"times the figure of {results.baseline}",
-    ]
-    return "\n".join(lines)
-
-
-def _loads(results: Results) -> str:
-    rows = []
-    for load in LOADS:
-        for system, base in _with_base(results):
-            rates = [sample.requests_per_second for sample in system.samples[load.name]]
-            row = [str(load), system.name]
-            for _, field, digits in LOAD_COLUMNS:
-                value = system.median_of(load.name, field)
-                row.append(_with_ratio(value, base.median_of(load.name, field) if base else None, digits))
-            rows.append([*row, f"{spread_percent(rates):.0f} %" if len(rates) > 1 else "–"])
-    header = ["load", "system", *(title for title, _, _ in LOAD_COLUMNS), "spread of requests/s"]
-    return table(header, rows, left=2)
-
-
-def _systems(results: Results) -> str:
-    rows = []
-    for system, base in _with_base(results):
-        row = [system.name]
-        for _, value_of, digits in COST_COLUMNS:
-            row.append(_with_ratio(value_of(system), value_of(base) if base else None, digits))
-        fidelity = system.fidelity
-        row.append(f"{system.idle_cpu_percent:.1f} %")
-        row += [f"{value:.4f}" for value in (fidelity.mean, fidelity.p1, fidelity.minimum)]
-        rows.append(row)
-    costs = [title for title, _, _ in COST_COLUMNS]
-    return table(["system", *costs, "idle CPU", "cosine mean", "1st percentile", "minimum"], rows, left=1)
-
-
-def _with_base(results: Results) -> list[tuple[SystemResult, SystemResult | None]]:
-    """Each system with the one to divide by: none for the baseline itself, nor where it was not measured."""
-    base = next((system for system in results.systems if system.name == results.baseline), None)
-    return [(system, None if system is base else base) for system in results.systems]
-
-
-def _notes(results: Results) -> str:
-    samples = [sample for system in results.systems for load in system.samples.values() for sample in load]
-    disturbed = sum(sample.others_cpu_percent > DISTURBED_PERCENT for sample in samples)
-    lines = [f"{system.name}: {system.about} ({_versions(system)})" for system in results.systems]
-    if disturbed:
-        lines.append(
-            f"WARNING: in {disturbed} of {len(samples)} samples, other processes used more than "
-            f"{DISTURBED_PERCENT:g} % of the cores: measure again on a quiet machine"
-        )
-    return "\n".join(lines)
-
-
-def spread_percent(values: Sequence[float]) -> float:
-    """The distance between the least and the greatest, in percent of the median."""
-    return (max(values) - min(values)) / median(values) * 100 if median(values) else math.nan
+from collections.abc import Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Columns padded to equal width; the first ``left`` ones are aligned left, the rest right."""
+    """Columns padded to equal width; the first ``left`` ones are aligned left, the others right."""
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
 
     def line(cells: Sequence[str]) -> str:
@@ -110,11 +18,3 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> st
 
     rule = [("-" * width) if column < left else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
     return "\n".join([line(header), line(rule), *(line(row) for row in rows)])
-
-
-def _with_ratio(value: float, base: float | None, digits: int) -> str:
-    return f"{value:.{digits}f} ({value / base:.2f} ×)" if base else f"{value:.{digits}f}"
-
-
-def _versions(system: SystemResult) -> str:
-    return ", ".join(f"{name} {version}" for name, version in system.versions.items())

@@ -1,8 +1,6 @@
-"""Measures over HTTP how far a system's vectors are from those of the original in fp32."""
+"""Measures over HTTP how close a system's vectors are to the original's in fp32."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +12,8 @@ from build.fidelity.cosine import cosines, summarize
 from manifest import CosineFigures
 
 
-def reference_vectors(directory: Path, texts: list[str]) -> NDArray[np.float32]:
-    """(texts, dim) through sentence-transformers and nothing of this project."""
-    # PERF: imported only now, because torch takes seconds, and a wrong option should be told at once.
-    from sentence_transformers import SentenceTransformer
-
-    original = SentenceTransformer(str(directory), device="cpu", local_files_only=True)
-    vectors: NDArray[np.float32] = original.float().encode(texts, convert_to_numpy=True, show_progress_bar=False)
-    return vectors
-
-
 def served_vectors(port: int, texts: list[str]) -> NDArray[np.float32]:
-    """(texts, dim) as the server on ``port`` answers them, one after another. Raises ``LoadFailed``."""
+    """(texts, dim) as the server on ``port`` returns them, asked one after another. Raises ``LoadFailed``."""
     connection = Connection(port)
     try:
         vectors = []
@@ -39,12 +27,12 @@ def served_vectors(port: int, texts: list[str]) -> NDArray[np.float32]:
     finally:
         connection.socket.close()
     if len({len(vector) for vector in vectors}) != 1:
-        raise LoadFailed("the vectors are not all of one size")
+        raise LoadFailed("the vectors differ in their number of components")
     return np.asarray(vectors, dtype=np.float32)
 
 
 def compare(served: NDArray[np.float32], reference: NDArray[np.float32]) -> CosineFigures:
-    """Raises ``LoadFailed`` where the vectors are not of the original's size."""
+    """Raises ``LoadFailed`` where the vectors do not have as many components as the original's."""
     if served.shape != reference.shape:
-        raise LoadFailed(f"the vectors have {served.shape[1]} components, and the original's {reference.shape[1]}")
+        raise LoadFailed(f"the vectors must have {reference.shape[1]} components, not {served.shape[1]}")
     return summarize(cosines(served, reference))

@@ -1,7 +1,7 @@
-"""Puts one server under one load: one thread, raw sockets, an order on standard input, figures on standard output.
+"""Puts one server under one load: one thread, raw sockets.
 
-It is a process of its own, ``python -m bench.server.load_generator``, so that it shares no interpreter lock with
-anybody.
+A process of its own, ``python -m bench.server.load_generator``, so that it shares no interpreter lock with anybody.
+It reads a ``LoadSpec`` from standard input and writes a ``LoadResult`` to standard output, both as JSON.
 """
 
 from __future__ import annotations
@@ -15,38 +15,43 @@ import time
 from dataclasses import asdict, dataclass
 
 from bench.errors import LoadFailed
-from bench.report.quantiles import percentile
-from bench.server.loads import Load, load_named
+from bench.report.statistics import percentile
+from bench.server.loads import load_named
 from bench.server.texts import make_texts
-from bench.server.wire import check_answer, parse_answer, response_bytes, vectors_request
+from bench.server.wire import check_answer, parse_answer, response_size, vectors_request
 
 ANSWER_SECONDS = 50.0
-"""Weaviate's client gives up after that."""
+"""Weaviate's client gives up after that time."""
 
 EXIT_FAILED = 1
 
 
 @dataclass(frozen=True)
-class Order:
-    """Ends after ``seconds`` or when all prepared requests are sent. The same ``seed`` gives the same texts."""
+class LoadSpec:
+    """What to send, where, and for how long. The same ``seed`` gives the same texts."""
 
     port: int
     load: str
+    """The name of one of ``LOADS``."""
     seconds: float
+    """The load ends after that time."""
+    requests: int
+    """The load ends sooner once so many requests are sent."""
     dim: int
+    """The number of components that each vector must have."""
     seed: str
 
 
 @dataclass(frozen=True)
-class Figures:
-    """``requests`` were completed in the ``seconds`` measured; ``answers`` also counts those before and after."""
-
+class LoadResult:
     requests: int
+    """How many requests were completed within ``seconds``."""
     seconds: float
     p50_ms: float
     p99_ms: float
     max_ms: float
     answers: int
+    """Counts the answers before and after the time that is measured as well."""
 
     @property
     def requests_per_second(self) -> float:
@@ -80,13 +85,13 @@ class Connection:
         self.socket.sendall(request.wire)
 
     def receive(self) -> bytearray | None:
-        """Read what is there; the response once it is complete. Raises ``LoadFailed``."""
+        """Read what has arrived, and return the response once it is complete. Raises ``LoadFailed``."""
         data = self.socket.recv(1 << 16)
         if not data:
             raise LoadFailed("the server closed a connection")
         self._received += data
         if self._expected is None:
-            self._expected = response_bytes(self._received)
+            self._expected = response_size(self._received)
         if self._expected is None or len(self._received) < self._expected:
             return None
         if len(self._received) > self._expected:
@@ -95,22 +100,22 @@ class Connection:
         return response
 
 
-def run_load(order: Order) -> Figures:
-    """Prepare the texts, greet the server with one checked request a connection, then load it.
+def run_load(spec: LoadSpec) -> LoadResult:
+    """Prepare the texts, send one request on each connection and check its answer thoroughly, then load the server.
 
     Raises ``LoadFailed`` at the first wrong answer, closed connection or silence.
     """
-    load = load_named(order.load)
-    requests = prepare_requests(order, load)
+    count = load_named(spec.load).connections
+    requests = prepare_requests(spec)
     connections: list[Connection] = []
     try:
-        for _ in range(load.connections):
-            connections.append(Connection(order.port))
+        for _ in range(count):
+            connections.append(Connection(spec.port))
         with selectors.DefaultSelector() as selector:
             for connection in connections:
                 selector.register(connection.socket, selectors.EVENT_READ, connection)
-            _greet(selector, connections, requests, order.dim)
-            return _measure(selector, connections, requests, order)
+            _warm_up(selector, connections, requests, spec.dim)
+            return _measure(selector, connections, requests, spec)
     except OSError as error:
         raise LoadFailed(f"the connection failed: {error}") from None
     finally:
@@ -118,13 +123,16 @@ def run_load(order: Order) -> Figures:
             connection.socket.close()
 
 
-def prepare_requests(order: Order, load: Load) -> list[Request]:
-    """In reverse: the next one to send is the last of the list."""
-    texts = make_texts(load.length, load.connections + load.max_requests(order.seconds), order.seed)
-    return [Request.of(text, order.port) for text in reversed(texts)]
+def prepare_requests(spec: LoadSpec) -> list[Request]:
+    """In reverse order: the next request to send is the last of the list."""
+    load = load_named(spec.load)
+    texts = make_texts(load.length, load.connections + spec.requests, spec.seed)
+    return [Request.of(text, spec.port) for text in reversed(texts)]
 
 
-def _greet(selector: selectors.BaseSelector, connections: list[Connection], requests: list[Request], dim: int) -> None:
+def _warm_up(
+    selector: selectors.BaseSelector, connections: list[Connection], requests: list[Request], dim: int
+) -> None:
     for connection in connections:
         connection.send(requests.pop())
     missing = len(connections)
@@ -137,16 +145,16 @@ def _greet(selector: selectors.BaseSelector, connections: list[Connection], requ
 
 
 def _measure(
-    selector: selectors.BaseSelector, connections: list[Connection], requests: list[Request], order: Order
-) -> Figures:
-    """Answers that come after the time is up count for the latencies, which would else miss the slowest ones."""
+    selector: selectors.BaseSelector, connections: list[Connection], requests: list[Request], spec: LoadSpec
+) -> LoadResult:
+    """Answers after the deadline count in the latencies, which would otherwise miss the slowest ones."""
     latencies: list[float] = []
     in_time = 0
     last = 0.0
     gc.disable()
     try:
         start = time.perf_counter()
-        deadline = start + order.seconds
+        deadline = start + spec.seconds
         in_flight = 0
         for connection in connections[: len(requests)]:
             connection.send(requests.pop())
@@ -165,13 +173,13 @@ def _measure(
                     connection.send(requests.pop())
                 else:
                     in_flight -= 1
-                # PERF: checked after the next request is on its way, so that the check keeps no connection idle.
-                check_answer(response, answered.text, order.dim)
+                # PERF: checked after the next request is sent, so that no connection is idle during the check.
+                check_answer(response, answered.text, spec.dim)
     finally:
         gc.enable()
-    return Figures(
+    return LoadResult(
         requests=in_time,
-        seconds=last - start if in_time and not requests else order.seconds,
+        seconds=last - start if in_time and not requests else spec.seconds,
         p50_ms=percentile(latencies, 50) * 1e3,
         p99_ms=percentile(latencies, 99) * 1e3,
         max_ms=max(latencies) * 1e3,
@@ -187,13 +195,13 @@ def _readable(selector: selectors.BaseSelector) -> list[Connection]:
 
 
 def main() -> int:
-    order = Order(**json.load(sys.stdin))
+    spec = LoadSpec(**json.load(sys.stdin))
     try:
-        figures = run_load(order)
+        result = run_load(spec)
     except LoadFailed as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
-    json.dump(asdict(figures), sys.stdout)
+    json.dump(asdict(result), sys.stdout)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Lists the loads that every system is put under."""
+"""The loads that every system is put under."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from bench.server.texts import LONG, SHORT, Length
 
-WORDS_PER_SECOND_AT_MOST = 250_000
-"""Far beyond any system here: bounds the number of texts that are made beforehand."""
+MAX_WORDS_PER_SECOND = 250_000
+"""No system here is nearly that fast. It bounds the number of texts that are prepared."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """``connections`` keep-alive connections, each with one request in flight at a time, as Weaviate's client has."""
+    """Keep-alive connections with one request in flight on each, as Weaviate's client has them."""
 
     length: Length
     connections: int
@@ -25,8 +25,8 @@ class Load:
         return f"{self.length}, {self.connections} connection{'s' if self.connections > 1 else ''}"
 
     def max_requests(self, seconds: float) -> int:
-        """How many requests are prepared for that time; a system that answers them sooner ends the load sooner."""
-        return max(1, round(seconds * WORDS_PER_SECOND_AT_MOST / self.length.high))
+        """The number of requests to prepare for that time. A faster system would end the load sooner."""
+        return max(1, round(seconds * MAX_WORDS_PER_SECOND / self.length.high))
 
 
 LOADS = tuple(Load(length, connections) for length in (SHORT, LONG) for connections in (1, 8, 32))

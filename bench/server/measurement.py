@@ -1,4 +1,7 @@
-"""The recipe: prepares, starts and loads the systems in turn, so that a slow minute of the machine hits all alike."""
+"""Measures all systems: prepares and starts them, then puts every load on each of them in turn.
+
+Systems alternate within each round, so that a slow minute of the machine affects all of them alike.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.machine import commit, describe_machine
-from bench.report.results import Results, Settings
+from bench.progress import Log
+from bench.report.machine import commit, describe_machine
+from bench.server.base import BASE
 from bench.server.loads import LOADS
-from bench.server.subject import Subject
-from bench.server.systems import BASELINE, ROOT, System
+from bench.server.measured_system import MeasuredSystem
+from bench.server.results import Results, Settings
+from bench.server.systems import INCUMBENT, System
 from build.model.files import ModelFiles
+from build.paths import ROOT
 
-Say = Callable[[str], None]
 Original = Callable[[Path, list[str]], NDArray[np.float32]]
 
 
@@ -28,63 +33,71 @@ def measure(
     texts: list[str],
     original: Original,
     settings: Settings,
-    say: Say,
+    log: Log,
 ) -> Results:
-    """Everything, in order. ``original`` gives the vectors of ``texts`` that the systems' own are compared with.
+    """All figures of all systems. ``original`` returns the vectors of ``texts`` that the systems' are compared with.
 
     Raises ``BenchError``. However it ends, the servers that it started are stopped.
     """
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     machine = describe_machine()
-    subjects = [Subject(system, model) for system in systems]
-    for subject in subjects:
-        say(f"preparing {subject.system.name}: {subject.system.about}")
-        subject.prepare()
-    say("embedding the held-out texts with the original in fp32")
+    measured = [MeasuredSystem(system, model) for system in systems]
+    for system in measured:
+        log(f"preparing {system.system.name}: {system.system.about}")
+        system.prepare()
+    log("embedding the held-out texts with the original in fp32")
     reference = original(model.directory, texts)
     with ExitStack() as stack:
-        for subject in subjects:
-            stack.callback(subject.stop)
-            say(f"starting {subject.system.name}, {settings.starts + 1} times")
-            seconds = subject.start(settings.starts)
-            say(f"  ready after {', '.join(f'{second:.2f}' for second in seconds)} s")
-        for subject in subjects:
-            fidelity = subject.compare(texts, reference)
-            say(f"cosine of {subject.system.name} to the original: {fidelity.mean:.4f} in the mean")
-        _idle(subjects, settings.idle_seconds, say)
+        for system in measured:
+            stack.callback(system.stop)
+            log(f"starting {system.system.name}, {settings.starts + 1} times")
+            start_seconds = system.start(settings.starts)
+            log(f"  ready after {', '.join(f'{seconds:.2f}' for seconds in start_seconds)} s")
+        for system in measured:
+            fidelity = system.compare(texts, reference)
+            log(f"mean cosine of {system.system.name} to the original: {fidelity.mean:.4f}")
+        _leave_idle(measured, settings.idle_seconds, log)
         for number in range(1, settings.rounds + 1):
-            _round(subjects, number, settings, reference.shape[1], machine.cores, say)
-        results = [subject.result() for subject in subjects]
+            _run_round(measured, number, settings, reference.shape[1], machine.cores, log)
+        results = [system.result() for system in measured]
     return Results(
         date=date,
         commit=commit(ROOT),
         model=model.model,
-        baseline=BASELINE,
+        baseline=_baseline(systems),
         machine=machine,
         settings=settings,
         systems=results,
     )
 
 
-def _idle(subjects: Sequence[Subject], seconds: float, say: Say) -> None:
-    say(f"leaving all idle for {seconds:g} s")
-    before = [subject.cpu_seconds() for subject in subjects]
-    started = time.perf_counter()
+def _baseline(systems: Sequence[System]) -> str:
+    """The incumbent, or the other checkout where that is measured without it."""
+    names = {system.name for system in systems}
+    return BASE if BASE in names and INCUMBENT not in names else INCUMBENT
+
+
+def _leave_idle(measured: Sequence[MeasuredSystem], seconds: float, log: Log) -> None:
+    log(f"leaving all servers idle for {seconds:g} s")
+    before = [system.cpu_seconds() for system in measured]
+    start = time.perf_counter()
     time.sleep(seconds)
-    elapsed = time.perf_counter() - started
-    for subject, used in zip(subjects, before, strict=True):
-        subject.note_idle((subject.cpu_seconds() - used) / elapsed * 100)
+    elapsed = time.perf_counter() - start
+    for system, used in zip(measured, before, strict=True):
+        system.note_idle((system.cpu_seconds() - used) / elapsed * 100)
 
 
-def _round(subjects: Sequence[Subject], number: int, settings: Settings, dim: int, cores: int, say: Say) -> None:
-    """Every load on every system, one at a time; all get the same texts, and no text comes twice in a measurement.
+def _run_round(
+    measured: Sequence[MeasuredSystem], number: int, settings: Settings, dim: int, cores: int, log: Log
+) -> None:
+    """Put every load on every system, one at a time. All get the same texts; no text is sent twice in a measurement.
 
-    The order of systems turns around from round to round, so that none always follows the same neighbour.
+    The order of systems is reversed in every other round, so that none always runs after the same one.
     """
     for load in LOADS:
-        for subject in subjects if number % 2 else reversed(subjects):
-            sample = subject.run(load, settings.seconds, dim, f"round {number}, {load.name}", cores)
-            say(
-                f"round {number}/{settings.rounds}  {load!s:<30}{subject.system.name:<12}"
+        for system in measured if number % 2 else reversed(measured):
+            sample = system.run(load, settings.seconds, dim, f"round {number}, {load.name}", cores)
+            log(
+                f"round {number}/{settings.rounds}  {load!s:<30}{system.system.name:<12}"
                 f"{sample.requests_per_second:8.1f} requests/s  p50 {sample.p50_ms:7.2f}  p99 {sample.p99_ms:7.2f} ms"
             )

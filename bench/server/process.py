@@ -1,4 +1,4 @@
-"""Owns one started server process: its start until it is ready, what it costs, and its end."""
+"""One started server: its start until it is ready, what it uses, and its end."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
+from bench import process_tree
 from bench.errors import ServerFailed
-from bench.server import process_tree
-from bench.server.process_tree import Memory
+from bench.process_tree import Memory
 
 START_SECONDS = 300.0
 STOP_SECONDS = 20.0
@@ -23,13 +23,13 @@ READY_REQUEST = b"GET /.well-known/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnecti
 
 
 class Server:
-    """Started when made; ``start_seconds`` is the time from exec until ``/.well-known/ready`` first answered 2xx."""
+    """A server that is ready; ``start_seconds`` is the time from exec until ``/.well-known/ready`` answered 2xx."""
 
     def __init__(self, command: Sequence[str | Path], port: int, environment: Mapping[str, str], folder: Path) -> None:
         """Raises ``ServerFailed`` with the last line that the server wrote."""
         self.port = port
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
-        started = time.perf_counter()
+        start = time.perf_counter()
         try:
             self._process = subprocess.Popen(
                 list(command),
@@ -45,13 +45,13 @@ class Server:
             raise ServerFailed(f"the server cannot be started ({error}): run `make setup`") from None
         try:
             while not self._is_ready():
-                if self._process.poll() is not None or time.perf_counter() - started > START_SECONDS:
-                    raise ServerFailed(f"the server does not turn ready: {self._last_line()}")
+                if self._process.poll() is not None or time.perf_counter() - start > START_SECONDS:
+                    raise ServerFailed(f"the server does not become ready: {self._last_line()}")
                 time.sleep(POLL_SECONDS)
         except BaseException:
             self.stop()
             raise
-        self.start_seconds = time.perf_counter() - started
+        self.start_seconds = time.perf_counter() - start
 
     def check_alive(self) -> None:
         """Raises ``ServerFailed``."""
@@ -62,11 +62,11 @@ class Server:
         return process_tree.memory(process_tree.tree(self._process.pid))
 
     def cpu_seconds(self) -> float:
-        """Used so far by all its processes."""
+        """CPU time of all its processes so far."""
         return process_tree.cpu_seconds(process_tree.tree(self._process.pid))
 
     def stop(self) -> None:
-        """Ask it to end, and after a while make it end, with the processes that it started."""
+        """Ask the server to end, and kill it with its child processes if it does not."""
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)

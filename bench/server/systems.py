@@ -1,17 +1,16 @@
-"""Lists the systems that can be measured: one row each, with how to get it ready and how to start it."""
+"""The systems that can be measured: one row each, with how to prepare it and how to start it."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.environment import ensure_environment
-from bench.errors import SetupFailed
+from bench.commands import Command, run
+from bench.environment import INCUMBENT_ENVIRONMENT, RUNTIME_ENVIRONMENT, ensure_environment, python_in
 from bench.server.process import Server, free_port
 from build.cli import default_output
 from build.host.machine import host_target
@@ -20,39 +19,55 @@ from build.model.files import ModelFiles
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, Precision
 
-RUNTIME_ENVIRONMENT = ROOT / ".venv" / "runtime"
-INCUMBENT_ENVIRONMENT = ROOT / ".venv" / "incumbent"
-BASELINE = "incumbent"
-"""The system that the others' figures are divided by."""
+INCUMBENT, CPU2VEC = "incumbent", "cpu2vec"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """How a server is started. ``environment`` is all that it inherits besides PATH."""
+    """How to start a server."""
 
-    command: Sequence[str | Path]
+    command: Command
     environment: Mapping[str, str]
+    """All that the server inherits besides PATH."""
+    folder: Path = ROOT
+    """The working directory."""
 
 
 @dataclass(frozen=True)
 class System:
-    """``prepare(model)`` makes what is missing, and may take minutes; ``launch(model, port)`` is what is timed.
-
-    ``packages`` are those of ``environment`` whose versions are worth noting.
-    """
+    """One embedding server."""
 
     name: str
     about: str
     environment: Path
+    """The virtual environment that it runs in."""
     packages: tuple[str, ...]
+    """The packages of ``environment`` whose versions are reported."""
     prepare: Callable[[ModelFiles], None]
+    """Makes what is missing for a model, which may take minutes. Raises ``SetupFailed``."""
     launch: Callable[[ModelFiles, int], Launch]
+    """How to serve a model on a port; the start is timed."""
 
     def start(self, model: ModelFiles) -> Server:
         """A ready server on a free port. Raises ``ServerFailed``."""
         port = free_port()
         launch = self.launch(model, port)
-        return Server(launch.command, port, {"PATH": os.defpath, **launch.environment}, ROOT)
+        return Server(launch.command, port, {"PATH": os.defpath, **launch.environment}, launch.folder)
+
+
+RUNTIME_PACKAGES = ("falcon", "gunicorn", "numpy", "onnxruntime", "orjson", "tokenizers", "uvicorn", "uvloop")
+
+
+def serve_bundle(environment: Path, bundle: Path, port: int, folder: Path = ROOT) -> Launch:
+    """The runtime in ``folder``, with the packages of ``environment``."""
+    settings = {"BUNDLE_DIR": str(bundle), "PORT": str(port), "LOG_LEVEL": "warning"}
+    return Launch([python_in(environment), "-m", "runtime"], settings, folder)
+
+
+def build_bundle(python: Path | str, model: str, output: Path, folder: Path = ROOT) -> None:
+    """Let the ``quantize.py`` in ``folder`` build the int8 bundle. Raises ``SetupFailed``."""
+    command = [python, "quantize.py", model, "--precision", Precision.INT8, "--output", output]
+    run(command, "the bundle cannot be built", folder=folder)
 
 
 def _bundle() -> Path:
@@ -60,20 +75,16 @@ def _bundle() -> Path:
 
 
 def _prepare_cpu2vec(model: ModelFiles) -> None:
-    if (_bundle() / MANIFEST_FILE).is_file():
-        return
-    command = [sys.executable, "quantize.py", MODEL, "--precision", Precision.INT8, "--output", str(_bundle())]
-    _run(command, "the bundle cannot be built")
+    if not (_bundle() / MANIFEST_FILE).is_file():
+        build_bundle(sys.executable, MODEL, _bundle())
 
 
 def _launch_cpu2vec(model: ModelFiles, port: int) -> Launch:
-    python = RUNTIME_ENVIRONMENT / "bin" / "python"
-    settings = {"BUNDLE_DIR": str(_bundle()), "PORT": str(port), "LOG_LEVEL": "warning"}
-    return Launch([python, "-m", "runtime"], settings)
+    return serve_bundle(RUNTIME_ENVIRONMENT, _bundle(), port)
 
 
 def _incumbent_model(model: ModelFiles) -> Path:
-    """In the environment that made it, and gone with it: a model quantized by other versions is another one."""
+    """In the environment that made it, and removed with it: other versions quantize to another model."""
     return INCUMBENT_ENVIRONMENT / "models" / model.source.revision.replace(":", "-")
 
 
@@ -89,30 +100,22 @@ def _prepare_incumbent(model: ModelFiles) -> None:
     unfinished = output.with_name(output.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    python = INCUMBENT_ENVIRONMENT / "bin" / "python"
-    _run([python, "-m", "bench.incumbent.quantize", model.directory, unfinished], "the model cannot be quantized")
+    python = python_in(INCUMBENT_ENVIRONMENT)
+    run([python, "-m", "bench.incumbent.quantize", model.directory, unfinished], "the model cannot be quantized")
     unfinished.rename(output)
 
 
 def _launch_incumbent(model: ModelFiles, port: int) -> Launch:
-    python = INCUMBENT_ENVIRONMENT / "bin" / "python"
-    address = ["--host", "127.0.0.1", "--port", str(port)]
+    python = python_in(INCUMBENT_ENVIRONMENT)
+    options = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
     settings = {"MODEL_DIR": str(_incumbent_model(model)), "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"}
-    return Launch([python, "-m", "uvicorn", "bench.incumbent.app:app", *address, "--log-level", "warning"], settings)
-
-
-def _run(command: Sequence[str | Path], what: str) -> None:
-    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
-    try:
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=sys.stderr)
-    except subprocess.CalledProcessError as error:
-        raise SetupFailed(f"{what}: {error}") from None
+    return Launch([python, "-m", "uvicorn", "bench.incumbent.app:app", *options], settings)
 
 
 SYSTEMS = (
     System(
-        name=BASELINE,
-        about="optimum's ONNX Runtime path, avx2 preset, under FastAPI and uvicorn: what people run today, replayed",
+        name=INCUMBENT,
+        about="the ONNX mode of Weaviate's t2v-transformers, re-implemented: optimum's avx2 preset, FastAPI, uvicorn",
         environment=INCUMBENT_ENVIRONMENT,
         packages=(
             "fastapi",
@@ -128,10 +131,10 @@ SYSTEMS = (
         launch=_launch_incumbent,
     ),
     System(
-        name="cpu2vec",
+        name=CPU2VEC,
         about="this project's runtime on its int8 bundle",
         environment=RUNTIME_ENVIRONMENT,
-        packages=("falcon", "gunicorn", "numpy", "onnxruntime", "orjson", "tokenizers", "uvicorn", "uvloop"),
+        packages=RUNTIME_PACKAGES,
         prepare=_prepare_cpu2vec,
         launch=_launch_cpu2vec,
     ),

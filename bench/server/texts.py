@@ -1,4 +1,4 @@
-"""Makes the texts that are sent: as many as wanted, all distinct, the same ones for the same seed."""
+"""Makes the texts that are sent: as many as needed, all distinct, and the same ones for the same seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SENTENCE_WORDS = (6, 14)
 
 @dataclass(frozen=True)
 class Length:
-    """Texts of ``low`` to ``high`` words, both included, each number equally likely."""
+    """Texts of ``low`` to ``high`` words, both included; each number of words is equally likely."""
 
     name: str
     low: int
@@ -27,7 +27,7 @@ LONG = Length("long", 80, 120)
 
 
 def words() -> list[str]:
-    """The word list of this project, from everyday English."""
+    """This project's own list of everyday English words."""
     return WORDS_FILE.read_text(encoding="ascii").split()
 
 

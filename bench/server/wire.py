@@ -1,4 +1,4 @@
-"""Knows the bytes of one exchange: the request as Weaviate's client sends it, and what a right answer is."""
+"""The bytes of one exchange: the request as Weaviate's client sends it, and the checks of an answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LENGTH_HEADER = b"\r\ncontent-length:"
 
 
 def vectors_request(text: str, port: int) -> bytes:
-    """Weaviate's Go client names no Content-Type, and sends keys besides the text and its configuration."""
+    """Weaviate's Go client sends no Content-Type, and more keys than the text and its configuration."""
     fields = {
         "text": text,
         "dims": 0,
@@ -28,8 +28,8 @@ def vectors_request(text: str, port: int) -> bytes:
     return header.encode() + body
 
 
-def response_bytes(received: bytes | bytearray) -> int | None:
-    """The size of the response that begins here, header included; None while its header is incomplete.
+def response_size(received: bytes | bytearray) -> int | None:
+    """The size in bytes of the response that begins here, with its header; None while the header is incomplete.
 
     Raises ``LoadFailed`` for a response without Content-Length.
     """
@@ -39,47 +39,50 @@ def response_bytes(received: bytes | bytearray) -> int | None:
     header = bytes(received[: end + 2]).lower()
     start = header.find(LENGTH_HEADER)
     if start < 0:
-        raise LoadFailed(f"a response has no Content-Length, and the load generator needs it: {header[:80]!r}")
+        raise LoadFailed(f"a response has no Content-Length, which the load generator needs: {header[:80]!r}")
     start += len(LENGTH_HEADER)
     return end + len(HEADER_END) + int(header[start : header.find(b"\r\n", start)])
 
 
 def check_answer(response: bytes | bytearray, text: bytes, dim: int) -> None:
-    """A 200 that echoes the text and carries ``dim`` components, else ``LoadFailed``.
+    """Raise ``LoadFailed`` unless this is a 200 that echoes the text and has a vector of ``dim`` components.
 
-    PERF: the generator shares the cores with the server, so this counts commas instead of parsing the JSON, and wants
-    a text in which JSON escapes nothing; ``parse_answer`` has neither limit.
+    PERF: the load generator shares the cores with the server, so this counts commas instead of parsing the JSON, and
+    requires a text in which JSON escapes nothing. ``parse_answer`` has neither limitation.
     """
     _check_status(response)
     body = response.find(HEADER_END)
     if response.find(text, body) < 0:
-        raise _wrong("the answer does not echo the text", response)
+        raise _failure("the answer does not echo the text", response)
     start = response.find(b"[", response.find(b'"vector"', body))
     end = response.find(b"]", start)
     if start < 0 or end < 0 or response.count(b",", start, end) + 1 != dim:
-        raise _wrong(f"the answer carries no vector of {dim} components", response)
+        raise _failure(f"the answer has no vector of {dim} components", response)
 
 
 def parse_answer(response: bytes | bytearray, text: str) -> list[float]:
-    """The vector of a 200 that echoes the text, with as many components as it says, all finite, else ``LoadFailed``."""
+    """The vector of a 200 that echoes the text; its length must be ``dim``, and all components must be finite.
+
+    Raises ``LoadFailed``.
+    """
     _check_status(response)
     try:
         answer = json.loads(response[response.find(HEADER_END) + len(HEADER_END) :])
         vector = [float(component) for component in answer["vector"]]
-        right = answer["text"] == text and answer["dim"] == len(vector)
+        matches = answer["text"] == text and answer["dim"] == len(vector)
     except (ValueError, TypeError, KeyError) as error:
-        raise _wrong(f"the answer is not as the contract says ({error})", response) from None
-    if not right or not all(map(math.isfinite, vector)):
-        raise _wrong("the answer's text, dim and vector do not fit one another", response)
+        raise _failure(f"the answer does not follow the contract ({error})", response) from None
+    if not matches or not all(map(math.isfinite, vector)):
+        raise _failure("the answer's text, dim and vector do not match", response)
     return vector
 
 
 def _check_status(response: bytes | bytearray) -> None:
     if response[9:12] != b"200":
-        raise _wrong(f"the status is {response[9:12].decode('latin-1')}", response)
+        raise _failure(f"the status is {response[9:12].decode('latin-1')}", response)
 
 
-def _wrong(what: str, response: bytes | bytearray) -> LoadFailed:
+def _failure(reason: str, response: bytes | bytearray) -> LoadFailed:
     head, _, body = bytes(response).partition(HEADER_END)
     status = head.partition(b"\r\n")[0].decode("latin-1")
-    return LoadFailed(f"{what}: {status} {body[:200].decode('utf-8', 'replace')}")
+    return LoadFailed(f"{reason}: {status} {body[:200].decode('utf-8', 'replace')}")

@@ -17,7 +17,7 @@ from manifest import Precision, project_version
 from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
-from tests.support.server.server_process import Answer, Server, ready, started
+from tests.support.server.server_process import PATIENCE, Answer, Server, ready, started
 
 MODEL = TinyModel(
     "long-texts", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query : "}, max_seq_length=32
@@ -32,9 +32,6 @@ SENTENCES = [
 """Each word and each sign is one token, so that how many sentences fill a window can be counted by hand."""
 
 MEGABYTE = 1_000_000
-
-LONG_SECONDS = 300
-"""What two texts of a megabyte may take on a slow machine that has other work, too."""
 TOLERANCE = 1e-5
 
 
@@ -104,7 +101,7 @@ def test_a_text_that_just_fits_is_the_originals(server: Server, model: SentenceT
 
 
 def test_the_server_says_what_it_does_with_long_texts(server: Server):
-    with server.connect(LONG_SECONDS) as connection:
+    with server.connect() as connection:
         serving = connection.request("GET", "/meta").json["serving"]
     expected = {"version": project_version(), "long_text": "chunk", "window_tokens": {"text": 32}, "kernels": None}
     assert serving == expected
@@ -145,7 +142,7 @@ def test_a_setting_that_cannot_be_ends_the_start_with_a_sentence(
     bundle: Path, tmp_path: Path, settings: dict[str, str], message: str
 ):
     with started(bundle, tmp_path / "log", **settings) as server:
-        assert server.process.wait(60) != 0
+        assert server.exit_status() != 0
         assert message in server.output()
 
 
@@ -155,7 +152,7 @@ def test_a_megabyte_of_text_does_not_hold_up_others(default_bundle: Path, tmp_pa
     with ready(default_bundle, tmp_path / "log", THREADS="2") as server:
         expected = server.embed("a short text").json["vector"]
         with ThreadPoolExecutor(2) as pool:
-            underway = threading.Barrier(3, timeout=60)
+            underway = threading.Barrier(3, timeout=PATIENCE)
 
             def send() -> Answer:
                 with server.connect() as connection:
@@ -171,6 +168,6 @@ def test_a_megabyte_of_text_does_not_hold_up_others(default_bundle: Path, tmp_pa
             for _ in range(20):
                 assert server.embed("a short text").json["vector"] == expected
             assert not any(future.done() for future in long)
-            vectors = [vector_of(future.result(LONG_SECONDS)) for future in long]
+            vectors = [vector_of(future.result(PATIENCE)) for future in long]
     assert (vectors[0] == vectors[1]).all()
     assert abs(np.linalg.norm(vectors[0]) - 1) < 1e-5

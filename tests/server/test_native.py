@@ -34,7 +34,7 @@ from tests.support.graphs.native_model import (
     vector_of,
 )
 from tests.support.models.tiny_models import change
-from tests.support.server.server_process import Server, ready, started
+from tests.support.server.server_process import PATIENCE, Server, ready, started
 
 MODEL = native_model()
 TEXTS = [" ".join(f"w{3 + (n * k) % 37}" for k in range(1, 2 + n * 7 % 90)) for n in range(120)]
@@ -75,8 +75,8 @@ def test_long_texts_and_short_ones_in_flight_together(server: Server):
     with ThreadPoolExecutor(6) as pool:
         futures = [pool.submit(served, server, [long]) for _ in range(3)]
         short = [pool.submit(served, server, TEXTS[:40]) for _ in range(3)]
-        assert [future.result(60) for future in futures] == [[expected]] * 3
-        assert len({json.dumps(future.result(60)) for future in short}) == 1
+        assert [future.result(PATIENCE) for future in futures] == [[expected]] * 3
+        assert len({json.dumps(future.result(PATIENCE)) for future in short}) == 1
 
 
 def test_it_says_which_instruction_set_it_uses(server: Server):
@@ -107,7 +107,7 @@ def test_what_cannot_be_run_here_stops_the_start_with_one_line(
     tmp_path: Path, op_set: OpSet, settings: dict, said: str
 ):
     with started(native_bundle(tmp_path / "bundle", op_set), tmp_path / "log", **settings) as server:
-        assert server.process.wait(30) == 2
+        assert server.exit_status() == 2
     assert server.output().startswith(f"cpu2vec: {said}")
     assert len(server.output().splitlines()) == 1
 
@@ -136,8 +136,8 @@ class TestWhatAnOpRefusesInARequest:
             with ThreadPoolExecutor(4) as pool:
                 refused = [pool.submit(server.embed, text) for _ in range(4)]
                 beside = [pool.submit(served, server, cls.SOUND) for _ in range(4)]
-                assert [future.result(60).status for future in refused] == [500] * 4
-                assert [future.result(60) for future in beside] == [before] * 4
+                assert [future.result(PATIENCE).status for future in refused] == [500] * 4
+                assert [future.result(PATIENCE) for future in beside] == [before] * 4
         assert re.search(f"request [0-9a-f]+ failed: .*{said}", server.output())
 
     def test_a_vector_that_is_not_finite(self, tmp_path: Path):
@@ -199,7 +199,7 @@ def test_a_table_with_nan_is_found_before_the_server_turns_ready(tmp_path: Path,
 def stopped_for_good(bundle: Path, log: Path, command: list[str] | None = None) -> str:
     """What a server says that finds in its worker that it cannot serve."""
     with started(bundle, log, command) as server:
-        assert server.process.wait(30) not in (0, 2)
+        assert server.exit_status() not in (0, 2)
     assert server.output().count("not serving: ") == 1
     assert "Traceback" not in server.output()
     return server.output()
@@ -218,7 +218,7 @@ def test_weights_that_are_cut_off_stop_the_server_for_good(tmp_path: Path, kept:
     weights = bundle / GRAPH.weights
     weights.write_bytes(weights.read_bytes()[:kept])
     with started(bundle, tmp_path / "log") as server:
-        assert server.process.wait(30) == 2
+        assert server.exit_status() == 2
     assert re.fullmatch(rf"cpu2vec: {GRAPH.weights} has \d+ bytes instead of .*\n", server.output())
     reseal(bundle)
     assert "not serving: model.onnx cannot be loaded: " in stopped_for_good(bundle, tmp_path / "log")
@@ -228,7 +228,7 @@ def test_weights_that_are_missing_stop_the_start_with_one_line(tmp_path: Path):
     bundle = native_bundle(tmp_path / "bundle")
     (bundle / GRAPH.weights).unlink()
     with started(bundle, tmp_path / "log") as server:
-        assert server.process.wait(30) == 2
+        assert server.exit_status() == 2
     assert server.output() == f"cpu2vec: {bundle} has no {GRAPH.weights}: not a complete bundle\n"
 
 
@@ -281,10 +281,10 @@ class TestAnotherLibrary:
         (other,) = set(Target) - {host_target()}
         shutil.copy(kernels.ensure(other), self.library(runtime))
         with started(bundle, tmp_path / "log", self.inside(runtime)) as server:
-            assert server.process.wait(30) == 2
+            assert server.exit_status() == 2
         assert re.fullmatch(r"cpu2vec: libcpu2vec-\w+.so cannot be loaded: .*; run `make kernels`\n", server.output())
 
     def test_none(self, runtime: Path, bundle: Path, tmp_path: Path):
         with started(bundle, tmp_path / "log", self.inside(runtime)) as server:
-            assert server.process.wait(30) == 2
+            assert server.exit_status() == 2
         assert re.fullmatch(r"cpu2vec: .* is missing; run `make kernels`\n", server.output())

@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,9 +17,10 @@ from pathlib import Path
 import pytest
 
 from manifest import Target, describe_files, read_manifest, write_manifest
-from tests.support.server.server_process import Server, ready, started
+from tests.support.server.server_process import Server, ready, started, wait_until
 
 LONG = "the quick brown fox jumps over the lazy dog " * 60
+HOUR = 3600
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def reseal(bundle: Path) -> None:
 
 def fails_to_start(bundle: Path, log: Path, **settings: str) -> tuple[int, str]:
     with started(bundle, log, **settings) as server:
-        return server.process.wait(30), server.output()
+        return server.exit_status(), server.output()
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_wrong_setting_stops_the_start_with_one_line(
     default_bundle: Path, tmp_path: Path, name: str, value: str, message: str
 ):
     with started(default_bundle, tmp_path / "log", **{name: value}) as server:
-        status = server.process.wait(30)
+        status = server.exit_status()
     assert status == 2
     assert server.output().startswith(f"cpu2vec: {message}")
     assert len(server.output().splitlines()) == 1
@@ -172,63 +172,62 @@ def test_nothing_is_written_to_disk(default_bundle: Path, tmp_path: Path):
 
 def test_a_killed_worker_is_replaced(default_bundle: Path, tmp_path: Path):
     with ready(default_bundle, tmp_path / "log") as server:
-        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
-        os.kill(int(children[0]), signal.SIGKILL)
-        time.sleep(0.3)
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: server.workers() not in ([], [worker]), "no other worker was started")
         server.wait_ready()
         assert server.embed("hello").status == 200
 
 
 class TestStop:
-    """SIGTERM, as `docker stop` sends it; it kills after 10 s."""
+    """SIGTERM, as `docker stop` sends it. What may not hold it up would do so for longer than a test waits."""
 
     def test_idle_connections_do_not_hold_it_up(self, default_bundle: Path, tmp_path: Path):
-        with ready(default_bundle, tmp_path / "log") as server:
+        with ready(default_bundle, tmp_path / "log", drain_seconds=HOUR) as server:
             connections = [server.connect() for _ in range(20)]
             for connection in connections[:10]:
                 assert connection.embed("hello").status == 200
             connections[10].send(b"POST /vectors HT")
-            assert server.terminate() < 5
-            assert server.process.returncode == 0
+            server.wait_until_read()
+            assert server.terminate() == 0
             for connection in connections:
                 connection.close()
 
     def test_a_half_sent_body_does_not_hold_it_up(self, default_bundle: Path, tmp_path: Path):
-        with ready(default_bundle, tmp_path / "log") as server, server.connect() as connection:
+        """Once the time to drain is over, the body is not waited for until its own time is over, which is longer."""
+        with ready(default_bundle, tmp_path / "log", drain_seconds=1) as server, server.connect() as connection:
             connection.send(b'POST /vectors HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"text"')
-            time.sleep(0.1)
-            assert server.terminate() < 10
-            assert server.process.returncode == 0
+            server.wait_until_read()
+            assert server.terminate() == 0
+            with pytest.raises(ConnectionError):
+                connection.answer()
 
     def test_requests_in_flight_are_answered_and_ready_says_no(self, default_bundle: Path, tmp_path: Path):
         body = json.dumps({"text": LONG}).encode()
         head = f"POST /vectors HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         with contextlib.ExitStack() as stack:
-            server = stack.enter_context(ready(default_bundle, tmp_path / "log", THREADS="1"))
+            server = stack.enter_context(ready(default_bundle, tmp_path / "log", drain_seconds=HOUR, THREADS="1"))
             connections = [stack.enter_context(server.connect()) for _ in range(60)]
             for connection in connections:
                 connection.send(head + body)
-            time.sleep(0.2)
-            ended: list[float] = []
-            stopper = threading.Thread(target=lambda: ended.append(server.terminate()))
-            stopper.start()
-            time.sleep(0.1)
-            refused = stack.enter_context(server.connect()).request("GET", "/.well-known/ready")
+            server.wait_until_read()
+            server.process.send_signal(signal.SIGTERM)
+            probe = stack.enter_context(server.connect())
+            while (refused := probe.request("GET", "/.well-known/ready")).status == 204:
+                pass
             late_answer = stack.enter_context(server.connect()).embed("late")
             statuses = [connection.answer().status for connection in connections]
-            stopper.join()
+            assert server.exit_status() == 0
         assert statuses == [200] * 60
         assert refused.status == 503
         assert refused.json == {"error": "the server is draining"}
         assert late_answer.status == 503
         assert "retry-after" in late_answer.headers
-        assert server.process.returncode == 0
-        assert ended[0] < 10
 
     def test_interrupting_it_from_the_keyboard_ends_it(self, default_bundle: Path, tmp_path: Path):
         with ready(default_bundle, tmp_path / "log") as server:
             os.killpg(server.process.pid, signal.SIGINT)
-            server.process.wait(10)
+            server.exit_status()
 
 
 class TestHttp:
@@ -263,7 +262,7 @@ class TestHttp:
         with server.connect() as connection:
             connection.send(b'POST /vectors HTTP/1.0\r\nContent-Length: 14\r\n\r\n{"text": "hi"}')
             assert connection.answer().status == 200
-            assert connection.is_closed_within(2)
+            assert connection.is_closed()
 
     def test_expect_continue_is_answered_before_the_body(self, server: Server):
         with server.connect() as connection:
@@ -278,7 +277,7 @@ class TestHttp:
             answer = connection.answer()
             assert answer.status == 413
             assert answer.json["error"].startswith("the body is larger than 5000 bytes")
-            assert connection.is_closed_within(2)
+            assert connection.is_closed()
 
     @pytest.mark.parametrize(
         "head",
@@ -296,7 +295,7 @@ class TestHttp:
         with server.connect() as connection:
             connection.send(head)
             assert connection.answer().status == 400
-            assert connection.is_closed_within(2)
+            assert connection.is_closed()
 
     @pytest.mark.parametrize("line", [b"X-Flood: " + b"a" * 1000 + b"\r\n", b"a: b\r\n"])
     def test_a_flood_of_headers_is_cut_off(self, server: Server, line: bytes):

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.server.process_tree import tree
+from bench.process_tree import tree
 from build.errors import BuildError
 from build.fidelity.cosine import cosines
 from build.fidelity.requests import heldout_texts

@@ -33,7 +33,7 @@ KEPT_STATES = 2
 """Folders of older states are removed."""
 
 
-def cached(name: str, make: Callable[[Path], None]) -> Path:
+def cached(name: str, make: Callable[[Path], object]) -> Path:
     """The directory ``name``, which ``make`` has created. Tests must not write to it."""
     state = HOME / state_of_the_sources()
     directory = state / name

@@ -57,4 +57,5 @@ def two_routes(**values: Any) -> TextModel:
     """A model that tells queries from passages, with CLS for the one and mean for the other, and no default."""
     encoders = {"query": an_encoder(PoolingMode.CLS), "document": an_encoder()}
     routes = {"query": "query", "passage": "document"}
-    return a_text_model(**{"encoders": encoders, "routes": routes, "default_encoder": None} | values)
+    plain: dict[str, Any] = {"encoders": encoders, "routes": routes, "default_encoder": None}
+    return a_text_model(**plain | values)

@@ -1,4 +1,4 @@
-"""Plays the HuggingFace hub on this machine, as far as ``huggingface_hub`` asks it, with its failures on order."""
+"""Plays the Hugging Face hub on this machine, as far as ``huggingface_hub`` needs it, with failures on request."""
 
 from __future__ import annotations
 
@@ -11,40 +11,45 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 LARGE_FILES = (".safetensors", ".bin", ".onnx")
-"""Endings of files that the hub keeps in LFS, outside git, and serves from another host."""
+"""Files with these endings are in LFS: the hub keeps them outside git, and serves them from another host."""
 
 
 @dataclass
 class Repository:
-    """``files`` of one commit. ``served`` overrides what is sent of a file, while what is stated of it stays true.
-
-    ``breaks``: how many bytes of a file's content go out before the connection ends, once per entry. ``token``: who
-    asks without it is told that there is no such model. ``gated``: files need the token, the listing does not.
-    ``denied``: the status that files are answered with, while the listing is there. ``stated``: sizes that the listing
-    gives in place of the true ones.
-    """
+    """One commit of a model's repository."""
 
     files: dict[str, bytes]
     refs: tuple[str, ...] = ("main",)
     served: dict[str, bytes] = field(default_factory=dict)
+    """What is sent in place of a file's content; its stated hash and size stay true."""
     breaks: dict[str, list[int]] = field(default_factory=dict)
+    """By file: after how many bytes of its content the connection ends, once per entry."""
     token: str | None = None
+    """Requests without it get the answer that there is no such model."""
     gated: bool = False
+    """Whether files need the token, but the listing does not."""
     denied: int | None = None
+    """The status of all answers to requests for files; the listing is not affected."""
     stated: dict[str, int] = field(default_factory=dict)
+    """Sizes that the listing states in place of the true ones."""
 
     @property
     def commit(self) -> str:
         content = repr(sorted((name, hashlib.sha256(data).hexdigest()) for name, data in self.files.items()))
         return hashlib.sha1(content.encode()).hexdigest()
 
-    def listing(self, model: str) -> dict:
-        siblings = []
+    def listing(self, model: str) -> dict[str, Any]:
+        siblings: list[dict[str, Any]] = []
         for name, data in self.files.items():
-            entry = {"rfilename": name, "size": self.stated.get(name, len(data)), "blobId": git_blob_id(data)}
+            entry: dict[str, Any] = {
+                "rfilename": name,
+                "size": self.stated.get(name, len(data)),
+                "blobId": git_blob_id(data),
+            }
             if name.endswith(LARGE_FILES):
                 entry["lfs"] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "pointerSize": 134}
             siblings.append(entry)
@@ -53,23 +58,25 @@ class Repository:
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as the hub saw it. ``host`` is the name by which it was reached."""
+    """A request as the hub saw it."""
 
     method: str
     path: str
     host: str
+    """The name by which the hub was reached."""
     token: str | None
     range: str | None
 
 
 @dataclass
 class Hub:
-    """``status``: answered to everything in place of an answer."""
+    """The hub's repositories, and the requests that it saw."""
 
     port: int
     repositories: dict[str, Repository] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     status: int | None = None
+    """The status of every answer, if it is set."""
 
     @property
     def endpoint(self) -> str:
@@ -77,11 +84,11 @@ class Hub:
 
     @property
     def storage(self) -> str:
-        """The other host, of the large files."""
+        """The other host, which serves the large files."""
         return f"http://localhost:{self.port}"
 
     def downloads(self) -> list[str]:
-        """The files whose content was asked for, in order."""
+        """The files whose content was requested, in order."""
         paths = [request.path for request in self.seen if request.method == "GET"]
         return [re.sub(r".*/(resolve|storage)/[^/]+/", "", path) for path in paths if "/api/" not in path]
 
@@ -97,9 +104,7 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 @contextmanager
 def running_hub() -> Iterator[Hub]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    server.hub = Hub(server.server_address[1])
+    server = _HubServer()
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -110,14 +115,23 @@ def running_hub() -> Iterator[Hub]:
         server.server_close()
 
 
+class _HubServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.hub = Hub(self.server_port)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     @property
     def hub(self) -> Hub:
+        assert isinstance(self.server, _HubServer)
         return self.server.hub
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: Any) -> None:
         pass
 
     def do_HEAD(self) -> None:
@@ -134,7 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.hub.status is not None:
             self._error(self.hub.status)
         elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/revision/(.+)", path):
-            self._listing(*found.groups(), token)
+            model, revision = found.groups()
+            self._listing(model, revision, token)
         elif found := re.fullmatch(r"/([^/]+/[^/]+)/(resolve|storage)/([^/]+)/(.+)", path):
             model, kind, commit, name = found.groups()
             self._file(model, commit, name, token, from_storage=kind == "storage")
@@ -159,8 +174,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, model: str, commit: str, name: str, token: str | None, from_storage: bool) -> None:
         repository = self.hub.repositories.get(model)
-        known = repository and commit in (repository.commit, *repository.refs)
-        if not known or name not in repository.files:
+        if repository is None or commit not in (repository.commit, *repository.refs) or name not in repository.files:
             self._error(404, "EntryNotFound", "Entry not found")
             return
         if repository.denied is not None:

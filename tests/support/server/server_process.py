@@ -1,22 +1,37 @@
-"""Starts the real server as a process for tests, and speaks HTTP to it on raw sockets."""
+"""Starts the real server as a process, and speaks HTTP to it over raw sockets."""
 
 from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from build.fidelity.runtime_process import ROOT, RUNTIME_PYTHON, free_port
+from build.fidelity.runtime_process import RUNTIME_PYTHON, free_port
+from tests.support.paths import ROOT
 
-START_SECONDS = 60
+PATIENCE = 600
+"""A test fails after so many seconds of waiting. It guards against hanging: no test depends on the machine's speed."""
+
+CLOSE_SECONDS = 60
+"""A server that closes a connection does it within that time; it is below the keep-alive time, which closes any."""
+
+DRAINING_LONGER = """
+from runtime.main import main
+from runtime.server import server
+
+server.DRAIN_SECONDS = {seconds}
+server.Worker.CONFIG_KWARGS["timeout_graceful_shutdown"] = {seconds}
+main()
+"""
 
 
 @dataclass
@@ -31,31 +46,62 @@ class Server:
         return self.log.read_text()
 
     def wait_ready(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, f"the server ended: {self.output()}"
-            try:
-                with self.connect() as connection:
-                    if connection.request("GET", "/.well-known/ready").status == 204:
-                        return
-            except OSError:
-                pass
-            time.sleep(0.02)
-        raise AssertionError(f"the server did not turn ready: {self.output()}")
+        wait_until(self._is_ready, "the server does not become ready", self.output)
 
-    def connect(self, seconds: float = 60) -> Connection:
-        return Connection(self.port, seconds)
+    def wait_until_read(self) -> None:
+        """Wait until the server has accepted all connections and read all that was sent, by the kernel's queues."""
+        wait_until(lambda: not waiting_bytes(self.port), "the server does not read what was sent", self.output)
+
+    def connect(self) -> Connection:
+        return Connection(self.port)
 
     def embed(self, text: str, **config: object) -> Answer:
         with self.connect() as connection:
             return connection.embed(text, **config)
 
-    def terminate(self, seconds: float = 15) -> float:
-        """SIGTERM, as `docker stop` sends it; how long the server took to end."""
-        started = time.monotonic()
+    def terminate(self) -> int:
+        """Send SIGTERM, as `docker stop` does, and return the exit status."""
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(seconds)
-        return time.monotonic() - started
+        return self.exit_status()
+
+    def exit_status(self) -> int:
+        """Wait until the server has ended."""
+        return self.process.wait(PATIENCE)
+
+    def workers(self) -> list[int]:
+        """The process ids of the master's children."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def _is_ready(self) -> bool:
+        assert self.process.poll() is None, f"the server ended: {self.output()}"
+        try:
+            with self.connect() as connection:
+                return connection.request("GET", "/.well-known/ready").status == 204
+        except OSError:
+            return False
+
+
+def wait_until(condition: Callable[[], object], failure: str, details: Callable[[], str] = str) -> None:
+    """Fail with ``failure`` and ``details`` where the condition does not come true."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"{failure}: {details()}"
+        time.sleep(0.01)
+
+
+def waiting_bytes(port: int) -> int:
+    """What was sent to the port of this machine and not read yet; each connection that is not accepted counts too."""
+    total = 0
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            local, remote, _, queues = line.split()[1:5]
+            sent, received = (int(queue, 16) for queue in queues.split(":"))
+            if int(local.rpartition(":")[2], 16) == port:
+                total += received
+            elif int(remote.rpartition(":")[2], 16) == port:
+                total += sent
+    return total
 
 
 @dataclass
@@ -70,13 +116,10 @@ class Answer:
 
 
 class Connection:
-    """One raw TCP connection; requests are written as given, answers are read by Content-Length.
+    """One raw TCP connection; requests are written as given, answers are read by Content-Length."""
 
-    ``seconds``: of silence, after which waiting for an answer raises TimeoutError.
-    """
-
-    def __init__(self, port: int, seconds: float = 60) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._file = self.socket.makefile("rb")
 
     def __enter__(self) -> Connection:
@@ -113,9 +156,13 @@ class Connection:
         length = int(headers.get("content-length", "0"))
         return Answer(int(first.split()[1]), headers, self._file.read(length))
 
-    def is_closed_within(self, seconds: float) -> bool:
-        """Whether the server closes the connection, unasked, in that time."""
-        self.socket.settimeout(seconds)
+    def has_answer(self) -> bool:
+        """Whether an answer has begun to arrive."""
+        return bool(select.select([self.socket], [], [], 0)[0])
+
+    def is_closed(self) -> bool:
+        """Whether the server closes the connection without being asked."""
+        self.socket.settimeout(CLOSE_SECONDS)
         try:
             return self.socket.recv(1) == b""
         except ConnectionResetError:
@@ -125,13 +172,19 @@ class Connection:
 
 
 @contextmanager
-def started(bundle: Path, log: Path, command: list[str] | None = None, **settings: str) -> Iterator[Server]:
-    """A server process on a free port, not yet ready; killed at the end if it still runs."""
+def started(
+    bundle: Path, log: Path, command: list[str] | None = None, drain_seconds: int | None = None, **settings: str
+) -> Iterator[Server]:
+    """A server process on a free port, not yet ready; killed at the end if it still runs.
+
+    ``command``: what starts it. ``drain_seconds``: in place of the time that the server gives itself to drain.
+    """
     port = free_port()
+    program = ["-m", "runtime"] if drain_seconds is None else ["-c", DRAINING_LONGER.format(seconds=drain_seconds)]
     environment = {"PATH": os.defpath, "BUNDLE_DIR": str(bundle), "PORT": str(port), **settings}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*(command or []), RUNTIME_PYTHON, "-W", "error", "-m", "runtime"],
+            [*(command or []), RUNTIME_PYTHON, "-W", "error", *program],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -145,15 +198,17 @@ def started(bundle: Path, log: Path, command: list[str] | None = None, **setting
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(15)
+                process.wait(CLOSE_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
 
 @contextmanager
-def ready(bundle: Path, log: Path, command: list[str] | None = None, **settings: str) -> Iterator[Server]:
+def ready(
+    bundle: Path, log: Path, command: list[str] | None = None, drain_seconds: int | None = None, **settings: str
+) -> Iterator[Server]:
     """The same, once it is ready."""
-    with started(bundle, log, command, **settings) as server:
+    with started(bundle, log, command, drain_seconds, **settings) as server:
         server.wait_ready()
         yield server

@@ -1,0 +1,134 @@
+"""Renders the server benchmark's results as Markdown tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bench.report.machine import DISTURBED_PERCENT
+from bench.report.statistics import median, median_ratio, spread_percent
+from bench.report.tables import table
+from bench.server.base import BASE
+from bench.server.loads import LOADS
+from bench.server.results import Results, SystemResult
+from bench.server.systems import CPU2VEC
+
+RATE = "requests_per_second"
+
+LOAD_COLUMNS = (
+    ("requests/s", RATE, 0),
+    ("p50 ms", "p50_ms", 2),
+    ("p99 ms", "p99_ms", 2),
+    ("CPU ms per request", "cpu_ms_per_request", 2),
+)
+"""Each column has a title, a field of ``Sample``, and a number of decimals."""
+
+COST_COLUMNS: tuple[tuple[str, Callable[[SystemResult], float], int], ...] = (
+    ("start s", lambda system: median(system.start_seconds), 2),
+    ("RSS MB at start", lambda system: system.memory_after_start.rss_mb, 0),
+    ("RSS MB after load", lambda system: system.memory_after_load.rss_mb, 0),
+    ("PSS MB after load", lambda system: system.memory_after_load.pss_mb, 0),
+)
+"""Each column has a title, a value of a system, and a number of decimals."""
+
+NOTHING = "–"
+
+
+def render(results: Results) -> str:
+    parts = (_heading(results), _loads(results), _systems(results), _against_base(results), _notes(results))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _heading(results: Results) -> str:
+    machine, settings = results.machine, results.settings
+    lines = [
+        f"{results.model}, {results.date}, commit {results.commit or 'unknown'}",
+        f"{machine}; load average before: {machine.load_average:.2f}",
+        f"{settings.seconds:g} s for each load, medians of {settings.rounds} round(s); in brackets: "
+        f"times the figure of {results.baseline}",
+    ]
+    return "\n".join(lines)
+
+
+def _loads(results: Results) -> str:
+    rows = []
+    for load in LOADS:
+        for system, base in _with_baseline(results):
+            rates = system.values_of(load.name, RATE)
+            row = [str(load), system.name]
+            for _, field, digits in LOAD_COLUMNS:
+                value = system.median_of(load.name, field)
+                row.append(_with_ratio(value, base.median_of(load.name, field) if base else None, digits))
+            rows.append([*row, f"{spread_percent(rates):.0f} %" if len(rates) > 1 else NOTHING])
+    header = ["load", "system", *(title for title, _, _ in LOAD_COLUMNS), "spread of requests/s"]
+    return table(header, rows, left=2)
+
+
+def _systems(results: Results) -> str:
+    rows = []
+    for system, base in _with_baseline(results):
+        row = [system.name]
+        for _, value_of, digits in COST_COLUMNS:
+            row.append(_with_ratio(value_of(system), value_of(base) if base else None, digits))
+        fidelity = system.fidelity
+        row.append(f"{system.idle_cpu_percent:.1f} %")
+        row += [f"{value:.4f}" for value in (fidelity.mean, fidelity.p1, fidelity.minimum)]
+        rows.append(row)
+    costs = [title for title, _, _ in COST_COLUMNS]
+    return table(["system", *costs, "idle CPU", "cosine mean", "1st percentile", "minimum"], rows, left=1)
+
+
+def _with_baseline(results: Results) -> list[tuple[SystemResult, SystemResult | None]]:
+    """Each system with the one to divide by: none for the baseline itself, nor where that was not measured."""
+    base = results.system(results.baseline)
+    return [(system, None if system is base else base) for system in results.systems]
+
+
+def _against_base(results: Results) -> str:
+    """This checkout round by round beside the other one; empty unless both were measured."""
+    ours, base = results.system(CPU2VEC), results.system(BASE)
+    if ours is None or base is None:
+        return ""
+    rows = []
+    for load in LOADS:
+        rates, base_rates = ours.values_of(load.name, RATE), base.values_of(load.name, RATE)
+        ratios = [own / other if other else 0.0 for own, other in zip(rates, base_rates, strict=True)]
+        row = [str(load), *(f"{value:.3f}" for value in (median(ratios), min(ratios), max(ratios)))]
+        for field in ("p50_ms", "cpu_ms_per_request"):
+            row.append(_ratio(ours.values_of(load.name, field), base.values_of(load.name, field)))
+        rows.append([*row, *_verdict(median(ratios), rates, base_rates)])
+    ratio_columns = (f"requests/s × {BASE}", "worst round", "best round", f"p50 × {BASE}", f"CPU × {BASE}")
+    return table([f"{CPU2VEC} beside {BASE}", *ratio_columns, "spread", "verdict"], rows, left=1)
+
+
+def _ratio(values: Sequence[float], reference: Sequence[float]) -> str:
+    return f"{median_ratio(values, reference):.3f}" if all(reference) else NOTHING
+
+
+def _verdict(ratio: float, rates: Sequence[float], base_rates: Sequence[float]) -> tuple[str, str]:
+    """The larger spread of the two, and whether the ratio is farther from 1 than that. One round has no spread."""
+    if len(rates) < 2:
+        return NOTHING, NOTHING
+    spread = max(spread_percent(rates), spread_percent(base_rates))
+    change = (ratio - 1) * 100
+    verdict = "within the spread" if abs(change) <= spread else "faster" if change > 0 else "slower"
+    return f"{spread:.0f} %", verdict
+
+
+def _notes(results: Results) -> str:
+    samples = [sample for system in results.systems for load in system.samples.values() for sample in load]
+    disturbed = sum(sample.others_cpu_percent > DISTURBED_PERCENT for sample in samples)
+    lines = [f"{system.name}: {system.about} ({_versions(system)})" for system in results.systems]
+    if disturbed:
+        lines.append(
+            f"WARNING: in {disturbed} of {len(samples)} samples, other processes used more than "
+            f"{DISTURBED_PERCENT:g} % of the cores: measure again on a quiet machine"
+        )
+    return "\n".join(lines)
+
+
+def _with_ratio(value: float, base: float | None, digits: int) -> str:
+    return f"{value:.{digits}f} ({value / base:.2f} ×)" if base else f"{value:.{digits}f}"
+
+
+def _versions(system: SystemResult) -> str:
+    return ", ".join(f"{name} {version}" for name, version in system.versions.items())

@@ -1,0 +1,79 @@
+"""The whole measurement, with servers as real processes, and the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import process_tree
+from bench.__main__ import main
+from bench.errors import BenchError, ServerFailed
+from bench.server.loads import LOADS
+from bench.server.measurement import measure
+from bench.server.report import render
+from bench.server.results import Settings, save
+from bench.server.systems import INCUMBENT, SYSTEMS
+from tests.support.server.stub_server import MODEL, stub_system, stub_vectors
+
+QUICK = Settings(rounds=1, seconds=0.05, starts=1, idle_seconds=0.05)
+
+
+class TestMeasurement:
+    def test_yields_every_figure_of_every_system(self, tmp_path: Path):
+        lines: list[str] = []
+        systems = [stub_system(INCUMBENT), stub_system("other")]
+        measured = measure(systems, MODEL, ["a", "bb"], stub_vectors, QUICK, lines.append)
+        assert [system.name for system in measured.systems] == [INCUMBENT, "other"]
+        for system in measured.systems:
+            assert system.fidelity.minimum == 1
+            assert len(system.start_seconds) == QUICK.starts
+            assert set(system.samples) == {load.name for load in LOADS}
+            assert all(len(samples) == QUICK.rounds for samples in system.samples.values())
+            assert system.versions == {"numpy": np.__version__}
+        assert sum("round 1/1" in line for line in lines) == 2 * len(LOADS)
+        save(measured, tmp_path / "figures.json")
+        assert "other" in render(measured)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, BenchError])
+    def test_stops_its_servers_however_it_ends(self, error: type[BaseException]):
+        def interrupt(line: str) -> None:
+            if "round 1" in line:
+                raise error
+
+        children = set(process_tree.tree(os.getpid()))
+        with pytest.raises(error):
+            measure([stub_system("one"), stub_system("two")], MODEL, ["a"], stub_vectors, QUICK, interrupt)
+        assert set(process_tree.tree(os.getpid())) <= children
+
+    def test_names_the_system_that_fails(self):
+        broken = stub_system("broken", [sys.executable, "-c", "raise SystemExit('no such model')"])
+        with pytest.raises(ServerFailed, match="broken: .*no such model"):
+            measure([broken], MODEL, ["a"], stub_vectors, QUICK, lambda line: None)
+
+
+class TestCommandLine:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--systems", "nobody"], "a system must be one of incumbent, cpu2vec, not 'nobody'"),
+            (["--systems", "cpu2vec,cpu2vec"], "named twice"),
+            (["--rounds", "0"], "must be more than 0 and less than a million, not 0"),
+            (["--seconds", "-1"], "must be more than 0 and less than a million, not -1"),
+            (["--rounds", "some"], "argument --rounds: invalid whole number value: 'some'"),
+        ],
+    )
+    def test_refuses_what_makes_no_sense(self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]):
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        assert message in capsys.readouterr().err
+
+    def test_help_names_every_system(self, capsys: pytest.CaptureFixture[str]):
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        shown = capsys.readouterr().out
+        assert all(system.name in shown for system in SYSTEMS)

@@ -1,0 +1,67 @@
+"""One server process: ready, measured, asked for vectors, stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bench import process_tree
+from bench.errors import LoadFailed, ServerFailed
+from bench.server.fidelity import compare, served_vectors
+from bench.server.measured_system import generate_load
+from manifest import CosineFigures
+from tests.support.paths import ROOT
+from tests.support.server.stub_server import MODEL, load_spec, running, stub_system, stub_vectors
+
+
+class TestFidelity:
+    def test_a_server_that_is_the_original_is_at_one(self):
+        texts = ["", "one", 'with "quotes", \\ and\nlines', "日本語"]
+        with running() as (port, _):
+            served = served_vectors(port, texts)
+        reference = stub_vectors(ROOT, texts)
+        assert np.array_equal(served, reference)
+        assert compare(served, reference) == CosineFigures(count=4, mean=1, p1=1, minimum=1)
+
+    def test_another_size_is_refused(self):
+        with pytest.raises(LoadFailed, match="the vectors must have 4 components, not 3"):
+            compare(np.ones((2, 3), np.float32), np.ones((2, 4), np.float32))
+
+
+class TestServer:
+    def test_a_process_that_ends_is_reported_with_its_last_line(self):
+        system = stub_system("broken", [sys.executable, "-c", "raise SystemExit('no such model')"])
+        with pytest.raises(ServerFailed, match="no such model"):
+            system.start(MODEL)
+
+    def test_a_program_that_is_missing_is_reported(self):
+        with pytest.raises(ServerFailed, match="cannot be started.*make setup"):
+            stub_system("absent", ["/nowhere/python"]).start(MODEL)
+
+    def test_is_measured_while_it_runs_and_gone_afterwards(self):
+        server = stub_system("stub").start(MODEL)
+        try:
+            assert server.start_seconds > 0
+            assert server.memory().rss_mb >= server.memory().pss_mb > 1
+            before = server.cpu_seconds()
+            generate_load(load_spec(server.port, requests=1000))  # far more CPU time than the clock's tick of 10 ms
+            assert server.cpu_seconds() > before
+            server.check_alive()
+        finally:
+            server.stop()
+        with pytest.raises(LoadFailed, match="refused"):
+            generate_load(load_spec(server.port))
+
+    def test_descendants_are_counted(self):
+        script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
+        command = [sys.executable, "-c", script]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"1\n"
+            pids = process_tree.tree(process.pid)
+            process.communicate(b"\n")
+        assert len(pids) == 2
+        assert pids[0] == process.pid

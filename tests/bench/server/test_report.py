@@ -1,0 +1,119 @@
+"""What the server benchmark prints and saves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bench.process_tree import Memory
+from bench.report.machine import Machine
+from bench.server.base import BASE
+from bench.server.loads import LOADS
+from bench.server.report import render
+from bench.server.results import Results, Sample, Settings, SystemResult, save
+from bench.server.systems import CPU2VEC, INCUMBENT
+from manifest import CosineFigures
+
+
+def sample(rate: float, p50: float = 2.0) -> Sample:
+    return Sample(
+        requests_per_second=rate,
+        p50_ms=p50,
+        p99_ms=2 * p50,
+        max_ms=3 * p50,
+        requests=round(rate),
+        seconds=1.0,
+        cpu_ms_per_request=1.0,
+        others_cpu_percent=0.0,
+    )
+
+
+def system(
+    name: str, factor: float, others: float = 0.0, rates: Sequence[float] = (90.0, 100.0, 120.0)
+) -> SystemResult:
+    samples = [Sample(**{**vars(sample(rate * factor, 8 / factor)), "others_cpu_percent": others}) for rate in rates]
+    return SystemResult(
+        name=name,
+        about=f"about {name}",
+        versions={"numpy": "2.0"},
+        start_seconds=[4.0 / factor],
+        memory_after_start=Memory(rss_mb=400 / factor, pss_mb=390 / factor),
+        memory_after_load=Memory(rss_mb=500 / factor, pss_mb=490 / factor),
+        idle_cpu_percent=0.25,
+        fidelity=CosineFigures(count=2, mean=0.99, p1=0.98, minimum=0.97),
+        samples={load.name: samples for load in LOADS},
+    )
+
+
+def results(others: float = 0.0) -> Results:
+    return Results(
+        date="2026-01-02T03:04:05+00:00",
+        commit="abc",
+        model="stub/model",
+        baseline=INCUMBENT,
+        machine=Machine("A CPU", "x86_64", 2, ("avx2",), "6.1", "3.11", 0.1),
+        settings=Settings(rounds=3, seconds=1.0, starts=1, idle_seconds=1.0),
+        systems=[system(INCUMBENT, 1.0, others), system(CPU2VEC, 4.0, others)],
+    )
+
+
+class TestReport:
+    def test_shows_medians_and_ratios_to_the_baseline(self):
+        lines = render(results()).splitlines()
+        incumbent, ours = [line for line in lines if "80–120 words, 8 connections" in line]
+        assert [cell.strip() for cell in incumbent.split("|")[2:7]] == [INCUMBENT, "100", "8.00", "16.00", "1.00"]
+        assert [cell.strip() for cell in ours.split("|")[2:5]] == ["cpu2vec", "400 (4.00 ×)", "2.00 (0.25 ×)"]
+        costs = next(line for line in lines if line.startswith("| cpu2vec"))
+        assert [cell.strip() for cell in costs.split("|")[2:5]] == ["1.00 (0.25 ×)", "100 (0.25 ×)", "125 (0.25 ×)"]
+        assert "WARNING" not in render(results())
+
+    def test_without_the_baseline_shows_no_ratio(self):
+        alone = Results(**{**vars(results()), "systems": results().systems[1:]})
+        assert "×" not in render(alone)
+
+    def test_warns_where_others_used_the_machine(self):
+        assert "WARNING: in 36 of 36 samples" in render(results(others=20.0))
+
+    def test_the_file_holds_everything(self, tmp_path: Path):
+        path = tmp_path / "deep" / "figures.json"
+        save(results(), path)
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        assert set(saved) == {"date", "commit", "model", "baseline", "machine", "settings", "systems"}
+        assert saved["machine"]["flags"] == ["avx2"]
+        assert saved["settings"]["rounds"] == 3
+        system = saved["systems"][1]
+        assert system["memory_after_load"] == {"rss_mb": 125, "pss_mb": 122.5}
+        assert [each["requests_per_second"] for each in system["samples"]["long-8"]] == [360, 400, 480]
+
+
+class TestAgainstAnotherCheckout:
+    def rows(self, ours: Sequence[float], base: Sequence[float]) -> list[list[str]]:
+        """The cells of the table, a row for each load."""
+        systems = [system(CPU2VEC, 1.0, rates=ours), system(BASE, 1.0, rates=base)]
+        parts = render(replace(results(), systems=systems, baseline=BASE)).split("\n\n")
+        beside = next(part for part in parts if part.startswith("| cpu2vec beside base"))
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in beside.splitlines()[2:]]
+
+    def test_ratios_are_those_of_the_rounds(self):
+        rows = self.rows(ours=(100, 90, 120), base=(100, 100, 100))
+        assert [row[0] for row in rows] == [str(load) for load in LOADS]
+        assert all(
+            row[1:] == ["1.000", "0.900", "1.200", "1.000", "1.000", "30 %", "within the spread"] for row in rows
+        )
+
+    @pytest.mark.parametrize(
+        ("ours", "verdict"),
+        [((93, 94, 95), "slower"), ((96, 98, 100), "within the spread"), ((106, 107, 108), "faster")],
+    )
+    def test_the_verdict_depends_on_the_larger_spread(self, ours: Sequence[float], verdict: str):
+        assert {row[-1] for row in self.rows(ours, base=(98, 100, 102))} == {verdict}
+
+    def test_one_round_has_no_spread_and_no_verdict(self):
+        assert self.rows(ours=(100,), base=(50,))[0][1:] == ["2.000", "2.000", "2.000", "1.000", "1.000", "–", "–"]
+
+    def test_without_the_other_checkout_there_is_no_such_table(self):
+        assert "beside base" not in render(results())
