@@ -1,10 +1,9 @@
 # cpu2vec: `make help` lists what can be done here. Needs GNU make 3.81 or newer.
 .DEFAULT_GOAL := help
 
-# Values of variables are data. Neither make nor a shell interprets them, whatever is in them: make takes those of the
-# command line as they are written and never expands those of the environment; recipes find all of them in their
-# environment, where "$$MODEL" is one word. Names that this file sets itself are overridden. PYTHON is the exception: it
-# may hold a command.
+# Values of variables are data: neither make nor a shell interprets them. make takes values from the command line as
+# they are written and never expands values from the environment. Recipes read all of them from their environment, where
+# "$$MODEL" is one word. Names that this file sets itself cannot be changed. PYTHON alone may be a command.
 override given := $(foreach name,$(.VARIABLES),$(if $(filter command line,$(origin $(name))),$(name)))
 $(foreach name,$(given),$(eval override $(name) := $$(value $(name))))
 export $(given)
@@ -16,7 +15,7 @@ override option = $${$(1):+"--$(2)=$$$(1)"}
 override model_options := $(call options,PRECISION:precision REVISION:revision TRUST_REMOTE_CODE:trust-remote-code \
   ALLOW_PICKLE:allow-pickle MIN_COSINE_MEAN:min-cosine-mean MIN_COSINE_P1:min-cosine-p1 MIN_COSINE_MIN:min-cosine-min)
 override bundle_options := $(call options,MODEL:model BUNDLE:bundle ARCH:arch) $(model_options)
-# Commands report what is wrong in the name of this target.
+# Makes a command report errors in the name of the target.
 override as_target = MAKE_TARGET=$@
 
 override chosen_python := $(value PYTHON)
@@ -31,11 +30,11 @@ override BUILD := .venv/build/bin/python
 override RUNTIME := .venv/runtime/bin/python
 override LINT := .venv/lint/bin
 
-# PyTorch's CPU wheels have a page of their own; where pip is told of another place for wheels, that one is used.
+# PyTorch's CPU wheels have their own page, which is used unless pip is pointed to other wheels.
 override torch_links := [ "$$PIP_FIND_LINKS" ] || \
   export TORCH_LINKS="$${TORCH_LINKS-https://download.pytorch.org/whl/cpu/torch/}";
 
-# NNCF asks for these, and imports none of them when it quantizes a graph of OpenVINO's: 120 MB less.
+# NNCF requires these packages (120 MB), but imports none of them when it quantizes an OpenVINO graph.
 override NEVER_IMPORTED := scikit-learn joblib cloudpickle narwhals threadpoolctl ninja pydot pyparsing
 
 help:  ## list the targets and their variables
@@ -52,7 +51,7 @@ help:  ## list the targets and their variables
 #:                   1: run Python code that comes with the model; read pickled weights, as data
 #: MIN_COSINE_MEAN, MIN_COSINE_P1, MIN_COSINE_MIN
 #:                   fidelity below which a build fails (by precision)
-#: PORT              port of make serve (8080); docs/deploy.md lists the server's other settings
+#: PORT              port of make serve (8080); docs/settings.md lists the other settings of the server
 #: TAG               name of the image (cpu2vec:<model>[-<revision>]-<precision>-<arch>)
 #: DOCKER_BUILD_ARGS more arguments for docker build
 #: OLD, BUNDLE, TEXTS, TASK, POOLING_STRATEGY, JSON
@@ -71,7 +70,7 @@ setup: environments library  ## create the environments that build and serve bun
 environments: .venv/runtime/.ready .venv/build/.ready
 	@$(if $(chosen_python),$(PYTHON) -m build.host.environment --report-python)
 
-# Asked each time: what the library was made from tells whether it is current, and dates of files do not.
+# Runs every time: whether the library is current depends on what it was compiled from, not on the dates of files.
 library: .venv/build/.ready
 	@$(BUILD) -m build.kernels --arch $(HOST) --if-needed
 
@@ -96,15 +95,20 @@ what-to-compare:
 
 test: lint .venv/runtime/.tested .venv/build/.tested library  ## run all tests that need no Docker, QEMU or browser
 	$(RUNTIME) -m pytest tests
-	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist loadfile
+	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist worksteal
+
+test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests that take a few minutes in all
+	$(RUNTIME) -m pytest tests
+	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
 test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
 	$(BUILD) -m pytest tests -m system
 
-lint: .venv/lint/.ready .venv/runtime/.ready  ## check style and types
+lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types
 	$(LINT)/ruff check .
 	$(LINT)/ruff format --check .
-	$(LINT)/mypy --python-executable $(RUNTIME) manifest.py runtime
+	$(LINT)/mypy --python-executable $(RUNTIME) manifest.py sections runtime
+	$(LINT)/mypy --python-executable $(BUILD) manifest.py sections quantize.py build bench tests/support
 
 kernels: .venv/build/.ready  ## compile the native kernels for an architecture
 	@[ "$$ARCH" ] || ARCH=$(HOST); $(as_target) $(BUILD) -m build.kernels $(call options,ARCH:arch)
@@ -121,7 +125,7 @@ bench-kernels: .venv/build/.ready  ## time the native kernels of every instructi
 bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTorch
 	@$(BUILD) -m bench.models $(call options,MODEL:model ROUNDS:rounds TOKENS:tokens SYSTEMS:systems SCRATCH:scratch)
 
-# The CPU build of PyTorch must be found, or the list is full of packages for GPUs.
+# uv must find the CPU build of PyTorch; otherwise the list is full of packages for GPUs.
 lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	@set -ef; $(torch_links) for link in $${PIP_FIND_LINKS:-$$TORCH_LINKS}; do set -- "$$@" --find-links "$$link"; done; \
 	lock() { uv pip compile --quiet --generate-hashes --no-annotate --no-header --python-version 3.11 "$$@"; }; \
@@ -156,5 +160,5 @@ python:
 	@command -v $(firstword $(PYTHON) python3) > /dev/null || { echo 'cpu2vec: no Python was found on PATH:' \
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
-.PHONY: help setup environments library serve bundle image compare what-to-compare test test-system lint kernels \
-  bench bench-fidelity bench-kernels bench-models lock clean clean-bundles python
+.PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system lint \
+  kernels bench bench-fidelity bench-kernels bench-models lock clean clean-bundles python

@@ -21,7 +21,7 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 MAKE_TARGET = "MAKE_TARGET"
-"""The environment variable in which the Makefile names the target whose recipe runs a command."""
+"""The environment variable in which the Makefile names the target that a command runs for."""
 
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
@@ -62,7 +62,7 @@ def choice_of(kind: type[Member]) -> Choice[Member]:
 
 
 MACHINE_NAMES = {"x86_64": Target.AMD64, "aarch64": Target.ARM64}
-"""Names that kernels and compilers have for the architectures."""
+"""What operating systems and compilers call the architectures."""
 
 ARCHITECTURES = Choice({target.value: target for target in Target}, MACHINE_NAMES)
 
@@ -91,9 +91,10 @@ def positive(kind: type[Number]) -> Callable[[str], Number]:
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a wrong option in one sentence. Below make, the sentence names make's variables and there is no usage.
+    """Reports a wrong option in one sentence. If make started the program, the sentence names make's variable.
 
-    An option and its variable differ in their spelling alone: ``--min-cosine-p1`` and ``MIN_COSINE_P1``.
+    The usage text, which lists options, is then left out. An option and its variable differ only in their spelling:
+    ``--min-cosine-p1`` and ``MIN_COSINE_P1``.
     """
 
     def __init__(self, prog: str, description: str, epilog: str | None = None) -> None:
@@ -101,7 +102,7 @@ class Parser(argparse.ArgumentParser):
             prog=program_name(prog),
             description=description,
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Formatter,
         )
         self._switches: set[str] = set()
 
@@ -115,7 +116,7 @@ class Parser(argparse.ArgumentParser):
         return self.parse_args([word for argument in arguments for word in self._plain(argument)])
 
     def _plain(self, argument: str) -> list[str]:
-        """The argument without the value of a switch, which argparse does not accept."""
+        """Translate a switch with a value, which argparse does not accept, into one without."""
         flag, given, value = argument.partition("=")
         if flag not in self._switches or not given:
             return [argument]
@@ -133,21 +134,30 @@ class Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {re.sub(named, lambda flag: variable(flag[0]), message)}\n")
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of texts that have several, and wraps those of one line."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
 def variable(flag: str) -> str:
     """Make's variable for an option."""
     return flag.removeprefix("--").upper().replace("-", "_")
 
 
 def program_name(name: str) -> str:
-    """What the user started: ``make <target>``, or the program itself."""
+    """Return what the user started: ``make <target>``, or the program itself."""
     target = os.environ.get(MAKE_TARGET)
     return f"make {target}" if target else name
 
 
 def run(name: str, action: Callable[[], int], interrupted: str) -> int:
-    """Return the exit code of ``action``. A failure is one line to standard error, and so is an interruption.
+    """Return the exit code of ``action``. Report a failure or an interruption in one line on standard error.
 
-    SIGINT, SIGTERM and SIGHUP raise ``KeyboardInterrupt``. ``interrupted`` says what is left behind then.
+    SIGINT, SIGTERM and SIGHUP interrupt; ``interrupted`` is what to say about the consequences.
     """
     signals = raise_on_signals()
     try:
@@ -164,9 +174,9 @@ def run(name: str, action: Callable[[], int], interrupted: str) -> int:
 
 
 def raise_on_signals() -> list[int]:
-    """Let SIGINT, SIGTERM and SIGHUP raise ``KeyboardInterrupt``; return the list to which each is added.
+    """Make SIGINT, SIGTERM and SIGHUP raise ``KeyboardInterrupt``; return the list that records them.
 
-    A SIGHUP that is ignored, as below nohup, stays ignored.
+    An ignored SIGHUP stays ignored, as under nohup.
     """
     received: list[int] = []
 

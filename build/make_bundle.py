@@ -66,15 +66,15 @@ def bundle_of(options: argparse.Namespace) -> Path:
 
 
 def refuse_another(bundle: Path, options: argparse.Namespace) -> None:
-    """Raise ``BundleError`` for a bundle of another model, precision or architecture than the options name."""
+    """Raise ``BundleError`` for a bundle of another model, revision, precision or architecture than requested."""
     manifest = _manifest(bundle)
-    for field, wanted in (
-        ("model", _model_name(options.model)),
-        ("precision", options.precision),
-        ("target", options.arch),
+    for found, wanted in (
+        (manifest.get("model"), _model_name(options.model)),
+        (_revision(manifest), options.revision),
+        (manifest.get("precision"), options.precision),
+        (manifest.get("target"), options.arch),
     ):
-        found = manifest.get(field, wanted)
-        if wanted is not None and str(found).lower() != str(wanted).lower():
+        if found and wanted and str(found).lower() != str(wanted).lower():
             raise BundleError(f"{bundle} is a bundle of {found}, not of {wanted}: set BUNDLE to another directory")
 
 
@@ -85,6 +85,14 @@ def _manifest(bundle: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return manifest if isinstance(manifest, dict) else {}
+
+
+def _revision(manifest: dict[str, Any]) -> str | None:
+    """The revision that was requested of the hub, if the manifest says so."""
+    source = manifest.get("source")
+    if not isinstance(source, dict) or "requested" not in source:
+        return None
+    return str(source["requested"] or "main")
 
 
 def _model_name(model: str | None) -> str | None:

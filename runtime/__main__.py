@@ -1,5 +1,7 @@
 """``python -m runtime``: serves the bundle in ``BUNDLE_DIR``."""
 
+import sys
+
 from runtime.main import main
 
-main()
+main(sys.argv[1:])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import logging.config
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 from manifest import BundleError, Target
 from runtime.bundle import Bundle, open_bundle
@@ -13,7 +14,7 @@ from runtime.errors import SettingsError
 from runtime.host.capacity import Capacity, measure_capacity
 from runtime.kinds import Load, plan
 from runtime.logs import logging_config
-from runtime.settings import Settings, read_settings
+from runtime.settings import VARIABLES, Settings, read_settings
 
 if TYPE_CHECKING:
     from runtime.service import Service
@@ -23,8 +24,10 @@ EXIT_BAD_START = 2
 log = logging.getLogger("cpu2vec")
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Check settings and bundle, then serve until SIGTERM. A bad one ends the process with one line and status 2."""
+    if arguments:
+        _show_usage(arguments)
     try:
         settings = read_settings()
         bundle = open_bundle(settings.bundle)
@@ -41,6 +44,16 @@ def main() -> None:
     from runtime.server.server import Server
 
     Server(lambda: make_service(settings, bundle, load), settings.port, log_config).run()
+
+
+def _show_usage(arguments: Sequence[str]) -> NoReturn:
+    """Explain the settings, and exit: in error unless the arguments ask for help."""
+    asked = arguments[0] in ("-h", "--help")
+    width = max(map(len, VARIABLES))
+    lines = [f"  {name:<{width}}  {meaning}" for name, meaning in VARIABLES.items()]
+    usage = "\n".join(["cpu2vec is configured by environment variables and takes no arguments:", *lines])
+    print(usage, file=sys.stdout if asked else sys.stderr)
+    sys.exit(0 if asked else EXIT_BAD_START)
 
 
 def make_service(settings: Settings, bundle: Bundle, load: Load) -> Service:

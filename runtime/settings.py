@@ -44,24 +44,44 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+VARIABLES = {
+    "BUNDLE_DIR": "the bundle to serve",
+    "PORT": "port to listen on, on all interfaces (8080)",
+    "THREADS": "number of inference threads (the container's cores)",
+    "MAX_BODY_BYTES": "the largest request body (1048576)",
+    "MAX_TOKENS": "the most tokens that are embedded in one run (the model's limit)",
+    "LONG_TEXT": "longer texts: chunk, truncate or error (chunk)",
+    "HONOR_POOLING_STRATEGY": "take masked_mean in a request literally (false)",
+    "KERNELS_ISA": "instruction set of the native ops (the best one that the CPU supports)",
+    "AUTHENTICATION_ALLOWED_TOKENS": "comma-separated bearer tokens (none: no token needed)",
+    "LOG_LEVEL": "debug, info, warning or error (info)",
+    "LOG_FORMAT": "text or json (text)",
+    "ENABLE_CUDA": "must be off",
+}
+"""Every setting with its meaning and default, for the usage text."""
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Sizes are in bytes. ``threads`` and ``max_tokens`` are None where the container's share of processor and memory
-    decides, and the model; ``kernels_isa`` where the native ops choose by themselves.
-    """
+    """What the operator has decided."""
 
     bundle: Path
     port: int
     threads: int | None
+    """None: the container's share of the processor decides."""
     max_body_bytes: int
     max_tokens: int | None
+    """None: the model and the container's memory decide."""
     long_text: LongText
     honor_pooling_strategy: bool
     kernels_isa: str | None
+    """None: the native ops choose."""
     allowed_tokens: frozenset[str]
+    """Empty: requests need no token."""
     log_level: LogLevel
     log_format: LogFormat
     without_effect: tuple[str, ...]
+    """The names of settings that are set and do nothing here."""
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -72,7 +92,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         return parse(name, value) if value else default
 
     if read("ENABLE_CUDA", _boolean, False):
-        raise SettingsError("ENABLE_CUDA is on, and this image is CPU-only: unset it or set it to 0")
+        raise SettingsError("ENABLE_CUDA is on, but this server is CPU-only: unset it or set it to 0")
     return Settings(
         bundle=Path(environment.get("BUNDLE_DIR") or "bundle"),
         port=read("PORT", _integer(1, 65535), DEFAULT_PORT),
@@ -97,14 +117,14 @@ def _boolean(name: str, value: str) -> bool:
     word = value.lower()
     if word in TRUE | FALSE:
         return word in TRUE
-    raise SettingsError(f"{name} is {value!r}, and accepts 1, true, on, yes, 0, false, off or no")
+    raise SettingsError(f"{name} must be 1, true, on, yes, 0, false, off or no, not {value!r}")
 
 
 def _integer(low: int, high: int) -> Callable[[str, str], int]:
     def parse(name: str, value: str) -> int:
         if value.isascii() and value.isdigit() and low <= int(value) <= high:
             return int(value)
-        raise SettingsError(f"{name} is {value!r}, and accepts a whole number from {low} to {high}")
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
 
     return parse
 
@@ -114,8 +134,8 @@ def _choice(kind: type[Choice]) -> Callable[[str, str], Choice]:
         for member in kind:
             if member.value == value.lower():
                 return member
-        accepted = ", ".join(member.value for member in kind)
-        raise SettingsError(f"{name} is {value!r}, and accepts {accepted}")
+        *others, last = (member.value for member in kind)
+        raise SettingsError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
 
     return parse
 
@@ -124,4 +144,4 @@ def _tokens(name: str, value: str) -> frozenset[str]:
     tokens = frozenset(token.strip() for token in value.split(",")) - {""}
     if tokens:
         return tokens
-    raise SettingsError(f"{name} names no token: set comma-separated bearer tokens, or unset it")
+    raise SettingsError(f"{name} has no token: set comma-separated bearer tokens, or unset it")

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 IN_RUNTIME_ENVIRONMENT = importlib.util.find_spec("torch") is None
 RUNTIME_TESTS = Path(__file__).parent / "runtime"
+
+# Whether a test passes does not depend on the machine's speed.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,20 +39,21 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 @pytest.fixture(scope="session")
-def default_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The int8 bundle of the default model for this machine, made by the real pipeline."""
+def default_bundle() -> Path:
+    """The int8 bundle of the default model for this machine, made by the real pipeline. Not to be written to."""
     from build.model.default_model import MODEL
     from build.pipeline import BuildOptions, build_bundle
     from build.progress import Progress
-    from manifest import Precision
-    from runtime.host.cpu import host_target
+    from manifest import Precision, Target
+    from tests.support.bundles.cache import cached
 
-    target = host_target()
+    target = Target.of_machine()
     assert target is not None
-    output = tmp_path_factory.mktemp("default-model") / "bundle"
-    order = BuildOptions(MODEL, None, target, Precision.INT8, output, force=False)
-    build_bundle(order, Progress())
-    return output
+
+    def build(output: Path) -> None:
+        build_bundle(BuildOptions(MODEL, None, target, Precision.INT8, output, force=False), Progress())
+
+    return cached("default-model", build)
 
 
 @pytest.fixture(scope="session")

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import platform
 from pathlib import Path
 
 from manifest import Target
 
-MACHINES = {"x86_64": Target.AMD64, "aarch64": Target.ARM64}
-
 
 def host_target() -> Target:
-    """Return this machine's architecture; amd64 where it is none that bundles are built for."""
-    return MACHINES.get(platform.machine(), Target.AMD64)
+    """Return this machine's architecture; amd64 for any other, which ``host/check.py`` refuses to set up."""
+    return Target.of_machine() or Target.AMD64
 
 
 def instruction_sets(library: Path) -> tuple[str, ...]:

@@ -34,7 +34,9 @@ def main(arguments: Mapping[str, str]) -> int:
     except InvalidOption as error:
         return fail(PROGRAM, str(error))
     result = subprocess.run([sys.executable, PROGRAM, *options], stdout=subprocess.PIPE, text=True)
-    print(*(line for line in result.stdout.splitlines() if BUNDLE not in line), sep="\n")
+    for line in result.stdout.splitlines():
+        if BUNDLE not in line:
+            print(line)
     return result.returncode
 
 

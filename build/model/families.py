@@ -162,5 +162,6 @@ def family_of(config: dict[str, Any], trust_remote_code: bool) -> Family:
         if config.get("model_type") == family.model_type and architecture in (None, *family.architectures):
             return family
     supported = ", ".join(dict.fromkeys(family.architectures[0] for family in FAMILIES))
-    name = architecture or config.get("model_type") or "none named in config.json"
-    raise UnsupportedModel(f"the architecture {name} is not supported; supported encoders: {supported}")
+    name = architecture or config.get("model_type")
+    problem = f"the architecture {name} is not supported" if name else f"{CONFIG} names no architecture"
+    raise UnsupportedModel(f"{problem}; supported encoders: {supported}")

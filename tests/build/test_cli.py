@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -21,18 +22,31 @@ from safetensors.torch import load_file
 from build import cli
 from build.fidelity.runtime_process import RUNTIME_PYTHON
 from build.fidelity.thresholds import OPTIONS
-from manifest import MANIFEST_FILE, Golden, Precision, Target, bundle_files, check_files, from_json, read_manifest
+from manifest import (
+    MANIFEST_FILE,
+    Golden,
+    Precision,
+    Source,
+    SourceKind,
+    Target,
+    check_files,
+    from_json,
+    read_manifest,
+)
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import TinyModel, change, write
 from tests.support.paths import ROOT
 from tests.support.server import hub_server
 
+pytestmark = pytest.mark.slow
+
 TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "})
 WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(16),))
 TOKEN = "hf_aVeryPrivateToken0123456789"
 STAGE = re.compile(r"\[(\d)(?:/8)?\] (fetch|describe|export|calibrate|quantize|optimize|package|verify): .+")
-SECONDS = 120
+SECONDS = 900
+"""After this, a process hangs, however slow the machine is."""
 FLAGS = [option.flag for option in OPTIONS]
 
 
@@ -316,19 +330,19 @@ def test_a_bundle_is_made_with_plain_lines_and_the_table_alone_on_standard_outpu
     assert table["pooling"] == "mean, normalized"
     assert table["prompts"] == "query 'query: '"
     assert "mean 0.99" in table["fidelity"]
-    assert table["at least"] == "mean 0.995, 1st percentile 0.985, minimum 0.97: met"
+    assert table["required"] == "mean 0.995, 1st percentile 0.985, minimum 0.97: passed"
     assert table["report"] == f"{output}/fidelity.html"
-    assert table["lies in"] == str(output)
-    assert table["serve it"] == f"make serve BUNDLE={output}"
+    assert table["output"] == str(output)
+    assert table["serve"] == f"make serve BUNDLE={output}"
     check_files(output, read_manifest(output), hashes=True)
-    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).section))
+    assert_nothing_but(output, MANIFEST_FILE, *read_manifest(output).files)
     assert_nothing_but(output.parent, output.name)
 
 
 def test_a_bundle_below_a_threshold_is_not_delivered_and_what_to_do_is_said(quantize, model: Path, output: Path):
     said = message(quantize(model, "--output", output, "--min-cosine-mean", "1", "--min-cosine-min", "0.5"))
-    assert re.search("is too far from the original in the arithmetic '[^']+', by cosines on 240 held-out and ", said)
-    assert re.search(r"texts: mean 0\.99\d+ \(at least 1\): build with --precision fp32, or lower the threshold", said)
+    assert re.search("is too far from the original on CPUs of the class '[^']+', by cosines on 240 held-out and ", said)
+    assert re.search(r"texts: mean 0\.99\d+ \(required: 1\): build with --precision fp32, or lower the threshold", said)
     assert len(re.findall(r"0\.99\d{4} '", said.partition("worst texts: ")[2])) == 3
     assert_nothing_but(output.parent)
 
@@ -336,7 +350,7 @@ def test_a_bundle_below_a_threshold_is_not_delivered_and_what_to_do_is_said(quan
 def test_a_threshold_that_is_lowered_knowingly_is_what_the_bundle_is_held_to(quantize, model: Path, output: Path):
     result = quantize(model, "--output", output, "--min-cosine-p1", "0")
     assert result.returncode == 0, result.stderr
-    assert "1st percentile 0, minimum 0.97: met" in result.stdout
+    assert "1st percentile 0, minimum 0.97: passed" in result.stdout
     report = json.loads((output / "fidelity.json").read_text())
     assert report["cosine"]["thresholds"] == {"mean": 0.995, "minimum": 0.97, "p1": 0}
 
@@ -349,7 +363,7 @@ def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, mod
     (partial / "bundle").mkdir(parents=True)
     result = quantize(model, "--output", output, "--precision", "fp32", "--force")
     assert result.returncode == 0, result.stderr
-    assert_nothing_but(output, MANIFEST_FILE, *bundle_files(read_manifest(output).section))
+    assert_nothing_but(output, MANIFEST_FILE, *read_manifest(output).files)
     assert_nothing_but(output.parent, output.name)
 
 
@@ -420,7 +434,7 @@ def test_an_interrupted_build_leaves_nothing_behind(
     stdout, stderr = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, stderr
     assert stdout == ""
-    rest = [one for one in stderr.splitlines() if not STAGE.fullmatch(one)]
+    rest = [said for said in stderr.splitlines() if not STAGE.fullmatch(said)]
     assert rest == ["quantize.py: interrupted: nothing was left behind"]
     assert_nothing_but(output.parent)
     assert runtimes_that_serve(output) == []
@@ -435,6 +449,25 @@ def runtimes_that_serve(output: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def test_a_bundle_from_the_hub_is_that_of_the_directory_but_for_its_source(quantize, output: Path, tmp_path: Path):
+    with hub_server.running_hub() as hub:
+        repository = hub_server.Repository(hub_server.files_of(tiny_models.make(TINY)))
+        hub.repositories["org/public"] = repository
+        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}
+        result = quantize("org/public", "--revision", "main", "--output", output, "--precision", "fp32", **environment)
+    assert result.returncode == 0, result.stderr
+    local = tmp_path / "local"
+    result = quantize(tiny_models.make(TINY), "--output", local, "--precision", "fp32")
+    assert result.returncode == 0, result.stderr
+    downloaded, expected = read_manifest(output), read_manifest(local)
+    assert downloaded.source == Source(SourceKind.HUB, repository.commit, requested="main")
+    shown = {"model": expected.model, "source": expected.source, "files": expected.files}
+    assert dataclasses.replace(downloaded, **shown) == expected
+    for name in expected.files:
+        if name != "fidelity.html":  # It shows the model's name.
+            assert (output / name).read_bytes() == (local / name).read_bytes(), name
 
 
 def test_a_token_reaches_the_hub_and_no_file_or_line(quantize, output: Path, tmp_path: Path):

@@ -123,6 +123,12 @@ class TestOptions:
         assert "{amd64,arm64}" in usage
         assert "Target" not in usage
 
+    def test_long_descriptions_are_wrapped_and_examples_are_not(self):
+        parser = Parser("program", "word " * 50, "examples:\n  " + "word " * 50)
+        parser.add_argument_group("group", "word " * 50)
+        lines = parser.format_help().splitlines()
+        assert [line for line in lines if len(line) > 120] == [lines[-1]]
+
     @pytest.mark.parametrize("text", ["3", "3.5", "1e3"])
     def test_numbers_are_read(self, text: str):
         assert positive(float)(text) == float(text)

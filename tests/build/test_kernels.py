@@ -192,6 +192,7 @@ def program_in(checkout: Path) -> list[str]:
     for name in ("manifest.py", *(f"build/{name}.py" for name in ("__init__", "command_line", "errors", "kernels"))):
         (checkout / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, checkout / name)
+    shutil.copytree(ROOT / "sections", checkout / "sections")
     return [sys.executable, "-m", "build.kernels"]
 
 
@@ -213,14 +214,7 @@ def test_a_failure_of_make_kernels_ends_with_its_reason(
 
 
 def test_of_two_processes_at_once_one_compiles_and_the_other_waits(checkout: Path):
-    for name in (
-        "manifest.py",
-        *(f"build/{module}.py" for module in ("__init__", "command_line", "errors", "kernels")),
-    ):
-        (checkout / name).parent.mkdir(exist_ok=True)
-        shutil.copy(ROOT / name, checkout / name)
-    shutil.copytree(ROOT / "sections", checkout / "sections")
-    command = [sys.executable, "-m", "build.kernels", "--arch", TARGET, "--if-needed"]
+    command = [*program_in(checkout), "--arch", TARGET, "--if-needed"]
     lock = checkout / "kernels/lib/lock"
     lock.parent.mkdir()
     with lock.open("w") as held:
@@ -245,7 +239,7 @@ def test_make_has_the_library_for_this_machine_before_anything_needs_it(goal: st
         ["make", "--dry-run", goal, f"ARCH={other}"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     (made,) = [number for number, line in enumerate(planned) if "build.kernels" in line]
-    assert planned[made].endswith(f"-m build.kernels --arch '{HOST}' --if-needed")
+    assert planned[made].endswith(f"-m build.kernels --arch {HOST} --if-needed")
     needing = [number for number, line in enumerate(planned) if " quantize.py" in line or "pytest" in line]
     assert all(made < number for number in needing)
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,94 @@ def test_only_the_main_module_composes_the_server():
 
 def test_only_the_hub_module_talks_to_the_hub():
     assert [path.name for path in BUILD if "huggingface_hub" in packages(path)] == ["hub.py"]
+
+
+EVERYBODY = {
+    "build": {"errors", "command_line", "progress", "paths"},
+    "runtime": {"errors", "readiness"},
+}
+"""Modules that any other may import, besides ``manifest`` and ``sections``."""
+
+DIRECTIONS = {
+    "build": {
+        # folders, from the lowest up
+        "host": set(),
+        "model": {"host"},
+        "graph": {"host"},
+        "bundle": {"model"},
+        "pytorch": {"model", "host"},
+        "quantization": {"graph", "host"},
+        "native": {"quantization", "graph", "model", "host"},
+        "fidelity": {"model", "pytorch", "quantization", "host", "kernels"},
+        "kinds": {"bundle", "fidelity", "graph", "model", "native", "precisions", "pytorch", "quantization"},
+        "image": {"model", "fidelity", "names"},
+        "compare": {"fidelity"},
+        # modules beside them
+        "errors": set(),
+        "command_line": set(),
+        "progress": set(),
+        "paths": set(),
+        "names": set(),
+        "kernels": set(),
+        "precisions": {"fidelity"},
+        "pipeline": {"kinds", "model", "bundle", "fidelity", "host", "precisions"},
+        "summary": {"pipeline"},
+        "cli": {"pipeline", "summary", "bundle", "fidelity", "host", "model", "names"},
+        "make_bundle": {"cli", "host", "model"},
+    },
+    "runtime": {
+        "host": set(),
+        "scheduling": set(),
+        "inference": {"host", "scheduling"},
+        "text": {"inference"},
+        "settings": {"text"},
+        "logs": {"settings"},
+        "bundle": set(),
+        "api": {"bundle", "text"},
+        "golden": {"api"},
+        "kinds": {"api", "text", "inference", "scheduling", "host", "settings", "bundle"},
+        "service": {"api", "golden", "kinds"},
+        "server": {"api"},
+        "main": {"api", "kinds", "service", "server", "host", "settings", "bundle", "logs"},
+        "__main__": {"main"},
+        "errors": set(),
+        "readiness": set(),
+    },
+}
+"""What each folder, and each module beside the folders, may import of its program."""
+
+
+def room_of(module: str) -> str:
+    """The folder below the program, or the module beside the folders."""
+    return module.split(".")[1]
+
+
+@pytest.mark.parametrize(
+    ("program", "room"), [(program, room) for program, rooms in DIRECTIONS.items() for room in rooms]
+)
+def test_imports_go_one_way(program: str, room: str):
+    folder = ROOT / program / room
+    paths = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+    used = {room_of(name) for path in paths for name in imports(path) if name.startswith(f"{program}.")}
+    assert used - {room} <= DIRECTIONS[program][room] | EVERYBODY[program]
+
+
+@pytest.mark.parametrize("program", DIRECTIONS)
+def test_the_table_of_directions_is_complete_and_has_no_cycle(program: str):
+    found = {room_of(module_name(path)) for path in (ROOT / program).rglob("*.py") if path.parent != ROOT / program}
+    found |= {path.stem for path in (ROOT / program).glob("*.py")} - {"__init__"}
+    rooms = DIRECTIONS[program]
+    assert set(rooms) == found
+    done: set[str] = set()
+    while ready := {room for room, needs in rooms.items() if room not in done and needs <= done}:
+        done |= ready
+    assert done == set(rooms)
+
+
+@pytest.mark.parametrize("folder", ["build", "runtime", "tests", "bench", "sections"])
+def test_no_folder_has_more_than_16_modules(folder: str):
+    counts = Counter(path.parent for path in (ROOT / folder).rglob("*.py") if path.name != "__init__.py")
+    assert {path.relative_to(ROOT).as_posix(): count for path, count in counts.items() if count > 16} == {}
 
 
 @pytest.mark.parametrize("folder", ["runtime", "build"])

@@ -77,7 +77,7 @@ def weaviate(compose: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def vectorizers(name: str, compose: dict[str, Any]) -> list[dict[str, Any]]:
-    return [compose["services"][one.service] for one in VECTORIZERS[name]]
+    return [compose["services"][vectorizer.service] for vectorizer in VECTORIZERS[name]]
 
 
 def read(name: str) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class TestCompose:
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
     def test_there_are_weaviate_and_its_vectorizers(self, name: str, compose: dict[str, Any]):
-        assert set(compose["services"]) == {"weaviate", *(one.service for one in VECTORIZERS[name])}
+        assert set(compose["services"]) == {"weaviate", *(vectorizer.service for vectorizer in VECTORIZERS[name])}
 
     def test_weaviate_is_pinned_and_all_images_are_variables(
         self, name: str, weaviate: dict[str, Any], vectorizers: list[dict[str, Any]]
@@ -109,7 +109,8 @@ class TestCompose:
             r"cr\.weaviate\.io/semitechnologies/weaviate:\$\{WEAVIATE_VERSION:-\d+\.\d+\.\d+\}", weaviate["image"]
         )
         assert [vectorizer["image"] for vectorizer in vectorizers] == [
-            f"${{{one.image_variable}:-{default_tag(one.model, 'amd64')}}}" for one in VECTORIZERS[name]
+            f"${{{vectorizer.image_variable}:-{default_tag(vectorizer.model, 'amd64')}}}"
+            for vectorizer in VECTORIZERS[name]
         ]
 
     def test_every_variable_has_a_default_and_a_line_at_the_head(self, name: str):
@@ -124,7 +125,7 @@ class TestCompose:
         assert weaviate["environment"] == {
             "ENABLE_MODULES": "text2vec-transformers",
             "DEFAULT_VECTORIZER_MODULE": "text2vec-transformers",
-            **{one.told_by: f"http://{one.service}:8080" for one in VECTORIZERS[name]},
+            **{vectorizer.told_by: f"http://{vectorizer.service}:8080" for vectorizer in VECTORIZERS[name]},
             "PERSISTENCE_DATA_PATH": "/var/lib/weaviate",
             "CLUSTER_HOSTNAME": "node1",
             "QUERY_DEFAULTS_LIMIT": "25",
@@ -140,7 +141,7 @@ class TestCompose:
         self, name: str, weaviate: dict[str, Any], vectorizers: list[dict[str, Any]]
     ):
         healthy = {"condition": "service_healthy"}
-        assert weaviate["depends_on"] == {one.service: healthy for one in VECTORIZERS[name]}
+        assert weaviate["depends_on"] == {vectorizer.service: healthy for vectorizer in VECTORIZERS[name]}
         assert weaviate["healthcheck"]["test"][-1] == "http://127.0.0.1:8080/v1/.well-known/ready"
         # the image's own
         assert not any("healthcheck" in vectorizer for vectorizer in vectorizers)
@@ -178,8 +179,8 @@ def test_weaviate_is_the_same_in_all_files():
     for name, vectorizers in VECTORIZERS.items():
         weaviate = read(name)["services"]["weaviate"]
         del weaviate["depends_on"]
-        for one in vectorizers:
-            del weaviate["environment"][one.told_by]
+        for vectorizer in vectorizers:
+            del weaviate["environment"][vectorizer.told_by]
         services.append(weaviate)
     assert all(service == services[0] for service in services)
 
@@ -218,12 +219,12 @@ class TestPage:
         (body,) = [body for body in re.findall(r"--json '(.*?)'", PAGE, re.DOTALL) if "InferenceUrl" in body]
         config = json.loads(body)["moduleConfig"]["text2vec-transformers"]
         urls = {key: value for key, value in config.items() if key.lower().endswith("inferenceurl")}
-        passage, query = (f"http://{one.service}:8080" for one in pair)
+        passage, query = (f"http://{vectorizer.service}:8080" for vectorizer in pair)
         assert urls == {"passageInferenceUrl": passage, "queryInferenceUrl": query}
 
     def test_the_pair_that_it_makes_is_the_one_that_the_file_runs(self):
         made = re.findall(r"^make image MODEL=(facebook/\S+)", "".join(code_blocks("sh")), re.MULTILINE)
-        assert made == [one.model for one in VECTORIZERS["docker-compose.dpr.yml"]]
+        assert made == [vectorizer.model for vectorizer in VECTORIZERS["docker-compose.dpr.yml"]]
 
     def test_probes_ask_for_paths_that_the_server_has(self):
         (container,) = yaml.safe_load(code_blocks("yaml")[0])["containers"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from runtime import settings
 from runtime.errors import SettingsError
-from runtime.settings import LogFormat, LogLevel, Settings, read_settings
+from runtime.settings import VARIABLES, LogFormat, LogLevel, Settings, read_settings
 from runtime.text.long_text import LongText
 
 
@@ -75,26 +77,31 @@ def test_settings_of_other_containers_are_accepted_and_named():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("ENABLE_CUDA", "1", "ENABLE_CUDA is on, and this image is CPU-only: unset it or set it to 0"),
-        ("ENABLE_CUDA", "maybe", "ENABLE_CUDA is 'maybe', and accepts 1, true, on, yes, 0, false, off or no"),
-        ("HONOR_POOLING_STRATEGY", "2", "HONOR_POOLING_STRATEGY is '2', and accepts 1, true"),
-        ("PORT", "0", "PORT is '0', and accepts a whole number from 1 to 65535"),
-        ("PORT", "65536", "PORT is '65536', and accepts"),
-        ("PORT", "80.0", "PORT is '80.0', and accepts"),
-        ("PORT", "-1", "PORT is '-1', and accepts"),
-        ("PORT", "٨٠", "PORT is '٨٠', and accepts"),
-        ("THREADS", "0", "THREADS is '0', and accepts a whole number from 1 to 1024"),
-        ("MAX_BODY_BYTES", "1MB", "MAX_BODY_BYTES is '1MB', and accepts a whole number from 1 to 1073741824"),
-        ("MAX_TOKENS", "0", "MAX_TOKENS is '0', and accepts a whole number from 1 to 1000000"),
-        ("MAX_TOKENS", "1000001", "MAX_TOKENS is '1000001', and accepts"),
-        ("MAX_TOKENS", "-1", "MAX_TOKENS is '-1', and accepts"),
-        ("LONG_TEXT", "split", "LONG_TEXT is 'split', and accepts chunk, truncate, error"),
-        ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud', and accepts debug, info, warning, error"),
-        ("LOG_FORMAT", "xml", "LOG_FORMAT is 'xml', and accepts text, json"),
-        ("AUTHENTICATION_ALLOWED_TOKENS", " , ", "AUTHENTICATION_ALLOWED_TOKENS names no token"),
+        ("ENABLE_CUDA", "1", "ENABLE_CUDA is on, but this server is CPU-only: unset it or set it to 0"),
+        ("ENABLE_CUDA", "maybe", "ENABLE_CUDA must be 1, true, on, yes, 0, false, off or no, not 'maybe'"),
+        ("HONOR_POOLING_STRATEGY", "2", "HONOR_POOLING_STRATEGY must be 1, true"),
+        ("PORT", "0", "PORT must be a whole number from 1 to 65535, not '0'"),
+        ("PORT", "65536", "PORT must be"),
+        ("PORT", "80.0", "PORT must be"),
+        ("PORT", "-1", "PORT must be"),
+        ("PORT", "٨٠", "PORT must be"),
+        ("THREADS", "0", "THREADS must be a whole number from 1 to 1024, not '0'"),
+        ("MAX_BODY_BYTES", "1MB", "MAX_BODY_BYTES must be a whole number from 1 to 1073741824, not '1MB'"),
+        ("MAX_TOKENS", "0", "MAX_TOKENS must be a whole number from 1 to 1000000, not '0'"),
+        ("MAX_TOKENS", "1000001", "MAX_TOKENS must be"),
+        ("MAX_TOKENS", "-1", "MAX_TOKENS must be"),
+        ("LONG_TEXT", "split", "LONG_TEXT must be chunk, truncate or error, not 'split'"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL must be debug, info, warning or error, not 'loud'"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT must be text or json, not 'xml'"),
+        ("AUTHENTICATION_ALLOWED_TOKENS", " , ", "AUTHENTICATION_ALLOWED_TOKENS has no token"),
     ],
 )
 def test_a_wrong_value_names_the_variable_and_what_it_accepts(name: str, value: str, message: str):
     with pytest.raises(SettingsError) as caught:
         read_settings({name: value})
     assert message in str(caught.value)
+
+
+def test_the_usage_text_has_every_setting():
+    read = set(re.findall(r'(?:read|environment\.get)\("(\w+)"', Path(settings.__file__).read_text()))
+    assert set(VARIABLES) == read

@@ -19,6 +19,7 @@ from build.model.trust import NO_TRUST, Trust
 from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import MANIFEST_FILE, Manifest, Precision, Target, Task, read_manifest
+from tests.support.bundles.cache import cached
 from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.model_table import FAMILY_MODELS, REMOTE_CODE_MODELS, TABLE
@@ -159,12 +160,12 @@ def cosine(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
 
 
 @pytest.fixture(scope="module", params=ALL_MODELS, ids=lambda model: model.name)
-def served(request, tmp_path_factory) -> Iterator[Served]:
+def served(request) -> Iterator[Served]:
     """The model behind the real runtime, from the real stages; verification is left to other tests."""
     model = request.param
     directory = tiny_models.make(model)
     trust = Trust(remote_code=model in REMOTE_CODE_MODELS)
-    bundle = unverified(directory, tmp_path_factory.mktemp("bundles") / model.name, Precision.FP32, trust).bundle
+    bundle = cached(f"fp32-{model.name}", lambda output: unverified(directory, output, Precision.FP32, trust))
     original = original_of(model, directory)
     with serve(bundle) as client:
         manifest = read_manifest(bundle)

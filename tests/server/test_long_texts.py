@@ -133,9 +133,9 @@ def test_a_smaller_window_can_be_set(bundle: Path, model: SentenceTransformer, t
     ("settings", "message"),
     [
         ({"MAX_TOKENS": "33"}, "MAX_TOKENS must be at most 32, the model's limit, not 33"),
-        ({"MAX_TOKENS": "0"}, "MAX_TOKENS is '0', and accepts a whole number from 1 to"),
+        ({"MAX_TOKENS": "0"}, "MAX_TOKENS must be a whole number from 1 to 1000000, not '0'"),
         ({"MAX_TOKENS": "4"}, "a window has 4 tokens, and the prompt 'query' and special tokens take 4 of them"),
-        ({"LONG_TEXT": "split"}, "LONG_TEXT is 'split', and accepts chunk, truncate, error"),
+        ({"LONG_TEXT": "split"}, "LONG_TEXT must be chunk, truncate or error, not 'split'"),
     ],
 )
 def test_a_setting_that_cannot_be_ends_the_start_with_a_sentence(

@@ -51,9 +51,9 @@ def fails_to_start(bundle: Path, log: Path, **settings: str) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("PORT", "http", "PORT is 'http', and accepts a whole number from 1 to 65535"),
-        ("THREADS", "0", "THREADS is '0', and accepts"),
-        ("ENABLE_CUDA", "1", "ENABLE_CUDA is on, and this image is CPU-only"),
+        ("PORT", "http", "PORT must be a whole number from 1 to 65535, not 'http'"),
+        ("THREADS", "0", "THREADS must be"),
+        ("ENABLE_CUDA", "1", "ENABLE_CUDA is on, but this server is CPU-only"),
         ("BUNDLE_DIR", "/does/not/exist", "/does/not/exist is not a directory"),
     ],
 )

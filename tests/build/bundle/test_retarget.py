@@ -19,6 +19,8 @@ from manifest import MANIFEST_FILE, Precision, Target, check_files, read_manifes
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import TinyModel
 
+pytestmark = pytest.mark.slow
+
 MODEL = TinyModel("both", "bert", "bert", "BertModel")
 
 

@@ -29,6 +29,8 @@ from tests.support.models.tiny_models import PROMPTS, TinyModel
 from tests.support.paths import ROOT
 from tests.support.server.server_process import Server, ready
 
+pytestmark = pytest.mark.slow
+
 MODELS = {
     "cls": TinyModel("compared-cls", "bert", "bert", "BertModel", "cls", normalize=True, prompts=PROMPTS),
     "stranger": TinyModel("compared-stranger", "bert", "bert", "BertModel", "cls", normalize=True),

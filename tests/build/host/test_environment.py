@@ -17,7 +17,8 @@ import pytest
 from build.host.environment import ENVIRONMENTS, TORCH_LINKS, UNHASHED, other_pythons, pip_command
 from tests.support.paths import ROOT
 
-SECONDS = 300
+SECONDS = 900
+"""After this, a process hangs, however slow the machine is."""
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def checkout(tmp_path: Path) -> Path:
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, home / name)
     shutil.copytree(ROOT / "build" / "host", home / "build" / "host")
+    shutil.copytree(ROOT / "sections", home / "sections")
     (home / "tests").mkdir()
     digest = hashlib.sha256(a_wheel(tmp_path / "wheels").read_bytes()).hexdigest()
     (home / "tests" / "lint-requirements.txt").write_text(f"tiny==1.0 \\\n    --hash=sha256:{digest}\n")

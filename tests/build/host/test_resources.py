@@ -56,7 +56,7 @@ def test_a_small_model_is_built_on_a_small_machine():
     check_resources(MINILM, GB, GB, OUTPUT)
 
 
-def test_memory_that_nothing_tells_of_is_not_refused():
+def test_unknown_memory_is_not_refused():
     check_resources(BGE_M3, None, PLENTY, OUTPUT)
 
 

@@ -71,16 +71,21 @@ def test_a_switch_is_on_or_off(name: str):
 
 class TestStage:
     def run(self, directory: Path, **arguments: str) -> subprocess.CompletedProcess[str]:
-        (directory / "quantize.py").write_text(QUANTIZE)
         environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "MODEL": "org/model", **arguments}
         command = [sys.executable, "-m", "build.image.export_model"]
         return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
 
     def test_paths_of_the_stage_are_left_out_of_the_summary(self, tmp_path: Path):
+        (tmp_path / "quantize.py").write_text(QUANTIZE)
         ran = self.run(tmp_path, TARGET="amd64")
         assert ran.stdout == "model      org/model\nfidelity   0.9997\n"
         assert ran.stderr == "[1/8] fetch: --arch=amd64 --output=/bundle -- org/model\n"
         assert ran.returncode == 3
+
+    def test_a_failure_adds_nothing(self, tmp_path: Path):
+        (tmp_path / "quantize.py").write_text("import sys; sys.exit('quantize.py: no such model')")
+        ran = self.run(tmp_path)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (1, "", "quantize.py: no such model\n")
 
     def test_a_wrong_switch_is_one_line(self, tmp_path: Path):
         ran = self.run(tmp_path, ALLOW_PICKLE="maybe")

@@ -1,4 +1,4 @@
-"""A model's directory that is broken, in each of many ways: refused by a sentence that names the file or the key."""
+"""Broken model directories: each is refused by a sentence that names the file or the key."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ BROKEN: dict[str, tuple[Spoil, str]] = {
 }
 
 
-@pytest.mark.parametrize("way", BROKEN)
-def test_a_broken_directory_is_refused_by_name(tmp_path: Path, way: str):
-    spoil, message = BROKEN[way]
+@pytest.mark.parametrize("defect", BROKEN)
+def test_a_broken_directory_is_refused_by_name(tmp_path: Path, defect: str):
+    spoil, message = BROKEN[defect]
     directory = tiny_models.copy(WHOLE, tmp_path / "model")
     spoil(directory)
     order = BuildOptions(str(directory), None, Target.AMD64, Precision.FP32, tmp_path / "bundle", force=False)

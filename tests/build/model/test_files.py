@@ -1,4 +1,4 @@
-"""A model's files: the bytes of its weights, from safetensors' headers alone."""
+"""A model's files: their hash, pointers in their place, and the bytes of the weights, from the headers alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from build.errors import UnsupportedModel
-from build.model.files import weights_in_fp32
+from build.errors import ModelNotFound, UnsupportedModel
+from build.model.files import content_hash, refuse_pointers, weights_in_fp32
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 
@@ -56,3 +56,27 @@ def test_a_file_that_is_no_safetensors_is_named(tmp_path: Path, content: bytes):
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(UnsupportedModel, match="model.safetensors is not a complete safetensors file"):
         weights_in_fp32(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"version", b"version https://git-lfs.github.com/", b"\x80" * 200])
+def test_what_is_no_pointer_is_not_refused(tmp_path: Path, content: bytes):
+    (tmp_path / "model.safetensors").write_bytes(content)
+    refuse_pointers(tmp_path, ["model.safetensors"])
+
+
+def test_the_first_pointer_is_named(tmp_path: Path):
+    (tmp_path / "1_Dense").mkdir()
+    names = ["config.json", "1_Dense/model.safetensors"]
+    (tmp_path / names[0]).write_text("{}")
+    (tmp_path / names[1]).write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{64 * 'a'}\nsize 99\n")
+    message = r"^1_Dense/model.safetensors is a Git LFS pointer: run git lfs pull in the model's directory$"
+    with pytest.raises(ModelNotFound, match=message):
+        refuse_pointers(tmp_path, names)
+
+
+def test_other_files_do_not_change_the_hash(tmp_path: Path):
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    before = content_hash(tmp_path, ["a", "b"])
+    (tmp_path / "c").write_text("c")
+    assert content_hash(tmp_path, ["b", "a"]) == before != content_hash(tmp_path, ["a", "b", "c"])

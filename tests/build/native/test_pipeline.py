@@ -26,6 +26,8 @@ from tests.support.models import tiny_models
 from tests.support.models.model_table import LARGE_DOCUMENT, SMALL_QUERY
 from tests.support.models.tiny_description import Routes, TinyModel
 
+pytestmark = pytest.mark.slow
+
 NATIVE = OpSet("cpu2vec", 2)
 BERT = NATIVE_MODELS[0]
 T5 = TinyModel("stock-t5", "t5", "t5", "T5EncoderModel")

@@ -1,4 +1,4 @@
-"""What the loaded original says belongs in front of a text, whatever a bundle says of it."""
+"""The prompts that a loaded original prepends, whatever a bundle declares."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_task_has_its_prompt_and_a_text_without_one_the_default(
     assert [reference.prompt(task) for task in (None, Task.QUERY, Task.PASSAGE)] == [without, query, passage]
 
 
-def test_a_prompts_name_goes_before_the_task_and_one_that_nobody_declared_is_none():
+def test_a_prompts_name_wins_over_the_task_and_an_unknown_one_is_no_prompt():
     reference = original(WITH_DEFAULT)
     assert reference.prompt(Task.QUERY, "sts") == "s: "
     assert reference.prompt(None, "document") == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from build.version import project_version
+from manifest import project_version
 from tests.support.paths import ROOT
 
 

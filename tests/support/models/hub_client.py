@@ -1,0 +1,127 @@
+"""Fetches a model from a hub on this machine, in a process of its own, as a user's build would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.paths import ROOT
+
+MODEL = "Tiny-Org/Tiny-Model"
+
+FETCH = """
+import json, sys
+from logging import getLogger
+from build.errors import BuildError
+from build.model.fetch import fetch
+from build.model.trust import Trust
+model, revision, with_code, with_pickle = json.loads(sys.argv[1])
+try:
+    files = fetch(model, revision, Trust(with_code, with_pickle))
+except BuildError as error:
+    print(json.dumps({"error": type(error).__name__, "message": str(error)}))
+else:
+    names = sorted(p.relative_to(files.directory).as_posix() for p in files.directory.rglob("*") if p.is_file())
+    print(json.dumps({"model": files.model, "kind": files.source.kind, "revision": files.source.revision,
+                      "requested": files.requested_revision, "log level": getLogger("huggingface_hub").level,
+                      "directory": str(files.directory), "names": names}))
+"""
+
+FILES = {
+    "config.json": b'{"model_type": "bert"}',
+    "model.safetensors": bytes(range(256)) * 40,
+    "tokenizer.json": b'{"version": "1.0"}',
+    "tokenizer_config.json": b'{"file": "tokenizer_config.json"}',
+    "vocab.txt": b"[PAD]\n[UNK]\n",
+    "modules.json": b"[]",
+    "1_Pooling/config.json": b'{"file": "1_Pooling/config.json"}',
+    "sentence_bert_config.json": b'{"file": "sentence_bert_config.json"}',
+    "config_sentence_transformers.json": b'{"file": "config_sentence_transformers.json"}',
+    "README.md": b"---\nlicense: mit\n---\n",
+}
+"""A build reads these files."""
+
+UNWANTED = {
+    ".gitattributes": b"*.bin lfs",
+    "pytorch_model.bin": b"pickle",
+    "tf_model.h5": b"tensorflow",
+    "rust_model.ot": b"rust",
+    "onnx/model.onnx": b"onnx",
+    "onnx/config.json": b"{}",
+    "openvino/openvino_model.xml": b"<xml/>",
+    "train_script.py": b"print('never run')",
+    "modeling.py": b"class Model: ...",
+    "data_config.json": b"[]",
+    "old/pytorch_model.bin": b"pickle",
+}
+"""A repository has these files as well, and a build reads none of them."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a run of the client printed."""
+
+    answer: dict[str, Any]
+    stderr: str
+
+    def __getitem__(self, key: str) -> Any:
+        return self.answer[key]
+
+    @property
+    def files(self) -> dict[str, Any]:
+        """The answer without the revision that was asked for."""
+        return {key: value for key, value in self.answer.items() if key != "requested"}
+
+
+@dataclass(frozen=True)
+class HubClient:
+    """A user whose home and cache are in a directory of a test."""
+
+    endpoint: str
+    directory: Path
+
+    def __call__(
+        self,
+        model: str = MODEL,
+        revision: str | None = None,
+        with_code: bool = False,
+        with_pickle: bool = False,
+        **environment: str,
+    ) -> Fetched:
+        """Fetch a model, with more variables in the environment."""
+        result = subprocess.run(
+            [sys.executable, "-W", "error", "-c", FETCH, json.dumps([model, revision, with_code, with_pickle])],
+            cwd=ROOT,
+            env={
+                "PATH": os.defpath,
+                "HOME": str(self.directory / "home"),
+                "HF_HOME": str(self.directory / "cache"),
+                "HF_ENDPOINT": self.endpoint,
+                # a busy machine must not look like a hub that does not answer
+                "HF_HUB_ETAG_TIMEOUT": "100",
+                "HF_HUB_DOWNLOAD_TIMEOUT": "100",
+                **environment,
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=1200,
+        )
+        return Fetched(json.loads(result.stdout), result.stderr)
+
+
+def on_disk(fetched: Fetched) -> dict[str, bytes]:
+    """Return the content of the files that were fetched, by name."""
+    return {name: (Path(fetched["directory"]) / name).read_bytes() for name in fetched["names"]}
+
+
+def refused(fetched: Fetched) -> tuple[str, str]:
+    """Return the error and its message, which is a single line and all that was printed."""
+    assert fetched.stderr == ""
+    assert len(fetched["message"].splitlines()) == 1
+    return fetched["error"], fetched["message"]
