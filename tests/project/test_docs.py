@@ -342,6 +342,37 @@ def test_every_field_of_a_request_has_a_rule():
     assert sorted(tables) == sorted({"text", *read})
 
 
+class TestHttp:
+    """docs/http.md"""
+
+    PAGE = (ROOT / "docs" / "http.md").read_text()
+
+    def test_limits_are_those_of_the_server(self):
+        limits = section(self.PAGE, "## Limits")
+        modules = ("server/http_protocol.py", "server/server.py", "api/body.py")
+        code = "".join((ROOT / "runtime" / name).read_text() for name in modules)
+        for pattern, sentence in (
+            (r"^HEADER_SECONDS = (\d+)\.0$", "within {} s and have"),
+            (r"^MAX_HEADER_BYTES = (\d+) \* 1024$", "at most {} KiB"),
+            (r"^MAX_CONNECTIONS = (\d+)$", "Beyond {:,} connections"),
+            (r"^KEEP_ALIVE_SECONDS = (\d+)$", "kept for {} s"),
+            (r"^    seconds: float = (\d+)\.0$", "within {} s and have at most `MAX_BODY_BYTES`"),
+        ):
+            (value,) = re.findall(pattern, code, re.MULTILINE)
+            assert sentence.format(int(value)) in limits
+
+    def test_every_field_about_the_server_is_explained(self):
+        kind = (ROOT / "runtime" / "kinds" / "text.py").read_text().partition("serving={")[2].partition("}")[0]
+        meta = (ROOT / "runtime" / "api" / "meta.py").read_text().partition('"serving": {')[2].partition("}")[0]
+        written = re.findall(r'"(\w+)": ', meta + kind)
+        assert [row[0].strip("`") for row in table(section(self.PAGE, "## Meta"))] == written
+
+    def test_every_status_is_listed(self):
+        handlers = (ROOT / "runtime" / "api" / "error_handlers.py").read_text()
+        listed = {status for row in table(section(self.PAGE, "## Errors")) for status in row[0].split(", ")}
+        assert listed == {*re.findall(r"falcon\.HTTP_(\d+)", handlers), "404", "405"}
+
+
 class TestGlossary:
     """docs/glossary.md"""
 
