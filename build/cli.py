@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from build.bundle.staging import DISK_FULL
-from build.command_line import MACHINE_NAMES, Choice, Parser, choice_of, run, system_message
+from build.command_line import Choice, Parser, choice_of, run, system_message
 from build.errors import OutOfDisk, SetupIncomplete
 from build.fidelity.thresholds import add_options, read_options
 from build.host.machine import host_target
 from build.model.default_model import MODEL
 from build.model.trust import Trust
 from build.names import bundle_name
-from manifest import Precision, Target
+from manifest import MACHINES, Precision, Target
 
 PROGRAM = "quantize.py"
 BUNDLES = Path("bundles")
@@ -32,7 +32,7 @@ LIBRARY_SETTINGS = {"HF_HUB_DISABLE_TELEMETRY": "1", "ORT_DISABLE_TELEMETRY": "1
 BOTH = "both"
 TARGETS = Choice(
     {**{target.value: (target,) for target in Target}, BOTH: tuple(Target)},
-    {name: (target,) for name, target in MACHINE_NAMES.items()},
+    {name: (target,) for name, target in MACHINES.items()},
 )
 """What --arch accepts: one architecture or both."""
 

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Generic, NoReturn, TypeVar
 
 from build.errors import BuildError
-from manifest import BundleError, Target
+from manifest import MACHINES, BundleError, Target
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -61,10 +61,7 @@ def choice_of(kind: type[Member]) -> Choice[Member]:
     return Choice({member.value: member for member in kind})
 
 
-MACHINE_NAMES = {"x86_64": Target.AMD64, "aarch64": Target.ARM64}
-"""What operating systems and compilers call the architectures."""
-
-ARCHITECTURES = Choice({target.value: target for target in Target}, MACHINE_NAMES)
+ARCHITECTURES = Choice({target.value: target for target in Target}, MACHINES)
 
 
 def boolean(text: str) -> bool:

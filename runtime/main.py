@@ -24,7 +24,7 @@ EXIT_BAD_START = 2
 log = logging.getLogger("cpu2vec")
 
 
-def main(arguments: Sequence[str]) -> None:
+def main(arguments: Sequence[str] = ()) -> None:
     """Check settings and bundle, then serve until SIGTERM. A bad one ends the process with one line and status 2."""
     if arguments:
         _show_usage(arguments)

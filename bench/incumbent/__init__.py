@@ -1,1 +1,4 @@
-"""Replays what people run today: runs in an environment of its own, and imports nothing of this project."""
+"""Re-implements the server that this project replaces.
+
+Runs in an environment of its own, and imports nothing of this project.
+"""

@@ -1,4 +1,4 @@
-"""Serves the quantized model the way that people serve it today: FastAPI, optimum, transformers, pooling in torch."""
+"""Serves the quantized model as Weaviate's t2v-transformers does: FastAPI, optimum, transformers, pooling in torch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ DIRECTORY = os.environ["MODEL_DIR"]
 
 
 class VectorsRequest(BaseModel):
-    """Other keys are ignored; the configuration is read and never used, as there."""
+    """Other keys are ignored; the configuration is read and never used, as in the original."""
 
     text: str
     config: dict[str, Any] | None = None
 
 
 class Encoder:
-    """Tokens, inference, and the mean over tokens, for one text at a time."""
+    """Tokenizes and encodes one text at a time, and takes the mean over its tokens."""
 
     def __init__(self, directory: str) -> None:
         self._model = ORTModelForFeatureExtraction.from_pretrained(directory, file_name="model_quantized.onnx")

@@ -1,4 +1,4 @@
-"""Exports a model and quantizes it with optimum's preset for AVX2: the model that the incumbent's ONNX path serves."""
+"""Exports a model and quantizes it with optimum's preset for AVX2: the model that the incumbent serves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 
 def quantize(source: Path, output: Path) -> None:
-    """``output`` gets model.onnx, model_quantized.onnx, the configuration and the tokenizer."""
+    """Write model.onnx, model_quantized.onnx, the configuration and the tokenizer to ``output``."""
     ORTModelForFeatureExtraction.from_pretrained(source, export=True).save_pretrained(output)
     AutoTokenizer.from_pretrained(source).save_pretrained(output)
     preset = AutoQuantizationConfig.avx2(is_static=False, per_channel=False)

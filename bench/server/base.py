@@ -23,7 +23,7 @@ PROGRAMS = ("quantize.py", "manifest.py", "runtime/__main__.py")
 
 ENVIRONMENT_FOLDER = ".venv"
 KERNELS = Path("kernels", "lib")
-"""The compiled kernels are ignored by git, but copied: what they were compiled from tells whether they are current."""
+"""git ignores the compiled kernels. They are copied as well: the build compiles them again unless they are current."""
 
 
 def base_system(checkout: Path, copy: Path) -> System:
@@ -82,7 +82,7 @@ def _compiled_kernels(checkout: Path) -> list[Path]:
 
 
 def _environment(checkout: Path, copy: Path, name: str) -> Path:
-    """The copy's environment: a link to the checkout's own one, or else to this checkout's."""
+    """The copy's environment: a link to the checkout's own one, or to this checkout's where there is none."""
     own = checkout.absolute() / ENVIRONMENT_FOLDER / name
     link = copy / ENVIRONMENT_FOLDER / name
     link.parent.mkdir(exist_ok=True)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from build.host.machine import host_target, instruction_sets
+from build.kernels import ensure
+from manifest import TextModel
+
 
 @dataclass(frozen=True)
 class CpuClass:
@@ -84,21 +88,31 @@ class VerificationPlan:
     """Its cosine may be lower than that by this much."""
 
 
+def plan_verification(text: TextModel, stock_class: CpuClass, tolerance: float) -> VerificationPlan:
+    """Plan the runs for a finished bundle on this machine.
+
+    Compiles the native kernels if the bundle needs them and they are missing. Raises ``BuildError``.
+    """
+    if all(graph.ops is None for graph in text.graphs.values()):
+        return stock_plan(stock_class, tolerance)
+    return native_plan(instruction_sets(ensure(host_target())), tolerance)
+
+
 def stock_plan(cpu_class: CpuClass, tolerance: float) -> VerificationPlan:
     """Plan for onnxruntime's own kernels, which compute alike on all CPUs."""
     return VerificationPlan((VerificationRun(cpu_class),), LOSS_FACTOR, tolerance)
 
 
-def native_plan(instruction_sets: Sequence[str], tolerance: float) -> VerificationPlan:
+def native_plan(available: Sequence[str], tolerance: float) -> VerificationPlan:
     """Plan for native kernels: the class of this machine's best instruction set, then AVX2's if the machine has it.
 
-    ``instruction_sets``: those of this machine, the best first. Where AVX2's class cannot be measured, the loss factor
-    allows for it. The target does not matter, because bundles for both have the same files.
+    ``available``: the instruction sets of this machine, the best first. Where AVX2's class cannot be measured, the loss
+    factor allows for it. The target does not matter, because bundles for both have the same files.
     """
-    best = VerificationRun(PER_TOKEN_7_BITS if instruction_sets[0] == SEVEN_BITS else PER_TOKEN)
+    best = VerificationRun(PER_TOKEN_7_BITS if available[0] == SEVEN_BITS else PER_TOKEN)
     if best.cpu_class is PER_TOKEN_7_BITS:
         return VerificationPlan((best,), LOSS_FACTOR, tolerance)
-    if SEVEN_BITS in instruction_sets:
+    if SEVEN_BITS in available:
         seven_bits = VerificationRun(PER_TOKEN_7_BITS, {ISA_SETTING: SEVEN_BITS})
         return VerificationPlan((best, seven_bits), LOSS_FACTOR, tolerance)
     return VerificationPlan((best,), LOSS_FACTOR * SEVEN_BIT_LOSS_FACTOR, tolerance)

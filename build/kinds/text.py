@@ -284,9 +284,9 @@ class AssembledText:
         return summary_rows(self.section, stock_reasons(self.transformers))
 
     def verify(self, bundle: Path, manifest: Manifest, thresholds: Thresholds, bars: bool) -> Verified:
+        from build.fidelity.cpu_classes import plan_verification
         from build.fidelity.gate import check
         from build.fidelity.golden import choose_golden_requests
-        from build.fidelity.measuring import plan_verification
         from build.fidelity.page import fidelity_page
         from build.fidelity.report import FidelityReport, cosine_report
         from build.fidelity.verify import verify

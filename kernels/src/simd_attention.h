@@ -106,7 +106,7 @@ INLINE int32_t largest(const float* p, int n) {
   return max_of(tops);
 }
 
-// Returns NaN if the largest magnitude is not finite, else 0: added to a result, it makes that NaN.
+// Returns NaN if the largest magnitude is not finite, and otherwise 0: added to a result, it makes that NaN.
 INLINE float poison_of(int32_t largest) { return largest >= kInfinity ? __builtin_nanf("") : 0; }
 
 }  // namespace

@@ -38,6 +38,7 @@ from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import TinyModel, change, write
 from tests.support.paths import ROOT
 from tests.support.server import hub_server
+from tests.support.signals import restore_signals
 
 pytestmark = pytest.mark.slow
 
@@ -424,6 +425,7 @@ def test_an_interrupted_build_leaves_nothing_behind(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=restore_signals,
     )
     seen = []
     while line not in (seen[-1] if seen else ""):

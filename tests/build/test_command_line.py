@@ -39,8 +39,9 @@ def not_below_make(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def handlers() -> Iterator[None]:
-    """Restore what a test changes."""
+    """Restore what a test changes, which starts as in a terminal."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # NOTE: under nohup it is ignored, which the program respects.
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

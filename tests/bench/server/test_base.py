@@ -25,7 +25,9 @@ from tests.support.models import tiny_models
 from tests.support.models.tiny_description import TinyModel
 from tests.support.paths import ROOT
 
-PROGRAMS = ("build", "runtime", "kernels", "manifest.py", "quantize.py", "requirements.in", "requirements.txt")
+LEFT_OUT = (".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "objects-*", "tests", "docs", "bench", "bundles")
+"""What the two programs do not need is not in the copy, which stays small."""
+
 MARK = '\n\nimport pathlib\n\npathlib.Path("SERVED").touch()\n'
 """Appended to a module of the checkout's runtime, so that it shows which runtime served."""
 
@@ -44,14 +46,7 @@ def files_below(directory: Path) -> dict[str, bytes]:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     ensure(host_target())
-    directory = tmp_path / "older"
-    directory.mkdir()
-    shutil.copy(ROOT / ".gitignore", directory)
-    for name in PROGRAMS:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__", "objects-*"))
-        else:
-            shutil.copy(ROOT / name, directory)
+    directory = Path(shutil.copytree(ROOT, tmp_path / "older", ignore=shutil.ignore_patterns(*LEFT_OUT)))
     git(directory, "init", "--quiet")
     git(directory, "add", ".")
     return directory

@@ -18,24 +18,24 @@ from tests.support.server.stub_server import load_spec, running
 
 @pytest.mark.parametrize("load", [load.name for load in LOADS])
 def test_counts_what_the_server_answered(load: str):
-    with running() as (port, handler):
+    with running() as (port, seen):
         result = run_load(load_spec(port, load, requests=50))
-        assert result.answers == len(handler.bodies) == load_named(load).connections + 50
+        assert result.answers == len(seen.bodies) == load_named(load).connections + 50
     assert result.requests == 50
     assert 0 < result.p50_ms <= result.p99_ms <= result.max_ms
 
 
 def test_ends_when_the_time_is_over():
-    with running() as (port, handler):
+    with running() as (port, seen):
         result = run_load(load_spec(port, "short-8", requests=5000, seconds=1e-9))
     assert result.requests == 0
-    assert result.answers == len(handler.bodies) == 16, "one on each connection before and one after the start"
+    assert result.answers == len(seen.bodies) == 16, "one on each connection before and one after the start"
 
 
 def test_sends_no_text_twice():
-    with running() as (port, handler):
+    with running() as (port, seen):
         run_load(load_spec(port))
-        assert len(set(handler.bodies)) == len(handler.bodies) > 8
+        assert len(set(seen.bodies)) == len(seen.bodies) > 8
 
 
 @pytest.mark.parametrize(
@@ -59,10 +59,10 @@ def test_a_closed_port_fails():
 
 
 def test_is_a_process_of_its_own():
-    with running() as (port, handler):
+    with running() as (port, seen):
         result = generate_load(load_spec(port))
         assert isinstance(result, LoadResult)
-        assert result.answers == len(handler.bodies)
+        assert result.answers == len(seen.bodies)
         assert result.requests_per_second == result.requests / result.seconds
 
 

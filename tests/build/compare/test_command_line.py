@@ -28,6 +28,7 @@ from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import PROMPTS, TinyModel
 from tests.support.paths import ROOT
 from tests.support.server.server_process import Server, ready
+from tests.support.signals import restore_signals
 
 pytestmark = pytest.mark.slow
 
@@ -301,7 +302,9 @@ def refused(program: list[str]) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def running(program: list[str], cwd: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(program, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        program, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=restore_signals
+    )
     try:
         yield process
     finally:

@@ -11,9 +11,9 @@ from build.fidelity.cpu_classes import (
     PER_TOKEN_7_BITS,
     VerificationRun,
     native_plan,
+    plan_verification,
     stock_plan,
 )
-from build.fidelity.measuring import plan_verification
 from build.host.machine import host_target, instruction_sets
 from build.kernels import ARCHITECTURES, library
 from build.precisions import PRECISIONS, Backend

@@ -9,8 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from build.fidelity.cpu_classes import EXACT_INTEGERS, PER_TOKEN, PER_TOKEN_7_BITS
-from build.fidelity.measuring import plan_verification
+from build.fidelity.cpu_classes import EXACT_INTEGERS, PER_TOKEN, PER_TOKEN_7_BITS, plan_verification
 from build.fidelity.report import FidelityReport
 from build.kinds.text import stock_reasons
 from build.pipeline import BuildOptions, BuildResult, build_bundle

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +27,7 @@ from manifest import (
 )
 from tests.support.bundles.text_models import a_text_model
 from tests.support.paths import ROOT
+from tests.support.signals import restore_signals
 
 FAKE_DOCKER = """\
 #!{python}
@@ -103,14 +103,14 @@ class FakeDocker:
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start without waiting. A shell that started the tests in the background may ignore SIGINT; this does not."""
+        """Start without waiting."""
         return subprocess.Popen(
             self.command(*arguments),
             cwd=ROOT,
             env=self.environment,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=restore_signals,
         )
 
     @property

@@ -1,13 +1,15 @@
-"""A container over real sockets that answers as a test tells it to: well, badly, slowly, or not at all."""
+"""Plays an embedding container over real sockets: it answers as a test requests, wrongly, slowly, or not at all."""
 
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 @dataclass
@@ -20,40 +22,64 @@ class Seen:
     connections: int = 0
 
 
-Reply = Callable[[BaseHTTPRequestHandler, int], None]
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, port: int, reply: Reply) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
+        self.reply, self.seen = reply, Seen()
+        self._lock = threading.Lock()
+
+    def note(self, request: Handler) -> int:
+        """Keep the request, and return its number."""
+        with self._lock:
+            self.seen.paths.append(request.path)
+            self.seen.headers.append(dict(request.headers))
+            self.seen.bodies.append(request.body)
+            return len(self.seen.bodies) - 1
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print a traceback, unless the client has closed the connection, as clients in tests do."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection; ``body`` is that of the request which is answered now."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    body = b""
+    server: Server
+
+    def setup(self) -> None:
+        self.server.seen.connections += 1
+        super().setup()
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_POST(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.server.reply(self, self.server.note(self))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+Reply = Callable[[Handler, int], None]
+"""A reply answers a request, by its number from 0."""
 
 
 @contextmanager
-def serving(reply: Reply) -> Iterator[tuple[str, Seen]]:
-    """A server whose requests, numbered from 0, are answered by ``reply``: its address, and what it saw."""
-    seen = Seen()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def setup(self) -> None:
-            seen.connections += 1
-            super().setup()
-
-        def do_GET(self) -> None:
-            self.do_POST()
-
-        def do_POST(self) -> None:
-            seen.paths.append(self.path)
-            seen.headers.append(dict(self.headers))
-            seen.bodies.append(self.rfile.read(int(self.headers.get("Content-Length", "0"))))
-            reply(self, len(seen.bodies) - 1)
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+def serving(reply: Reply, port: int = 0) -> Iterator[tuple[str, Seen]]:
+    """A server on a port, 0 for a free one: its address, and what it saw."""
+    server = Server(port, reply)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", seen
+        yield f"http://127.0.0.1:{server.server_port}", server.seen
     finally:
         server.shutdown()
         server.server_close()

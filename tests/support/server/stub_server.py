@@ -8,9 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from bench.server.systems import Launch, System
 from build.model.files import ModelFiles
 from manifest import Source, SourceKind
 from tests.support.paths import ROOT
+from tests.support.server.stub_container import Handler, Reply, Seen, send, serving
 
 DIM = 8
 SOUND_ANSWERS = 9
@@ -38,73 +37,41 @@ def stub_vectors(directory: Path, texts: list[str]) -> NDArray[np.float32]:
     return np.asarray([stub_vector(text) for text in texts], dtype=np.float32)
 
 
-class StubHandler(BaseHTTPRequestHandler):
+def embedding(fault: str = "") -> Reply:
     """Answers as an embedding server does; ``fault`` makes all answers after the first few wrong in one way."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    lock = threading.Lock()
-    fault = ""
-    bodies: tuple[bytes, ...] = ()
+    def reply(handler: Handler, number: int) -> None:
+        if handler.command == "GET":
+            send(handler, 204, b"")
+        else:
+            _answer(handler, fault if number >= SOUND_ANSWERS else "")
 
-    def do_GET(self) -> None:
-        self._send(204, b"")
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        with self.lock:
-            type(self).bodies += (body,)
-            fault = self.fault if len(self.bodies) > SOUND_ANSWERS else ""
-        text = json.loads(body)["text"]
-        vector = stub_vector(text)
-        if fault == "close":
-            self.close_connection = True
-            return
-        if fault == "size":
-            vector.append(1.0)
-        if fault == "text":
-            text = "another"
-        answer = json.dumps({"text": text, "vector": vector, "dim": len(vector)}, separators=(",", ":"))
-        self._send(500 if fault == "status" else 200, answer.encode())
-
-    def _send(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        if status != 204:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+    return reply
 
 
-class StubServer(ThreadingHTTPServer):
-    request_queue_size = 64
+def _answer(handler: Handler, fault: str) -> None:
+    if fault == "close":
+        handler.close_connection = True
+        return
+    text = json.loads(handler.body)["text"]
+    vector = stub_vector(text)
+    if fault == "size":
+        vector.append(1.0)
+    answer = {"text": "another" if fault == "text" else text, "vector": vector, "dim": len(vector)}
+    send(handler, 500 if fault == "status" else 200, json.dumps(answer, separators=(",", ":")).encode())
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print a traceback, except where the client has closed the connection, as tests of faults do."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
+
+@contextmanager
+def running(fault: str = "") -> Iterator[tuple[int, Seen]]:
+    """A stub in this process: its port, and the requests that it saw."""
+    with serving(embedding(fault)) as (address, seen):
+        yield int(address.rpartition(":")[2]), seen
 
 
 def serve(port: int) -> None:
     """Serve until the process is ended."""
-    with StubServer(("127.0.0.1", port), StubHandler) as server:
-        server.serve_forever()
-
-
-@contextmanager
-def running(fault: str = "") -> Iterator[tuple[int, type[StubHandler]]]:
-    """A stub in this process: its port, and the class that collects the bodies of its requests."""
-    handler = type("Handler", (StubHandler,), {"fault": fault})
-    with StubServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server.server_address[1], handler
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(embedding(), port):
+        threading.Event().wait()
 
 
 def stub_system(name: str, command: list[str | Path] | None = None) -> System:
