@@ -432,7 +432,7 @@ class TestTroubleshooting:
 
     PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
     QUOTED = tuple("".join(re.findall(r"^```text\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)).splitlines())
-    FRAME = re.compile(r"(?:quantize\.py|cpu2vec|not serving): ")
+    FRAME = re.compile(r"(?:quantize\.py|make \w+|cpu2vec|not serving): ")
     GUNICORN = tuple((ROOT / ".venv" / "runtime" / "lib").glob("python*/site-packages/gunicorn"))
 
     def test_messages_are_those_of_the_code(self):
@@ -561,6 +561,21 @@ def test_links_lead_to_a_file_and_a_heading(page: Path, target: str):
     file = page.parent / name if name else page
     assert file.is_file()
     assert not anchor or anchor in anchors(file)
+
+
+BRITISH = re.compile(
+    r"licence|neighbour|behaviour|honour|colour|favour|centre|cancelled|"
+    r"(?:quant|normal|token|summar|optim|initial|organ|real|recogn|serial)is(?:e|es|ed|ing|ation)\b",
+    re.IGNORECASE,
+)
+"""Words that American English spells otherwise."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_spelling_and_names_are_the_same_everywhere(page: Path):
+    prose = re.sub(r"^```.*?^```$|`[^`\n]+`|\]\([^)]*\)", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert BRITISH.findall(prose) == []
+    assert not re.search(r"[«»]|huggingface", prose, re.IGNORECASE)
 
 
 def test_every_page_is_linked_from_the_readme():
