@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from build.compare.variant_bundle import write_variant
 from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import free_port
 from manifest import Layer, LayerKind, Precision, TextModel, read_manifest
+from tests.support.bundles.cache import cached
 from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
@@ -39,17 +41,19 @@ MODELS = {
 }
 STAGE = re.compile(r"\[(\d)/3\] (embed|measure|explain): .+")
 TOKEN = "aVeryPrivateToken0123456789"
-SECONDS = 60
+SECONDS = 600
+"""A program that takes longer hangs, however busy the machine is."""
 LONG = "The ferry to the island leaves at seven in the morning, and the last one back at nine in the evening. " * 3
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def bundles() -> dict[str, Path]:
     """The bundles of the models in fp32, by name, without their verification."""
-    home = tmp_path_factory.mktemp("bundles")
-    for name, model in MODELS.items():
-        unverified(tiny_models.make(model), home / name, Precision.FP32)
-    return {name: home / name for name in MODELS}
+    return {name: cached(f"fp32-{model.name}", partial(_build, model)) for name, model in MODELS.items()}
+
+
+def _build(model: TinyModel, output: Path) -> None:
+    unverified(tiny_models.make(model), output, Precision.FP32)
 
 
 @pytest.fixture
