@@ -27,6 +27,9 @@ BUILD_ONLY = {
     "huggingface_hub",
     "requests",
     "yaml",
+    "jinja2",
+    "einops",
+    "tqdm",
 }
 
 
