@@ -22,7 +22,7 @@ from tests.support.paths import ROOT
 HOST = host_target()
 TARGET, OTHER = Target.AMD64, Target.ARM64
 ANNOUNCEMENT = "compiling the native kernels (about 15 s)\n"
-SECONDS = 120
+SECONDS = 1200
 
 
 @pytest.fixture

@@ -110,7 +110,7 @@ def test_sanitizers_find_nothing_inside_onnxruntime(tmp_path: Path, monkeypatch:
         env={**os.environ, "LD_PRELOAD": sanitizer, "ASAN_OPTIONS": "detect_leaks=0"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         check=False,
     )
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]

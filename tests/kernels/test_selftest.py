@@ -18,7 +18,7 @@ from tests.support.graphs.kernel_programs import SANITIZED, build_selftest, buil
 
 
 def passes(*command: object) -> None:
-    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=600, check=False)
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=1800, check=False)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
 
 

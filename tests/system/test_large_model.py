@@ -31,7 +31,7 @@ LEAST_COSINE = 0.99
 """Of int8 here: random weights lose less than trained ones, and a wrong scale or a mixed-up matrix loses all."""
 
 TEXTS = heldout_texts()[::60]
-SECONDS = 1200
+SECONDS = 3600
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def embed(bundle: Path, *emulator: str, isa: str | None = None) -> dict:
         capture_output=True,
         text=True,
         check=True,
-        timeout=600,
+        timeout=1800,
     )
     return json.loads(result.stdout)
 

@@ -17,6 +17,8 @@ from tests.support.paths import ROOT
 
 BGE = "cpu2vec:baai-bge-small-en-v1.5-v2-int8-arm64"
 REQUESTED = Source(SourceKind.HUB, "c0ffee", requested="v2")
+SECONDS = 600
+"""After this, a process hangs, however slow the machine is."""
 UNEXPLAINED = "the image was not built: docker build ended with status 7, see above"
 
 
@@ -244,7 +246,7 @@ def test_an_interrupted_build_leaves_nothing(docker: FakeDocker, number: signal.
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=SECONDS)
     assert (process.returncode, errors) == (
         130,
         "build.image: interrupted: no image was made, and nothing was left behind\n",

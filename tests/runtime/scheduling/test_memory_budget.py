@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from runtime.scheduling.memory_budget import MemoryBudget
 
-PATIENCE = 60
+PATIENCE = 600
 TOTAL = 100
 
 

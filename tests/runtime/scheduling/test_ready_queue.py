@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.scheduling.ready_queue import ReadyQueue
 
-PATIENCE = 60
+PATIENCE = 600
 """A test that waits longer than this for a thread fails. In seconds."""
 
 

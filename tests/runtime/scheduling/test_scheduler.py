@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runtime.scheduling.scheduler import Scheduler
 
-PATIENCE = 60
+PATIENCE = 600
 """A test that waits longer than this for a thread fails. In seconds."""
 
 

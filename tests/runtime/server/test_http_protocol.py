@@ -19,13 +19,17 @@ from runtime.server.server import KEEP_ALIVE_SECONDS
 from tests.support.server.fake_encoder import FakeEncoder, fake_app
 
 WEAVIATE_IDLE_SECONDS = 90
+PATIENCE = 600
+"""Longer than any answer takes, however busy the machine is."""
+SHORT = 0.2
+"""A deadline that a test waits for, in seconds."""
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[int]:
+async def serving(body_seconds: float = PATIENCE) -> AsyncIterator[int]:
     readiness = Readiness()
     readiness.started()
-    limits = BodyLimits(max_bytes=1000, seconds=0.2)
+    limits = BodyLimits(max_bytes=1000, seconds=body_seconds)
     app = begin_before_body(fake_app(FakeEncoder(), readiness, limits))
     config = uvicorn.Config(app, http=BoundedHttpProtocol, ws="none", lifespan="off", log_config=None)
     config.load()
@@ -42,25 +46,25 @@ async def serving() -> AsyncIterator[int]:
 
 
 async def talk(port: int, *parts: bytes, pause: float = 0.0) -> bytes:
-    """Send the parts and read until the server closes, for 5 s at most; nothing where it closed while we sent."""
+    """Send the parts and read until the server closes; nothing where it closed while we sent."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in parts:
             writer.write(part)
             await asyncio.sleep(pause)
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), PATIENCE)
     except ConnectionError:
         return b""
     finally:
         writer.close()
 
 
-@pytest.fixture(autouse=True)
-def short_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_protocol, "HEADER_SECONDS", 0.2)
-    monkeypatch.setattr(http_protocol, "MAX_CONNECTIONS", 3)
+@pytest.fixture
+def short_header_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "HEADER_SECONDS", SHORT)
 
 
+@pytest.mark.usefixtures("short_header_time")
 @pytest.mark.parametrize("sent", [b"", b"POST /vectors HT", b"GET /meta HTTP/1.1\r\nHost: a\r\n"])
 def test_a_header_that_does_not_end_closes_the_connection(sent: bytes):
     async def main() -> bytes:
@@ -70,6 +74,7 @@ def test_a_header_that_does_not_end_closes_the_connection(sent: bytes):
     assert asyncio.run(main()) == b""
 
 
+@pytest.mark.usefixtures("short_header_time")
 def test_a_header_that_trickles_in_has_the_same_deadline():
     async def main() -> bytes:
         async with serving() as port:
@@ -78,6 +83,7 @@ def test_a_header_that_trickles_in_has_the_same_deadline():
     assert asyncio.run(main()) == b""
 
 
+@pytest.mark.usefixtures("short_header_time")
 def test_the_deadline_counts_for_a_second_header_on_the_same_connection_too():
     request = b"GET /.well-known/live HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -90,6 +96,7 @@ def test_the_deadline_counts_for_a_second_header_on_the_same_connection_too():
     assert answer.count(b"HTTP/1.1") == 1
 
 
+@pytest.mark.usefixtures("short_header_time")
 def test_an_idle_connection_between_requests_has_no_header_deadline():
     request = b"GET /.well-known/live HTTP/1.1\r\nHost: a\r\n\r\n"
     closing = b"GET /.well-known/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -104,7 +111,7 @@ def test_an_idle_connection_between_requests_has_no_header_deadline():
 @pytest.mark.parametrize("sent", [b"", b"{"])
 def test_a_body_that_stalls_is_a_408(sent: bytes):
     async def main() -> bytes:
-        async with serving() as port:
+        async with serving(body_seconds=SHORT) as port:
             return await talk(port, b"POST /vectors HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n" + sent)
 
     answer = asyncio.run(main())
@@ -153,21 +160,26 @@ def test_a_body_over_the_limit_is_a_413_in_one_piece_with_its_header_too(pieces:
 
 def test_a_body_shorter_than_announced_is_not_taken_for_whole():
     async def main() -> bytes:
-        async with serving() as port:
+        async with serving(body_seconds=SHORT) as port:
             return await talk(port, b'POST /vectors HTTP/1.1\r\nHost: a\r\nContent-Length: 15\r\n\r\n{"text": "hi"}')
 
     assert asyncio.run(main()).startswith(b"HTTP/1.1 408")
 
 
-def test_connections_beyond_the_bound_are_closed_and_the_others_kept():
+def test_connections_beyond_the_bound_are_closed_and_the_others_kept(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(http_protocol, "MAX_CONNECTIONS", 3)
+    request = b"GET /.well-known/live HTTP/1.1\r\nHost: a\r\n\r\n"
+
     async def main() -> tuple[bytes, bytes]:
         async with serving() as port:
             kept = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-            await asyncio.sleep(0.05)
-            refused = await talk(port, b"GET /.well-known/live HTTP/1.1\r\nHost: a\r\n\r\n")
+            for reader, writer in kept:  # An answer shows that the server counts the connection.
+                writer.write(request)
+                await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), PATIENCE)
+            refused = await talk(port, request)
             reader, writer = kept[0]
             writer.write(b"GET /.well-known/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            answer = await asyncio.wait_for(reader.read(), 5)
+            answer = await asyncio.wait_for(reader.read(), PATIENCE)
             for _, other in kept:
                 other.close()
             return refused, answer

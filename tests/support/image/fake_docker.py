@@ -50,7 +50,7 @@ with (home / "calls").open("a") as calls:
     call = dict(words=words, arguments=arguments, files=files, environment=dict(os.environ), output=output)
     calls.write(json.dumps(call) + "\\n")
 if (home / "hang").exists():
-    time.sleep(60)
+    time.sleep(3600)
 if (home / "fail").exists():
     sys.stderr.write((home / "fail").read_text())
     sys.exit(7)
