@@ -1,9 +1,11 @@
-"""Defines what can go wrong while serving: one tree, which ``problems.py`` maps to status codes.
+"""Defines what can go wrong while serving: one tree, which ``error_handlers.py`` maps to status codes.
 
 ServingError
 ├── InvalidRequest     the caller's fault; the message names the field and the limit
 ├── BodyTooLarge       more bytes than the server accepts
 ├── BodyTimeout        the caller stopped sending
+├── MalformedRequest   what arrived is not HTTP; the connection is closed
+├── UnsupportedVersion another version of HTTP
 ├── Unauthorized       no valid bearer token
 ├── Unavailable        draining, or not ready: another try may succeed
 └── InferenceFailed    onnxruntime or the model failed; details go to the log alone
@@ -23,6 +25,17 @@ class InvalidRequest(ServingError):
 
 
 class BodyTooLarge(ServingError):
+    @classmethod
+    def beyond(cls, max_bytes: int) -> BodyTooLarge:
+        """With the sentence that names the limit."""
+        return cls(f"the body is larger than {max_bytes} bytes, the limit of this server (MAX_BODY_BYTES)")
+
+
+class MalformedRequest(ServingError):
+    pass
+
+
+class UnsupportedVersion(ServingError):
     pass
 
 

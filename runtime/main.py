@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     # PERF: imported last, because a bad setting should be reported at once.
     from runtime.server.server import Server
 
-    Server(lambda: make_service(settings, bundle, load), settings.port, log_config).run()
+    Server(lambda: make_service(settings, bundle, capacity, load), settings.port, log_config).run()
 
 
 def _show_usage(arguments: Sequence[str]) -> NoReturn:
@@ -56,26 +56,26 @@ def _show_usage(arguments: Sequence[str]) -> NoReturn:
     sys.exit(0 if asked else EXIT_BAD_START)
 
 
-def make_service(settings: Settings, bundle: Bundle, load: Load) -> Service:
+def make_service(settings: Settings, bundle: Bundle, capacity: Capacity, load: Load) -> Service:
     """Load the model and put the service together; runs in the worker process. Raises ``BundleError``."""
     # PERF: imported in the worker, so that the master never loads falcon, numpy and onnxruntime.
     from runtime.api.app import create_app
-    from runtime.api.body import BodyLimits, begin_before_body
     from runtime.api.meta import meta_of
+    from runtime.http.limits import HttpLimits, Memory
     from runtime.readiness import Readiness
     from runtime.service import Service
 
+    limits = HttpLimits(memory=Memory.of(capacity.memory_bytes, settings.max_body_bytes))
     readiness = Readiness()
     model = load()
     app = create_app(
         model.endpoints,
         meta_of(bundle, model.serving),
         readiness,
-        BodyLimits(settings.max_body_bytes),
         settings.allowed_tokens,
     )
     is_verified = bundle.manifest.fidelity is not None
-    return Service(begin_before_body(app), model, bundle.golden, is_verified, readiness)
+    return Service(app, limits, model, bundle.golden, is_verified, readiness)
 
 
 def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import StrEnum
+
+from runtime.errors import Unavailable
 
 
 class State(StrEnum):
@@ -12,10 +15,13 @@ class State(StrEnum):
 
 
 class Readiness:
-    """Moves forward only: once draining, it stays so, whatever finishes later."""
+    """Moves forward only: once draining, it stays so, whatever finishes later. Belongs to the event loop's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, wait_seconds: float | None = None) -> None:
+        """``wait_seconds``: how long a request waits for the server to start; None: without end."""
         self._state = State.STARTING
+        self._wait_seconds = wait_seconds
+        self._has_started = asyncio.Event()
 
     @property
     def state(self) -> State:
@@ -23,13 +29,28 @@ class Readiness:
 
     @property
     def is_ready(self) -> bool:
+        """What the probe tells: whether new requests should come here."""
         return self._state is State.READY
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether requests are answered: from the start on, and while draining, too."""
+        return self._has_started.is_set()
+
+    async def wait(self) -> None:
+        """Wait until requests can be answered. Raises ``Unavailable`` after ``wait_seconds``."""
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._has_started.wait()
+        except TimeoutError:
+            raise Unavailable(f"the server is {self._state}") from None
 
     def started(self) -> None:
         """The golden texts came out right."""
+        self._has_started.set()
         if self._state is State.STARTING:
             self._state = State.READY
 
     def drain(self) -> None:
-        """No new work from now on."""
+        """No new work should come from now on."""
         self._state = State.DRAINING

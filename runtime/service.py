@@ -11,6 +11,7 @@ from manifest import Golden
 from runtime.api.body import AsgiApp
 from runtime.errors import GoldenMismatch, ServingError
 from runtime.golden import check_golden
+from runtime.http.limits import HttpLimits
 from runtime.kinds import Model
 from runtime.readiness import Readiness
 
@@ -20,9 +21,17 @@ log = logging.getLogger("cpu2vec")
 class Service:
     """Implements ``server.Service``."""
 
-    def __init__(self, app: AsgiApp, model: Model, golden: Golden, is_verified: bool, readiness: Readiness) -> None:
+    def __init__(
+        self,
+        app: AsgiApp,
+        limits: HttpLimits,
+        model: Model,
+        golden: Golden,
+        is_verified: bool,
+        readiness: Readiness,
+    ) -> None:
         """``is_verified``: whether the build has compared the bundle with the original."""
-        self.app = app
+        self.app, self.limits = app, limits
         self._model, self._golden, self._is_verified, self._readiness = model, golden, is_verified, readiness
         self._started_at = time.monotonic()
         self._checking: asyncio.Task[None] | None = None
@@ -33,13 +42,6 @@ class Service:
 
     def drain(self) -> None:
         self._readiness.drain()
-        if self._checking is not None:
-            # NOTE: a signal handler calls this, and only this call is safe there.
-            self._checking.get_loop().call_soon_threadsafe(self._checking.cancel)
-
-    @property
-    def is_idle(self) -> bool:
-        return self._model.jobs.in_flight == 0
 
     def stop(self) -> None:
         self._model.jobs.stop()

@@ -9,7 +9,6 @@ from falcon.asgi import App
 
 from runtime.api import error_handlers
 from runtime.api.auth import BearerAuth
-from runtime.api.body import BodyLimits
 from runtime.api.endpoint import Endpoint, EndpointResource
 from runtime.api.meta import MetaResource
 from runtime.api.probes import LiveResource, ReadyResource
@@ -20,14 +19,13 @@ def create_app(
     endpoints: Mapping[str, Endpoint[Any]],
     meta: Mapping[str, Any],
     readiness: Readiness,
-    limits: BodyLimits,
     allowed_tokens: frozenset[str] = frozenset(),
 ) -> App:
     """The ASGI application. ``endpoints`` by path; ``meta`` is what ``/meta`` answers. A final slash is ignored."""
     app = App(middleware=[BearerAuth(allowed_tokens)] if allowed_tokens else [])
     app.req_options.strip_url_path_trailing_slash = True
     routes: dict[str, object] = {
-        **{path: EndpointResource(endpoint, readiness, limits) for path, endpoint in endpoints.items()},
+        **{path: EndpointResource(endpoint, readiness) for path, endpoint in endpoints.items()},
         "/meta": MetaResource(meta),
         "/.well-known/live": LiveResource(),
         "/.well-known/ready": ReadyResource(readiness),

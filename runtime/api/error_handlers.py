@@ -17,9 +17,10 @@ STATUS: dict[type[Exception], str] = {
     errors.Unauthorized: falcon.HTTP_401,
     errors.BodyTimeout: falcon.HTTP_408,
     errors.BodyTooLarge: falcon.HTTP_413,
+    errors.MalformedRequest: falcon.HTTP_400,
     errors.Unavailable: falcon.HTTP_503,
 }
-UNREAD_BODY = (errors.Unauthorized, errors.BodyTimeout, errors.BodyTooLarge)
+UNREAD_BODY = (errors.Unauthorized, errors.BodyTimeout, errors.BodyTooLarge, errors.MalformedRequest)
 """After these the body may not have been read, so the connection cannot be used again."""
 
 RETRY_AFTER_SECONDS = 5

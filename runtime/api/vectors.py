@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -39,6 +40,9 @@ class VectorsEndpoint:
 
     def parse(self, body: bytes) -> EmbedRequest:
         return parse_body(body, self._model, self._honor_pooling_strategy)
+
+    def size(self, item: EmbedRequest) -> int:
+        return sys.getsizeof(item.text)
 
     def fits(self, item: EmbedRequest) -> bool:
         return self._fits(item)

@@ -65,7 +65,7 @@ def test_the_runtime_imports_nothing_of_the_build(path: Path):
 
 @pytest.mark.parametrize("path", BUILD, ids=ids)
 def test_the_build_imports_nothing_of_the_runtime(path: Path):
-    assert not packages(path) & {"runtime", "falcon", "gunicorn", "uvicorn", "bench", "tests"}
+    assert not packages(path) & {"runtime", "falcon", "gunicorn", "uvloop", "bench", "tests"}
 
 
 def test_the_manifest_needs_the_standard_library_alone():
@@ -142,10 +142,11 @@ DIRECTIONS = {
         "bundle": set(),
         "api": {"bundle", "text"},
         "golden": {"api"},
+        "http": {"api"},
         "kinds": {"api", "text", "inference", "scheduling", "host", "settings", "bundle"},
-        "service": {"api", "golden", "kinds"},
-        "server": {"api"},
-        "main": {"api", "kinds", "service", "server", "host", "settings", "bundle", "logs"},
+        "service": {"api", "golden", "http", "kinds"},
+        "server": {"api", "http"},
+        "main": {"api", "http", "kinds", "service", "server", "host", "settings", "bundle", "logs"},
         "__main__": {"main"},
         "errors": set(),
         "readiness": set(),

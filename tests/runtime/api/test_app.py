@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 
@@ -9,10 +10,9 @@ import numpy as np
 import pytest
 from falcon import testing
 
-from runtime.api.body import BodyLimits
 from runtime.errors import InferenceFailed
 from runtime.readiness import Readiness
-from tests.support.server.fake_encoder import META, VECTOR, FakeEncoder, fake_app
+from tests.support.server.fake_encoder import META, VECTOR, FakeEncoder, fake_app, with_bodies
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def readiness() -> Readiness:
 
 @pytest.fixture
 def client(encoder: FakeEncoder, readiness: Readiness) -> testing.TestClient:
-    return testing.TestClient(fake_app(encoder, readiness, BodyLimits(100)))
+    return testing.TestClient(with_bodies(fake_app(encoder, readiness)))
 
 
 def error_of(result: testing.Result) -> str:
@@ -77,17 +77,8 @@ def test_an_empty_body_is_a_400(client: testing.TestClient):
     assert error_of(result).startswith("the body is not valid JSON in UTF-8")
 
 
-def test_a_body_of_exactly_the_limit_is_read_and_one_byte_more_is_a_413(client: testing.TestClient):
-    frame = len(json.dumps({"text": ""}))
-    assert post(client, {"text": "x" * (100 - frame)}).status_code == 200
-    result = post(client, {"text": "x" * (101 - frame)})
-    assert result.status_code == 413
-    assert error_of(result) == "the body is larger than 100 bytes, the limit of this server (MAX_BODY_BYTES)"
-    assert result.headers["connection"] == "close"
-
-
 def test_a_failed_inference_is_a_500_with_an_id_that_the_log_has_and_no_internals(readiness, caplog):
-    client = testing.TestClient(fake_app(FakeEncoder(InferenceFailed("secret detail")), readiness, BodyLimits(100)))
+    client = testing.TestClient(with_bodies(fake_app(FakeEncoder(InferenceFailed("secret detail")), readiness)))
     with caplog.at_level(logging.ERROR):
         result = post(client, {"text": "hi"})
     assert result.status_code == 500
@@ -99,7 +90,7 @@ def test_a_failed_inference_is_a_500_with_an_id_that_the_log_has_and_no_internal
 
 
 def test_an_unforeseen_error_has_the_same_shape(readiness, caplog):
-    client = testing.TestClient(fake_app(FakeEncoder(KeyError("bug")), readiness, BodyLimits(100)))
+    client = testing.TestClient(with_bodies(fake_app(FakeEncoder(KeyError("bug")), readiness)))
     result = post(client, {"text": "hi"})
     assert result.status_code == 500
     assert "bug" not in error_of(result)
@@ -112,7 +103,7 @@ def test_live_is_always_204(client: testing.TestClient):
 
 def test_ready_is_503_until_started_and_again_while_draining(encoder: FakeEncoder):
     readiness = Readiness()
-    client = testing.TestClient(fake_app(encoder, readiness, BodyLimits(100)))
+    client = testing.TestClient(with_bodies(fake_app(encoder, readiness)))
     starting = client.simulate_get("/.well-known/ready")
     readiness.started()
     ready = client.simulate_get("/.well-known/ready")
@@ -131,15 +122,32 @@ def test_starting_after_draining_does_not_turn_ready():
     assert not readiness.is_ready
 
 
-@pytest.mark.parametrize("drained", [False, True])
-def test_vectors_are_refused_while_not_ready(encoder: FakeEncoder, drained: bool):
-    readiness = Readiness()
-    if drained:
-        readiness.drain()
-    result = post(testing.TestClient(fake_app(encoder, readiness, BodyLimits(100))), {"text": "hi"})
+def test_vectors_are_refused_where_the_server_does_not_start_in_time(encoder: FakeEncoder):
+    result = post(testing.TestClient(with_bodies(fake_app(encoder, Readiness(wait_seconds=0)))), {"text": "hi"})
     assert result.status_code == 503
+    assert error_of(result) == "the server is starting"
     assert result.headers["retry-after"] == "5"
     assert encoder.requests == []
+
+
+def test_vectors_wait_while_the_server_starts(encoder: FakeEncoder):
+    readiness = Readiness()
+
+    async def main() -> tuple[int, int]:
+        async with testing.ASGIConductor(with_bodies(fake_app(encoder, readiness))) as conductor:
+            waiting = asyncio.create_task(conductor.simulate_post("/vectors", body='{"text": "early"}'))
+            for _ in range(100):
+                await asyncio.sleep(0)
+            early = len(encoder.requests)
+            readiness.started()
+            return early, (await waiting).status_code
+
+    assert asyncio.run(main()) == (0, 200)
+
+
+def test_vectors_are_answered_while_draining(encoder: FakeEncoder, readiness: Readiness):
+    readiness.drain()
+    assert post(testing.TestClient(with_bodies(fake_app(encoder, readiness))), {"text": "hi"}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/meta", "/meta/"])
@@ -167,7 +175,7 @@ class TestTokens:
     @pytest.fixture
     def client(self, encoder: FakeEncoder, readiness: Readiness) -> testing.TestClient:
         tokens = frozenset({"first", "sécond"})
-        return testing.TestClient(fake_app(encoder, readiness, BodyLimits(100), allowed_tokens=tokens))
+        return testing.TestClient(with_bodies(fake_app(encoder, readiness, allowed_tokens=tokens)))
 
     def test_probes_stay_open(self, client: testing.TestClient):
         assert client.simulate_get("/.well-known/live").status_code == 204

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from falcon.asgi import App
 
 from runtime.api.app import create_app
-from runtime.api.body import BodyLimits
+from runtime.api.body import BODY, AsgiApp, Receive, Send
 from runtime.api.vectors import VectorsEndpoint
 from runtime.readiness import Readiness
 from runtime.text.request import EmbedRequest
@@ -31,12 +33,41 @@ class FakeEncoder:
         return self.outcome[: request.dimensions]
 
 
-def fake_app(
-    encoder: FakeEncoder,
-    readiness: Readiness,
-    limits: BodyLimits,
-    allowed_tokens: frozenset[str] = frozenset(),
-) -> App:
+class ArrivedBody:
+    """A body that is there as a whole. Implements ``RequestBody``."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self.kept: int | None = None
+
+    async def read(self) -> bytes:
+        return self._content
+
+    def keep(self, size: int) -> None:
+        self.kept = size
+
+
+def with_bodies(app: AsgiApp) -> AsgiApp:
+    """An application that takes bodies from ASGI's events, as falcon's test client sends them."""
+
+    async def receive_all(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        parts, more = [], scope["type"] == "http"
+        while more:
+            event = await receive()
+            parts.append(event.get("body", b""))
+            more = event.get("more_body", False)
+        whole = b"".join(parts)
+
+        async def receive_again() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        body = {BODY: ArrivedBody(whole)} if scope["type"] == "http" else {}
+        await app(scope | body, receive_again if body else receive, send)
+
+    return receive_all
+
+
+def fake_app(encoder: FakeEncoder, readiness: Readiness, allowed_tokens: frozenset[str] = frozenset()) -> App:
     """The application with ``/vectors`` around ``encoder``."""
     endpoint = VectorsEndpoint(encoder, lambda request: True, MODEL, honor_pooling_strategy=False)
-    return create_app({"/vectors": endpoint}, META, readiness, limits, allowed_tokens)
+    return create_app({"/vectors": endpoint}, META, readiness, allowed_tokens)

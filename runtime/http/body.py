@@ -1,0 +1,154 @@
+"""The body of one request: it waits for its turn, is read under a deadline, and gives its memory back."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from runtime.errors import BodyTimeout, BodyTooLarge, ServingError, Unavailable
+from runtime.http.decoder import BodyDecoder
+from runtime.http.limits import BYTES_PER_BODY_BYTE, SMALL_BODY, Deadlines
+from runtime.http.share import Lease, Share
+
+
+class Link(Protocol):
+    """What a body asks of its connection."""
+
+    def hold(self) -> None:
+        """Leave in the socket what arrives."""
+
+    def go_on(self) -> None:
+        """Pass on what arrives, from now on."""
+
+
+@dataclass(frozen=True)
+class BodyRules:
+    """The same for all bodies of a server."""
+
+    max_bytes: int
+    deadlines: Deadlines
+    small: Share
+    large: Share
+
+
+class IncomingBody:
+    """Implements ``api.body.RequestBody``. Belongs to the event loop's thread."""
+
+    def __init__(self, decoder: BodyDecoder, announced: int | None, rules: BodyRules, link: Link, now: float) -> None:
+        """``announced``: Content-Length, None for a chunked body. ``now``: when the head was complete."""
+        self._decoder, self._announced, self._rules, self._link = decoder, announced, rules, link
+        self._arrived_at = self._progress_at = now
+        self._lease: Lease | None = None
+        self._is_reading = False
+        self._deadline = math.inf
+        self._ready: asyncio.Future[None] | None = None
+        self._error: ServingError | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last byte has arrived."""
+        return self._decoder.is_complete
+
+    @property
+    def wants_data(self) -> bool:
+        """Whether what arrives now is to be passed on: a little before its turn, all of it then."""
+        return self._is_reading or (self._lease is None and self._decoder.size < SMALL_BODY)
+
+    async def read(self) -> bytes:
+        """The whole body, once.
+
+        Raises ``BodyTooLarge`` (by Content-Length before anything is read), ``BodyTimeout``, ``MalformedRequest``, and
+        ``Unavailable`` where its turn does not come in time.
+        """
+        if self._announced is not None and self._announced > self._rules.max_bytes:
+            raise BodyTooLarge.beyond(self._rules.max_bytes)
+        if self._error is not None:
+            raise self._error
+        self._lease = self._share.lease(BYTES_PER_BODY_BYTE * self._expected, self._begin)
+        if self._lease.is_granted and self._decoder.is_complete:
+            return self._decoder.content()
+        self._ready = asyncio.get_running_loop().create_future()
+        if self._lease.is_granted:
+            self._begin()
+        else:
+            self._set_deadline(self._arrived_at, self._rules.deadlines.request)
+            self._link.hold()
+        await self._ready
+        return self._decoder.content()
+
+    def keep(self, size: int) -> None:
+        """Keep only so many bytes of the memory, which is known once the body has been parsed."""
+        if self._lease is not None:
+            self._lease.shrink(size)
+
+    def release(self) -> None:
+        """Give all memory back: the request is over."""
+        self._is_reading = False
+        if self._lease is not None:
+            self._lease.release()
+
+    def feed(self, data: bytes, now: float) -> bytes:
+        """Take what belongs to the body, and return what follows it. An error is raised by ``read``."""
+        self._progress_at = now
+        try:
+            rest = self._decoder.feed(data)
+        except ServingError as error:
+            self._fail(error)
+            return b""
+        if self._decoder.is_complete:
+            self._resolve()
+        return rest
+
+    def check(self, now: float) -> None:
+        """Fail where a deadline is over."""
+        deadlines = self._rules.deadlines
+        if now >= self._deadline:
+            if self._is_reading:
+                self._fail(BodyTimeout(f"the body did not arrive within {deadlines.body:g} seconds"))
+            else:
+                self._fail(
+                    Unavailable(f"no memory for the body within {deadlines.request:g} seconds (REQUEST_TIMEOUT)")
+                )
+        elif self._is_reading and self._share.is_contended and now >= self._progress_at + deadlines.stall:
+            self._fail(BodyTimeout(f"no byte of the body arrived for {deadlines.stall:g} seconds, and others wait"))
+
+    @property
+    def _expected(self) -> int:
+        """Bytes; of a chunked body, as many as there may be."""
+        if self._decoder.is_complete:
+            return self._decoder.size
+        return self._rules.max_bytes if self._announced is None else self._announced
+
+    @property
+    def _share(self) -> Share:
+        return self._rules.small if self._expected <= SMALL_BODY else self._rules.large
+
+    def _begin(self) -> None:
+        """It is this body's turn."""
+        if self._decoder.is_complete:
+            self._resolve()
+            return
+        self._is_reading = True
+        self._progress_at = asyncio.get_running_loop().time()
+        self._set_deadline(self._progress_at, self._rules.deadlines.body)
+        self._link.go_on()
+
+    def _set_deadline(self, start: float, seconds: float | None) -> None:
+        self._deadline = math.inf if seconds is None else start + seconds
+
+    def _resolve(self) -> None:
+        if self._lease is not None and self._lease.is_granted:
+            self._is_reading, self._deadline = False, math.inf
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+
+    def _fail(self, error: ServingError) -> None:
+        self._is_reading, self._deadline = False, math.inf
+        self._error = error
+        if self._lease is not None:
+            self._lease.release()
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(error)
+        self._link.hold()

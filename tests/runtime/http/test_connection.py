@@ -1,0 +1,588 @@
+"""One connection: requests however they arrive, deadlines, clients that leave, stall, flood or do not read."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import struct
+from dataclasses import replace
+
+import pytest
+
+from runtime.http.limits import SMALL_BODY, Deadlines, HttpLimits, Memory
+from tests.support.server.http_server import PATIENCE, Client, run, serving, until
+from tests.support.server.recording_app import RecordingApp
+
+SHORT = 0.2
+"""A deadline that a test waits for, in seconds."""
+
+PATIENT = Deadlines(
+    head=PATIENCE, body=PATIENCE, stall=PATIENCE, keep_alive=PATIENCE, write=PATIENCE, age=math.inf, check=0.02
+)
+"""Deadlines that no test meets by chance."""
+
+MEGABYTE = 1 << 20
+
+
+def limits(**deadlines: float) -> HttpLimits:
+    return HttpLimits(replace(PATIENT, **deadlines), Memory(max_body=MEGABYTE))
+
+
+def post(body: bytes, path: str = "/", *headers: str) -> bytes:
+    lines = [f"POST {path} HTTP/1.1", "Host: a", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+LAST_GET = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+def in_pieces(body: bytes) -> list[list[bytes]]:
+    """The same request, cut in different places."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+    sized = head + b"Content-Length: %d\r\n\r\n" % len(body)
+    chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+    chunks = [b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:3], body[3:])]
+    return [
+        [sized + body],
+        [sized, body],
+        [sized + body[:5], body[5:]],
+        [sized[:20], sized[20:] + body],
+        [b"\r\n\r\n" + sized + body],
+        [chunked + b"".join(chunks) + b"0\r\n\r\n"],
+        [chunked + chunks[0], chunks[1], b"0\r\n\r\n"],
+        [chunked + chunks[0] + chunks[1][:4], chunks[1][4:] + b"0\r\n\r", b"\n"],
+    ]
+
+
+class TestRequests:
+    @pytest.mark.parametrize("pieces", range(8))
+    def test_a_request_is_read_whole_however_it_arrives(self, pieces: int):
+        async def main() -> bytes:
+            async with serving(RecordingApp(), limits()) as server:
+                return await server.talk(*in_pieces(b"a body in pieces")[pieces])
+
+        head, body = run(main).split(b"\r\n\r\n", 1)
+        assert head.startswith(b"HTTP/1.1 200 OK")
+        assert b"connection: close" in head
+        assert body == b"a body in pieces"
+
+    @pytest.mark.parametrize("size", [0, 1, SMALL_BODY - 1, SMALL_BODY, SMALL_BODY + 1, MEGABYTE])
+    @pytest.mark.parametrize("is_chunked", [False, True])
+    def test_bodies_of_all_sizes_come_back(self, size: int, is_chunked: bool):
+        body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+        chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (size, body)
+        empty = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        request = (chunked if size else empty) if is_chunked else post(body)
+
+        async def main() -> list[tuple[int, bytes]]:
+            async with serving(RecordingApp(), limits()) as server:
+                client = await server.client()
+                answers = []
+                for _ in range(2):
+                    client.send(request)
+                    answers.append(await client.answer())
+                return answers
+
+        assert run(main) == [(200, body)] * 2
+
+    @pytest.mark.parametrize("is_chunked", [False, True])
+    def test_a_body_over_the_limit_is_a_413_that_a_client_sees_which_sends_first(self, is_chunked: bool):
+        body = b"x" * (MEGABYTE + 1)
+        chunked = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+
+        async def main() -> bytes:
+            async with serving(RecordingApp(), limits()) as server:
+                return await server.talk(chunked if is_chunked else post(body))
+
+        answer = run(main)
+        assert answer.startswith(b"HTTP/1.1 413")
+        assert b"connection: close" in answer
+        assert b"larger than 1048576 bytes" in answer
+
+    def test_a_client_that_waits_before_its_body_is_told_to_go_on(self):
+        async def main() -> tuple[bytes, tuple[int, bytes]]:
+            async with serving(RecordingApp(), limits()) as server:
+                client = await server.client()
+                request = post(b"later", "/", "Expect: 100-continue")
+                client.send(request[:-5])
+                interim = await client.head()
+                client.send(b"later")
+                return interim, await client.answer()
+
+        assert run(main) == (b"HTTP/1.1 100 Continue\r\n\r\n", (200, b"later"))
+
+    def test_a_client_that_does_not_wait_is_not_told(self):
+        async def main() -> tuple[int, bytes]:
+            async with serving(RecordingApp(), limits()) as server:
+                client = await server.client()
+                client.send(post(b"now", "/", "Expect: 100-continue"))
+                return await client.answer()
+
+        assert run(main) == (200, b"now")
+
+    def test_the_application_sees_method_path_query_and_headers(self):
+        app = RecordingApp()
+
+        async def main() -> None:
+            async with serving(app, limits()) as server:
+                await server.talk(b"GET /a%20b/%C3%BC?c=%20d HTTP/1.1\r\nX-Name: Value\r\nConnection: close\r\n\r\n")
+
+        run(main)
+        (scope,) = app.scopes
+        assert (scope["method"], scope["path"], scope["query_string"]) == ("GET", "/a b/ü", b"c=%20d")
+        assert (b"x-name", b"Value") in scope["headers"]
+
+    def test_the_offer_of_another_protocol_is_ignored_and_the_body_read(self):
+        request = post(b"body", "/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABk")
+
+        async def main() -> list[tuple[int, bytes]]:
+            async with serving(RecordingApp(), limits()) as server:
+                client = await server.client()
+                client.send(request)
+                first = await client.answer()
+                client.send(request)
+                return [first, await client.answer()]
+
+        assert run(main) == [(200, b"body")] * 2
+
+    def test_http_1_0_is_closed_unless_it_asks_to_keep_the_connection(self):
+        async def main() -> tuple[bytes, bytes]:
+            async with serving(RecordingApp(), limits()) as server:
+                closing = await server.talk(b"GET / HTTP/1.0\r\n\r\n")
+                client = await server.client()
+                client.send(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+                kept = await client.head()
+                client.send(GET)
+                await client.head()
+                return closing, kept
+
+        closing, kept = run(main)
+        assert b"connection: close" in closing
+        assert b"connection: keep-alive" in kept
+
+    @pytest.mark.parametrize("size", [10, 100_000, 3 * MEGABYTE])
+    def test_answers_of_all_sizes_reach_a_client_that_is_slow_to_read(self, size: int):
+        answer = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+
+        async def main() -> list[bytes]:
+            async with serving(RecordingApp(answer), limits()) as server:
+                client = await server.client(receive_buffer=4096)
+                client.send(GET + GET)
+                await asyncio.sleep(0.05)
+                return [(await client.answer())[1] for _ in range(2)]
+
+        assert run(main) == [answer] * 2
+
+    def test_an_application_that_fails_is_a_500_and_nobody_elses_fault(self, caplog: pytest.LogCaptureFixture):
+        async def main() -> tuple[bytes, bytes]:
+            async with serving(RecordingApp(), limits()) as server:
+                return await server.talk(post(b"", "/fails")), await server.talk(LAST_GET)
+
+        failed, other = run(main)
+        assert failed.startswith(b"HTTP/1.1 500")
+        assert b"a bug" not in failed
+        assert other.startswith(b"HTTP/1.1 200")
+        assert "a bug" in caplog.text
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        "sent",
+        [
+            b"NONSENSE\r\n\r\n",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+            b"GET / HTTP/1.1\nHost: a\n\n",
+            b"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ],
+    )
+    def test_what_is_not_http_is_a_400_and_closed(self, sent: bytes):
+        async def main() -> bytes:
+            async with serving(RecordingApp(), limits()) as server:
+                return await server.talk(sent)
+
+        answer = run(main)
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b'{"error":"the request is not valid HTTP/1.1' in answer
+
+    @pytest.mark.parametrize("version", [b"0.9", b"2.0"])
+    def test_another_version_is_a_505(self, version: bytes):
+        async def main() -> bytes:
+            async with serving(RecordingApp(), limits()) as server:
+                return await server.talk(b"GET / HTTP/" + version + b"\r\nHost: a\r\n\r\n")
+
+        assert run(main).startswith(b"HTTP/1.1 505")
+
+    @pytest.mark.parametrize("excess", [-1, 0, 1])
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_a_head_may_have_exactly_the_limit(self, excess: int, at_once: bool):
+        size = 32 * 1024 + excess
+        start = b"GET / HTTP/1.1\r\nConnection: close\r\nX: "
+        head = start + b"x" * (size - len(start) - 4) + b"\r\n\r\n"
+        parts = [head] if at_once else [head[:20_000], head[20_000:]]
+
+        async def main() -> bytes:
+            async with serving(RecordingApp(), limits()) as server:
+                return await server.talk(*parts)
+
+        assert run(main).startswith(b"HTTP/1.1 400" if excess > 0 else b"HTTP/1.1 200")
+
+    def test_trailers_behind_a_body_are_refused(self):
+        async def main() -> bytes:
+            async with serving(RecordingApp(), limits()) as server:
+                return await server.talk(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y\r\n\r\n")
+
+        answer = run(main)
+        assert answer.startswith(b"HTTP/1.1 400")
+        assert b"trailers" in answer
+
+
+class TestPipelining:
+    def test_requests_are_answered_in_order(self):
+        async def main() -> list[tuple[int, bytes]]:
+            async with serving(RecordingApp(), limits()) as server:
+                client = await server.client()
+                client.send(b"".join(post(b"%d" % n) for n in range(50)))
+                return [await client.answer() for _ in range(50)]
+
+        assert run(main) == [(200, b"%d" % n) for n in range(50)]
+
+    def test_one_request_is_begun_at_a_time_and_the_rest_stays_in_the_socket(self):
+        """Otherwise one connection could fill the server's memory with requests."""
+        app = RecordingApp()
+
+        async def main() -> tuple[list[str], int]:
+            async with serving(app, limits()) as server:
+                client = await server.client()
+                client.writer.transport.set_write_buffer_limits(high=0)
+                client.send(post(b"first", "/held"))
+                await until(lambda: app.bodies)
+                client.send(GET * 200_000)
+                await asyncio.sleep(0.2)
+                unsent = client.writer.transport.get_write_buffer_size()
+                begun = list(app.begun)
+                app.release.set()
+                assert (await client.answer())[1] == b"first"
+                assert (await client.answer())[0] == 200
+                await client.close()
+                return begun, unsent
+
+        begun, unsent = run(main)
+        assert begun == ["/held"]
+        assert unsent > 100_000
+
+    @pytest.mark.parametrize("second", [b"NONSENSE\r\n\r\n", b"G"])
+    def test_what_follows_a_request_does_not_disturb_its_answer(self, second: bytes):
+        app = RecordingApp()
+
+        async def main() -> tuple[int, bytes]:
+            async with serving(app, limits(head=SHORT)) as server:
+                client = await server.client()
+                client.send(post(b"first", "/held") + second)
+                await until(lambda: app.bodies)
+                await asyncio.sleep(2 * SHORT)
+                app.release.set()
+                return await client.answer()
+
+        assert run(main) == (200, b"first")
+
+
+class TestDeadlines:
+    @pytest.mark.parametrize("sent", [b"", b"POST /vectors HT", b"GET /meta HTTP/1.1\r\nHost: a\r\n"])
+    def test_a_head_that_does_not_end_closes_the_connection(self, sent: bytes):
+        async def main() -> bytes:
+            async with serving(RecordingApp(), limits(head=SHORT)) as server:
+                return await server.talk(sent)
+
+        assert run(main) == b""
+
+    def test_a_head_that_trickles_in_has_the_same_deadline(self):
+        async def main() -> bool:
+            async with serving(RecordingApp(), limits(head=SHORT)) as server:
+                client = await server.client()
+                closed = asyncio.create_task(client.rest())
+                while not closed.done():
+                    client.send(b"a: b\r\n" if client.writer.transport.get_write_buffer_size() else b"GET")
+                    await asyncio.sleep(SHORT / 10)
+                return await closed == b""
+
+        assert run(main)
+
+    def test_the_second_head_on_a_connection_has_the_same_deadline(self):
+        async def main() -> bytes:
+            async with serving(RecordingApp(), limits(head=SHORT)) as server:
+                client = await server.client()
+                client.send(GET)
+                await client.head()
+                client.send(b"GET /meta HT")
+                return await client.rest()
+
+        assert run(main) == b""
+
+    def test_an_idle_connection_is_kept_for_its_own_time(self):
+        async def main() -> tuple[bytes, bytes]:
+            async with serving(RecordingApp(), limits(head=SHORT, keep_alive=4 * SHORT)) as server:
+                client = await server.client()
+                client.send(GET)
+                await client.head()
+                await asyncio.sleep(2 * SHORT)
+                client.send(GET)
+                second = await client.head()
+                return second, await client.rest()
+
+        second, rest = run(main)
+        assert second.startswith(b"HTTP/1.1 200")
+        assert rest == b""
+
+    def test_idle_connections_are_kept_longer_than_weaviates_client_keeps_them(self):
+        assert Deadlines().keep_alive > 90
+
+    @pytest.mark.parametrize("sent", [b"", b"half"])
+    def test_a_body_that_does_not_arrive_is_a_408(self, sent: bytes):
+        async def main() -> bytes:
+            async with serving(RecordingApp(), limits(body=SHORT)) as server:
+                return await server.talk(post(b"x" * 100)[:-100] + sent)
+
+        answer = run(main)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"the body did not arrive within 0.2 seconds" in answer
+
+    def test_an_answer_that_is_not_taken_ends_the_connection(self):
+        async def main() -> int:
+            async with serving(RecordingApp(b"x" * 20 * MEGABYTE), limits(write=SHORT)) as server:
+                client = await server.client(receive_buffer=4096)
+                client.writer.transport.pause_reading()
+                client.send(GET)
+                await until(lambda: server.server.connections == 1)
+                await until(lambda: server.server.connections == 0)
+                return server.server.connections
+
+        assert run(main) == 0
+
+    @pytest.mark.parametrize(
+        "request_head", [b"GET /unread HTTP/1.1\r\nContent-Length: 9\r\n\r\n", b"NONSENSE\r\n\r\n"]
+    )
+    def test_a_connection_whose_rest_is_not_read_ends_even_if_it_goes_on_sending(self, request_head: bytes):
+        async def main() -> None:
+            async with serving(RecordingApp(), limits(close=SHORT)) as server:
+                client = await server.client()
+                client.send(request_head)
+                await client.head()
+                sending = asyncio.create_task(_send_on(client))
+                await until(lambda: server.server.connections == 0)
+                sending.cancel()
+
+        run(main)
+
+    def test_a_connection_of_age_is_closed_with_an_answer_and_never_in_between(self):
+        async def main() -> tuple[bytes, bytes]:
+            async with serving(RecordingApp(), limits(age=SHORT)) as server:
+                client = await server.client()
+                client.send(GET)
+                young = await client.head()
+                await asyncio.sleep(2 * SHORT)
+                client.send(GET)
+                old = await client.head()
+                assert await client.rest() == b""
+                return young, old
+
+        young, old = run(main)
+        assert b"connection: close" not in young
+        assert b"connection: close" in old
+
+
+class TestClientsThatLeave:
+    @pytest.mark.parametrize("is_reset", [False, True])
+    @pytest.mark.parametrize("behind", [b"", GET * 10])
+    def test_their_request_is_cancelled(self, is_reset: bool, behind: bytes):
+        app = RecordingApp()
+
+        async def main() -> None:
+            async with serving(app, limits()) as server:
+                client = await server.client()
+                client.send(post(b"x", "/held") + behind)
+                await until(lambda: app.bodies)
+                _leave(client, is_reset)
+                await until(lambda: app.cancelled)
+                await until(lambda: server.server.connections == 0)
+
+        run(main)
+        assert app.cancelled == ["/held"]
+
+    def test_one_that_closes_its_side_alone_counts_as_gone(self):
+        app = RecordingApp()
+
+        async def main() -> bytes:
+            async with serving(app, limits()) as server:
+                client = await server.client()
+                client.send(post(b"x", "/held"))
+                await until(lambda: app.bodies)
+                client.writer.write_eof()
+                return await client.rest()
+
+        assert run(main) == b""
+        assert app.cancelled == ["/held"]
+
+    @pytest.mark.parametrize(("sent", "is_reset"), [(1000, False), (1000, True), (200_000, True)])
+    def test_one_that_leaves_while_its_large_body_waits_leaves_the_line(self, sent: int, is_reset: bool):
+        """A close behind bytes that the kernel could not send yet arrives after them: only a reset is tried there."""
+        app = RecordingApp()
+        memory = Memory(max_body=MEGABYTE, large_bodies=5 * 200_000)
+
+        async def main() -> int:
+            async with serving(app, HttpLimits(PATIENT, memory)) as server:
+                first, second = await server.client(), await server.client()
+                first.send(post(b"x" * 200_000, "/held/first"))
+                await until(lambda: app.bodies)
+                second.send(post(b"y" * 200_000, "/held/second")[: sent - 200_000 or None])
+                await until(lambda: "/held/second" in app.begun)
+                await asyncio.sleep(0.05)
+                _leave(second, is_reset)
+                await until(lambda: app.cancelled)
+                app.release.set()
+                assert (await first.answer())[0] == 200
+                return len(app.bodies)
+
+        assert run(main) == 1
+
+
+class TestMemoryForBodies:
+    MEMORY = Memory(max_body=MEGABYTE, small_bodies=5 * 3 * 1000, large_bodies=5 * 200_000)
+
+    def test_large_bodies_take_turns_and_small_ones_pass_them(self):
+        app = RecordingApp()
+
+        async def main() -> list[bytes]:
+            async with serving(app, HttpLimits(PATIENT, self.MEMORY)) as server:
+                clients = [await server.client() for _ in range(4)]
+                for number, client in enumerate(clients):
+                    client.send(post(b"%d" % number * 150_000, f"/held/{number}"))
+                await until(lambda: len(app.begun) == 4)
+                await asyncio.sleep(0.05)
+                assert len(app.bodies) == 1
+                small = await server.client()
+                small.send(post(b"small"))
+                assert await small.answer() == (200, b"small")
+                app.release.set()
+                answers = [await client.answer() for client in clients]
+                return [body[:1] for _, body in answers]
+
+        assert run(main) == [b"0", b"1", b"2", b"3"]
+
+    def test_small_bodies_take_turns_too(self):
+        app = RecordingApp()
+
+        async def main() -> int:
+            async with serving(app, HttpLimits(PATIENT, self.MEMORY)) as server:
+                clients = [await server.client() for _ in range(10)]
+                for client in clients:
+                    client.send(post(b"x" * 1000, "/held"))
+                await until(lambda: len(app.begun) == 10)
+                await asyncio.sleep(0.05)
+                begun = len(app.bodies)
+                app.release.set()
+                assert [(await client.answer())[0] for client in clients] == [200] * 10
+                return begun
+
+        assert run(main) == 3
+
+    def test_memory_that_the_text_does_not_need_is_given_back_early(self):
+        app = RecordingApp()
+
+        async def keeping_little(scope, receive, send):
+            body = scope["cpu2vec.body"]
+            read = body.read
+
+            async def read_and_keep() -> bytes:
+                data = await read()
+                body.keep(100)
+                return data
+
+            body.read = read_and_keep
+            await app(scope, receive, send)
+
+        async def main() -> None:
+            async with serving(keeping_little, HttpLimits(PATIENT, self.MEMORY)) as server:
+                clients = [await server.client() for _ in range(4)]
+                for client in clients:
+                    client.send(post(b"x" * 190_000, "/held"))
+                await until(lambda: len(app.bodies) == 4)
+                app.release.set()
+
+        run(main)
+
+    def test_one_larger_than_the_share_goes_alone(self):
+        async def main() -> tuple[int, bytes]:
+            async with serving(RecordingApp(), HttpLimits(PATIENT, self.MEMORY)) as server:
+                client = await server.client()
+                client.send(post(b"x" * MEGABYTE))
+                return await client.answer()
+
+        assert run(main) == (200, b"x" * MEGABYTE)
+
+    def test_one_that_stalls_while_others_wait_loses_its_turn(self):
+        app = RecordingApp()
+
+        async def main() -> tuple[bytes, tuple[int, bytes]]:
+            async with serving(app, HttpLimits(replace(PATIENT, stall=SHORT), self.MEMORY)) as server:
+                stalled, waiting = await server.client(), await server.client()
+                stalled.send(post(b"x" * 200_000)[:100_000])
+                await until(lambda: app.begun)
+                await asyncio.sleep(3 * SHORT)
+                waiting.send(post(b"y" * 200_000))
+                return await stalled.rest(), await waiting.answer()
+
+        answer, other = run(main)
+        assert answer.startswith(b"HTTP/1.1 408")
+        assert b"others wait" in answer
+        assert other == (200, b"y" * 200_000)
+
+    def test_one_whose_turn_does_not_come_in_time_is_a_503(self):
+        app = RecordingApp()
+
+        async def main() -> bytes:
+            async with serving(app, HttpLimits(replace(PATIENT, request=SHORT), self.MEMORY)) as server:
+                first, second = await server.client(), await server.client()
+                first.send(post(b"x" * 200_000, "/held"))
+                await until(lambda: app.bodies)
+                second.send(post(b"y" * 200_000))
+                answer = await second.rest()
+                app.release.set()
+                assert (await first.answer())[0] == 200
+                return answer
+
+        answer = run(main)
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b"REQUEST_TIMEOUT" in answer
+
+    def test_the_deadline_of_a_body_begins_with_its_turn(self):
+        app = RecordingApp()
+
+        async def main() -> tuple[int, bytes]:
+            async with serving(app, HttpLimits(replace(PATIENT, body=SHORT), self.MEMORY)) as server:
+                first, second = await server.client(), await server.client()
+                first.send(post(b"x" * 200_000, "/held"))
+                await until(lambda: app.bodies)
+                second.send(post(b"y" * 200_000))
+                await asyncio.sleep(3 * SHORT)
+                app.release.set()
+                await first.answer()
+                return await second.answer()
+
+        assert run(main) == (200, b"y" * 200_000)
+
+
+async def _send_on(client: Client) -> None:
+    while True:
+        client.send(b"y" * 1000)
+        await asyncio.sleep(0.001)
+
+
+def _leave(client: Client, is_reset: bool) -> None:
+    if is_reset:
+        sock: socket.socket = client.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.transport.abort()
+    else:
+        client.writer.close()
