@@ -42,7 +42,7 @@ help:  ## list the targets and their variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2} \
 	  sub(/^#: ?/, "") {variables = variables "\n  " $$0} END {print variables}' Makefile
 
-#: MODEL             id on the HuggingFace hub, or a model directory (sentence-transformers/all-MiniLM-L6-v2)
+#: MODEL             id on the Hugging Face hub, or a model directory (sentence-transformers/all-MiniLM-L6-v2)
 #: REVISION          branch, tag or commit of the model on the hub
 #: PRECISION         int8, int8-stock or fp32 (int8)
 #: ARCH              amd64 or arm64 (this machine's)

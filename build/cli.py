@@ -38,7 +38,7 @@ TARGETS = Choice(
 
 PRECISIONS = choice_of(Precision)
 
-DESCRIPTION = "Turn a HuggingFace embedding model into a bundle that the CPU runtime serves."
+DESCRIPTION = "Turn a Hugging Face embedding model into a bundle that the CPU runtime serves."
 EXAMPLES = f"""\
 examples:
   ./quantize.py {MODEL}
@@ -48,15 +48,15 @@ examples:
   HF_TOKEN=hf_... ./quantize.py my-org/private-model --revision v2
   HF_HUB_OFFLINE=1 ./quantize.py BAAI/bge-small-en-v1.5      (downloaded before)
 
-The default model comes with the build's environment. Other ids are downloaded from the HuggingFace hub; HF_ENDPOINT
-names a mirror.
+The default model comes with the build's environment. Other ids are downloaded from the Hugging Face hub;
+HF_ENDPOINT names a mirror.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Build what the arguments say. The table goes to standard output, everything else to standard error."""
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
-    parser.add_argument("model", metavar="MODEL", help="id on the HuggingFace hub, or a local model directory")
+    parser.add_argument("model", metavar="MODEL", help="id on the Hugging Face hub, or a local model directory")
     parser.add_argument(
         "--arch",
         type=TARGETS,

@@ -30,7 +30,7 @@ DESCRIPTION = "Find the bundle that make's variables name, build it if it does n
 def main(arguments: Sequence[str]) -> int:
     """Do what the arguments say. A table goes to standard output, everything else to standard error."""
     parser = Parser(PROGRAM, DESCRIPTION)
-    parser.add_argument("--model", help=f"id on the HuggingFace hub, or a local model directory (default: {MODEL})")
+    parser.add_argument("--model", help=f"id on the Hugging Face hub, or a local model directory (default: {MODEL})")
     parser.add_argument("--bundle", type=Path, help="the bundle's directory (default: named after the model)")
     parser.add_argument("--arch", type=ARCHITECTURES, metavar=ARCHITECTURES.metavar, help="default: this machine's")
     parser.add_argument("--serve", action="store_true", help="serve the bundle")
