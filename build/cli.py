@@ -12,10 +12,10 @@ from pathlib import Path
 from build.bundle.staging import DISK_FULL
 from build.command_line import Choice, Parser, choice_of, run, system_message
 from build.errors import OutOfDisk, SetupIncomplete
-from build.fidelity.thresholds import add_options, read_options
+from build.fidelity import thresholds
 from build.host.machine import host_target
+from build.model import trust
 from build.model.default_model import MODEL
-from build.model.trust import Trust
 from build.names import bundle_name
 from manifest import MACHINES, Precision, Target
 
@@ -89,12 +89,8 @@ def add_model_options(parser: Parser) -> None:
         "(default: int8)",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
-    parser.add_switch("--trust-remote-code", help="run Python code that comes with the model; read it first")
-    parser.add_switch(
-        "--allow-pickle",
-        help="read weights from pytorch_model.bin if there is no model.safetensors (as data; no code is run)",
-    )
-    add_options(parser)
+    trust.add_options(parser)
+    thresholds.add_options(parser)
 
 
 def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path]]) -> int:
@@ -116,8 +112,8 @@ def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path]]) -
         precision=options.precision,
         output=output,
         force=options.force,
-        trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
-        thresholds=read_options(options),
+        trust=trust.read_options(options),
+        thresholds=thresholds.read_options(options),
         extra_targets=tuple(extra_targets),
     )
     try:

@@ -15,7 +15,8 @@ from build.command_line import ARCHITECTURES, Parser, printable, run
 from build.errors import OutputExists
 from build.host.machine import host_target
 from build.model.default_model import MODEL
-from build.model.fetch import is_path
+from build.model.fetch import is_path, refuse_revision
+from build.model.trust import read_options as read_trust
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, BundleError, Precision
 
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _make(options: argparse.Namespace) -> int:
+    refuse_revision(options.model or MODEL, options.revision)
+    read_trust(options)
     bundle = bundle_of(options)
     if (bundle / MANIFEST_FILE).is_file():
         refuse_another(bundle, options)
@@ -66,11 +69,12 @@ def bundle_of(options: argparse.Namespace) -> Path:
 
 
 def refuse_another(bundle: Path, options: argparse.Namespace) -> None:
-    """Raise ``BundleError`` for a bundle of another model, revision, precision or architecture than requested."""
+    """Raise ``BundleError`` for a bundle of another model, revision, code, precision or architecture than requested."""
     manifest = _manifest(bundle)
     for found, wanted in (
         (manifest.get("model"), _model_name(options.model)),
         (_revision(manifest), options.revision),
+        (_code_revision(manifest), options.code_revision and f"code of {options.code_revision}"),
         (manifest.get("precision"), options.precision),
         (manifest.get("target"), options.arch),
     ):
@@ -89,10 +93,19 @@ def _manifest(bundle: Path) -> dict[str, Any]:
 
 def _revision(manifest: dict[str, Any]) -> str | None:
     """The revision that was requested of the hub, if the manifest says so."""
+    source = _source(manifest)
+    return str(source["requested"] or "main") if "requested" in source else None
+
+
+def _code_revision(manifest: dict[str, Any]) -> str | None:
+    """The commit of code in another repository, if the manifest says whether there is such code."""
+    source = _source(manifest)
+    return f"code of {source['code_revision'] or 'no other repository'}" if "code_revision" in source else None
+
+
+def _source(manifest: dict[str, Any]) -> dict[str, Any]:
     source = manifest.get("source")
-    if not isinstance(source, dict) or "requested" not in source:
-        return None
-    return str(source["requested"] or "main")
+    return source if isinstance(source, dict) else {}
 
 
 def _model_name(model: str | None) -> str | None:

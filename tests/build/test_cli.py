@@ -103,7 +103,8 @@ def test_help_shows_examples(quantize):
     assert (result.returncode, result.stderr) == (0, "")
     examples = result.stdout.partition("examples:\n")[2]
     assert len(re.findall(r"^ .*\./quantize\.py \S", examples, re.MULTILINE)) >= 4
-    for option in ("--arch", "--precision", "--revision", "--output", "--force", "--trust-remote-code", *FLAGS):
+    options = ("--arch", "--precision", "--revision", "--output", "--force", "--trust-remote-code", "--code-revision")
+    for option in (*options, *FLAGS):
         assert option in result.stdout
     for word in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "amd64", "arm64", "int8", "fp32"):
         assert word in result.stdout
@@ -118,6 +119,7 @@ def test_help_shows_examples(quantize):
         (["a", "--precision=int4"], "--precision must be int8, int8-stock or fp32, not 'int4'"),
         (["a", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["a", "--min-cosine-p1=2"], ""),
+        (["a", "--code-revision=v1"], "--code-revision must be a commit of 40 hexadecimal digits, not 'v1'"),
         (["a", "--allow-pickle=maybe"], "--allow-pickle must be 1, true, yes, on, 0, false, no or off, not 'maybe'"),
     ],
 )
@@ -207,6 +209,17 @@ def test_code_that_a_model_brings_wants_to_be_trusted(quantize, model: Path):
     change(model / "config.json", lambda c: c.update(auto_map={"AutoModel": "modeling.Model"}))
     write(model / "modeling.py", "raise SystemExit('the code of the model ran')")
     assert "pass --trust-remote-code" in message(quantize(model))
+
+
+def test_a_commit_of_code_wants_the_code_to_be_trusted(quantize, model: Path):
+    said = message(quantize(model, f"--code-revision={'0' * 40}"))
+    assert said.startswith(f"--code-revision {'0' * 40} needs --trust-remote-code")
+
+
+def test_a_revision_of_a_directory_is_refused(quantize, model: Path, output: Path):
+    said = message(quantize(model, "--revision=v2", "--output", output))
+    assert said.startswith(f"--revision v2 selects a version on the hub, and {model} is on this machine")
+    assert_nothing_but(output.parent)
 
 
 def test_code_that_is_trusted_decides_the_vectors(quantize, model: Path, output: Path):

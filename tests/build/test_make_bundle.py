@@ -16,7 +16,7 @@ import pytest
 from build.fidelity.runtime_process import free_port
 from build.model.default_model import MODEL
 from manifest import Precision, Target, read_manifest
-from tests.support.json_files import write
+from tests.support.json_files import change, write
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.paths import ROOT
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 TINY = TinyModel("tiny-bundle", "bert", "bert", "BertModel")
 SECONDS = 900
 """After this, a process hangs, however slow the machine is."""
+COMMIT, ANOTHER = "c0ffee" + "0" * 34, "decade" + "0" * 34
 COMMAND = (sys.executable, "-m", "build.make_bundle")
 
 
@@ -49,7 +50,7 @@ def bundle(tmp_path: Path) -> Path:
     """What looks like a bundle, as far as it is looked at."""
     bundle = tmp_path / "bundles" / "mine"
     bundle.mkdir(parents=True)
-    source = {"kind": "hub", "revision": "5617a9f6", "requested": "v1"}
+    source = {"kind": "hub", "revision": "5617a9f6", "requested": "v1", "code_revision": COMMIT}
     write(bundle / "manifest.json", {"model": "BAAI/bge-m3", "source": source, "precision": "fp32", "target": "arm64"})
     return bundle
 
@@ -68,9 +69,18 @@ def test_a_bundle_that_does_not_exist_is_not_built_from_the_default_model(make, 
     assert list(tmp_path.iterdir()) == []
 
 
+CODE = ["--trust-remote-code", f"--code-revision={COMMIT.upper()}"]
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--model=BAAI/bge-m3"], ["--model=baai/bge-m3", "--precision=fp32"], ["--revision=v1", "--arch=aarch64"]],
+    [
+        [],
+        ["--model=BAAI/bge-m3"],
+        ["--model=baai/bge-m3", "--precision=fp32"],
+        ["--revision=v1", "--arch=aarch64"],
+        CODE,
+    ],
 )
 def test_a_bundle_that_exists_is_found(make, bundle: Path, arguments: list[str]):
     result = make("--bundle=bundles/mine", *arguments)
@@ -93,7 +103,34 @@ def test_a_bundle_of_something_else_is_refused(make, bundle: Path, argument: str
     assert said == f"bundles/mine is a bundle of {found}, not of {wanted}: set BUNDLE to another directory"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{"])
+def test_a_bundle_made_with_other_code_is_refused(make, bundle: Path):
+    said = refusal(make("--bundle=bundles/mine", "--trust-remote-code", f"--code-revision={ANOTHER}"))
+    assert said == (
+        f"bundles/mine is a bundle of code of {COMMIT}, not of code of {ANOTHER}: set BUNDLE to another directory"
+    )
+
+
+def test_a_bundle_made_without_code_from_elsewhere_is_refused(make, bundle: Path):
+    change(bundle / "manifest.json", lambda manifest: manifest["source"].update(code_revision=None))
+    said = refusal(make("--bundle=bundles/mine", *CODE))
+    assert said == (
+        f"bundles/mine is a bundle of code of no other repository, not of code of {COMMIT}: "
+        "set BUNDLE to another directory"
+    )
+
+
+def test_a_commit_of_code_that_may_not_run_is_refused(make, bundle: Path):
+    said = refusal(make("--bundle=bundles/mine", f"--code-revision={COMMIT}"))
+    assert said.startswith(f"--code-revision {COMMIT} needs --trust-remote-code, which lets a model's code run: ")
+
+
+def test_a_revision_of_a_model_on_this_machine_is_refused_before_any_work(make, tmp_path: Path):
+    said = refusal(make("--model=./my-model", "--revision=v2"))
+    assert said == "--revision v2 selects a version on the hub, and ./my-model is on this machine: leave --revision out"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"source": 1}'])
 def test_a_manifest_that_cannot_be_read_is_left_to_the_server(make, bundle: Path, content: str):
     (bundle / "manifest.json").write_text(content)
     assert make("--bundle=bundles/mine", "--model=BAAI/bge-m3").returncode == 0
@@ -116,6 +153,7 @@ def test_a_directory_that_is_not_a_bundle_is_kept(make, tmp_path: Path):
         ("--port=0", "PORT must be a whole number from 1 to 65535, not '0'"),
         ("--port=65536", "PORT must be a whole number from 1 to 65535, not '65536'"),
         ("--port=http", "PORT must be a whole number from 1 to 65535, not 'http'"),
+        ("--code-revision=main", "CODE_REVISION must be a commit of 40 hexadecimal digits, not 'main'"),
         ("--allow-pickle=maybe", "ALLOW_PICKLE must be 1, true, yes, on, 0, false, no or off, not 'maybe'"),
     ],
 )

@@ -54,6 +54,14 @@ def test_a_hub_model_is_exported_first_and_the_image_made_from_that_bundle(docke
     assert image.labels == image_labels(a_manifest(source=REQUESTED), describe_project(ROOT))
 
 
+def test_a_commit_of_code_reaches_the_export_stage_alone(docker: FakeDocker):
+    given = ("--trust-remote-code", f"--code-revision={'a' * 40}")
+    assert docker.run("--model", "org/model", "--arch", "arm64", *given).returncode == 0
+    export, image = docker.calls
+    assert (export.arguments["TRUST_REMOTE_CODE"], export.arguments["CODE_REVISION"]) == ("1", "a" * 40)
+    assert not {"TRUST_REMOTE_CODE", "CODE_REVISION"} & set(image.arguments)
+
+
 def test_the_summary_says_what_was_built_and_how_to_run_it(docker: FakeDocker):
     ran = docker.run("--model", "baai/BGE-small-en-v1.5", "--arch", "arm64", "--revision", "v2")
     assert ran.stdout.splitlines() == [
@@ -151,6 +159,22 @@ def test_a_missing_directory_is_one_line(docker: FakeDocker, arguments: tuple[st
     assert ran.stderr.startswith("build.image: ")
     assert ran.stderr.endswith("no-such-directory is not a directory\n")
     assert ran.stderr.count("\n") == 1
+    assert not docker.calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--revision=v2",), "--revision v2 selects a version on the hub, and ./my-model is on this machine"),
+        ((f"--code-revision={'a' * 40}",), f"--code-revision {'a' * 40} needs --trust-remote-code"),
+    ],
+)
+def test_a_revision_without_effect_is_refused_before_any_build(
+    docker: FakeDocker, arguments: tuple[str, ...], words: str
+):
+    ran = docker.run("--model", "./my-model", "--arch", "arm64", *arguments)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert ran.stderr.startswith(f"build.image: {words}")
     assert not docker.calls
 
 
