@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from build import announce
 from build.cli import add_model_options, build, default_output
 from build.command_line import ARCHITECTURES, Parser, printable, run
 from build.errors import OutputExists
@@ -126,10 +129,29 @@ def _build(bundle: Path, options: argparse.Namespace) -> None:
 
 def _serve(bundle: Path, port: int) -> NoReturn:
     """Become the server. It reads its settings, PORT included, from the environment."""
-    request = f"""curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300"""
-    print(printable(f"serving {bundle}. Once the server is ready:"), f"  {request}", sep="\n", flush=True)
+    print(printable(f"serving {bundle}"), flush=True)
+    if not is_taken(port):
+        _announce(port)
     environment = {**os.environ, "BUNDLE_DIR": str(bundle)}
     os.execve(RUNTIME_PYTHON, [str(RUNTIME_PYTHON), "-m", "runtime"], environment)
+
+
+def is_taken(port: int) -> bool:
+    """Whether something else listens on the port already, so that the server cannot start."""
+    try:
+        with socket.create_connection(("localhost", port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _announce(port: int) -> None:
+    """Have a process beside the server say how to try it, once it is ready."""
+    request = f"""curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300"""
+    arguments = [str(os.getpid()), str(port), f"ready; try it:\n  {request}"]
+    # NOTE: in a session of its own, so that Ctrl-C reaches the server alone, with which this process ends.
+    command = [sys.executable, "-I", "-S", announce.__file__, *arguments]
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _port(text: str) -> int:

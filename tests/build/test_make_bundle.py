@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from tests.support.json_files import change, write
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.paths import ROOT
+from tests.support.server.stub_container import always, serving
 
 pytestmark = pytest.mark.slow
 
@@ -191,9 +192,9 @@ def test_it_is_found_again(built, environment: dict[str, str]):
     assert result.stdout.startswith("bundles/my-tiny-model-fp32-arm64 exists."), result.stderr
 
 
-def test_a_bundle_is_served_by_a_process_that_a_signal_reaches(built, environment: dict[str, str]):
-    bundle, _ = built
-    port = free_port()
+@contextmanager
+def serve(bundle: Path, environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[str]]:
+    """make serve, in a process group of its own, as a terminal has it."""
     with subprocess.Popen(
         [*COMMAND, f"--bundle={bundle}", "--serve", f"--port={port}"],
         cwd=ROOT,
@@ -201,25 +202,47 @@ def test_a_bundle_is_served_by_a_process_that_a_signal_reaches(built, environmen
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     ) as server:
-        wait_until_ready(port)
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(SECONDS) == 0
+        yield server
+
+
+def hint(port: int) -> str:
+    return f"""ready; try it:\n  curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300\n"""
+
+
+def test_how_to_try_a_server_is_said_once_it_is_ready(built, environment: dict[str, str]):
+    bundle, _ = built
+    port = free_port()
+    with serve(bundle, environment, port) as server:
         assert server.stdout
-        said = server.stdout.read()
-    assert said == (
-        f"serving {bundle}. Once the server is ready:\n"
-        f"""  curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300\n"""
-    )
+        assert server.stdout.readline() == f"serving {bundle}\n"
+        assert server.stdout.readline() + server.stdout.readline() == hint(port)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/.well-known/ready") as answer:
+            assert answer.status == 204
+        server.terminate()
 
 
-def wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/.well-known/ready") as answer:
-                assert answer.status == 204
-                return
-        except (urllib.error.URLError, ConnectionError):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+@pytest.mark.parametrize("reached", [os.kill, os.killpg], ids=["the process", "the group, as by Ctrl-C"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_that_was_started(
+    built, environment: dict[str, str], reached: Callable[[int, int], None], number: signal.Signals
+):
+    """Standard output is closed once nothing is left that could write to it."""
+    bundle, _ = built
+    port = free_port()
+    with serve(bundle, environment, port) as server:
+        assert server.stdout
+        while not server.stdout.readline().startswith("ready"):
+            assert server.poll() is None
+        reached(server.pid, number)
+        assert server.wait(SECONDS) == 0
+        assert server.stdout.read() == hint(port).splitlines(keepends=True)[1]
+
+
+def test_a_port_that_is_taken_is_not_announced_as_this_server(built, environment: dict[str, str]):
+    bundle, _ = built
+    with serving(always(204, b"")) as (address, _), serve(bundle, environment, int(address.split(":")[2])) as server:
+        said, _ = server.communicate(timeout=SECONDS)
+    assert server.returncode != 0
+    assert said == f"serving {bundle}\n"
