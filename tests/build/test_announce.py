@@ -12,11 +12,10 @@ import pytest
 
 from build import announce
 from build.announce import READY, is_ready
+from tests.support.patience import PATIENCE
 from tests.support.server.stub_container import Handler, Reply, send, serving
 
 COMMAND = (sys.executable, "-I", "-S", announce.__file__)
-SECONDS = 600
-"""After this, a process hangs, however slow the machine is."""
 
 
 def answering(*statuses: int) -> Reply:
@@ -31,7 +30,7 @@ def port_of(address: str) -> int:
 def test_it_speaks_at_the_first_answer_that_says_ready():
     with serving(answering(503, 503, 204)) as (address, seen):
         command = [*COMMAND, str(os.getpid()), str(port_of(address)), "try it:\n  curl"]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert (result.returncode, result.stdout, result.stderr) == (0, "try it:\n  curl\n", "")
     assert seen.paths == [READY] * 3
 
@@ -39,7 +38,7 @@ def test_it_speaks_at_the_first_answer_that_says_ready():
 def test_it_says_nothing_for_a_process_that_did_not_start_it():
     with serving(answering(204)) as (address, seen):
         command = [*COMMAND, str(os.getppid()), str(port_of(address)), "ready"]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert seen.paths == []
 
@@ -60,8 +59,8 @@ def test_it_ends_with_a_server_that_never_was_ready():
     with serving(reply) as (address, _):
         command = [sys.executable, "-c", parent, str(port_of(address)), *COMMAND]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            assert asked.wait(SECONDS)
-            said, _ = process.communicate(timeout=SECONDS)
+            assert asked.wait(PATIENCE)
+            said, _ = process.communicate(timeout=PATIENCE)
     assert said == ""
 
 

@@ -38,6 +38,7 @@ from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import TinyModel, change, write
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.server import hub_server
 from tests.support.signals import restore_signals
 
@@ -47,8 +48,6 @@ TINY = TinyModel("tiny", "bert", "bert", "BertModel", normalize=True, prompts={"
 WITH_DENSE = TinyModel("with-dense", "bert", "bert", "BertModel", layers=(Dense(16),))
 TOKEN = "hf_aVeryPrivateToken0123456789"
 STAGE = re.compile(r"\[(\d)(?:/8)?\] (fetch|describe|export|calibrate|quantize|optimize|package|verify): .+")
-SECONDS = 900
-"""After this, a process hangs, however slow the machine is."""
 FLAGS = [option.flag for option in OPTIONS]
 
 
@@ -71,7 +70,7 @@ def quantize(environment: dict[str, str]) -> Callable[..., subprocess.CompletedP
             preexec_fn=limit_files,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=PATIENCE,
         )
 
     return run
@@ -417,7 +416,7 @@ def test_a_disk_that_is_too_small_is_told_as_such(
     )
     arguments = [str(kilobytes), str(disk), sys.executable, str(model), precision]
     command = ["unshare", "--mount", "sh", "-c", script, "sh", *arguments]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     *announced, last = result.stderr.splitlines()
     assert last.startswith(f"quantize.py: {reason}")
     assert last.endswith("make room, or choose another --output")
@@ -480,7 +479,7 @@ def test_an_interrupted_build_leaves_nothing_behind(
         assert process.poll() is None
         time.sleep(0.01)
     process.send_signal(signum)
-    stdout, stderr = process.communicate(timeout=SECONDS)
+    stdout, stderr = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, stderr
     assert stdout == ""
     rest = [said for said in stderr.splitlines() if not STAGE.fullmatch(said)]

@@ -20,13 +20,12 @@ from tests.support.json_files import change, write
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.server.stub_container import always, serving
 
 pytestmark = pytest.mark.slow
 
 TINY = TinyModel("tiny-bundle", "bert", "bert", "BertModel")
-SECONDS = 900
-"""After this, a process hangs, however slow the machine is."""
 COMMIT, ANOTHER = "c0ffee" + "0" * 34, "decade" + "0" * 34
 COMMAND = (sys.executable, "-m", "build.make_bundle")
 
@@ -40,7 +39,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def make(tmp_path: Path, environment: dict[str, str]):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS
+            [*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE
         )
 
     return run
@@ -170,7 +169,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     environment = {"PATH": os.defpath, "HOME": str(home), "PYTHONPATH": str(ROOT), "MAKE_TARGET": "bundle"}
     arguments = ("--model=./my tiny model", "--precision=fp32", "--arch=aarch64")
     result = subprocess.run(
-        [*COMMAND, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=SECONDS
+        [*COMMAND, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
     return home / "bundles" / "my-tiny-model-fp32-arm64", result
 
@@ -236,13 +235,13 @@ def test_a_signal_ends_all_that_was_started(
         while not server.stdout.readline().startswith("ready"):
             assert server.poll() is None
         reached(server.pid, number)
-        assert server.wait(SECONDS) == 0
+        assert server.wait(PATIENCE) == 0
         assert server.stdout.read() == hint(port).splitlines(keepends=True)[1]
 
 
 def test_a_port_that_is_taken_is_not_announced_as_this_server(built, environment: dict[str, str]):
     bundle, _ = built
     with serving(always(204, b"")) as (address, _), serve(bundle, environment, int(address.split(":")[2])) as server:
-        said, _ = server.communicate(timeout=SECONDS)
+        said, _ = server.communicate(timeout=PATIENCE)
     assert server.returncode != 0
     assert said == f"serving {bundle}\n"

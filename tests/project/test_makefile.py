@@ -16,10 +16,9 @@ import pytest
 
 from build.model.default_model import MODEL
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-SECONDS = 900
-"""After this, a process hangs, however slow the machine is."""
 RECORDER = """\
 #!{python} -SE
 import json, os, sys
@@ -135,7 +134,7 @@ class Checkout:
             env={"PATH": os.environ["PATH"], "PYTHON": str(self.python)} | environment,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=PATIENCE,
         )
 
     def calls(self, module: str) -> list[dict]:

@@ -14,11 +14,10 @@ from build.image.labels import describe_project, image_labels
 from manifest import MANIFEST_FILE, Precision, Source, SourceKind
 from tests.support.image.fake_docker import FakeDocker, a_manifest, bundle_in_context, write_bundle
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 BGE = "cpu2vec:baai-bge-small-en-v1.5-v2-int8-arm64"
 REQUESTED = Source(SourceKind.HUB, "c0ffee", requested="v2")
-SECONDS = 600
-"""After this, a process hangs, however slow the machine is."""
 UNEXPLAINED = "the image was not built: docker build ended with status 7, see above"
 
 
@@ -270,7 +269,7 @@ def test_an_interrupted_build_leaves_nothing(docker: FakeDocker, number: signal.
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=SECONDS)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (
         130,
         "build.image: interrupted: no image was made, and nothing was left behind\n",

@@ -13,6 +13,7 @@ from manifest import read_manifest
 from tests.support.models import tiny_models
 from tests.support.models.model_table import CODE_ELSEWHERE, NOMIC
 from tests.support.paths import DATA, ROOT
+from tests.support.patience import PATIENCE
 from tests.support.server import hub_server
 
 CODE = DATA / "remote_code"
@@ -25,7 +26,7 @@ def quantize(tmp_path: Path, model: Path, *options: str, **environment: str) -> 
         env={"PATH": os.defpath, "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "cache"), **environment},
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=PATIENCE,
     )
 
 

@@ -16,11 +16,10 @@ from runtime.readiness import Readiness
 from runtime.server import http_protocol
 from runtime.server.http_protocol import BoundedHttpProtocol
 from runtime.server.server import KEEP_ALIVE_SECONDS
+from tests.support.patience import PATIENCE
 from tests.support.server.fake_encoder import FakeEncoder, fake_app
 
 WEAVIATE_IDLE_SECONDS = 90
-PATIENCE = 600
-"""Longer than any answer takes, however busy the machine is."""
 SHORT = 0.2
 """A deadline that a test waits for, in seconds."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 MODEL = "Tiny-Org/Tiny-Model"
 
@@ -114,7 +115,7 @@ class HubClient:
             capture_output=True,
             text=True,
             check=True,
-            timeout=1200,
+            timeout=PATIENCE,
         )
         return Fetched(json.loads(result.stdout), result.stderr)
 
