@@ -13,7 +13,8 @@ override SHELL := /bin/sh
 override options = $(foreach pair,$(1),$(call option,$(word 1,$(subst :, ,$(pair))),$(word 2,$(subst :, ,$(pair)))))
 override option = $${$(1):+"--$(2)=$$$(1)"}
 override model_options := $(call options,PRECISION:precision REVISION:revision TRUST_REMOTE_CODE:trust-remote-code \
-  ALLOW_PICKLE:allow-pickle MIN_COSINE_MEAN:min-cosine-mean MIN_COSINE_P1:min-cosine-p1 MIN_COSINE_MIN:min-cosine-min)
+  CODE_REVISION:code-revision ALLOW_PICKLE:allow-pickle \
+  MIN_COSINE_MEAN:min-cosine-mean MIN_COSINE_P1:min-cosine-p1 MIN_COSINE_MIN:min-cosine-min)
 override bundle_options := $(call options,MODEL:model BUNDLE:bundle ARCH:arch) $(model_options)
 # Makes a command report errors in the name of the target.
 override as_target = MAKE_TARGET=$@
@@ -42,13 +43,14 @@ help:  ## list the targets and their variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s  %s\n", $$1, $$2} \
 	  sub(/^#: ?/, "") {variables = variables "\n  " $$0} END {print variables}' Makefile
 
-#: MODEL             id on the HuggingFace hub, or a model directory (sentence-transformers/all-MiniLM-L6-v2)
+#: MODEL             id on the Hugging Face hub, or a model directory (sentence-transformers/all-MiniLM-L6-v2)
 #: REVISION          branch, tag or commit of the model on the hub
 #: PRECISION         int8, int8-stock or fp32 (int8)
 #: ARCH              amd64 or arm64 (this machine's)
 #: BUNDLE            directory of a bundle (bundles/<model>[-<revision>]-<precision>-<arch>)
 #: TRUST_REMOTE_CODE, ALLOW_PICKLE
 #:                   1: run Python code that comes with the model; read pickled weights, as data
+#: CODE_REVISION     commit of that code, if it is in another repository on the hub
 #: MIN_COSINE_MEAN, MIN_COSINE_P1, MIN_COSINE_MIN
 #:                   fidelity below which a build fails (by precision)
 #: PORT              port of make serve (8080); docs/settings.md lists the other settings of the server

@@ -110,7 +110,7 @@ class Source:
     requested: str | None = None
     """The branch, tag or commit that the user asked for; None: the newest."""
     code_revision: str | None = None
-    """The commit of the repository whose code the model runs; None for a model without code of its own."""
+    """The commit of the other repository that holds the model's code; None where there is no such repository."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns a HuggingFace embedding model into a bundle: ``./quantize.py --help``. Runs on any Python 3."""
+"""Turns a Hugging Face embedding model into a bundle: ``./quantize.py --help``. Runs on any Python 3."""
 
 import os
 import sys

@@ -1,1 +1,1 @@
-"""Turns a HuggingFace model into a bundle. Uses PyTorch and optimum, none of which reaches the image."""
+"""Turns a Hugging Face model into a bundle. Uses PyTorch and optimum, none of which reaches the image."""

@@ -12,10 +12,10 @@ from pathlib import Path
 from build.bundle.staging import DISK_FULL
 from build.command_line import Choice, Parser, choice_of, run, system_message
 from build.errors import OutOfDisk, SetupIncomplete
-from build.fidelity.thresholds import add_options, read_options
+from build.fidelity import thresholds
 from build.host.machine import host_target
+from build.model import trust
 from build.model.default_model import MODEL
-from build.model.trust import Trust
 from build.names import bundle_name
 from manifest import MACHINES, Precision, Target
 
@@ -38,7 +38,7 @@ TARGETS = Choice(
 
 PRECISIONS = choice_of(Precision)
 
-DESCRIPTION = "Turn a HuggingFace embedding model into a bundle that the CPU runtime serves."
+DESCRIPTION = "Turn a Hugging Face embedding model into a bundle that the CPU runtime serves."
 EXAMPLES = f"""\
 examples:
   ./quantize.py {MODEL}
@@ -48,15 +48,15 @@ examples:
   HF_TOKEN=hf_... ./quantize.py my-org/private-model --revision v2
   HF_HUB_OFFLINE=1 ./quantize.py BAAI/bge-small-en-v1.5      (downloaded before)
 
-The default model comes with the build's environment. Other ids are downloaded from the HuggingFace hub; HF_ENDPOINT
-names a mirror.
+The default model comes with the build's environment. Other ids are downloaded from the Hugging Face hub;
+HF_ENDPOINT names a mirror.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
     """Build what the arguments say. The table goes to standard output, everything else to standard error."""
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
-    parser.add_argument("model", metavar="MODEL", help="id on the HuggingFace hub, or a local model directory")
+    parser.add_argument("model", metavar="MODEL", help="id on the Hugging Face hub, or a local model directory")
     parser.add_argument(
         "--arch",
         type=TARGETS,
@@ -89,12 +89,8 @@ def add_model_options(parser: Parser) -> None:
         "(default: int8)",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
-    parser.add_switch("--trust-remote-code", help="run Python code that comes with the model; read it first")
-    parser.add_switch(
-        "--allow-pickle",
-        help="read weights from pytorch_model.bin if there is no model.safetensors (as data; no code is run)",
-    )
-    add_options(parser)
+    trust.add_options(parser)
+    thresholds.add_options(parser)
 
 
 def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path]]) -> int:
@@ -116,8 +112,8 @@ def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path]]) -
         precision=options.precision,
         output=output,
         force=options.force,
-        trust=Trust(remote_code=options.trust_remote_code, pickle=options.allow_pickle),
-        thresholds=read_options(options),
+        trust=trust.read_options(options),
+        thresholds=thresholds.read_options(options),
         extra_targets=tuple(extra_targets),
     )
     try:

@@ -8,6 +8,7 @@ BuildError
 ├── UnsupportedModel       this build cannot reproduce an architecture, module, mode or key
 ├── RemoteCodeNeeded       the model comes with code, which nobody allowed it to run
 ├── OutputExists           the output exists, and may not be replaced
+├── OutputNotAllowed       the output is the model's directory, contains it or is inside it
 ├── OutOfDisk              the file system is full, or too small for the build
 ├── InsufficientResources  there is too little memory for the build
 ├── SetupIncomplete        an environment is missing

@@ -5,17 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from build import announce
 from build.cli import add_model_options, build, default_output
 from build.command_line import ARCHITECTURES, Parser, printable, run
 from build.errors import OutputExists
 from build.host.machine import host_target
 from build.model.default_model import MODEL
-from build.model.fetch import is_path
+from build.model.fetch import is_path, refuse_revision
+from build.model.trust import read_options as read_trust
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, BundleError, Precision
 
@@ -30,7 +34,7 @@ DESCRIPTION = "Find the bundle that make's variables name, build it if it does n
 def main(arguments: Sequence[str]) -> int:
     """Do what the arguments say. A table goes to standard output, everything else to standard error."""
     parser = Parser(PROGRAM, DESCRIPTION)
-    parser.add_argument("--model", help=f"id on the HuggingFace hub, or a local model directory (default: {MODEL})")
+    parser.add_argument("--model", help=f"id on the Hugging Face hub, or a local model directory (default: {MODEL})")
     parser.add_argument("--bundle", type=Path, help="the bundle's directory (default: named after the model)")
     parser.add_argument("--arch", type=ARCHITECTURES, metavar=ARCHITECTURES.metavar, help="default: this machine's")
     parser.add_argument("--serve", action="store_true", help="serve the bundle")
@@ -42,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _make(options: argparse.Namespace) -> int:
+    refuse_revision(options.model or MODEL, options.revision)
+    read_trust(options)
     bundle = bundle_of(options)
     if (bundle / MANIFEST_FILE).is_file():
         refuse_another(bundle, options)
@@ -66,11 +72,12 @@ def bundle_of(options: argparse.Namespace) -> Path:
 
 
 def refuse_another(bundle: Path, options: argparse.Namespace) -> None:
-    """Raise ``BundleError`` for a bundle of another model, revision, precision or architecture than requested."""
+    """Raise ``BundleError`` for a bundle of another model, revision, code, precision or architecture than requested."""
     manifest = _manifest(bundle)
     for found, wanted in (
         (manifest.get("model"), _model_name(options.model)),
         (_revision(manifest), options.revision),
+        (_code_revision(manifest), options.code_revision and f"code of {options.code_revision}"),
         (manifest.get("precision"), options.precision),
         (manifest.get("target"), options.arch),
     ):
@@ -89,10 +96,19 @@ def _manifest(bundle: Path) -> dict[str, Any]:
 
 def _revision(manifest: dict[str, Any]) -> str | None:
     """The revision that was requested of the hub, if the manifest says so."""
+    source = _source(manifest)
+    return str(source["requested"] or "main") if "requested" in source else None
+
+
+def _code_revision(manifest: dict[str, Any]) -> str | None:
+    """The commit of code in another repository, if the manifest says whether there is such code."""
+    source = _source(manifest)
+    return f"code of {source['code_revision'] or 'no other repository'}" if "code_revision" in source else None
+
+
+def _source(manifest: dict[str, Any]) -> dict[str, Any]:
     source = manifest.get("source")
-    if not isinstance(source, dict) or "requested" not in source:
-        return None
-    return str(source["requested"] or "main")
+    return source if isinstance(source, dict) else {}
 
 
 def _model_name(model: str | None) -> str | None:
@@ -113,10 +129,29 @@ def _build(bundle: Path, options: argparse.Namespace) -> None:
 
 def _serve(bundle: Path, port: int) -> NoReturn:
     """Become the server. It reads its settings, PORT included, from the environment."""
-    request = f"""curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300"""
-    print(printable(f"serving {bundle}. Once the server is ready:"), f"  {request}", sep="\n", flush=True)
+    print(printable(f"serving {bundle}"), flush=True)
+    if not is_taken(port):
+        _announce(port)
     environment = {**os.environ, "BUNDLE_DIR": str(bundle)}
     os.execve(RUNTIME_PYTHON, [str(RUNTIME_PYTHON), "-m", "runtime"], environment)
+
+
+def is_taken(port: int) -> bool:
+    """Whether something else listens on the port already, so that the server cannot start."""
+    try:
+        with socket.create_connection(("localhost", port), timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def _announce(port: int) -> None:
+    """Have a process beside the server say how to try it, once it is ready."""
+    request = f"""curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300"""
+    arguments = [str(os.getpid()), str(port), f"ready; try it:\n  {request}"]
+    # NOTE: in a session of its own, so that Ctrl-C reaches the server alone, with which this process ends.
+    command = [sys.executable, "-I", "-S", announce.__file__, *arguments]
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _port(text: str) -> int:

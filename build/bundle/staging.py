@@ -64,6 +64,7 @@ def staged_output(output: Path, force: bool, extra: Sequence[Path] = ()) -> Iter
             refuse_existing(each, force)
         _publish(outputs)
     except Exception as error:
+        # NOTE: libraries that write graphs report a full disk as errors of any class.
         if not isinstance(error, BuildError) and any(map(_is_full, map(staging_dir, outputs))):
             raise OutOfDisk("the disk is full: make room, or choose another --output") from error
         raise

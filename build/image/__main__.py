@@ -11,10 +11,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from build.command_line import ARCHITECTURES, Parser, choice_of, run
-from build.fidelity.thresholds import add_options, read_options
+from build.fidelity import thresholds
 from build.image.build_image import ImageOptions, build_image, summary
 from build.image.docker import Docker
-from build.model.trust import Trust
+from build.model import trust
 from build.paths import ROOT
 from manifest import Precision
 
@@ -54,8 +54,8 @@ def _build(given: Namespace) -> int:
         target=given.arch,
         precision=given.precision,
         revision=given.revision,
-        trust=Trust(remote_code=given.trust_remote_code, pickle=given.allow_pickle),
-        thresholds=read_options(given),
+        trust=trust.read_options(given),
+        thresholds=thresholds.read_options(given),
         tag=given.tag,
     )
     print(summary(build_image(options, Docker(ROOT))))
@@ -82,9 +82,8 @@ def _parser() -> Parser:
         help="how weights are stored (default: int8); a bundle keeps its own",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
-    parser.add_switch("--trust-remote-code", help="run Python code that comes with the model; read it first")
-    parser.add_switch("--allow-pickle", help="read pickled weights, as data; no code is run")
-    add_options(parser)
+    trust.add_options(parser)
+    thresholds.add_options(parser)
     parser.add_argument("--tag", help="the image's name (default: cpu2vec:<model>[-<revision>]-<precision>-<arch>)")
     return parser
 

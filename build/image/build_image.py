@@ -13,7 +13,7 @@ from build.image.check_bundle import check_bundle
 from build.image.context import build_context, link_files
 from build.image.docker import Docker
 from build.image.labels import describe_project, image_labels
-from build.model.fetch import is_path, model_directory
+from build.model.fetch import is_path, model_directory, refuse_revision
 from build.model.files import files_below, refuse_pointers, wanted_files
 from build.model.trust import Trust
 from build.names import image_tag
@@ -55,6 +55,8 @@ class Image:
 
 def build_image(options: ImageOptions, docker: Docker) -> Image:
     """Make a bundle where there is none, and an image from it. Raises ``BuildError`` or ``BundleError``."""
+    if options.bundle is None:
+        refuse_revision(options.model, options.revision)
     if options.tag is not None and not TAG.fullmatch(options.tag):
         raise InvalidOption(f"TAG must be the name of an image, such as cpu2vec:my-model, not {options.tag!r}")
     with build_context(ROOT) as context:
@@ -132,6 +134,7 @@ def _model_arguments(options: ImageOptions, context: Path) -> dict[str, str]:
     """Build arguments that name the model. The files of a local model are put into ``context``."""
     trust = {
         **({"TRUST_REMOTE_CODE": "1"} if options.trust.remote_code else {}),
+        **({"CODE_REVISION": options.trust.code_revision} if options.trust.code_revision else {}),
         **({"ALLOW_PICKLE": "1"} if options.trust.pickle else {}),
     }
     if not is_path(options.model):

@@ -19,6 +19,7 @@ VALUES = {
     "TARGET": "--arch",
     "PRECISION": "--precision",
     "REVISION": "--revision",
+    "CODE_REVISION": "--code-revision",
     **{option.variable: option.flag for option in OPTIONS},
 }
 """Build arguments that are the value of an option."""

@@ -42,6 +42,7 @@ def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
         "cpu2vec.version": project.version,
         "cpu2vec.model": manifest.model,
         "cpu2vec.model.revision": manifest.source.revision,
+        "cpu2vec.model.code_revision": manifest.source.code_revision,
         "cpu2vec.model.license": manifest.licence,
         "cpu2vec.model.url": None
         if manifest.source.kind is SourceKind.DIRECTORY

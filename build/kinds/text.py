@@ -63,13 +63,12 @@ class TextBuild:
     def assemble(self, spec: PrecisionSpec, target: Target, staging: Staging, progress: Progress) -> AssembledText:
         # PERF: imported only now, because torch takes seconds, and a wrong name should be reported at once.
         from build.pytorch.head import read_head
-        from build.pytorch.reference import load_reference
 
         transformers = transformers_of(self.description, staging.work)
         families = ", ".join(sorted({transformer.encoder.family.model_type for transformer in transformers}))
         with progress.stage("export", f"{families} to ONNX, fp32"):
             head = read_head(self.files.directory, self.description)
-            transformers = [_export(transformer, self.trust, spec.backend) for transformer in transformers]
+            transformers = [self._export(transformer, spec.backend) for transformer in transformers]
             staging.discard_except(transformer.graph for transformer in transformers)
         what = "scales and rounding, by measured error" if spec.calibrate else "nothing to do"
         with progress.stage("calibrate", what):
@@ -83,18 +82,39 @@ class TextBuild:
             transformers = [_optimize(transformer) for transformer in transformers]
             staging.discard_except(transformer.graph for transformer in transformers)
         with progress.stage("package", self.files.model):
-            reference = load_reference(self.files.directory, self.description, self.trust)
+            reference = self._load_reference()
             section = package(self.description, transformers, head, reference, staging.bundle)
             staging.discard_except()
         return AssembledText(section, reference, spec, tuple(transformers))
 
-    def _calibrate(self, transformers: list[Transformer], bars: bool) -> list[Transformer]:
+    def _export(self, transformer: Transformer, backend: Backend) -> Transformer:
+        from build.graph.external_data import externalize_weights
+        from build.native.encoder import NotNative
+        from build.native.plan import plan_native
+        from build.pytorch.export import export
+
+        encoder, work = transformer.encoder, transformer.work
+        exported = export(encoder.folder, encoder.family, work, self.trust, self.files.code_cache)
+        graph = externalize_weights(exported, work)
+        transformer = replace(transformer, graph=graph)
+        if backend is not Backend.NATIVE:
+            return transformer
+        try:
+            return replace(transformer, native=plan_native(graph, encoder))
+        except NotNative as reason:
+            return replace(transformer, stock_reason=str(reason))
+
+    def _load_reference(self) -> Reference:
         from build.pytorch.reference import load_reference
+
+        return load_reference(self.files.directory, self.description, self.trust, self.files.code_cache)
+
+    def _calibrate(self, transformers: list[Transformer], bars: bool) -> list[Transformer]:
         from build.quantization.calibrate import calibrate
         from build.quantization.calibration_texts import calibration_ids
         from build.quantization.scheme import NATIVE, STOCK
 
-        reference = load_reference(self.files.directory, self.description, self.trust)
+        reference = self._load_reference()
         prompts = sorted(filter(None, self.description.prompts.prompts.values()))
         texts = [
             calibration_ids(reference.tokenizer(transformer.encoder_name), prompts, transformer.encoder.max_tokens)
@@ -147,23 +167,6 @@ def transformers_of(description: Description, work: Path) -> list[Transformer]:
         )
         for index, name in enumerate(first.values())
     ]
-
-
-def _export(transformer: Transformer, trust: Trust, backend: Backend) -> Transformer:
-    from build.graph.external_data import externalize_weights
-    from build.native.encoder import NotNative
-    from build.native.plan import plan_native
-    from build.pytorch.export import export
-
-    folder, work = transformer.encoder.folder, transformer.work
-    graph = externalize_weights(export(folder, transformer.encoder.family, work, trust), work)
-    transformer = replace(transformer, graph=graph)
-    if backend is not Backend.NATIVE:
-        return transformer
-    try:
-        return replace(transformer, native=plan_native(graph, transformer.encoder))
-    except NotNative as reason:
-        return replace(transformer, stock_reason=str(reason))
 
 
 def _lower(transformer: Transformer, spec: PrecisionSpec) -> Transformer:

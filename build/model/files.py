@@ -80,6 +80,9 @@ class ModelFiles:
     requested_revision: str | None = None
     """The branch, tag or commit that the user asked the hub for; None where the user named none, or needed no hub."""
 
+    code_cache: Path | None = None
+    """A cache in the hub's layout with nothing but the code from another repository; None: there is none."""
+
 
 def wanted_files(names: list[str], trust: Trust) -> list[str]:
     """Return the names, sorted, of the files that a build reads.
@@ -131,6 +134,12 @@ def files_below(directory: Path) -> list[str]:
     """Return the names, relative to the directory, of its files down to the depth of modules."""
     found = [path for pattern in ("*", "*/*", "*/*/*") for path in directory.glob(pattern) if path.is_file()]
     return sorted(path.relative_to(directory).as_posix() for path in found)
+
+
+def config_files(directory: Path) -> list[Path]:
+    """Return the configs of a model's transformers and tokenizers."""
+    names = [name for name in files_below(directory) if _is_read(_folder(name))]
+    return [directory / name for name in names if _matches(name, (CONFIG, TOKENIZER_CONFIG))]
 
 
 def refuse_pointers(directory: Path, names: list[str]) -> None:

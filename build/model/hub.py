@@ -6,7 +6,6 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from logging import ERROR
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from build.command_line import format_size
 from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachable, ModelNotFound, OutOfDisk
 from build.host.resources import free_disk
 from build.model.files import CONFIG, MODULES, ModelFiles, code_files, wanted_files
-from build.model.hub_cache import recall, remember
+from build.model.hub_cache import Records, Snapshot, recall, remember
 from build.model.trust import Trust
 from manifest import Source, SourceKind, sha256_of
 
@@ -50,42 +49,47 @@ def fetch_from_hub(model: str, revision: str | None, trust: Trust) -> ModelFiles
     """
     wanted_revision = revision or DEFAULT_REVISION
     if constants.HF_HUB_OFFLINE:
-        return replace(_recall(model, wanted_revision), requested_revision=revision)
+        return _model_files(_recall(Records.MODEL, model, wanted_revision), revision)
     with _quiet_client(), _translated_errors(model, wanted_revision):
         name, commit, siblings = _list_files(model, wanted_revision)
         names = wanted_files(list(siblings), trust)
-        marker = next((marker for marker in (CONFIG, MODULES) if marker in names), None)
-        if marker is None:
+        if not {CONFIG, MODULES} & set(names):
             raise ModelNotFound(f"{name} has neither {CONFIG} nor {MODULES}: not a model for transformers")
         _check_free_disk(name, commit, [siblings[file] for file in names])
-        paths = {file: _download(name, commit, file) for file in names}
-    for file, path in paths.items():
-        _check_hash(path, siblings[file])
-    files = ModelFiles(name, Source(SourceKind.HUB, commit), paths[marker].parent, requested_revision=revision)
+        snapshot = _download_all(name, commit, [siblings[file] for file in names])
     with suppress(OSError):  # NOTE: a cache that is mounted read-only is good enough.
-        remember(files, wanted_revision, names)
-    return files
+        remember(Records.MODEL, snapshot, wanted_revision, names)
+    return _model_files(snapshot, revision)
 
 
-def fetch_code(repository: str) -> None:
-    """Download the Python files of a repository that a model's config names, to where transformers looks for them.
+def fetch_code(repository: str, commit: str | None) -> Snapshot:
+    """Download the Python files of a repository that a model's config names; ``commit`` None: the newest.
 
-    Requests nothing offline. Raises what ``fetch_from_hub`` raises.
+    Raises what ``fetch_from_hub`` raises.
     """
+    revision = commit or DEFAULT_REVISION
     if constants.HF_HUB_OFFLINE:
-        return
-    with _quiet_client(), _translated_errors(repository, DEFAULT_REVISION):
-        _, _, siblings = _list_files(repository, DEFAULT_REVISION)
-        for file in code_files(list(siblings)):
-            # NOTE: by the branch's name, because transformers looks it up in the cache by that.
-            path = Path(hf_hub_download(repository, file, revision=DEFAULT_REVISION))
-            _check_hash(path, siblings[file])
+        return _recall(Records.CODE, repository, revision)
+    with _quiet_client(), _translated_errors(repository, revision):
+        name, found, siblings = _list_files(repository, revision)
+        names = code_files(list(siblings))
+        if not names:
+            raise ModelNotFound(f"{_label(name, revision)} has no Python files, but the model's config wants its code")
+        snapshot = _download_all(name, found, [siblings[file] for file in names])
+    with suppress(OSError):  # NOTE: as above.
+        remember(Records.CODE, snapshot, revision, names)
+    return snapshot
 
 
-def _recall(model: str, revision: str) -> ModelFiles:
-    """The model as it was downloaded before. Raises ``HubUnreachable`` where it was not."""
-    if files := recall(Path(constants.HF_HUB_CACHE), model, revision):
-        return files
+def _model_files(snapshot: Snapshot, revision: str | None) -> ModelFiles:
+    source = Source(SourceKind.HUB, snapshot.commit)
+    return ModelFiles(snapshot.repository, source, snapshot.directory, requested_revision=revision)
+
+
+def _recall(records: Records, model: str, revision: str) -> Snapshot:
+    """The model or its code as it was downloaded before. Raises ``HubUnreachable`` where it was not."""
+    if snapshot := recall(records, Path(constants.HF_HUB_CACHE), model, revision):
+        return snapshot
     raise HubUnreachable(
         f"offline (HF_HUB_OFFLINE is set), and {_label(model, revision)} was not downloaded here before: "
         "unset it to download, or pass a local directory"
@@ -114,6 +118,15 @@ def _check_free_disk(model: str, commit: str, siblings: list[RepoSibling]) -> No
             f"{model} needs {format_size(size)} of disk for its download, and {format_size(free)} are free at {cache}: "
             "make room, or set HF_HOME to another directory"
         )
+
+
+def _download_all(model: str, commit: str, siblings: list[RepoSibling]) -> Snapshot:
+    """Download these files, at least one, and compare each with the hash that the hub reports."""
+    paths = [_download(model, commit, sibling.rfilename) for sibling in siblings]
+    for path, sibling in zip(paths, siblings, strict=True):
+        _check_hash(path, sibling)
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
+    return Snapshot(model, commit, folder / "snapshots" / commit)
 
 
 def _download(model: str, commit: str, file: str) -> Path:

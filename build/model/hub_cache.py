@@ -1,37 +1,83 @@
-"""Records, in the hub's own cache, which models were downloaded completely, so that a build can run offline.
+"""Records, in the hub's own cache, what was downloaded completely, so that a build can run offline.
 
-The cache itself cannot tell: an interrupted download, or what another program needed of a model, looks the same.
+The cache itself cannot tell: an interrupted download, or what another program needed of a repository, looks the same.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
-from build.model.files import ModelFiles
-from manifest import Source, SourceKind
 
-RECORDS = "cpu2vec"
-"""The folder of the records in a model's part of the cache; it has a file for each revision that was requested."""
+class Records(StrEnum):
+    """What was downloaded of a repository.
 
+    The value is the folder of its records in the repository's part of the cache. The folder has a file for each
+    revision that was requested.
+    """
 
-def remember(files: ModelFiles, revision: str, names: list[str]) -> None:
-    """Record that all ``names`` of a revision are complete in ``files.directory``, which is its commit's snapshot."""
-    value = json.dumps({"model": files.model, "commit": files.source.revision, "files": names})
-    records = files.directory.parent.parent / RECORDS
-    records.mkdir(exist_ok=True)
-    for name in (revision, files.source.revision):
-        partial = records / f"{quote(name, safe='')}.partial"
-        partial.write_text(value, encoding="utf-8")
-        partial.rename(partial.with_suffix(".json"))
+    MODEL = "cpu2vec"
+    CODE = "cpu2vec-code"
 
 
-def recall(cache: Path, model: str, revision: str) -> ModelFiles | None:
+@dataclass(frozen=True)
+class Snapshot:
+    """One commit of a repository, in the hub's cache."""
+
+    repository: str
+    """The id in the hub's spelling."""
+    commit: str
+    directory: Path
+
+    @property
+    def home(self) -> Path:
+        """The repository's part of the cache."""
+        return self.directory.parent.parent
+
+
+def remember(records: Records, snapshot: Snapshot, revision: str, names: list[str]) -> None:
+    """Record that all ``names`` of a revision, which is the snapshot's commit, are complete."""
+    value = json.dumps({"model": snapshot.repository, "commit": snapshot.commit, "files": names})
+    folder = snapshot.home / records
+    folder.mkdir(exist_ok=True)
+    for name in (revision, snapshot.commit):
+        _write(folder / f"{quote(name, safe='')}.json", value)
+
+
+def recall(records: Records, cache: Path, repository: str, revision: str) -> Snapshot | None:
     """The commit that ``revision`` named when it was last downloaded; None unless all of its files are still there."""
-    for path in cache.glob(f"models--*/{RECORDS}/{quote(revision, safe='')}.json"):
+    for path in cache.glob(f"models--*/{records}/{quote(revision, safe='')}.json"):
         record = json.loads(path.read_text(encoding="utf-8"))
-        snapshot = path.parent.parent / "snapshots" / record["commit"]
-        if record["model"].lower() == model.lower() and all((snapshot / name).exists() for name in record["files"]):
-            return ModelFiles(record["model"], Source(SourceKind.HUB, record["commit"]), snapshot)
+        directory = path.parent.parent / "snapshots" / record["commit"]
+        complete = all((directory / name).exists() for name in record["files"])
+        if record["model"].lower() == repository.lower() and complete:
+            return Snapshot(record["model"], record["commit"], directory)
     return None
+
+
+def pinned_cache(snapshot: Snapshot, spelling: str) -> Path:
+    """Return a cache in the hub's layout whose only content is the snapshot, as the branch ``main``.
+
+    transformers looks up code in another repository by that branch. In this cache it finds the snapshot's commit,
+    whatever the branch has become since. ``spelling`` is the repository's id as the model's config spells it.
+    """
+    cache = snapshot.home / Records.CODE / snapshot.commit
+    repository = cache / f"models--{spelling.replace('/', '--')}"
+    link, branch = repository / "snapshots" / snapshot.commit, repository / "refs" / "main"
+    if not branch.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(Path("../../../../snapshots") / snapshot.commit, target_is_directory=True)
+        branch.parent.mkdir(exist_ok=True)
+        _write(branch, snapshot.commit)
+    return cache
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that is complete whenever it is there."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.rename(path)

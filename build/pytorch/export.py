@@ -22,12 +22,13 @@ EXPORTED = "model.onnx"
 OUTPUT = "last_hidden_state"
 
 
-def export(folder: Path, family: Family, work: Path, trust: Trust) -> Path:
+def export(folder: Path, family: Family, work: Path, trust: Trust, code_cache: Path | None = None) -> Path:
     """Write ``model.onnx`` below ``work`` and return its path. Weights that are stored in 16 bits are widened to fp32.
+    ``code_cache`` is that of ``ModelFiles``.
 
     Raises ``UnsupportedModel`` where transformers cannot load the weights as they are.
     """
-    network = _load(folder, family, trust)
+    network = _load(folder, family, trust, code_cache)
     target = work / "export"
     onnx_export_from_model(
         network,
@@ -43,7 +44,7 @@ def export(folder: Path, family: Family, work: Path, trust: Trust) -> Path:
     return target / EXPORTED
 
 
-def _load(folder: Path, family: Family, trust: Trust) -> Any:
+def _load(folder: Path, family: Family, trust: Trust, code_cache: Path | None) -> Any:
     """Load the part of the family's network that is exported, in fp32."""
     try:
         loaded = getattr(transformers, family.network).from_pretrained(
@@ -54,6 +55,7 @@ def _load(folder: Path, family: Family, trust: Trust) -> Any:
             local_files_only=True,
             use_safetensors=trust.use_safetensors,
             trust_remote_code=trust.remote_code,
+            cache_dir=code_cache,
             # NOTE: networks that come with a model load their weights themselves, and cannot report what was missing.
             output_loading_info=not family.remote_code,
         )

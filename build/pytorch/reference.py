@@ -77,14 +77,19 @@ class Reference(ABC):
         return len(ids) - (1 if ids and ids[-1] in tokenizer.all_special_ids else 0)
 
 
-def load_reference(directory: Path, description: Description, trust: Trust) -> Reference:
-    """Load the original. Raises ``UnsupportedModel`` where the model or its tokenizer cannot be loaded."""
+def load_reference(
+    directory: Path, description: Description, trust: Trust, code_cache: Path | None = None
+) -> Reference:
+    """Load the original; ``code_cache`` is that of ``ModelFiles``.
+
+    Raises ``UnsupportedModel`` where the model or its tokenizer cannot be loaded.
+    """
     main = description.encoders[description.main_encoder]
     library = "transformers" if main.family.pooled_by_network else "sentence-transformers"
     try:
         if main.family.pooled_by_network:
             return PooledNetwork(main, trust)
-        return SentenceEncoder(directory, description, trust)
+        return SentenceEncoder(directory, description, trust, code_cache)
     except UnsupportedModel:
         raise
     except Exception as error:  # NOTE: tokenizers raises bare Exception.
@@ -94,10 +99,12 @@ def load_reference(directory: Path, description: Description, trust: Trust) -> R
 class SentenceEncoder(Reference):
     """A model as sentence-transformers loads it."""
 
-    def __init__(self, directory: Path, description: Description, trust: Trust) -> None:
+    def __init__(self, directory: Path, description: Description, trust: Trust, code_cache: Path | None) -> None:
         self._model = SentenceTransformer(
             str(directory),
             device="cpu",
+            # NOTE: code_revision would not do: sentence-transformers removes it before transformers loads the model.
+            cache_folder=None if code_cache is None else str(code_cache),
             local_files_only=True,
             trust_remote_code=trust.remote_code,
             model_kwargs={"torch_dtype": torch.float32, "use_safetensors": trust.use_safetensors},

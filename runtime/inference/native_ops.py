@@ -7,12 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from manifest import BundleError, OpSet
+from manifest import NATIVE_DOMAIN, BundleError, OpSet
 from runtime.errors import SettingsError
 from runtime.host.cpu import host_target
-
-DOMAIN = "cpu2vec"
-"""The ONNX domain of the native ops."""
 
 LIBRARY_DIR = Path(__file__).resolve().parent.parent.parent / "kernels" / "lib"
 """`make kernels` writes the library here."""
@@ -38,9 +35,9 @@ def load_native_ops(
     if not wanted:
         return None
     for ops in wanted:
-        if ops.domain != DOMAIN:
+        if ops.domain != NATIVE_DOMAIN:
             raise BundleError(
-                f"the bundle's ops must be of the domain {DOMAIN!r}, not {ops.domain!r}: "
+                f"the bundle's ops must be of the domain {NATIVE_DOMAIN!r}, not {ops.domain!r}: "
                 "serve it with the image it was built for"
             )
     library = _find(directory)
@@ -75,7 +72,7 @@ def _check_version(library: Path, has: int, wanted: int) -> None:
     if wanted != has:
         image = "a newer image" if wanted > has else "an older image"
         raise BundleError(
-            f"the bundle needs version {wanted} of the ops {DOMAIN}, and {library.name} has version {has}: "
+            f"the bundle needs version {wanted} of the ops {NATIVE_DOMAIN}, and {library.name} has version {has}: "
             f"serve it with {image}, or rebuild it with this version's quantize.py"
         )
 

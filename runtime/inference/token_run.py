@@ -68,7 +68,7 @@ class RunBatch:
         """
         try:
             return list(self._run_all(cores))
-        except Exception as error:
+        except Exception as error:  # NOTE: whatever it is, each caller gets its own; none may end the inference thread.
             if len(self._runs) == 1:
                 return [error]
             return [result for run in self._runs for result in _alone(self._budget, run).run(1)]

@@ -18,11 +18,11 @@ from build.errors import CompilerFailed
 from manifest import Target
 from runtime.host.cpu import host_target
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 HOST = host_target()
 TARGET, OTHER = Target.AMD64, Target.ARM64
 ANNOUNCEMENT = "compiling the native kernels (about 15 s)\n"
-SECONDS = 1200
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_without_the_compilers_package(checkout: Path, monkeypatch: pytest.Monke
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -225,7 +225,7 @@ def test_of_two_processes_at_once_one_compiles_and_the_other_waits(checkout: Pat
         ]
         # Both have seen that there is no library.
         wait_until(lambda: all(has_open(process, lock) for process in processes))
-    printed = [process.communicate(timeout=SECONDS) for process in processes]
+    printed = [process.communicate(timeout=PATIENCE) for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sorted(printed) == [("", ""), ("", ANNOUNCEMENT)]
     assert kernels.is_current(TARGET)

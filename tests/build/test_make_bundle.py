@@ -6,9 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,16 +16,17 @@ import pytest
 from build.fidelity.runtime_process import free_port
 from build.model.default_model import MODEL
 from manifest import Precision, Target, read_manifest
-from tests.support.json_files import write
+from tests.support.json_files import change, write
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
+from tests.support.server.stub_container import always, serving
 
 pytestmark = pytest.mark.slow
 
 TINY = TinyModel("tiny-bundle", "bert", "bert", "BertModel")
-SECONDS = 900
-"""After this, a process hangs, however slow the machine is."""
+COMMIT, ANOTHER = "c0ffee" + "0" * 34, "decade" + "0" * 34
 COMMAND = (sys.executable, "-m", "build.make_bundle")
 
 
@@ -38,7 +39,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 def make(tmp_path: Path, environment: dict[str, str]):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS
+            [*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE
         )
 
     return run
@@ -49,7 +50,7 @@ def bundle(tmp_path: Path) -> Path:
     """What looks like a bundle, as far as it is looked at."""
     bundle = tmp_path / "bundles" / "mine"
     bundle.mkdir(parents=True)
-    source = {"kind": "hub", "revision": "5617a9f6", "requested": "v1"}
+    source = {"kind": "hub", "revision": "5617a9f6", "requested": "v1", "code_revision": COMMIT}
     write(bundle / "manifest.json", {"model": "BAAI/bge-m3", "source": source, "precision": "fp32", "target": "arm64"})
     return bundle
 
@@ -68,9 +69,18 @@ def test_a_bundle_that_does_not_exist_is_not_built_from_the_default_model(make, 
     assert list(tmp_path.iterdir()) == []
 
 
+CODE = ["--trust-remote-code", f"--code-revision={COMMIT.upper()}"]
+
+
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--model=BAAI/bge-m3"], ["--model=baai/bge-m3", "--precision=fp32"], ["--revision=v1", "--arch=aarch64"]],
+    [
+        [],
+        ["--model=BAAI/bge-m3"],
+        ["--model=baai/bge-m3", "--precision=fp32"],
+        ["--revision=v1", "--arch=aarch64"],
+        CODE,
+    ],
 )
 def test_a_bundle_that_exists_is_found(make, bundle: Path, arguments: list[str]):
     result = make("--bundle=bundles/mine", *arguments)
@@ -93,7 +103,34 @@ def test_a_bundle_of_something_else_is_refused(make, bundle: Path, argument: str
     assert said == f"bundles/mine is a bundle of {found}, not of {wanted}: set BUNDLE to another directory"
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{"])
+def test_a_bundle_made_with_other_code_is_refused(make, bundle: Path):
+    said = refusal(make("--bundle=bundles/mine", "--trust-remote-code", f"--code-revision={ANOTHER}"))
+    assert said == (
+        f"bundles/mine is a bundle of code of {COMMIT}, not of code of {ANOTHER}: set BUNDLE to another directory"
+    )
+
+
+def test_a_bundle_made_without_code_from_elsewhere_is_refused(make, bundle: Path):
+    change(bundle / "manifest.json", lambda manifest: manifest["source"].update(code_revision=None))
+    said = refusal(make("--bundle=bundles/mine", *CODE))
+    assert said == (
+        f"bundles/mine is a bundle of code of no other repository, not of code of {COMMIT}: "
+        "set BUNDLE to another directory"
+    )
+
+
+def test_a_commit_of_code_that_may_not_run_is_refused(make, bundle: Path):
+    said = refusal(make("--bundle=bundles/mine", f"--code-revision={COMMIT}"))
+    assert said.startswith(f"--code-revision {COMMIT} needs --trust-remote-code, which lets a model's code run: ")
+
+
+def test_a_revision_of_a_model_on_this_machine_is_refused_before_any_work(make, tmp_path: Path):
+    said = refusal(make("--model=./my-model", "--revision=v2"))
+    assert said == "--revision v2 selects a version on the hub, and ./my-model is on this machine: leave --revision out"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"source": 1}'])
 def test_a_manifest_that_cannot_be_read_is_left_to_the_server(make, bundle: Path, content: str):
     (bundle / "manifest.json").write_text(content)
     assert make("--bundle=bundles/mine", "--model=BAAI/bge-m3").returncode == 0
@@ -116,6 +153,7 @@ def test_a_directory_that_is_not_a_bundle_is_kept(make, tmp_path: Path):
         ("--port=0", "PORT must be a whole number from 1 to 65535, not '0'"),
         ("--port=65536", "PORT must be a whole number from 1 to 65535, not '65536'"),
         ("--port=http", "PORT must be a whole number from 1 to 65535, not 'http'"),
+        ("--code-revision=main", "CODE_REVISION must be a commit of 40 hexadecimal digits, not 'main'"),
         ("--allow-pickle=maybe", "ALLOW_PICKLE must be 1, true, yes, on, 0, false, no or off, not 'maybe'"),
     ],
 )
@@ -131,7 +169,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Co
     environment = {"PATH": os.defpath, "HOME": str(home), "PYTHONPATH": str(ROOT), "MAKE_TARGET": "bundle"}
     arguments = ("--model=./my tiny model", "--precision=fp32", "--arch=aarch64")
     result = subprocess.run(
-        [*COMMAND, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=SECONDS
+        [*COMMAND, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
     return home / "bundles" / "my-tiny-model-fp32-arm64", result
 
@@ -153,9 +191,9 @@ def test_it_is_found_again(built, environment: dict[str, str]):
     assert result.stdout.startswith("bundles/my-tiny-model-fp32-arm64 exists."), result.stderr
 
 
-def test_a_bundle_is_served_by_a_process_that_a_signal_reaches(built, environment: dict[str, str]):
-    bundle, _ = built
-    port = free_port()
+@contextmanager
+def serve(bundle: Path, environment: dict[str, str], port: int) -> Iterator[subprocess.Popen[str]]:
+    """make serve, in a process group of its own, as a terminal has it."""
     with subprocess.Popen(
         [*COMMAND, f"--bundle={bundle}", "--serve", f"--port={port}"],
         cwd=ROOT,
@@ -163,25 +201,47 @@ def test_a_bundle_is_served_by_a_process_that_a_signal_reaches(built, environmen
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     ) as server:
-        wait_until_ready(port)
-        server.send_signal(signal.SIGTERM)
-        assert server.wait(SECONDS) == 0
+        yield server
+
+
+def hint(port: int) -> str:
+    return f"""ready; try it:\n  curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300\n"""
+
+
+def test_how_to_try_a_server_is_said_once_it_is_ready(built, environment: dict[str, str]):
+    bundle, _ = built
+    port = free_port()
+    with serve(bundle, environment, port) as server:
         assert server.stdout
-        said = server.stdout.read()
-    assert said == (
-        f"serving {bundle}. Once the server is ready:\n"
-        f"""  curl http://localhost:{port}/vectors -d '{{"text": "hello world"}}' | head -c 300\n"""
-    )
+        assert server.stdout.readline() == f"serving {bundle}\n"
+        assert server.stdout.readline() + server.stdout.readline() == hint(port)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/.well-known/ready") as answer:
+            assert answer.status == 204
+        server.terminate()
 
 
-def wait_until_ready(port: int) -> None:
-    deadline = time.monotonic() + SECONDS
-    while True:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/.well-known/ready") as answer:
-                assert answer.status == 204
-                return
-        except (urllib.error.URLError, ConnectionError):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+@pytest.mark.parametrize("reached", [os.kill, os.killpg], ids=["the process", "the group, as by Ctrl-C"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_that_was_started(
+    built, environment: dict[str, str], reached: Callable[[int, int], None], number: signal.Signals
+):
+    """Standard output is closed once nothing is left that could write to it."""
+    bundle, _ = built
+    port = free_port()
+    with serve(bundle, environment, port) as server:
+        assert server.stdout
+        while not server.stdout.readline().startswith("ready"):
+            assert server.poll() is None
+        reached(server.pid, number)
+        assert server.wait(PATIENCE) == 0
+        assert server.stdout.read() == hint(port).splitlines(keepends=True)[1]
+
+
+def test_a_port_that_is_taken_is_not_announced_as_this_server(built, environment: dict[str, str]):
+    bundle, _ = built
+    with serving(always(204, b"")) as (address, _), serve(bundle, environment, int(address.split(":")[2])) as server:
+        said, _ = server.communicate(timeout=PATIENCE)
+    assert server.returncode != 0
+    assert said == f"serving {bundle}\n"

@@ -130,7 +130,8 @@ DIRECTIONS = {
         "pipeline": {"kinds", "model", "bundle", "fidelity", "host", "precisions"},
         "summary": {"pipeline"},
         "cli": {"pipeline", "summary", "bundle", "fidelity", "host", "model", "names"},
-        "make_bundle": {"cli", "host", "model"},
+        "announce": set(),
+        "make_bundle": {"announce", "cli", "host", "model"},
     },
     "runtime": {
         "host": set(),

@@ -16,10 +16,9 @@ import pytest
 
 from build.model.default_model import MODEL
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 MAKEFILE = (ROOT / "Makefile").read_text()
-SECONDS = 900
-"""After this, a process hangs, however slow the machine is."""
 RECORDER = """\
 #!{python} -SE
 import json, os, sys
@@ -65,6 +64,7 @@ OPTIONS = {
         "PRECISION": "--precision",
         "REVISION": "--revision",
         "TRUST_REMOTE_CODE": "--trust-remote-code",
+        "CODE_REVISION": "--code-revision",
         "ALLOW_PICKLE": "--allow-pickle",
         "MIN_COSINE_MEAN": "--min-cosine-mean",
         "MIN_COSINE_P1": "--min-cosine-p1",
@@ -79,6 +79,7 @@ OPTIONS = {
         "PRECISION": "--precision",
         "REVISION": "--revision",
         "TRUST_REMOTE_CODE": "--trust-remote-code",
+        "CODE_REVISION": "--code-revision",
         "MIN_COSINE_P1": "--min-cosine-p1",
         "TAG": "--tag",
     },
@@ -133,7 +134,7 @@ class Checkout:
             env={"PATH": os.environ["PATH"], "PYTHON": str(self.python)} | environment,
             capture_output=True,
             text=True,
-            timeout=SECONDS,
+            timeout=PATIENCE,
         )
 
     def calls(self, module: str) -> list[dict]:

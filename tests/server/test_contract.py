@@ -14,7 +14,8 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from tests.support.server.server_process import PATIENCE, Answer, Server, ready
+from tests.support.patience import PATIENCE
+from tests.support.server.server_process import Answer, Server, ready
 
 MORE_THAN_WINDOWS = 20
 """The text of the test under full load has 15 windows."""

@@ -17,7 +17,8 @@ from manifest import Precision, project_version
 from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
-from tests.support.server.server_process import PATIENCE, Answer, Server, ready, started
+from tests.support.patience import PATIENCE
+from tests.support.server.server_process import Answer, Server, ready, started
 
 MODEL = TinyModel(
     "long-texts", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query : "}, max_seq_length=32

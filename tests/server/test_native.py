@@ -34,7 +34,8 @@ from tests.support.graphs.native_model import (
     vector_of,
 )
 from tests.support.models.tiny_models import change
-from tests.support.server.server_process import PATIENCE, Server, ready, started
+from tests.support.patience import PATIENCE
+from tests.support.server.server_process import Server, ready, started
 
 MODEL = native_model()
 TEXTS = [" ".join(f"w{3 + (n * k) % 37}" for k in range(1, 2 + n * 7 % 90)) for n in range(120)]

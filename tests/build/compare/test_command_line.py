@@ -29,6 +29,7 @@ from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import PROMPTS, TinyModel
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.server.server_process import Server, ready
 from tests.support.signals import restore_signals
 
@@ -41,8 +42,6 @@ MODELS = {
 }
 STAGE = re.compile(r"\[(\d)/3\] (embed|measure|explain): .+")
 TOKEN = "aVeryPrivateToken0123456789"
-SECONDS = 600
-"""A program that takes longer hangs, however busy the machine is."""
 LONG = "The ferry to the island leaves at seven in the morning, and the last one back at nine in the evening. " * 3
 
 
@@ -100,7 +99,7 @@ def run(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
     )
 
 
@@ -299,7 +298,7 @@ class TestFailures:
 
 def refused(program: list[str]) -> subprocess.CompletedProcess[str]:
     """A run that ends at its arguments."""
-    result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
+    result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert (result.returncode, result.stdout) == (2, "")
     return result
 
@@ -329,15 +328,15 @@ def test_an_interruption_stops_the_new_container_too(old, bundles, tmp_path: Pat
     file.write_text("\n".join(f"{number} {LONG}" for number in range(20_000)))
     program = command(f"http://127.0.0.1:{old(bundles['cls']).port}", bundles["cls"], file)
     with running(program, ROOT) as process:
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         # NOTE: its server's worker is waited for, so that the server is surely known to the process by then.
         while not (children := {worker for child in children_of(process.pid) for worker in children_of(child)}):
             assert time.monotonic() < deadline
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signum)
-        deadline = time.monotonic() + SECONDS
-        output, errors = process.communicate(timeout=SECONDS)
+        deadline = time.monotonic() + PATIENCE
+        output, errors = process.communicate(timeout=PATIENCE)
         assert (process.returncode, output) == (130, "")
         assert errors.splitlines()[-1] == "compare: interrupted: nothing was changed"
         assert "Traceback" not in errors
@@ -350,7 +349,7 @@ def test_an_interruption_stops_the_new_container_too(old, bundles, tmp_path: Pat
 class TestHelp:
     def test_it_teaches(self):
         program = [sys.executable, "-m", "build.compare", "--help"]
-        result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS)
+        result = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
         assert (result.returncode, result.stderr) == (0, "")
         assert len(re.findall(r"make compare OLD=\S+ BUNDLE=\S+ TEXTS=\S+", result.stdout)) >= 3
         assert "0 drop in, 3 re-import needed, 1 an error, 2 wrong arguments, 130 interrupted" in result.stdout
@@ -373,7 +372,7 @@ class TestHelp:
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=SECONDS,
+                timeout=PATIENCE,
             )
             assert result.returncode == 2
             assert f"{missing}= is missing: make compare OLD=" in result.stderr

@@ -16,9 +16,7 @@ import pytest
 
 from build.host.environment import ENVIRONMENTS, TORCH_LINKS, UNHASHED, other_pythons, pip_command
 from tests.support.paths import ROOT
-
-SECONDS = 900
-"""After this, a process hangs, however slow the machine is."""
+from tests.support.patience import PATIENCE
 
 
 @pytest.fixture
@@ -63,7 +61,7 @@ def start(checkout: Path, *arguments: str, **environment: str) -> subprocess.Com
         env={"PATH": os.defpath, "HOME": str(checkout), "PIP_CONFIG_FILE": os.devnull} | environment,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
     )
 
 

@@ -14,11 +14,10 @@ from build.image.labels import describe_project, image_labels
 from manifest import MANIFEST_FILE, Precision, Source, SourceKind
 from tests.support.image.fake_docker import FakeDocker, a_manifest, bundle_in_context, write_bundle
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 BGE = "cpu2vec:baai-bge-small-en-v1.5-v2-int8-arm64"
 REQUESTED = Source(SourceKind.HUB, "c0ffee", requested="v2")
-SECONDS = 600
-"""After this, a process hangs, however slow the machine is."""
 UNEXPLAINED = "the image was not built: docker build ended with status 7, see above"
 
 
@@ -52,6 +51,14 @@ def test_a_hub_model_is_exported_first_and_the_image_made_from_that_bundle(docke
     assert image.files == bundle_in_context()
     assert image.option("--tag") == [BGE]
     assert image.labels == image_labels(a_manifest(source=REQUESTED), describe_project(ROOT))
+
+
+def test_a_commit_of_code_reaches_the_export_stage_alone(docker: FakeDocker):
+    given = ("--trust-remote-code", f"--code-revision={'a' * 40}")
+    assert docker.run("--model", "org/model", "--arch", "arm64", *given).returncode == 0
+    export, image = docker.calls
+    assert (export.arguments["TRUST_REMOTE_CODE"], export.arguments["CODE_REVISION"]) == ("1", "a" * 40)
+    assert not {"TRUST_REMOTE_CODE", "CODE_REVISION"} & set(image.arguments)
 
 
 def test_the_summary_says_what_was_built_and_how_to_run_it(docker: FakeDocker):
@@ -154,6 +161,22 @@ def test_a_missing_directory_is_one_line(docker: FakeDocker, arguments: tuple[st
     assert not docker.calls
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--revision=v2",), "--revision v2 selects a version on the hub, and ./my-model is on this machine"),
+        ((f"--code-revision={'a' * 40}",), f"--code-revision {'a' * 40} needs --trust-remote-code"),
+    ],
+)
+def test_a_revision_without_effect_is_refused_before_any_build(
+    docker: FakeDocker, arguments: tuple[str, ...], words: str
+):
+    ran = docker.run("--model", "./my-model", "--arch", "arm64", *arguments)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert ran.stderr.startswith(f"build.image: {words}")
+    assert not docker.calls
+
+
 def test_a_directory_without_a_model_is_refused_before_any_build(docker: FakeDocker, tmp_path: Path):
     ran = docker.run("--model", str(tmp_path), "--arch", "arm64")
     assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
@@ -246,7 +269,7 @@ def test_an_interrupted_build_leaves_nothing(docker: FakeDocker, number: signal.
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(number)
-        _, errors = process.communicate(timeout=SECONDS)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (
         130,
         "build.image: interrupted: no image was made, and nothing was left behind\n",

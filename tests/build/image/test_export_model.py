@@ -35,6 +35,7 @@ def test_every_argument_becomes_an_option():
         "TARGET": "arm64",
         "PRECISION": "fp32",
         "REVISION": "a b; $(c)",
+        "CODE_REVISION": "c0ffee",
         "TRUST_REMOTE_CODE": "1",
         "ALLOW_PICKLE": "yes",
         "MIN_COSINE_MEAN": "0.9",
@@ -43,7 +44,7 @@ def test_every_argument_becomes_an_option():
     }
     assert set(given) == {*VALUES, *SWITCHES}
     assert quantize_options({**given, "MODEL": "org/model"}) == [
-        *("--arch=arm64", "--precision=fp32", "--revision=a b; $(c)"),
+        *("--arch=arm64", "--precision=fp32", "--revision=a b; $(c)", "--code-revision=c0ffee"),
         *("--min-cosine-mean=0.9", "--min-cosine-p1=0.8", "--min-cosine-min=-0.5"),
         *("--trust-remote-code", "--allow-pickle", "--output=/bundle", "--", "org/model"),
     ]

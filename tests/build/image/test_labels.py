@@ -39,6 +39,11 @@ def test_labels_say_what_is_in_the_image():
     }
 
 
+def test_the_commit_of_code_in_another_repository_has_a_label():
+    manifest = a_manifest(source=Source(SourceKind.HUB, "c0ffee", code_revision="decade"))
+    assert image_labels(manifest, PROJECT)["cpu2vec.model.code_revision"] == "decade"
+
+
 def test_what_is_not_known_has_no_label():
     manifest = a_manifest(licence=None, fidelity=None, source=Source(SourceKind.DIRECTORY, "sha256:00"))
     labels = image_labels(manifest, Project(None, None, None))

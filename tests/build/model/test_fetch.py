@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from build.errors import ModelNotFound
+from build.errors import InvalidOption, ModelNotFound
 from build.model.default_model import MODEL
 from build.model.fetch import code_repositories, fetch, is_path
-from build.model.trust import NO_TRUST
+from build.model.trust import NO_TRUST, Trust
 from manifest import MANIFEST_FILE, SourceKind
 from tests.support.json_files import write
 from tests.support.models import tiny_models
@@ -32,11 +32,29 @@ def test_a_directory_is_used_as_it_is():
     assert (files.model, files.directory, files.source.kind) == (BERT.name, directory, SourceKind.DIRECTORY)
 
 
-@pytest.mark.parametrize("revision", [None, "v2"])
-def test_a_directory_has_no_revision_but_its_content(revision: str | None):
-    files = fetch(str(tiny_models.make(BERT)), revision, NO_TRUST)
+def test_a_directory_has_no_revision_but_its_content():
+    files = fetch(str(tiny_models.make(BERT)), None, NO_TRUST)
     assert files.source.revision.startswith("sha256:")
     assert files.requested_revision is None
+
+
+def test_a_revision_of_a_directory_is_refused():
+    directory = str(tiny_models.make(BERT))
+    with pytest.raises(InvalidOption) as caught:
+        fetch(directory, "v2", NO_TRUST)
+    assert str(caught.value) == (
+        f"--revision v2 selects a version on the hub, and {directory} is on this machine: leave --revision out"
+    )
+
+
+def test_a_commit_of_code_that_a_directory_does_not_take_from_elsewhere_is_refused():
+    directory = tiny_models.make(BERT)
+    with pytest.raises(InvalidOption) as caught:
+        fetch(str(directory), None, Trust(remote_code=True, code_revision="c0ffee"))
+    assert str(caught.value) == (
+        f"--code-revision c0ffee selects code in another repository, and {directory.name} has none there: "
+        "leave --code-revision out"
+    )
 
 
 def test_the_default_model_comes_from_its_package():
@@ -111,3 +129,12 @@ def test_the_repositories_of_code_are_those_that_the_config_names(
     assert code_repositories(tmp_path) == []
     (tmp_path / "config.json").write_text(json.dumps({"auto_map": auto_map}))
     assert code_repositories(tmp_path) == repositories
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "query_0_Transformer/config.json"])
+@pytest.mark.parametrize("value", ["a/code--module.Class", [None, "a/code--module.Class"], ["a/code--x.Y", None]])
+def test_configs_of_tokenizers_and_modules_can_name_repositories_of_code(tmp_path: Path, name: str, value: Any):
+    write(tmp_path / "config.json", {"auto_map": {"AutoConfig": "module.Class"}})
+    write(tmp_path / name, {"auto_map": {"AutoTokenizer": value}})
+    write(tmp_path / "onnx" / "config.json", {"auto_map": {"AutoModel": "not/read--module.Class"}})
+    assert code_repositories(tmp_path) == ["a/code"]

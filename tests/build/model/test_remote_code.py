@@ -13,6 +13,7 @@ from manifest import read_manifest
 from tests.support.models import tiny_models
 from tests.support.models.model_table import CODE_ELSEWHERE, NOMIC
 from tests.support.paths import DATA, ROOT
+from tests.support.patience import PATIENCE
 from tests.support.server import hub_server
 
 CODE = DATA / "remote_code"
@@ -25,7 +26,7 @@ def quantize(tmp_path: Path, model: Path, *options: str, **environment: str) -> 
         env={"PATH": os.defpath, "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "cache"), **environment},
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=PATIENCE,
     )
 
 
@@ -43,10 +44,27 @@ def test_trusted_code_comes_from_the_repository_that_the_config_names(tmp_path: 
         hub.repositories["someone/code"] = hub_server.Repository(hub_server.files_of(CODE) | {"train.bin": b"large"})
         result = quantize(tmp_path, tiny_models.make(CODE_ELSEWHERE), "--trust-remote-code", HF_ENDPOINT=hub.endpoint)
         assert set(hub.downloads()) == {path.name for path in CODE.glob("*.py")}
+        commit = hub.repositories["someone/code"].commit
     assert result.returncode == 0, result.stderr
-    fidelity = read_manifest(tmp_path / "bundle").fidelity
-    assert fidelity is not None
-    assert fidelity.cosine.minimum >= 1 - 1e-6
+    manifest = read_manifest(tmp_path / "bundle")
+    assert manifest.source.code_revision == commit
+    assert manifest.fidelity is not None
+    assert manifest.fidelity.cosine.minimum >= 1 - 1e-6
+
+
+def test_a_pinned_commit_of_the_code_is_run_although_the_newest_is_in_the_cache(tmp_path: Path):
+    good = hub_server.Repository(hub_server.files_of(CODE), refs=())
+    bad = hub_server.Repository(dict.fromkeys(good.files, b"raise ImportError('the newest code ran')"), older=(good,))
+    model = tiny_models.make(CODE_ELSEWHERE)
+    with hub_server.running_hub() as hub:
+        hub.repositories["someone/code"] = bad
+        newest = quantize(tmp_path, model, "--trust-remote-code", HF_ENDPOINT=hub.endpoint)
+        pinned = ("--trust-remote-code", f"--code-revision={good.commit}")
+        result = quantize(tmp_path, model, *pinned, HF_ENDPOINT=hub.endpoint)
+    assert newest.returncode == 1
+    assert newest.stderr.endswith("the newest code ran (ImportError)\n")
+    assert result.returncode == 0, result.stderr
+    assert read_manifest(tmp_path / "bundle").source.code_revision == good.commit
 
 
 def test_code_whose_repository_is_gone_is_reported(tmp_path: Path):

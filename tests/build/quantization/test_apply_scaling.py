@@ -19,7 +19,7 @@ from build.quantization.apply_scaling import scale_channels
 from build.quantization.calibrated import ScaledInput
 from build.quantization.linear_inputs import LinearInput, find_linear_inputs
 from build.quantization.smoothing import ChannelScaling
-from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, written
+from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, gelu, written
 
 WIDTH, WIDE, TOKENS = 8, 12, 5
 
@@ -225,12 +225,8 @@ def test_channels_are_split_through_a_gelu_of_several_nodes_and_a_vector_that_a_
         ("MatMul", ["x", "up"], "u"),
         constant(np.linspace(-1, 1, WIDE), "held"),
         ("Add", ["held", "u"], "a"),
-        constant(2**0.5, "root"),
-        ("Div", ["a", "root"], "d"),
-        ("Erf", ["d"], "e"),
-        constant([1.0], "one"),
-        ("Add", ["e", "one"], "f"),
-        ("Mul", ["a", "f"], "g"),
+        constant(0.5, "half"),
+        *gelu("a", "g", "half"),
         ("MatMul", ["g", "down"], OUTPUT),
     ]
     scaled_graph(steps, weights("up", "down"), {"g": split(WIDE)})

@@ -11,7 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from build.graph.index import GraphIndex
 from build.quantization.linear_inputs import LinearInput, Norm, Producers, find_linear_inputs
-from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant
+from tests.support.graphs.tiny_graphs import OUTPUT, Step, a_model, constant, gelu
 
 WIDTH, WIDE = 4, 6
 SHAPES = {
@@ -215,18 +215,6 @@ def feed_forward(*between: Step, last: str) -> dict[str, LinearInput]:
     return found(("MatMul", ["x", "up"], "u"), *between, ("MatMul", [last, "down"], OUTPUT))
 
 
-GELU: list[Step] = [
-    ("Add", ["wide_bias", "u"], "a"),
-    constant(2**0.5, "root"),
-    ("Div", ["a", "root"], "d"),
-    ("Erf", ["d"], "e"),
-    constant([1.0], "one"),
-    ("Add", ["e", "one"], "f"),
-    ("Mul", ["a", "f"], "g"),
-    ("Mul", ["g", "half"], "h"),
-]
-
-
 class TestProducers:
     """Where channels of an activation can be split."""
 
@@ -238,7 +226,8 @@ class TestProducers:
         assert feed_forward((op, ["u"], "a"), last="a")["a"].producers == Producers(("up",), ())
 
     def test_after_a_gelu_of_several_nodes(self):
-        assert feed_forward(*GELU, last="h")["h"].producers == Producers(("up",), ("wide_bias",))
+        steps: list[Step] = [("Add", ["wide_bias", "u"], "a"), *gelu("a", "h", "half")]
+        assert feed_forward(*steps, last="h")["h"].producers == Producers(("up",), ("wide_bias",))
 
     def test_after_a_cast(self):
         cast: Step = ("Cast", ["u"], "c", {"to": TensorProto.FLOAT})

@@ -45,6 +45,19 @@ def constant(values: Any, output: str) -> Step:
     return ("Constant", [], output, {"value": numpy_helper.from_array(np.asarray(values, dtype=np.float32))})
 
 
+def gelu(read: str, made: str, half: str) -> list[Step]:
+    """Return the nodes in which exporters write GELU, x/2 (1 + erf(x / sqrt 2)); ``half`` names what holds 1/2."""
+    return [
+        constant(2**0.5, "root"),
+        ("Div", [read, "root"], "quotient"),
+        ("Erf", ["quotient"], "error"),
+        constant([1.0], "one"),
+        ("Add", ["error", "one"], "sum"),
+        ("Mul", [read, "sum"], "doubled"),
+        ("Mul", ["doubled", half], made),
+    ]
+
+
 def written(model: ModelProto, path: Path, external: bool = False) -> Path:
     """Write a copy of the model to ``path``, with all weights in a file beside it if ``external``."""
     copy = ModelProto()

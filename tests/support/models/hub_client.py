@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 
 MODEL = "Tiny-Org/Tiny-Model"
 
@@ -20,15 +21,17 @@ from logging import getLogger
 from build.errors import BuildError
 from build.model.fetch import fetch
 from build.model.trust import Trust
-model, revision, with_code, with_pickle = json.loads(sys.argv[1])
+model, revision, *trust = json.loads(sys.argv[1])
 try:
-    files = fetch(model, revision, Trust(with_code, with_pickle))
+    files = fetch(model, revision, Trust(*trust))
 except BuildError as error:
     print(json.dumps({"error": type(error).__name__, "message": str(error)}))
 else:
     names = sorted(p.relative_to(files.directory).as_posix() for p in files.directory.rglob("*") if p.is_file())
     print(json.dumps({"model": files.model, "kind": files.source.kind, "revision": files.source.revision,
                       "requested": files.requested_revision, "log level": getLogger("huggingface_hub").level,
+                      "code revision": files.source.code_revision,
+                      "code cache": files.code_cache and str(files.code_cache),
                       "directory": str(files.directory), "names": names}))
 """
 
@@ -91,11 +94,13 @@ class HubClient:
         revision: str | None = None,
         with_code: bool = False,
         with_pickle: bool = False,
+        code_revision: str | None = None,
         **environment: str,
     ) -> Fetched:
         """Fetch a model, with more variables in the environment."""
+        request = [model, revision, with_code, with_pickle, code_revision]
         result = subprocess.run(
-            [sys.executable, "-W", "error", "-c", FETCH, json.dumps([model, revision, with_code, with_pickle])],
+            [sys.executable, "-W", "error", "-c", FETCH, json.dumps(request)],
             cwd=ROOT,
             env={
                 "PATH": os.defpath,
@@ -110,7 +115,7 @@ class HubClient:
             capture_output=True,
             text=True,
             check=True,
-            timeout=1200,
+            timeout=PATIENCE,
         )
         return Fetched(json.loads(result.stdout), result.stderr)
 

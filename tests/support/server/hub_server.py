@@ -20,10 +20,13 @@ LARGE_FILES = (".safetensors", ".bin", ".onnx")
 
 @dataclass
 class Repository:
-    """One commit of a model's repository."""
+    """A model's repository at its newest commit."""
 
     files: dict[str, bytes]
     refs: tuple[str, ...] = ("main",)
+    """The branches and tags of this commit."""
+    older: tuple[Repository, ...] = ()
+    """Commits before it."""
     served: dict[str, bytes] = field(default_factory=dict)
     """What is sent in place of a file's content; its stated hash and size stay true."""
     breaks: dict[str, list[int]] = field(default_factory=dict)
@@ -41,6 +44,11 @@ class Repository:
     def commit(self) -> str:
         content = repr(sorted((name, hashlib.sha256(data).hexdigest()) for name, data in self.files.items()))
         return hashlib.sha1(content.encode()).hexdigest()
+
+    def at(self, revision: str) -> Repository | None:
+        """The commit that a branch, tag or hash names."""
+        known = (self, *self.older)
+        return next((one for one in known if revision in (one.commit, *one.refs)), None)
 
     def listing(self, model: str) -> dict[str, Any]:
         siblings: list[dict[str, Any]] = []
@@ -167,14 +175,15 @@ class _Handler(BaseHTTPRequestHandler):
         elif spelling != model:
             target = self.path.replace(self.path.split("/revision/")[0], f"/api/models/{spelling}")
             self._send(307, b"", {"Location": target})
-        elif revision not in (*repository.refs, repository.commit):
+        elif (found := repository.at(revision)) is None:
             self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         else:
-            self._send(200, json.dumps(repository.listing(model)).encode(), {"Content-Type": "application/json"})
+            self._send(200, json.dumps(found.listing(model)).encode(), {"Content-Type": "application/json"})
 
     def _file(self, model: str, commit: str, name: str, token: str | None, from_storage: bool) -> None:
-        repository = self.hub.repositories.get(model)
-        if repository is None or commit not in (repository.commit, *repository.refs) or name not in repository.files:
+        newest = self.hub.repositories.get(model)
+        repository = newest and newest.at(commit)
+        if repository is None or name not in repository.files:
             self._error(404, "EntryNotFound", "Entry not found")
             return
         if repository.denied is not None:

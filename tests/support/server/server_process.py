@@ -17,9 +17,7 @@ from typing import Any
 
 from build.fidelity.runtime_process import RUNTIME_PYTHON, free_port
 from tests.support.paths import ROOT
-
-PATIENCE = 600
-"""A test fails after so many seconds of waiting. It guards against hanging: no test depends on the machine's speed."""
+from tests.support.patience import PATIENCE
 
 CLOSE_SECONDS = 60
 """A server that closes a connection does it within that time; it is below the keep-alive time, which closes any."""
