@@ -26,10 +26,10 @@ CLOSE_SECONDS = 60
 
 DRAINING_LONGER = """
 from runtime.main import main
-from runtime.server import server
+from runtime.server import worker
 
-server.DRAIN_SECONDS = {seconds}
-server.Worker.CONFIG_KWARGS["timeout_graceful_shutdown"] = {seconds}
+worker.DRAIN_SECONDS = {seconds}
+worker.Worker.CONFIG_KWARGS["timeout_graceful_shutdown"] = {seconds}
 main()
 """
 
