@@ -144,7 +144,7 @@ DIRECTIONS = {
         "golden": {"api"},
         "kinds": {"api", "text", "inference", "scheduling", "host", "settings", "bundle"},
         "service": {"api", "golden", "kinds"},
-        "server": {"api"},
+        "server": {"api", "host"},
         "main": {"api", "kinds", "service", "server", "host", "settings", "bundle", "logs"},
         "__main__": {"main"},
         "errors": set(),

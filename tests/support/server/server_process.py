@@ -17,6 +17,7 @@ from typing import Any
 
 from build.fidelity.runtime_process import RUNTIME_PYTHON, free_port
 from tests.support.paths import ROOT
+from tests.support.signals import restore_signals
 
 PATIENCE = 600
 """A test fails after so many seconds of waiting. It guards against hanging: no test depends on the machine's speed."""
@@ -28,7 +29,6 @@ DRAINING_LONGER = """
 from runtime.main import main
 from runtime.server import worker
 
-worker.DRAIN_SECONDS = {seconds}
 worker.Worker.CONFIG_KWARGS["timeout_graceful_shutdown"] = {seconds}
 main()
 """
@@ -182,6 +182,8 @@ def started(
     port = free_port()
     program = ["-m", "runtime"] if drain_seconds is None else ["-c", DRAINING_LONGER.format(seconds=drain_seconds)]
     environment = {"PATH": os.defpath, "BUNDLE_DIR": str(bundle), "PORT": str(port), **settings}
+    if drain_seconds is not None:
+        environment["DRAIN_SECONDS"] = str(drain_seconds)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [*(command or []), RUNTIME_PYTHON, "-W", "error", *program],
@@ -191,6 +193,7 @@ def started(
             stdout=output,
             stderr=output,
             start_new_session=True,
+            preexec_fn=restore_signals,
         )
     try:
         yield Server(process, port, log)
