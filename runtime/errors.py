@@ -10,10 +10,13 @@ ServingError
 ├── Unavailable        draining, or not ready: another try may succeed
 └── InferenceFailed    onnxruntime or the model failed; details go to the log alone
 SettingsError          an environment variable that stops the start
+PortUnavailable        the port is in use, or not allowed
 GoldenMismatch         this machine does not give the vectors that the build saw
 """
 
 from __future__ import annotations
+
+from manifest import BundleError
 
 
 class ServingError(Exception):
@@ -61,3 +64,16 @@ class SettingsError(Exception):
 
 class GoldenMismatch(Exception):
     """Raised at start; the message names the text and its cosine."""
+
+
+class PortUnavailable(Exception):
+    """Raised at start; the message names the port and what to do."""
+
+
+SENTENCES = (ServingError, SettingsError, GoldenMismatch, PortUnavailable, BundleError)
+"""Errors whose message says all that its reader needs."""
+
+
+def describe(error: BaseException) -> str:
+    """The message, with the type of an error that nobody foresaw in front of it."""
+    return str(error) if isinstance(error, SENTENCES) else f"{type(error).__name__}: {error}"

@@ -1,21 +1,41 @@
-"""Logging to standard error, one line per event, as text or as JSON."""
+"""Logging to standard error, one line per event, as text or as JSON: also what libraries and Python itself report."""
 
 from __future__ import annotations
 
 import json
 import logging
 import logging.config
+import sys
+import threading
+import warnings
+from types import TracebackType
+from typing import TextIO
 
 from runtime.settings import LogFormat, LogLevel
 
+TIME = "%Y-%m-%dT%H:%M:%S%z"
+
+LIBRARIES = ("gunicorn.error", "gunicorn.access", "asyncio")
+"""Loggers that report their own steps at info, which are details here."""
+
+log = logging.getLogger("cpu2vec")
+
+
+class TextFormatter(logging.Formatter):
+    """One line: time, level (a word of LOG_LEVEL in capitals) and message; below it the stack trace if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = f"{self.formatTime(record, TIME)} {level_of(record).upper()} {record.getMessage()}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time, level, message, and the stack trace if there is one."""
+    """One JSON object per line: time, level (a word of LOG_LEVEL), message, and the stack trace if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
+            "time": self.formatTime(record, TIME),
+            "level": level_of(record),
             "message": record.getMessage(),
         }
         if record.exc_info:
@@ -23,21 +43,63 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(event, ensure_ascii=False)
 
 
+def level_of(record: logging.LogRecord) -> LogLevel:
+    """The level in the words of the setting, which has none above error."""
+    words = {logging.DEBUG: LogLevel.DEBUG, logging.INFO: LogLevel.INFO, logging.WARNING: LogLevel.WARNING}
+    return words.get(record.levelno, LogLevel.ERROR)
+
+
 def logging_config(level: LogLevel, log_format: LogFormat) -> dict[str, object]:
     """Return the dictionary for ``logging.config.dictConfig``. Every logger writes to standard error."""
-    formatters: dict[str, object] = {
-        LogFormat.TEXT: {"format": "%(asctime)s %(levelname)s %(message)s", "datefmt": "%Y-%m-%dT%H:%M:%S%z"},
-        LogFormat.JSON: {"()": JsonFormatter},
+    formatters = {LogFormat.TEXT: TextFormatter, LogFormat.JSON: JsonFormatter}
+    # NOTE: gunicorn's loggers do not pass on to the root, and have handlers of their own unless these replace them.
+    library = {
+        "level": "DEBUG" if level is LogLevel.DEBUG else "WARNING",
+        "handlers": ["stderr"],
+        "propagate": False,
     }
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"line": formatters[log_format]},
+        "formatters": {"line": {"()": formatters[log_format]}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
-        "loggers": {
-            # NOTE: gunicorn and uvicorn report their own steps at info, which are details here.
-            name: {"level": "DEBUG" if level is LogLevel.DEBUG else "WARNING"}
-            for name in ("gunicorn.error", "gunicorn.access", "uvicorn.error", "uvicorn.access", "asyncio")
-        },
+        "loggers": dict.fromkeys(LIBRARIES, library),
     }
+
+
+def configure_logging(level: LogLevel, log_format: LogFormat) -> dict[str, object]:
+    """Configure this process, and those that it forks. Returns the dictionary for others that configure logging.
+
+    Warnings and uncaught exceptions, of any thread, are logged, too. What C++ libraries print is not.
+    """
+    config = logging_config(level, log_format)
+    logging.config.dictConfig(config)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_in_thread
+    sys.unraisablehook = _log_unraisable
+    warnings.showwarning = _log_warning
+    return config
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    log.error("unexpected: %s", kind.__name__, exc_info=(kind, error, trace))
+
+
+def _log_uncaught_in_thread(arguments: threading.ExceptHookArgs) -> None:
+    log.error("unexpected, in a thread: %s", arguments.exc_type.__name__, exc_info=arguments.exc_value)
+
+
+def _log_unraisable(event: sys.UnraisableHookArgs) -> None:
+    log.error("unexpected, and ignored: %s", event.exc_type.__name__, exc_info=event.exc_value)
+
+
+def _log_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    log.warning("%s:%d: %s: %s", filename, lineno, category.__name__, message)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-import logging.config
+import signal
+import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from manifest import BundleError, Target
 from runtime.bundle import Bundle, open_bundle
-from runtime.errors import SettingsError
+from runtime.errors import PortUnavailable, SettingsError
 from runtime.host.capacity import Capacity, measure_capacity
 from runtime.kinds import Load, plan
-from runtime.logs import logging_config
-from runtime.settings import VARIABLES, Settings, read_settings
+from runtime.logs import configure_logging
+from runtime.server.listener import listen
+from runtime.settings import VARIABLES, LogFormat, LogLevel, Settings, read_log_format, read_settings
 
 if TYPE_CHECKING:
     from runtime.service import Service
@@ -25,25 +27,58 @@ log = logging.getLogger("cpu2vec")
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Check settings and bundle, then serve until SIGTERM. A bad one ends the process with one line and status 2."""
+    """Check settings, port and bundle, then serve until SIGTERM.
+
+    What is wrong with one of them ends the process with one line and status 2.
+    """
     if arguments:
         _show_usage(arguments)
+    _end_when_asked()
+    log_format = LogFormat.TEXT
     try:
+        log_format = read_log_format()
         settings = read_settings()
-        bundle = open_bundle(settings.bundle)
-        log_config = logging_config(settings.log_level, settings.log_format)
-        logging.config.dictConfig(log_config)
-        capacity = measure_capacity(settings.threads)
-        load = plan(bundle, settings, capacity)
-    except (SettingsError, BundleError) as error:
-        print(f"cpu2vec: {error}", file=sys.stderr)
-        sys.exit(EXIT_BAD_START)
+        log_config = configure_logging(settings.log_level, log_format)
+        with listen(settings.port) as listener:
+            _serve(settings, listener, log_config)
+    except (SettingsError, PortUnavailable, BundleError) as error:
+        _refuse(error, log_format)
+
+
+def _serve(settings: Settings, listener: socket.socket, log_config: dict[str, object]) -> None:
+    """Check the bundle, and serve it. Raises ``BundleError`` or ``SettingsError``."""
+    bundle = open_bundle(settings.bundle)
+    capacity = measure_capacity(settings.threads)
+    load = plan(bundle, settings, capacity)
     _log_start(settings, bundle, capacity)
 
     # PERF: imported last, because a bad setting should be reported at once.
     from runtime.server.server import Server
 
-    Server(lambda: make_service(settings, bundle, capacity, load), settings.port, log_config).run()
+    def make(on_ready: Callable[[], None]) -> Service:
+        return make_service(settings, bundle, capacity, load, on_ready)
+
+    Server(make, listener, settings.drain_seconds, log_config).run()
+
+
+def _end_when_asked() -> None:
+    """End at once on a signal that ends a server, until the server takes care of them.
+
+    Process 1 of a container ignores signals that it has no handler for.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: sys.exit(0))
+
+
+def _refuse(error: Exception, log_format: LogFormat) -> NoReturn:
+    """Say why there is no server, in one line."""
+    if log_format is LogFormat.JSON:
+        configure_logging(LogLevel.ERROR, log_format)
+        log.error("%s", error)
+    else:
+        print(f"cpu2vec: {error}", file=sys.stderr)
+    sys.exit(EXIT_BAD_START)
 
 
 def _show_usage(arguments: Sequence[str]) -> NoReturn:
@@ -56,16 +91,26 @@ def _show_usage(arguments: Sequence[str]) -> NoReturn:
     sys.exit(0 if asked else EXIT_BAD_START)
 
 
-def make_service(settings: Settings, bundle: Bundle, capacity: Capacity, load: Load) -> Service:
-    """Load the model and put the service together; runs in the worker process. Raises ``BundleError``."""
+def make_service(
+    settings: Settings, bundle: Bundle, capacity: Capacity, load: Load, on_ready: Callable[[], None]
+) -> Service:
+    """Load the model and put the service together; runs in the worker process. Raises ``BundleError``.
+
+    ``on_ready``: called once requests are answered.
+    """
     # PERF: imported in the worker, so that the master never loads falcon, numpy and onnxruntime.
     from runtime.api.app import create_app
     from runtime.api.meta import meta_of
-    from runtime.http.limits import HttpLimits, Memory
+    from runtime.http.limits import Draining, HttpLimits, Memory
     from runtime.readiness import Readiness
     from runtime.service import Service
 
-    limits = HttpLimits(memory=Memory.of(capacity.memory_bytes, settings.max_body_bytes))
+    limits = HttpLimits(
+        memory=Memory.of(capacity.memory_bytes, settings.max_body_bytes),
+        draining=Draining(settings.linger_seconds, settings.drain_seconds),
+    )
+    if limits.memory.max_body < settings.max_body_bytes:
+        log.warning("MAX_BODY_BYTES is lowered to %d: more does not fit into memory", limits.memory.max_body)
     readiness = Readiness()
     model = load()
     app = create_app(
@@ -75,7 +120,7 @@ def make_service(settings: Settings, bundle: Bundle, capacity: Capacity, load: L
         settings.allowed_tokens,
     )
     is_verified = bundle.manifest.fidelity is not None
-    return Service(app, limits, model, bundle.golden, is_verified, readiness)
+    return Service(app, limits, model, bundle.golden, is_verified, readiness, on_ready)
 
 
 def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:
@@ -88,6 +133,8 @@ def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:
         settings.port,
         capacity.cores,
     )
+    tokens = len(settings.allowed_tokens)
+    log.info("requests need %s", f"a bearer token: {tokens} allowed" if tokens else "no token")
     if settings.without_effect:
         log.info("accepted without effect: %s", ", ".join(settings.without_effect))
     if manifest.target is not Target.of_machine():

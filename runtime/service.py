@@ -9,17 +9,19 @@ from collections.abc import Callable
 
 from manifest import Golden
 from runtime.api.body import AsgiApp
-from runtime.errors import GoldenMismatch, ServingError
+from runtime.errors import GoldenMismatch, describe
 from runtime.golden import check_golden
 from runtime.http.limits import HttpLimits
 from runtime.kinds import Model
 from runtime.readiness import Readiness
 
+NOTHING_CHECKED = "golden.json has no request that this server can check: raise MAX_TOKENS, or rebuild with quantize.py"
+
 log = logging.getLogger("cpu2vec")
 
 
 class Service:
-    """Implements ``server.Service``."""
+    """Implements ``worker.Service``."""
 
     def __init__(
         self,
@@ -29,10 +31,12 @@ class Service:
         golden: Golden,
         is_verified: bool,
         readiness: Readiness,
+        on_ready: Callable[[], object],
     ) -> None:
-        """``is_verified``: whether the build has compared the bundle with the original."""
+        """``is_verified``: whether the build has compared the bundle with the original. ``on_ready``: called once."""
         self.app, self.limits = app, limits
-        self._model, self._golden, self._is_verified, self._readiness = model, golden, is_verified, readiness
+        self._model, self._golden, self._is_verified = model, golden, is_verified
+        self._readiness, self._on_ready = readiness, on_ready
         self._started_at = time.monotonic()
         self._checking: asyncio.Task[None] | None = None
 
@@ -48,12 +52,24 @@ class Service:
 
     async def _check(self, on_failure: Callable[[], object]) -> None:
         try:
-            checked = await check_golden(self._golden, self._model.golden_endpoints)
-            if self._is_verified and not checked:
-                raise GoldenMismatch("golden.json has no request that this server can check: rebuild with quantize.py")
-        except (GoldenMismatch, ServingError) as error:
-            log.error("not serving: %s", error)
+            await self._check_golden()
+        except asyncio.CancelledError:
+            raise
+        # NOTE: a panic in Rust is no Exception; and a server that never says why it is not ready helps nobody.
+        except BaseException as error:
+            log.error("not serving: %s", describe(error))
+            log.debug("where it failed:", exc_info=error)
             on_failure()
             return
         self._readiness.started()
+        self._on_ready()
         log.info("ready after %.2f s", time.monotonic() - self._started_at)
+
+    async def _check_golden(self) -> None:
+        """Raises ``GoldenMismatch``, also where nothing could be checked; a bundle under construction has no requests.
+
+        Raises whatever else the model raises.
+        """
+        checked = await check_golden(self._golden, self._model.golden_endpoints)
+        if not checked and (self._is_verified or self._golden.requests):
+            raise GoldenMismatch(NOTHING_CHECKED)

@@ -14,6 +14,10 @@ from runtime.text.long_text import LongText
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 1 << 20
+DEFAULT_DRAIN_SECONDS = 8
+"""With a second for the rest, below the 10 s after which `docker stop` kills."""
+DEFAULT_LINGER_SECONDS = 1
+MOST_SECONDS = 3600
 ACCEPTED_WITHOUT_EFFECT = (
     "CUDA_CORE",
     "CUDA_MEMORY_FRACTION",
@@ -54,6 +58,8 @@ VARIABLES = {
     "HONOR_POOLING_STRATEGY": "take masked_mean in a request literally (false)",
     "KERNELS_ISA": "instruction set of the native ops (the best one that the CPU supports)",
     "AUTHENTICATION_ALLOWED_TOKENS": "comma-separated bearer tokens (none: no token needed)",
+    "DRAIN_SECONDS": "the most seconds that a stop waits for requests (8)",
+    "LINGER_SECONDS": "the seconds without requests after which a stop ends (1)",
     "LOG_LEVEL": "debug, info, warning or error (info)",
     "LOG_FORMAT": "text or json (text)",
     "ENABLE_CUDA": "must be off",
@@ -78,14 +84,24 @@ class Settings:
     """None: the native ops choose."""
     allowed_tokens: frozenset[str]
     """Empty: requests need no token."""
+    drain_seconds: int
+    """From the signal that stops the server on, requests are answered for at most so long."""
+    linger_seconds: int
+    """And until none has come for so long."""
     log_level: LogLevel
     log_format: LogFormat
     without_effect: tuple[str, ...]
     """The names of settings that are set and do nothing here."""
 
 
+def read_log_format(environment: Mapping[str, str] = os.environ) -> LogFormat:
+    """The format in which everything else is reported. Raises ``SettingsError``."""
+    value = environment.get("LOG_FORMAT", "").strip()
+    return _choice(LogFormat)("LOG_FORMAT", value) if value else LogFormat.TEXT
+
+
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Parse and check every setting. An empty value counts as unset. Raises ``SettingsError``."""
+    """Parse and check every setting. An empty value counts as unset, but for tokens. Raises ``SettingsError``."""
 
     def read(name: str, parse: Callable[[str, str], T], default: T) -> T:
         value = environment.get(name, "").strip()
@@ -102,9 +118,11 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         long_text=read("LONG_TEXT", _choice(LongText), LongText.CHUNK),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),
         kernels_isa=read("KERNELS_ISA", _word, None),
-        allowed_tokens=read("AUTHENTICATION_ALLOWED_TOKENS", _tokens, frozenset()),
+        allowed_tokens=_tokens(environment.get("AUTHENTICATION_ALLOWED_TOKENS")),
+        drain_seconds=read("DRAIN_SECONDS", _integer(0, MOST_SECONDS), DEFAULT_DRAIN_SECONDS),
+        linger_seconds=read("LINGER_SECONDS", _integer(0, MOST_SECONDS), DEFAULT_LINGER_SECONDS),
         log_level=read("LOG_LEVEL", _choice(LogLevel), LogLevel.INFO),
-        log_format=read("LOG_FORMAT", _choice(LogFormat), LogFormat.TEXT),
+        log_format=read_log_format(environment),
         without_effect=tuple(name for name in ACCEPTED_WITHOUT_EFFECT if environment.get(name)),
     )
 
@@ -140,8 +158,16 @@ def _choice(kind: type[Choice]) -> Callable[[str, str], Choice]:
     return parse
 
 
-def _tokens(name: str, value: str) -> frozenset[str]:
-    tokens = frozenset(token.strip() for token in value.split(",")) - {""}
-    if tokens:
+def _tokens(value: str | None) -> frozenset[str]:
+    """Tokens that are set but blank are a secret that got lost: open to everybody is not what was meant."""
+    if value is None:
+        return frozenset()
+    name = "AUTHENTICATION_ALLOWED_TOKENS"
+    try:
+        # NOTE: the environment holds bytes, which Python has decoded in the way of the locale.
+        text = os.fsencode(value).decode()
+    except UnicodeError:
+        raise SettingsError(f"{name} must be in UTF-8") from None
+    if tokens := frozenset(token.strip() for token in text.split(",")) - {""}:
         return tokens
     raise SettingsError(f"{name} has no token: set comma-separated bearer tokens, or unset it")

@@ -22,7 +22,8 @@ class BearerAuth:
         if req.path.startswith(OPEN_PREFIX):
             return
         scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
-        given = token.strip().encode("utf-8", "surrogateescape")
+        # NOTE: falcon has decoded the header's bytes as Latin-1, whatever they are.
+        given = token.strip(" \t").encode("latin-1")
         matches = [hmac.compare_digest(given, allowed) for allowed in self._allowed]
         if scheme.lower() != "bearer" or not any(matches):
             raise Unauthorized("Unauthorized")

@@ -1,1 +1,1 @@
-"""gunicorn, uvicorn and the HTTP protocol."""
+"""Processes: the master under gunicorn, the worker, their signals and ends."""

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 import uvloop
-from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker as GunicornWorker
 
 from runtime.api.body import AsgiApp
 from runtime.http.http_server import HttpServer
 from runtime.http.limits import HttpLimits
+from runtime.server.master import EXIT_FAILED
 
 log = logging.getLogger("cpu2vec")
 
@@ -65,7 +65,7 @@ class Worker(GunicornWorker):
         service.stop()
         if cut:
             log.error("%d request(s) in progress were cut off at the end", cut)
-        return Arbiter.WORKER_BOOT_ERROR if cut or ending.has_failed else 0
+        return EXIT_FAILED if cut or ending.has_failed else 0
 
 
 class _Ending:

@@ -146,7 +146,7 @@ DIRECTIONS = {
         "http": {"api"},
         "kinds": {"api", "text", "inference", "scheduling", "host", "settings", "bundle"},
         "service": {"api", "golden", "http", "kinds"},
-        "server": {"api", "http"},
+        "server": {"api", "host", "http"},
         "main": {"api", "http", "kinds", "service", "server", "host", "settings", "bundle", "logs"},
         "__main__": {"main"},
         "errors": set(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from runtime import settings
 from runtime.errors import SettingsError
-from runtime.settings import VARIABLES, LogFormat, LogLevel, Settings, read_settings
+from runtime.settings import VARIABLES, LogFormat, LogLevel, Settings, read_log_format, read_settings
 from runtime.text.long_text import LongText
 
 
@@ -24,6 +25,8 @@ def test_nothing_set_gives_the_documented_defaults():
         honor_pooling_strategy=False,
         kernels_isa=None,
         allowed_tokens=frozenset(),
+        drain_seconds=8,
+        linger_seconds=1,
         log_level=LogLevel.INFO,
         log_format=LogFormat.TEXT,
         without_effect=(),
@@ -31,8 +34,8 @@ def test_nothing_set_gives_the_documented_defaults():
 
 
 def test_an_empty_value_counts_as_unset():
-    names = ("PORT", "THREADS", "MAX_BODY_BYTES", "AUTHENTICATION_ALLOWED_TOKENS", "LOG_LEVEL", "ENABLE_CUDA")
-    names += ("MAX_TOKENS", "LONG_TEXT")
+    names = ("PORT", "THREADS", "MAX_BODY_BYTES", "LOG_LEVEL", "LOG_FORMAT", "ENABLE_CUDA", "MAX_TOKENS", "LONG_TEXT")
+    names += ("DRAIN_SECONDS", "LINGER_SECONDS")
     assert read_settings(dict.fromkeys(names, "")) == read_settings({})
 
 
@@ -64,6 +67,27 @@ def test_tokens_are_split_at_commas_and_stripped():
     assert settings.allowed_tokens == {"one", "two"}
 
 
+@pytest.mark.parametrize("value", ["", " ", "\t", ",", " , ,"])
+def test_tokens_that_are_set_but_blank_are_refused(value: str):
+    with pytest.raises(SettingsError, match="AUTHENTICATION_ALLOWED_TOKENS has no token: set comma-separated"):
+        read_settings({"AUTHENTICATION_ALLOWED_TOKENS": value})
+
+
+def test_tokens_of_any_script_are_read_from_the_bytes_of_the_environment():
+    value = "sésame,パス,🔑"
+    assert read_settings({"AUTHENTICATION_ALLOWED_TOKENS": value}).allowed_tokens == {"sésame", "パス", "🔑"}
+
+
+def test_tokens_that_are_not_utf_8_are_refused():
+    with pytest.raises(SettingsError, match="AUTHENTICATION_ALLOWED_TOKENS must be in UTF-8"):
+        read_settings({"AUTHENTICATION_ALLOWED_TOKENS": os.fsdecode(b"one,\xff")})
+
+
+def test_the_log_format_can_be_read_by_itself():
+    assert read_log_format({"PORT": "wrong", "LOG_FORMAT": " JSON "}) is LogFormat.JSON
+    assert read_log_format({}) is LogFormat.TEXT
+
+
 @pytest.mark.parametrize("value", ["0", "false", "False", "", "no"])
 def test_cuda_switched_off_is_accepted(value: str):
     read_settings({"ENABLE_CUDA": value})
@@ -93,7 +117,9 @@ def test_settings_of_other_containers_are_accepted_and_named():
         ("LONG_TEXT", "split", "LONG_TEXT must be chunk, truncate or error, not 'split'"),
         ("LOG_LEVEL", "loud", "LOG_LEVEL must be debug, info, warning or error, not 'loud'"),
         ("LOG_FORMAT", "xml", "LOG_FORMAT must be text or json, not 'xml'"),
-        ("AUTHENTICATION_ALLOWED_TOKENS", " , ", "AUTHENTICATION_ALLOWED_TOKENS has no token"),
+        ("DRAIN_SECONDS", "3601", "DRAIN_SECONDS must be a whole number from 0 to 3600, not '3601'"),
+        ("DRAIN_SECONDS", "0.5", "DRAIN_SECONDS must be"),
+        ("LINGER_SECONDS", "-1", "LINGER_SECONDS must be a whole number from 0 to 3600, not '-1'"),
     ],
 )
 def test_a_wrong_value_names_the_variable_and_what_it_accepts(name: str, value: str, message: str):

@@ -18,18 +18,10 @@ from typing import Any
 from build.fidelity.runtime_process import RUNTIME_PYTHON, free_port
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
+from tests.support.signals import restore_signals
 
 CLOSE_SECONDS = 60
 """A server that closes a connection does it within that time; it is below the keep-alive time, which closes any."""
-
-DRAINING_LONGER = """
-from runtime.main import main
-from runtime.server import server
-
-server.DRAIN_SECONDS = {seconds}
-server.Worker.CONFIG_KWARGS["timeout_graceful_shutdown"] = {seconds}
-main()
-"""
 
 
 @dataclass
@@ -175,20 +167,22 @@ def started(
 ) -> Iterator[Server]:
     """A server process on a free port, not yet ready; killed at the end if it still runs.
 
-    ``command``: what starts it. ``drain_seconds``: in place of the time that the server gives itself to drain.
+    ``command``: what starts it. ``drain_seconds``: the setting DRAIN_SECONDS.
     """
     port = free_port()
-    program = ["-m", "runtime"] if drain_seconds is None else ["-c", DRAINING_LONGER.format(seconds=drain_seconds)]
     environment = {"PATH": os.defpath, "BUNDLE_DIR": str(bundle), "PORT": str(port), **settings}
+    if drain_seconds is not None:
+        environment["DRAIN_SECONDS"] = str(drain_seconds)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*(command or []), RUNTIME_PYTHON, "-W", "error", *program],
+            [*(command or []), RUNTIME_PYTHON, "-W", "error", "-m", "runtime"],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,
+            preexec_fn=restore_signals,
         )
     try:
         yield Server(process, port, log)

@@ -1,0 +1,201 @@
+"""The master process: starts the worker, replaces it when it dies, and ends it when the server is asked to end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
+
+from runtime.host.memory import available_memory
+from runtime.host.parent import end_with_parent
+from runtime.server.restarts import Restarts
+
+EXIT_FAILED = 3
+"""Status of a worker, and of the server: it cannot serve, or requests were cut while it drained."""
+
+CLEAN_ENDS = frozenset({0, -signal.SIGTERM, -signal.SIGINT})
+"""How a worker may end once it was asked to, negative for a signal: one that still loads dies of the signal itself."""
+
+KILL_SECONDS = 2.0
+"""How long the kernel may take to end a process that was killed."""
+
+log = logging.getLogger("cpu2vec")
+
+
+class Master(Arbiter):
+    """gunicorn's arbiter with rules of its own for workers that end, for signals, and for the time to drain.
+
+    There is no heartbeat: an event loop that hangs is for the liveness probe to find.
+    """
+
+    def __init__(self, app: Any, listener: socket.socket) -> None:
+        super().__init__(app)
+        self.LISTENERS = [listener]
+        # NOTE: nohup starts a server that ignores it, which is then meant to outlive the terminal.
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            self.SIGNALS: list[int] = [number for number in Arbiter.SIGNALS if number != signal.SIGHUP]
+        self._restarts = Restarts()
+        self._next_start = 0.0
+        self._is_stopping = False
+        self._exit_status = 0
+
+    def handle_term(self) -> NoReturn:
+        """End: not ready, finish what is in flight, then exit. The other signals that end a server do the same."""
+        self._end_on(signal.SIGTERM)
+
+    def handle_int(self) -> NoReturn:
+        self._end_on(signal.SIGINT)
+
+    def handle_quit(self) -> NoReturn:
+        self._end_on(signal.SIGQUIT)
+
+    def handle_hup(self) -> NoReturn:
+        """The terminal was closed."""
+        self._end_on(signal.SIGHUP)
+
+    def handle_usr1(self) -> None:
+        """Nothing: gunicorn would reopen log files, add or remove a worker, or start a second master."""
+
+    handle_usr2 = handle_ttin = handle_ttou = handle_winch = handle_usr1
+
+    def wait_for_signals(self, timeout: float = 1.0) -> list[int]:
+        """Wait no longer than until the next worker may start."""
+        if len(self.WORKERS) < self.num_workers and not self._is_stopping:
+            timeout = min(timeout, max(0.0, self._next_start - time.monotonic()))
+        return list(super().wait_for_signals(timeout))
+
+    def manage_workers(self) -> None:
+        while len(self.WORKERS) < self.num_workers and time.monotonic() >= self._next_start:
+            self.spawn_worker()
+
+    def spawn_worker(self) -> None:
+        self.worker_age += 1
+        worker = self.worker_class(self.worker_age, self.pid, self.LISTENERS, self.app, 0, self.cfg, self.log)
+        master = os.getpid()
+        # NOTE: a signal for the worker must not meet the master's handlers, which would only put it into a queue.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
+        pid = os.fork()
+        if pid == 0:
+            self._run_worker(worker, master, mask)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        worker.pid = pid
+        self.WORKERS[pid] = worker
+
+    def reap_workers(self) -> None:
+        """Raises ``HaltServer`` where there is no use in starting another worker."""
+        for pid, status in _ended_children():
+            worker = self.WORKERS.pop(pid, None)
+            if worker is None:
+                continue  # an orphan of other processes, which process 1 of a container inherits
+            ready_at: float | None = worker.tmp.ready_at
+            worker.tmp.close()
+            self._worker_ended(pid, os.waitstatus_to_exitcode(status), ready_at)
+
+    def stop(self, graceful: bool = True) -> None:
+        """Have the workers drain, and kill those that have not ended by then. Another SIGINT or SIGQUIT kills now."""
+        self._is_stopping = True
+        for listener in self.LISTENERS:
+            listener.close()
+        self.LISTENERS = []
+        self.kill_workers(signal.SIGTERM)
+        self._wait_for_workers(self.cfg.graceful_timeout, hurry=frozenset({signal.SIGINT, signal.SIGQUIT}))
+        if self.WORKERS:
+            log.error("killing the worker, which has not finished its requests")
+            self.kill_workers(signal.SIGKILL)
+            self._wait_for_workers(KILL_SECONDS)
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> NoReturn:
+        self.stop()
+        if exit_status == 0:
+            exit_status = self._exit_status
+            log.log(logging.ERROR if exit_status else logging.INFO, "stopped with exit status %d", exit_status)
+        sys.exit(exit_status)
+
+    def _end_on(self, number: signal.Signals) -> NoReturn:
+        log.info("stopping on %s", number.name)
+        raise StopIteration
+
+    def _wait_for_workers(self, seconds: float, hurry: frozenset[int] = frozenset()) -> None:
+        """Wait until all workers have ended, for at most so many seconds, or until one of the signals comes."""
+        deadline = time.monotonic() + seconds
+        while self.WORKERS and (left := deadline - time.monotonic()) > 0:
+            if hurry.intersection(self.wait_for_signals(min(left, 1.0))):
+                return
+            self.reap_workers()
+
+    def _worker_ended(self, pid: int, code: int, ready_at: float | None) -> None:
+        """``code``: the exit status, or a signal's number, negated. Raises ``HaltServer``."""
+        if self._is_stopping:
+            self._worker_ended_as_asked(pid, code)
+            return
+        if code == EXIT_FAILED and ready_at is None:
+            raise HaltServer("the worker has said why", EXIT_FAILED)
+        log.error("the worker (process %d) %s", pid, how_it_ended(code, available_memory()))
+        now = time.monotonic()
+        delay = self._restarts.worker_ended(now, ready_at)
+        if delay is None:
+            what = "shortly after each other" if self._restarts.any_was_ready else "before any was ready"
+            log.error("not serving: %d workers ended %s", self._restarts.in_a_row, what)
+            raise HaltServer("workers end again and again", EXIT_FAILED)
+        self._next_start = now + delay
+        log.info("starting another worker%s", f" in {delay:g} s" if delay else "")
+
+    def _worker_ended_as_asked(self, pid: int, code: int) -> None:
+        if code in CLEAN_ENDS:
+            return
+        self._exit_status = EXIT_FAILED
+        if code != EXIT_FAILED:  # else the worker has said what was cut
+            log.error("the worker (process %d) %s while draining", pid, how_it_ended(code, available_memory()))
+
+    def _run_worker(self, worker: Any, master: int, mask: set[int | signal.Signals]) -> NoReturn:
+        """What is left of the new process's life."""
+        try:
+            for number in (*self.SIGNALS, signal.SIGCHLD):
+                signal.signal(number, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            end_with_parent(master)
+            self.WORKERS.clear()
+            self.app.ready_mark = worker.tmp
+            worker.pid = os.getpid()
+            worker.init_process()
+        except Exception:
+            log.exception("the worker failed")
+            sys.exit(1)
+        finally:
+            worker.tmp.close()
+        sys.exit(0)
+
+
+def how_it_ended(code: int, memory_bytes: int) -> str:
+    """``code``: the exit status, or a signal's number, negated. ``memory_bytes``: what the container may use."""
+    if code >= 0:
+        return f"ended with status {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "a signal"
+    ended = f"was ended by {name} (signal {-code})"
+    if -code != signal.SIGKILL:
+        return ended
+    limit = "" if memory_bytes == sys.maxsize else f" of {memory_bytes / 1e6:,.0f} MB"
+    return f"{ended}, perhaps because the memory{limit} did not suffice"
+
+
+def _ended_children() -> Iterator[tuple[int, int]]:
+    """The process id and the wait status of each child that has ended."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, status
