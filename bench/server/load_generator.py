@@ -54,11 +54,12 @@ def run_load(spec: LoadSpec, in_the_middle: Callable[[], None] = lambda: None) -
     try:
         loop.run(going_on)
     finally:
+        seconds = time.perf_counter() - start
         cpu_seconds = time.process_time() - before
         gc.enable()
     if loop.tally.lost[Loss.WRONG]:
         raise LoadFailed(loop.tally.first_wrong)
-    return _result(loop, cpu_seconds, start, spec)
+    return _result(loop, cpu_seconds, start, seconds)
 
 
 class _Once:
@@ -79,15 +80,16 @@ def _requests(load: Load, spec: LoadSpec) -> Iterator[Request]:
     return itertools.chain(list(itertools.islice(limited, prepared)), limited)
 
 
-def _result(loop: ClosedLoop, cpu_seconds: float, start: float, spec: LoadSpec) -> LoadResult:
+def _result(loop: ClosedLoop, cpu_seconds: float, start: float, seconds: float) -> LoadResult:
+    """``seconds``: until the last request was answered or lost.
+
+    NOTE: the rate over only the time in which new requests are sent would leave out most of what the server did where
+    many wait for long: all that it has begun then.
+    """
     tally = loop.tally
-    deadline = start + spec.seconds
-    in_time = [moment for moment in tally.answered_at if moment <= deadline]
-    used_up = tally.sent == spec.requests
-    seconds = in_time[-1] - start if used_up and in_time else spec.seconds
-    moments = [start, *in_time, start + seconds]
+    moments = [start, *tally.answered_at, start + seconds]
     return LoadResult(
-        requests=len(in_time),
+        requests=tally.answers,
         seconds=seconds,
         p50_ms=percentile(tally.latencies, 50) * 1e3 if tally.latencies else 0.0,
         p99_ms=percentile(tally.latencies, 99) * 1e3 if tally.latencies else 0.0,

@@ -58,11 +58,12 @@ class Load:
     def __str__(self) -> str:
         if self.group is Group.KEPT:
             return f"{self.length}, {self.in_flight} connection{'s' if self.in_flight > 1 else ''}"
-        return f"{self.length}, {self.in_flight} in flight{', a restart' if self.group is Group.RESTART else ''}"
+        return f"{self.length}, {self.in_flight:,} in flight{', a restart' if self.group is Group.RESTART else ''}"
 
     def max_requests(self, seconds: float) -> int:
         """The number of requests to send in that time. A faster system would end the load sooner."""
-        return max(1, round(seconds * MAX_WORDS_PER_SECOND / self.length.high))
+        count = max(1, round(seconds * MAX_WORDS_PER_SECOND / self.length.high))
+        return count if self.group is Group.KEPT else self.in_flight + count
 
 
 LOADS = (
@@ -108,6 +109,7 @@ class LoadResult:
     requests: int
     """How many requests were answered within ``seconds``."""
     seconds: float
+    """The load's time; where losses are counted, the time until the last request was answered or lost."""
     p50_ms: float
     """Percentiles are over all answers, and 0 where there was none."""
     p99_ms: float

@@ -31,7 +31,7 @@ class Sample:
     """One load on one system, once."""
 
     requests_per_second: float
-    """Answers within the load's time: the goodput, since callers wait for no answer that comes too late for them."""
+    """Where losses are counted, this is the goodput: callers wait for no answer that comes too late for them."""
     p50_ms: float
     """Percentiles are over all answers, and 0 where there was none."""
     p99_ms: float

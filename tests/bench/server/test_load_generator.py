@@ -51,7 +51,7 @@ def test_without_an_answer_there_are_no_latencies():
     result = run_load(load_spec(free_port(), "weaviate-short-8", requests=30, seconds=5))
     assert result.lost == {Loss.REFUSED: 30}
     assert (result.answers, result.requests, result.p50_ms, result.p99_ms, result.max_ms) == (0, 0, 0, 0, 0)
-    assert result.silence_seconds == result.seconds == 5
+    assert result.silence_seconds == result.seconds
 
 
 @pytest.mark.parametrize(("fault", "message"), [("size", "no vector of 8"), ("text", "echo")])

@@ -14,6 +14,10 @@ def test_the_number_of_prepared_requests_follows_from_the_time():
     assert load.max_requests(1e-6) == 1
 
 
+def test_losses_do_not_use_up_the_requests_at_the_start():
+    assert Load(LONG, 640, Group.WEAVIATE).max_requests(0.005) == 640 + 10
+
+
 def test_overload_lasts_longer_than_callers_wait():
     full = FULL.seconds
     assert all(load.times * full > ANSWER_SECONDS for load in loads_in({Group.OVERLOAD}))
