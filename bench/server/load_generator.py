@@ -1,203 +1,112 @@
 """Puts one server under one load: one thread, raw sockets.
 
 A process of its own, ``python -m bench.server.load_generator``, so that it shares no interpreter lock with anybody.
-It reads a ``LoadSpec`` from standard input and writes a ``LoadResult`` to standard output, both as JSON.
+It reads a ``LoadSpec`` from standard input and writes a ``LoadResult`` to standard output, both as JSON. Before the
+result it writes the line ``MIDDLE`` in the middle of a load that counts its losses.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import json
-import selectors
-import socket
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 from bench.errors import LoadFailed
 from bench.report.statistics import percentile
-from bench.server.loads import load_named
-from bench.server.texts import make_texts
-from bench.server.wire import check_answer, parse_answer, response_size, vectors_request
-
-ANSWER_SECONDS = 50.0
-"""Weaviate's client gives up after that time."""
+from bench.server.closed_loop import ClosedLoop
+from bench.server.exchange import Loss
+from bench.server.kept_connections import run_kept
+from bench.server.loads import Group, Load, LoadResult, LoadSpec, load_named
+from bench.server.texts import endless_texts
+from bench.server.wire import Request
 
 EXIT_FAILED = 1
+MIDDLE = "middle"
+
+PREPARED_WORDS_PER_SECOND = 50_000
+"""So much is prepared before the load. Texts that are needed beyond are made in the meantime."""
 
 
-@dataclass(frozen=True)
-class LoadSpec:
-    """What to send, where, and for how long. The same ``seed`` gives the same texts."""
+def run_load(spec: LoadSpec, in_the_middle: Callable[[], None] = lambda: None) -> LoadResult:
+    """Load the server. ``in_the_middle`` is called once half of the time is over or half of the requests are sent.
 
-    port: int
-    load: str
-    """The name of one of ``LOADS``."""
-    seconds: float
-    """The load ends after that time."""
-    requests: int
-    """The load ends sooner once so many requests are sent."""
-    dim: int
-    """The number of components that each vector must have."""
-    seed: str
-
-
-@dataclass(frozen=True)
-class LoadResult:
-    requests: int
-    """How many requests were completed within ``seconds``."""
-    seconds: float
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-    answers: int
-    """Counts the answers before and after the time that is measured as well."""
-
-    @property
-    def requests_per_second(self) -> float:
-        return self.requests / self.seconds
-
-
-@dataclass(frozen=True)
-class Request:
-    text: bytes
-    wire: bytes
-
-    @classmethod
-    def of(cls, text: str, port: int) -> Request:
-        return cls(text.encode(), vectors_request(text, port))
-
-
-class Connection:
-    """One keep-alive connection with at most one request in flight."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sent_at = 0.0
-        self.request = Request(b"", b"")
-        self._received = bytearray()
-        self._expected: int | None = None
-
-    def send(self, request: Request) -> None:
-        self.request = request
-        self.sent_at = time.perf_counter()
-        self.socket.sendall(request.wire)
-
-    def receive(self) -> bytearray | None:
-        """Read what has arrived, and return the response once it is complete. Raises ``LoadFailed``."""
-        data = self.socket.recv(1 << 16)
-        if not data:
-            raise LoadFailed("the server closed a connection")
-        self._received += data
-        if self._expected is None:
-            self._expected = response_size(self._received)
-        if self._expected is None or len(self._received) < self._expected:
-            return None
-        if len(self._received) > self._expected:
-            raise LoadFailed("the server sent more than the answer")
-        response, self._received, self._expected = self._received, bytearray(), None
-        return response
-
-
-def run_load(spec: LoadSpec) -> LoadResult:
-    """Prepare the texts, send one request on each connection and check its answer thoroughly, then load the server.
-
-    Raises ``LoadFailed`` at the first wrong answer, closed connection or silence.
+    Raises ``LoadFailed`` for wrong answers, and over kept connections for anything that is lost.
     """
-    count = load_named(spec.load).connections
-    requests = prepare_requests(spec)
-    connections: list[Connection] = []
-    try:
-        for _ in range(count):
-            connections.append(Connection(spec.port))
-        with selectors.DefaultSelector() as selector:
-            for connection in connections:
-                selector.register(connection.socket, selectors.EVENT_READ, connection)
-            _warm_up(selector, connections, requests, spec.dim)
-            return _measure(selector, connections, requests, spec)
-    except OSError as error:
-        raise LoadFailed(f"the connection failed: {error}") from None
-    finally:
-        for connection in connections:
-            connection.socket.close()
-
-
-def prepare_requests(spec: LoadSpec) -> list[Request]:
-    """In reverse order: the next request to send is the last of the list."""
     load = load_named(spec.load)
-    texts = make_texts(load.length, load.connections + spec.requests, spec.seed)
-    return [Request.of(text, spec.port) for text in reversed(texts)]
+    if load.group is Group.KEPT:
+        return run_kept(spec)
+    loop = ClosedLoop(spec.port, load.in_flight, _requests(load, spec), spec.dim)
+    start = time.perf_counter()
+    middle = _Once(in_the_middle)
 
+    def going_on() -> bool:
+        elapsed = time.perf_counter() - start
+        if elapsed >= spec.seconds / 2 or loop.tally.sent >= spec.requests / 2:
+            middle()
+        return elapsed < spec.seconds
 
-def _warm_up(
-    selector: selectors.BaseSelector, connections: list[Connection], requests: list[Request], dim: int
-) -> None:
-    for connection in connections:
-        connection.send(requests.pop())
-    missing = len(connections)
-    while missing:
-        for connection in _readable(selector):
-            if response := connection.receive():
-                check_answer(response, connection.request.text, dim)
-                parse_answer(response, connection.request.text.decode())
-                missing -= 1
-
-
-def _measure(
-    selector: selectors.BaseSelector, connections: list[Connection], requests: list[Request], spec: LoadSpec
-) -> LoadResult:
-    """Answers after the deadline count in the latencies, which would otherwise miss the slowest ones."""
-    latencies: list[float] = []
-    in_time = 0
-    last = 0.0
     gc.disable()
+    before = time.process_time()
     try:
-        start = time.perf_counter()
-        deadline = start + spec.seconds
-        in_flight = 0
-        for connection in connections[: len(requests)]:
-            connection.send(requests.pop())
-            in_flight += 1
-        while in_flight:
-            for connection in _readable(selector):
-                response = connection.receive()
-                if response is None:
-                    continue
-                now = time.perf_counter()
-                latencies.append(now - connection.sent_at)
-                answered = connection.request
-                if now <= deadline:
-                    in_time, last = in_time + 1, now
-                if now < deadline and requests:
-                    connection.send(requests.pop())
-                else:
-                    in_flight -= 1
-                # PERF: checked after the next request is sent, so that no connection is idle during the check.
-                check_answer(response, answered.text, spec.dim)
+        loop.run(going_on)
     finally:
+        seconds = time.perf_counter() - start
+        cpu_seconds = time.process_time() - before
         gc.enable()
+    if loop.tally.lost[Loss.WRONG]:
+        raise LoadFailed(loop.tally.first_wrong)
+    return _result(loop, cpu_seconds, start, seconds)
+
+
+class _Once:
+    """Calls a function the first time that it is called itself."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._waiting = [function]
+
+    def __call__(self) -> None:
+        while self._waiting:
+            self._waiting.pop()()
+
+
+def _requests(load: Load, spec: LoadSpec) -> Iterator[Request]:
+    requests = (Request.of(text, spec.port) for text in endless_texts(load.length, spec.seed))
+    limited = itertools.islice(requests, spec.requests)
+    prepared = load.in_flight + round(spec.seconds * PREPARED_WORDS_PER_SECOND / load.length.high)
+    return itertools.chain(list(itertools.islice(limited, prepared)), limited)
+
+
+def _result(loop: ClosedLoop, cpu_seconds: float, start: float, seconds: float) -> LoadResult:
+    """``seconds``: until the last request was answered or lost.
+
+    NOTE: the rate over only the time in which new requests are sent would leave out most of what the server did where
+    many wait for long: all that it has begun then.
+    """
+    tally = loop.tally
+    moments = [start, *tally.answered_at, start + seconds]
     return LoadResult(
-        requests=in_time,
-        seconds=last - start if in_time and not requests else spec.seconds,
-        p50_ms=percentile(latencies, 50) * 1e3,
-        p99_ms=percentile(latencies, 99) * 1e3,
-        max_ms=max(latencies) * 1e3,
-        answers=len(latencies) + len(connections),
+        requests=tally.answers,
+        seconds=seconds,
+        p50_ms=percentile(tally.latencies, 50) * 1e3 if tally.latencies else 0.0,
+        p99_ms=percentile(tally.latencies, 99) * 1e3 if tally.latencies else 0.0,
+        max_ms=max(tally.latencies, default=0.0) * 1e3,
+        answers=tally.answers,
+        dials=loop.dials,
+        resends=tally.resends,
+        cpu_seconds=cpu_seconds,
+        lost=dict(tally.lost),
+        silence_seconds=max(later - earlier for earlier, later in itertools.pairwise(moments)),
     )
-
-
-def _readable(selector: selectors.BaseSelector) -> list[Connection]:
-    ready = selector.select(ANSWER_SECONDS)
-    if not ready:
-        raise LoadFailed(f"no answer within {ANSWER_SECONDS:g} seconds")
-    return [key.data for key, _ in ready]
 
 
 def main() -> int:
     spec = LoadSpec(**json.load(sys.stdin))
     try:
-        result = run_load(spec)
+        result = run_load(spec, lambda: print(MIDDLE, flush=True))
     except LoadFailed as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED

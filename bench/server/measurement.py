@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from bench.progress import Log
 from bench.report.machine import commit, describe_machine
 from bench.server.base import BASE
-from bench.server.loads import LOADS
+from bench.server.loads import Group, Load, loads_in
 from bench.server.measured_system import MeasuredSystem
-from bench.server.results import Results, Settings
+from bench.server.results import Results, Sample, Settings
 from bench.server.systems import INCUMBENT, System
 from build.model.files import ModelFiles
 from build.paths import ROOT
+
+NOTABLE_SECONDS = 2.0
+"""Of a server that goes on working after a load."""
 
 Original = Callable[[Path, list[str]], NDArray[np.float32]]
 
@@ -35,12 +38,14 @@ def measure(
     settings: Settings,
     log: Log,
 ) -> Results:
-    """All figures of all systems. ``original`` returns the vectors of ``texts`` that the systems' are compared with.
+    """All figures of all systems that are put under any of the loads.
 
-    Raises ``BenchError``. However it ends, the servers that it started are stopped.
+    ``original`` returns the vectors of ``texts`` that the systems' are compared with. However it ends, the servers
+    that it started are stopped. Raises ``BenchError``.
     """
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     machine = describe_machine()
+    systems = [system for system in systems if system.loads & set(settings.loads)]
     measured = [MeasuredSystem(system, model) for system in systems]
     for system in measured:
         log(f"preparing {system.system.name}: {system.system.about}")
@@ -94,10 +99,16 @@ def _run_round(
 
     The order of systems is reversed in every other round, so that none always runs after the same one.
     """
-    for load in LOADS:
+    for load in loads_in(settings.loads):
         for system in measured if number % 2 else reversed(measured):
+            if load.group not in system.system.loads:
+                continue
             sample = system.run(load, settings.seconds, dim, f"round {number}, {load.name}", cores)
-            log(
-                f"round {number}/{settings.rounds}  {load!s:<30}{system.system.name:<12}"
-                f"{sample.requests_per_second:8.1f} requests/s  p50 {sample.p50_ms:7.2f}  p99 {sample.p99_ms:7.2f} ms"
-            )
+            log(f"round {number}/{settings.rounds}  {load!s:<38}{system.system.name:<12}{_figures(load, sample)}")
+            if load.group is not Group.KEPT and (waited := system.settle()) > NOTABLE_SECONDS:
+                log(f"  {system.system.name} went on working for {waited:.0f} s after the last caller had gone")
+
+
+def _figures(load: Load, sample: Sample) -> str:
+    figures = f"{sample.requests_per_second:8.1f} requests/s  p50 {sample.p50_ms:7.2f}  p99 {sample.p99_ms:7.2f} ms"
+    return figures if load.group is Group.KEPT else f"{figures}  lost {sum(sample.lost.values())} of {sample.sent}"

@@ -1,4 +1,4 @@
-"""One started server: its start until it is ready, what it uses, and its end."""
+"""One started server: its start until it is ready, what it uses, its restart, and its end."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import IO
 from bench import process_tree
 from bench.errors import ServerFailed
 from bench.process_tree import Memory
+from bench.report.machine import children_cpu_seconds
 
 START_SECONDS = 300.0
 STOP_SECONDS = 20.0
@@ -28,13 +29,20 @@ class Server:
     def __init__(self, command: Sequence[str | Path], port: int, environment: Mapping[str, str], folder: Path) -> None:
         """Raises ``ServerFailed`` with the last line that the server wrote."""
         self.port = port
+        self.reaped_cpu_seconds = 0.0
+        """CPU time of the processes that have ended; this process's children have used it, too."""
+        self._command, self._environment, self._folder = list(command), dict(environment), folder
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
+        self.start_seconds = self._start()
+
+    def _start(self) -> float:
+        """Start the process, and return after how many seconds it was ready."""
         start = time.perf_counter()
         try:
             self._process = subprocess.Popen(
-                list(command),
-                cwd=folder,
-                env=dict(environment),
+                self._command,
+                cwd=self._folder,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=self._log,
@@ -51,7 +59,15 @@ class Server:
         except BaseException:
             self.stop()
             raise
-        self.start_seconds = time.perf_counter() - start
+        return time.perf_counter() - start
+
+    def restart(self) -> None:
+        """As ``docker restart`` does it: end the process, and start its successor at once on the same port.
+
+        Returns once the successor is ready. Raises ``ServerFailed``.
+        """
+        self._end()
+        self._start()
 
     def check_alive(self) -> None:
         """Raises ``ServerFailed``."""
@@ -62,18 +78,23 @@ class Server:
         return process_tree.memory(process_tree.tree(self._process.pid))
 
     def cpu_seconds(self) -> float:
-        """CPU time of all its processes so far."""
-        return process_tree.cpu_seconds(process_tree.tree(self._process.pid))
+        """CPU time of all its processes so far, and of those before a restart."""
+        return self.reaped_cpu_seconds + process_tree.cpu_seconds(process_tree.tree(self._process.pid))
 
     def stop(self) -> None:
         """Ask the server to end, and kill it with its child processes if it does not."""
+        self._end()
+        self._log.close()
+
+    def _end(self) -> None:
+        before = children_cpu_seconds()
         self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)  # of its own session, so of its own group
             self._process.wait()
-        self._log.close()
+        self.reaped_cpu_seconds += children_cpu_seconds() - before
 
     def _is_ready(self) -> bool:
         try:

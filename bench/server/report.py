@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bench.report.machine import DISTURBED_PERCENT
 from bench.report.statistics import median, median_ratio, spread_percent
 from bench.report.tables import table
 from bench.server.base import BASE
-from bench.server.loads import LOADS
-from bench.server.results import Results, SystemResult
+from bench.server.loads import LOADS, RATE_IN_FLIGHT, Group, Load
+from bench.server.results import Results, Sample, SystemResult
 from bench.server.systems import CPU2VEC
 
 RATE = "requests_per_second"
@@ -19,6 +20,15 @@ LOAD_COLUMNS = (
     ("p50 ms", "p50_ms", 2),
     ("p99 ms", "p99_ms", 2),
     ("CPU ms per request", "cpu_ms_per_request", 2),
+)
+"""Each column has a title, a field of ``Sample``, and a number of decimals."""
+
+LOSS_COLUMNS = ("goodput/s", f"of {RATE_IN_FLIGHT} in flight", "lost", "of")
+LATENCY_COLUMNS = (
+    ("p50 ms", "p50_ms", 0),
+    ("p99 ms", "p99_ms", 0),
+    ("CPU ms per answer", "cpu_ms_per_request", 2),
+    ("longest silence s", "silence_seconds", 2),
 )
 """Each column has a title, a field of ``Sample``, and a number of decimals."""
 
@@ -34,25 +44,34 @@ NOTHING = "–"
 
 
 def render(results: Results) -> str:
-    parts = (_heading(results), _loads(results), _systems(results), _against_base(results), _notes(results))
+    parts = (
+        _heading(results),
+        _kept_loads(results),
+        _counting_loads(results),
+        _systems(results),
+        _against_base(results),
+        _notes(results),
+    )
     return "\n\n".join(part for part in parts if part)
 
 
 def _heading(results: Results) -> str:
     machine, settings = results.machine, results.settings
+    multiples = "" if set(settings.loads) <= {Group.KEPT} else " or a multiple of it"
     lines = [
         f"{results.model}, {results.date}, commit {results.commit or 'unknown'}",
         f"{machine}; load average before: {machine.load_average:.2f}",
-        f"{settings.seconds:g} s for each load, medians of {settings.rounds} round(s); in brackets: "
+        f"{settings.seconds:g} s for each load{multiples}, medians of {settings.rounds} round(s); in brackets: "
         f"times the figure of {results.baseline}",
     ]
     return "\n".join(lines)
 
 
-def _loads(results: Results) -> str:
+def _kept_loads(results: Results) -> str:
+    """The loads that lose nothing, or the measurement would have ended; empty without them."""
     rows = []
-    for load in LOADS:
-        for system, base in _with_baseline(results):
+    for load in _measured(results, kept=True):
+        for system, base in _with_baseline(results, load):
             rates = system.values_of(load.name, RATE)
             row = [str(load), system.name]
             for _, field, digits in LOAD_COLUMNS:
@@ -60,7 +79,48 @@ def _loads(results: Results) -> str:
                 row.append(_with_ratio(value, base.median_of(load.name, field) if base else None, digits))
             rows.append([*row, f"{spread_percent(rates):.0f} %" if len(rates) > 1 else NOTHING])
     header = ["load", "system", *(title for title, _, _ in LOAD_COLUMNS), "spread of requests/s"]
-    return table(header, rows, left=2)
+    return table(header, rows, left=2) if rows else ""
+
+
+def _counting_loads(results: Results) -> str:
+    """The loads that count what they lose; empty without them."""
+    rows = []
+    for load in _measured(results, kept=False):
+        for system, base in _with_baseline(results, load):
+            row = [str(load), system.name]
+            row.append(
+                _with_ratio(system.median_of(load.name, RATE), base.median_of(load.name, RATE) if base else None, 1)
+            )
+            row += [_share_of_the_full_rate(system, load), *_losses(system.samples[load.name])]
+            for _, field, digits in LATENCY_COLUMNS:
+                value = system.median_of(load.name, field)
+                row.append(f"{value:.{digits}f}" if value else NOTHING)
+            rows.append(row)
+    header = ["load", "system", *LOSS_COLUMNS, *(title for title, _, _ in LATENCY_COLUMNS)]
+    return table(header, rows, left=2) if rows else ""
+
+
+def _share_of_the_full_rate(system: SystemResult, load: Load) -> str:
+    """The goodput in percent of that with few in flight, on texts of the same length."""
+    full = Load(load.length, RATE_IN_FLIGHT, Group.WEAVIATE).name
+    if full not in system.samples or not system.median_of(full, RATE):
+        return NOTHING
+    return f"{system.median_of(load.name, RATE) / system.median_of(full, RATE) * 100:.0f} %"
+
+
+def _losses(samples: Sequence[Sample]) -> tuple[str, str]:
+    """How many requests of all rounds were lost, with the reasons, and how many were sent."""
+    lost: Counter[str] = Counter()
+    for sample in samples:
+        lost.update(sample.lost)
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in lost.most_common())
+    return f"{lost.total():,} ({reasons})" if lost else "0", f"{sum(sample.sent for sample in samples):,}"
+
+
+def _measured(results: Results, kept: bool) -> list[Load]:
+    """The loads that any system was put under, either those over kept connections or the others."""
+    names = {name for system in results.systems for name in system.samples}
+    return [load for load in LOADS if load.name in names and (load.group is Group.KEPT) == kept]
 
 
 def _systems(results: Results) -> str:
@@ -77,10 +137,14 @@ def _systems(results: Results) -> str:
     return table(["system", *costs, "idle CPU", "cosine mean", "1st percentile", "minimum"], rows, left=1)
 
 
-def _with_baseline(results: Results) -> list[tuple[SystemResult, SystemResult | None]]:
-    """Each system with the one to divide by: none for the baseline itself, nor where that was not measured."""
-    base = results.system(results.baseline)
-    return [(system, None if system is base else base) for system in results.systems]
+def _with_baseline(results: Results, load: Load | None = None) -> list[tuple[SystemResult, SystemResult | None]]:
+    """Each system with the one to divide by: none for the baseline itself, nor where that was not measured.
+
+    With a ``load``, only the systems that were put under it.
+    """
+    systems = [system for system in results.systems if load is None or load.name in system.samples]
+    base = next((system for system in systems if system.name == results.baseline), None)
+    return [(system, None if system is base else base) for system in systems]
 
 
 def _against_base(results: Results) -> str:
@@ -90,6 +154,8 @@ def _against_base(results: Results) -> str:
         return ""
     rows = []
     for load in LOADS:
+        if load.name not in ours.samples or load.name not in base.samples:
+            continue
         rates, base_rates = ours.values_of(load.name, RATE), base.values_of(load.name, RATE)
         ratios = [own / other if other else 0.0 for own, other in zip(rates, base_rates, strict=True)]
         row = [str(load), *(f"{value:.3f}" for value in (median(ratios), min(ratios), max(ratios)))]
@@ -97,7 +163,7 @@ def _against_base(results: Results) -> str:
             row.append(_ratio(ours.values_of(load.name, field), base.values_of(load.name, field)))
         rows.append([*row, *_verdict(median(ratios), rates, base_rates)])
     ratio_columns = (f"requests/s × {BASE}", "worst round", "best round", f"p50 × {BASE}", f"CPU × {BASE}")
-    return table([f"{CPU2VEC} beside {BASE}", *ratio_columns, "spread", "verdict"], rows, left=1)
+    return table([f"{CPU2VEC} beside {BASE}", *ratio_columns, "spread", "verdict"], rows, left=1) if rows else ""
 
 
 def _ratio(values: Sequence[float], reference: Sequence[float]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.process_tree import Memory
 from bench.report.machine import Machine
 from bench.report.statistics import median
+from bench.server.loads import Group
 from manifest import CosineFigures
 
 
@@ -17,11 +18,12 @@ class Settings:
     rounds: int
     """How often each load is put on each system."""
     seconds: float
-    """How long each load lasts in a round."""
+    """How long each load lasts in a round; some last a multiple of it."""
     starts: int
     """How many starts of each server are timed."""
     idle_seconds: float
     """How long all servers are left idle, to see what CPU time they use."""
+    loads: tuple[Group, ...] = (Group.KEPT,)
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,29 @@ class Sample:
     """One load on one system, once."""
 
     requests_per_second: float
+    """Where losses are counted, this is the goodput: callers wait for no answer that comes too late for them."""
     p50_ms: float
+    """Percentiles are over all answers, and 0 where there was none."""
     p99_ms: float
     max_ms: float
     requests: int
     seconds: float
     cpu_ms_per_request: float
-    """CPU time of the server alone."""
+    """CPU time of the server alone for each answer; 0 where there was none."""
     others_cpu_percent: float
     """Percent of all cores that neither the server nor the load generator used; should be close to 0."""
+    generator_cpu_ms_per_request: float = 0.0
+    """CPU time of the load generator for each request; 0 over kept connections, where it is not observed."""
+    sent: int = 0
+    """All requests, including those that were under way when the load's time was over."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """How many of them were given up, by reason."""
+    dials: int = 0
+    """How many connections were opened."""
+    resends: int = 0
+    """How many requests were sent again because a kept connection had broken."""
+    silence_seconds: float = 0.0
+    """The longest time without an answer; 0 over kept connections, where it is not observed."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,7 @@ class SystemResult:
     """Percent of one core."""
     fidelity: CosineFigures
     samples: dict[str, list[Sample]]
-    """By the load's name, one sample for each round."""
+    """By the load's name, one sample for each round; none for a load that the system was not put under."""
 
     def values_of(self, load: str, field: str) -> list[float]:
         """One of ``Sample``'s fields, round by round."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bench.commands import Command, run
 from bench.environment import INCUMBENT_ENVIRONMENT, RUNTIME_ENVIRONMENT, ensure_environment, python_in
+from bench.server.loads import Group
 from bench.server.process import Server, free_port
 from build.cli import default_output
 from build.host.machine import host_target
@@ -47,6 +48,8 @@ class System:
     """Makes what is missing for a model, which may take minutes. Raises ``SetupFailed``."""
     launch: Callable[[ModelFiles, int], Launch]
     """How to serve a model on a port; the start is timed."""
+    loads: frozenset[Group] = frozenset(Group)
+    """The loads that it is put under."""
 
     def start(self, model: ModelFiles) -> Server:
         """A ready server on a free port. Raises ``ServerFailed``."""
@@ -129,6 +132,7 @@ SYSTEMS = (
         ),
         prepare=_prepare_incumbent,
         launch=_launch_incumbent,
+        loads=frozenset({Group.KEPT}),
     ),
     System(
         name=CPU2VEC,

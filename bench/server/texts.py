@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,16 @@ class Length:
     name: str
     low: int
     high: int
+    title: str = ""
+    """How reports call it, if not by its words."""
 
     def __str__(self) -> str:
-        return f"{self.low}–{self.high} words"
+        return self.title or f"{self.low}–{self.high} words"
 
 
 SHORT = Length("short", 6, 20)
 LONG = Length("long", 80, 120)
+EIGHT_KB = Length("8kb", 1270, 1310, "8 kB")
 
 
 def words() -> list[str]:
@@ -31,13 +35,23 @@ def words() -> list[str]:
     return WORDS_FILE.read_text(encoding="ascii").split()
 
 
-def make_texts(length: Length, count: int, seed: str) -> list[str]:
-    """``count`` distinct texts of random words in sentences. They are ASCII, and JSON escapes nothing in them."""
+def endless_texts(length: Length, seed: str) -> Iterator[str]:
+    """Texts of random words in sentences. They are ASCII, and JSON escapes nothing in them.
+
+    Six words or more are so unlikely to come twice that nobody will see it.
+    """
     source = random.Random(seed)
     vocabulary = words()
+    while True:
+        yield _sentences(source.choices(vocabulary, k=source.randint(length.low, length.high)), source)
+
+
+def make_texts(length: Length, count: int, seed: str) -> list[str]:
+    """The first ``count`` of ``endless_texts``, each of them once."""
+    endless = endless_texts(length, seed)
     texts: dict[str, None] = {}
     while len(texts) < count:
-        texts[_sentences(source.choices(vocabulary, k=source.randint(length.low, length.high)), source)] = None
+        texts[next(endless)] = None
     return list(texts)
 
 

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 
 from bench.errors import LoadFailed
 
+ANSWER_SECONDS = 50.0
+"""Weaviate's client gives up after that time."""
+
 HEADER_END = b"\r\n\r\n"
 LENGTH_HEADER = b"\r\ncontent-length:"
+CLOSE_HEADER = b"\r\nconnection: close"
+OK = b"200"
+
+
+@dataclass(frozen=True)
+class Request:
+    text: bytes
+    wire: bytes
+
+    @classmethod
+    def of(cls, text: str, port: int) -> Request:
+        return cls(text.encode(), vectors_request(text, port))
 
 
 def vectors_request(text: str, port: int) -> bytes:
@@ -42,6 +58,16 @@ def response_size(received: bytes | bytearray) -> int | None:
         raise LoadFailed(f"a response has no Content-Length, which the load generator needs: {header[:80]!r}")
     start += len(LENGTH_HEADER)
     return end + len(HEADER_END) + int(header[start : header.find(b"\r\n", start)])
+
+
+def closes(response: bytes | bytearray) -> bool:
+    """Whether the server ends the connection after this response."""
+    return CLOSE_HEADER in response[: response.find(HEADER_END)].lower()
+
+
+def status_of(response: bytes | bytearray) -> str:
+    """The status's three digits."""
+    return response[9:12].decode("latin-1")
 
 
 def check_answer(response: bytes | bytearray, text: bytes, dim: int) -> None:
@@ -78,8 +104,8 @@ def parse_answer(response: bytes | bytearray, text: str) -> list[float]:
 
 
 def _check_status(response: bytes | bytearray) -> None:
-    if response[9:12] != b"200":
-        raise _failure(f"the status is {response[9:12].decode('latin-1')}", response)
+    if response[9:12] != OK:
+        raise _failure(f"the status is {status_of(response)}", response)
 
 
 def _failure(reason: str, response: bytes | bytearray) -> LoadFailed:

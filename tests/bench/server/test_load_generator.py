@@ -8,21 +8,93 @@ import sys
 import pytest
 
 from bench.errors import LoadFailed
-from bench.server.load_generator import LoadResult, run_load
-from bench.server.loads import LOADS, load_named
+from bench.server.exchange import Loss
+from bench.server.load_generator import run_load
+from bench.server.loads import LOADS, Group, LoadResult, load_named, loads_in
 from bench.server.measured_system import generate_load
 from bench.server.process import free_port
 from tests.support.paths import ROOT
-from tests.support.server.stub_server import load_spec, running
+from tests.support.server.stub_server import SOUND_ANSWERS, load_spec, running
 
 
-@pytest.mark.parametrize("load", [load.name for load in LOADS])
+@pytest.mark.parametrize("load", [load.name for load in loads_in({Group.KEPT})])
 def test_counts_what_the_server_answered(load: str):
     with running() as (port, seen):
         result = run_load(load_spec(port, load, requests=50))
-        assert result.answers == len(seen.bodies) == load_named(load).connections + 50
+        assert result.answers == len(seen.bodies) == load_named(load).in_flight + 50
     assert result.requests == 50
     assert 0 < result.p50_ms <= result.p99_ms <= result.max_ms
+
+
+@pytest.mark.parametrize("load", ["weaviate-short-1", "weaviate-8kb-32", "overload-8kb-640", "restart-short-160"])
+def test_counts_what_the_server_answered_over_connections_that_are_dialed_anew(load: str):
+    with running() as (port, seen):
+        result = run_load(load_spec(port, load, requests=700))
+    assert result.requests == result.answers == len(seen.bodies) == 700
+    assert len(set(seen.bodies)) == 700, "no text is sent twice"
+    assert result.dials == seen.connections
+    assert (result.lost, result.resends) == ({}, 0)
+    assert 0 < result.p50_ms <= result.p99_ms <= result.max_ms
+    assert 0 < result.silence_seconds <= result.seconds
+    assert result.cpu_seconds > 0
+
+
+def test_losses_are_counted_and_do_not_end_the_load():
+    with running("status") as (port, seen):
+        result = run_load(load_spec(port, "weaviate-short-8", requests=60))
+    assert result.answers == SOUND_ANSWERS
+    assert result.lost == {"status 500": 60 - SOUND_ANSWERS}
+    assert len(seen.bodies) == 60, "none is repeated"
+
+
+def test_without_an_answer_there_are_no_latencies():
+    result = run_load(load_spec(free_port(), "weaviate-short-8", requests=30, seconds=5))
+    assert result.lost == {Loss.REFUSED: 30}
+    assert (result.answers, result.requests, result.p50_ms, result.p99_ms, result.max_ms) == (0, 0, 0, 0, 0)
+    assert result.silence_seconds == result.seconds
+
+
+@pytest.mark.parametrize(("fault", "message"), [("size", "no vector of 8"), ("text", "echo")])
+def test_wrong_content_fails_where_losses_are_counted_too(fault: str, message: str):
+    with running(fault) as (port, _), pytest.raises(LoadFailed, match=message):
+        run_load(load_spec(port, "weaviate-short-8"))
+
+
+def test_says_once_when_half_of_the_requests_are_sent():
+    sent: list[int] = []
+    with running() as (port, seen):
+        run_load(load_spec(port, "weaviate-short-8"), lambda: sent.append(len(seen.bodies)))
+    assert len(sent) == 1
+    assert 50 - 2 * 8 <= sent[0] <= 50 + 2 * 8
+
+
+def test_says_when_half_of_the_time_is_over():
+    calls: list[None] = []
+    with running() as (port, _):
+        result = run_load(load_spec(port, "weaviate-short-1", seconds=1e-9), lambda: calls.append(None))
+    assert len(calls) == 1
+    assert (result.requests, result.answers) == (0, 0), "the time was over before the first was sent"
+
+
+def test_its_process_calls_in_the_middle():
+    calls: list[int] = []
+    with running() as (port, seen):
+        result = generate_load(load_spec(port, "restart-short-160", requests=1000), lambda: calls.append(1))
+        assert result.answers == len(seen.bodies)
+    assert calls == [1]
+
+
+def test_its_process_is_ended_where_the_middle_fails():
+    def fail() -> None:
+        raise LoadFailed("no restart")
+
+    with running() as (port, _), pytest.raises(LoadFailed, match="no restart"):
+        generate_load(load_spec(port, "restart-short-160", requests=100_000), fail)
+
+
+def test_every_load_has_a_name_of_its_own():
+    assert [load_named(load.name) for load in LOADS] == list(LOADS)
+    assert len({str(load) for load in LOADS}) == len(LOADS)
 
 
 def test_ends_when_the_time_is_over():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,14 @@ import pytest
 from bench import process_tree
 from bench.__main__ import main
 from bench.errors import BenchError, ServerFailed
-from bench.server.loads import LOADS
+from bench.server.loads import Group, loads_in
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings, save
 from bench.server.systems import INCUMBENT, SYSTEMS
 from tests.support.server.stub_server import MODEL, stub_system, stub_vectors
 
+KEPT = loads_in({Group.KEPT})
 QUICK = Settings(rounds=1, seconds=0.05, starts=1, idle_seconds=0.05)
 
 
@@ -31,12 +33,37 @@ class TestMeasurement:
         for system in measured.systems:
             assert system.fidelity.minimum == 1
             assert len(system.start_seconds) == QUICK.starts
-            assert set(system.samples) == {load.name for load in LOADS}
+            assert set(system.samples) == {load.name for load in KEPT}
             assert all(len(samples) == QUICK.rounds for samples in system.samples.values())
             assert system.versions == {"numpy": np.__version__}
-        assert sum("round 1/1" in line for line in lines) == 2 * len(LOADS)
+        assert sum("round 1/1" in line for line in lines) == 2 * len(KEPT)
         save(measured, tmp_path / "figures.json")
         assert "other" in render(measured)
+
+    def test_a_restart_is_counted_and_the_successor_serves_on(self):
+        settings = replace(QUICK, loads=(Group.RESTART,), seconds=0.1)
+        measured = measure([stub_system("one")], MODEL, ["a"], stub_vectors, settings, lambda line: None)
+        (system,) = measured.systems
+        ((name, (sample,)),) = system.samples.items()
+        assert name == "restart-short-160"
+        assert sample.sent > sum(sample.lost.values())
+        assert sample.cpu_ms_per_request > 0
+        assert system.memory_after_load.rss_mb > 1
+        assert "a restart" in render(measured)
+
+    def test_a_system_is_put_under_its_own_loads_only(self):
+        one = replace(stub_system("one"), loads=frozenset({Group.KEPT}))
+        other = replace(stub_system("other"), loads=frozenset({Group.RESTART}))
+        third = replace(stub_system("third"), loads=frozenset({Group.OVERLOAD}))
+        settings = replace(QUICK, loads=(Group.KEPT, Group.RESTART))
+        lines: list[str] = []
+        measured = measure([one, other, third], MODEL, ["a"], stub_vectors, settings, lines.append)
+        assert [set(system.samples) for system in measured.systems] == [
+            {load.name for load in KEPT},
+            {"restart-short-160"},
+        ]
+        assert not any("third" in line for line in lines), "a server without a load is not started"
+        assert render(measured)
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, BenchError])
     def test_stops_its_servers_however_it_ends(self, error: type[BaseException]):
@@ -61,6 +88,9 @@ class TestCommandLine:
         [
             (["--systems", "nobody"], "a system must be one of incumbent, cpu2vec, not 'nobody'"),
             (["--systems", "cpu2vec,cpu2vec"], "named twice"),
+            (["--loads", "kept,all"], "loads must be among kept, weaviate, overload, restart, not 'all'"),
+            (["--loads", ""], "loads must be among kept, weaviate, overload, restart, not ''"),
+            (["--systems", "incumbent", "--loads", "restart"], "none of the systems is put under these loads"),
             (["--rounds", "0"], "must be more than 0 and less than a million, not 0"),
             (["--seconds", "-1"], "must be more than 0 and less than a million, not -1"),
             (["--rounds", "some"], "argument --rounds: invalid whole number value: 'some'"),
@@ -71,6 +101,12 @@ class TestCommandLine:
             main(arguments)
         assert caught.value.code == 2
         assert message in capsys.readouterr().err
+
+    def test_help_names_every_load(self, capsys: pytest.CaptureFixture[str]):
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        shown = capsys.readouterr().out
+        assert all(f"  {group} " in shown and group.about in shown for group in Group)
 
     def test_help_names_every_system(self, capsys: pytest.CaptureFixture[str]):
         with pytest.raises(SystemExit):

@@ -65,3 +65,15 @@ class TestServer:
             process.communicate(b"\n")
         assert len(pids) == 2
         assert pids[0] == process.pid
+
+    def test_a_restart_keeps_the_port_and_counts_what_both_have_used(self):
+        server = stub_system("stub").start(MODEL)
+        try:
+            generate_load(load_spec(server.port, requests=1000))
+            used = server.cpu_seconds()
+            server.restart()
+            assert server.cpu_seconds() > used
+            assert 0 < server.reaped_cpu_seconds < server.cpu_seconds()
+            assert generate_load(load_spec(server.port)).answers == 108
+        finally:
+            server.stop()

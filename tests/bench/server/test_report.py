@@ -12,7 +12,7 @@ import pytest
 from bench.process_tree import Memory
 from bench.report.machine import Machine
 from bench.server.base import BASE
-from bench.server.loads import LOADS
+from bench.server.loads import Group, loads_in
 from bench.server.report import render
 from bench.server.results import Results, Sample, Settings, SystemResult, save
 from bench.server.systems import CPU2VEC, INCUMBENT
@@ -45,7 +45,7 @@ def system(
         memory_after_load=Memory(rss_mb=500 / factor, pss_mb=490 / factor),
         idle_cpu_percent=0.25,
         fidelity=CosineFigures(count=2, mean=0.99, p1=0.98, minimum=0.97),
-        samples={load.name: samples for load in LOADS},
+        samples={load.name: samples for load in loads_in({Group.KEPT})},
     )
 
 
@@ -90,6 +90,45 @@ class TestReport:
         assert [each["requests_per_second"] for each in system["samples"]["long-8"]] == [360, 400, 480]
 
 
+class TestLosses:
+    def rows(self, **samples: list[Sample]) -> list[list[str]]:
+        """The cells of the table, a row for each load of ours; underscores stand for hyphens."""
+        ours = replace(
+            system(CPU2VEC, 1.0), samples={name.replace("_", "-"): values for name, values in samples.items()}
+        )
+        parts = render(replace(results(), systems=[system(INCUMBENT, 1.0), ours])).split("\n\n")
+        losses = next(part for part in parts if "goodput/s" in part)
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in losses.splitlines()[2:]]
+
+    def test_are_those_of_all_rounds_with_their_reasons(self):
+        first = replace(sample(90.0), sent=2000, lost={"refused": 7, "status 503": 900})
+        second = replace(sample(110.0), sent=1234, lost={"refused": 1, "timeout": 300})
+        ((load, name, goodput, share, lost, sent, *_),) = self.rows(restart_short_160=[first, second])
+        assert (load, name) == ("6–20 words, 160 in flight, a restart", CPU2VEC)
+        assert (goodput, share) == ("100.0", "–")
+        assert (lost, sent) == ("1,208 (status 503 900, timeout 300, refused 8)", "3,234")
+
+    def test_goodput_is_compared_with_that_of_8_in_flight_and_the_same_length(self):
+        rows = self.rows(
+            weaviate_short_8=[replace(sample(400.0), sent=400)],
+            weaviate_8kb_8=[replace(sample(20.0), sent=20)],
+            overload_8kb_640=[replace(sample(15.0), sent=15)],
+        )
+        assert [row[2:6] for row in rows] == [
+            ["400.0", "100 %", "0", "400"],
+            ["20.0", "100 %", "0", "20"],
+            ["15.0", "75 %", "0", "15"],
+        ]
+
+    def test_a_load_without_an_answer_has_no_latency(self):
+        nothing = Sample(0.0, 0.0, 0.0, 0.0, 0, 75.0, 0.0, 0.0, sent=640, lost={"timeout": 640}, silence_seconds=75.0)
+        ((*_, p50, p99, cpu, silence),) = self.rows(overload_8kb_640=[nothing])
+        assert (p50, p99, cpu, silence) == ("–", "–", "–", "75.00")
+
+    def test_without_such_loads_there_is_no_such_table(self):
+        assert "goodput" not in render(results())
+
+
 class TestAgainstAnotherCheckout:
     def rows(self, ours: Sequence[float], base: Sequence[float]) -> list[list[str]]:
         """The cells of the table, a row for each load."""
@@ -100,7 +139,7 @@ class TestAgainstAnotherCheckout:
 
     def test_ratios_are_those_of_the_rounds(self):
         rows = self.rows(ours=(100, 90, 120), base=(100, 100, 100))
-        assert [row[0] for row in rows] == [str(load) for load in LOADS]
+        assert [row[0] for row in rows] == [str(load) for load in loads_in({Group.KEPT})]
         assert all(
             row[1:] == ["1.000", "0.900", "1.200", "1.000", "1.000", "30 %", "within the spread"] for row in rows
         )

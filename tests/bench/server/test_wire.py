@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bench.errors import LoadFailed
-from bench.server.wire import check_answer, parse_answer, response_size, vectors_request
+from bench.server.wire import check_answer, closes, parse_answer, response_size, vectors_request
 
 
 class TestWire:
@@ -65,3 +65,14 @@ class TestWire:
         response = b'HTTP/1.1 200 OK\r\n\r\n{"text":"a","vector":[1,2.5],"dim":2}'
         check_answer(response, b'"a"', 2)
         assert parse_answer(response, "a") == [1, 2.5]
+
+    @pytest.mark.parametrize(
+        ("head", "closed"),
+        [
+            (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0", True),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nCONNECTION: Close", True),
+            (b"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 19", False),
+        ],
+    )
+    def test_a_header_says_whether_the_connection_ends(self, head: bytes, closed: bool):
+        assert closes(head + b"\r\n\r\n\r\nConnection: close") == closed

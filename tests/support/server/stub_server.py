@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.server.load_generator import LoadSpec
+from bench.server.loads import LoadSpec
 from bench.server.systems import Launch, System
 from build.model.files import ModelFiles
 from manifest import Source, SourceKind
