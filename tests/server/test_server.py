@@ -10,10 +10,12 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from manifest import Target, describe_files, read_manifest, write_manifest
@@ -102,6 +104,42 @@ def test_a_golden_request_that_comes_out_wrong_stops_the_server_for_good(broken:
     assert output.count("not serving") == 1
 
 
+def test_an_error_that_nobody_foresaw_stops_the_server_for_good(broken: Path, tmp_path: Path):
+    """Here: a layer for vectors of another size."""
+    manifest = json.loads((broken / "manifest.json").read_text())
+    dense = {"kind": "dense", "weight": "w", "bias": "b", "activation": "identity", "size": None}
+    manifest["text"]["encoders"]["text"]["layers"].insert(0, dense)
+    manifest["files"]["head.npz"] = {"size": 0, "sha256": "0" * 64}
+    (broken / "manifest.json").write_text(json.dumps(manifest))
+    with (broken / "head.npz").open("wb") as stream:
+        np.savez(stream, w=np.zeros((384, 7), np.float32), b=np.zeros(384, np.float32))
+    reseal(broken)
+    status, output = fails_to_start(broken, tmp_path / "log")
+    assert status == 3
+    assert output.splitlines()[-1].endswith("(n?,k),(k,m?)->(n?,m?) (size 384 is different from 7)")
+    assert "ERROR not serving: ValueError: matmul: " in output
+    assert "Traceback" not in output
+
+
+def test_golden_requests_that_are_all_too_long_prove_nothing(broken: Path, tmp_path: Path):
+    golden = json.loads((broken / "golden.json").read_text())
+    golden["requests"] = [request for request in golden["requests"] if len(request["body"]["text"].split()) > 3]
+    assert golden["requests"]
+    (broken / "golden.json").write_text(json.dumps(golden))
+    reseal(broken)
+    status, output = fails_to_start(broken, tmp_path / "log", MAX_TOKENS="3")
+    assert status == 3
+    assert "not serving: golden.json has no request that this server can check: raise MAX_TOKENS, or" in output
+
+
+def test_a_bundle_without_golden_requests_proves_nothing(broken: Path, tmp_path: Path):
+    (broken / "golden.json").write_text(json.dumps({"requests": []}))
+    reseal(broken)
+    status, output = fails_to_start(broken, tmp_path / "log")
+    assert status == 3
+    assert "not serving: golden.json has no request that this server can check" in output
+
+
 def test_a_golden_request_catches_another_pooling(broken: Path, tmp_path: Path):
     manifest = json.loads((broken / "manifest.json").read_text())
     manifest["text"]["encoders"]["text"]["pooling"]["modes"] = ["cls"]
@@ -155,11 +193,32 @@ def test_settings_of_other_containers_get_one_log_line(default_bundle: Path, tmp
 
 
 def test_logs_can_be_json(default_bundle: Path, tmp_path: Path):
-    with ready(default_bundle, tmp_path / "log", LOG_FORMAT="json") as server:
-        server.terminate()
-        events = [json.loads(line) for line in server.output().splitlines()]
-    assert {"time", "level", "message"} <= set(events[0])
-    assert any(event["message"].startswith("ready after") for event in events)
+    """All of them: with a worker that dies, and what gunicorn reports of its steps."""
+    with ready(default_bundle, tmp_path / "log", LOG_FORMAT="json", LOG_LEVEL="debug") as server:
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: server.output().count("ready after") == 2, "no other worker was started", server.output)
+        assert server.terminate() == 0
+    events = [json.loads(line) for line in server.output().splitlines()]
+    assert all({"time", "level", "message"} <= set(event) for event in events)
+    assert any(event["message"].startswith("Handling signal: term") for event in events)
+    (end,) = (event for event in events if "was ended by SIGKILL (signal 9)" in event["message"])
+    assert end["level"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("PORT", "http", "PORT must be a whole number from 1 to 65535, not 'http'"),
+        ("BUNDLE_DIR", "/does/not/exist", "/does/not/exist is not a directory: set BUNDLE_DIR to a bundle made by"),
+    ],
+)
+def test_what_stops_the_start_can_be_json(default_bundle: Path, tmp_path: Path, name: str, value: str, message: str):
+    status, output = fails_to_start(default_bundle, tmp_path / "log", LOG_FORMAT="json", **{name: value})
+    assert status == 2
+    (event,) = (json.loads(line) for line in output.splitlines())
+    assert event["level"] == "error"
+    assert event["message"].startswith(message)
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores to take one away")
@@ -181,6 +240,19 @@ def test_tokens_guard_vectors_and_meta_and_not_the_probes(default_bundle: Path, 
             assert connection.request("POST", "/vectors", body, {"Authorization": "Bearer two"}).status == 200
             assert connection.request("GET", "/.well-known/live").status == 204
         assert "two" not in server.output()
+        assert server.output().count("requests need a bearer token: 2 allowed") == 1
+
+
+def test_tokens_may_be_of_any_script(default_bundle: Path, tmp_path: Path):
+    with ready(default_bundle, tmp_path / "log", AUTHENTICATION_ALLOWED_TOKENS="schlüssel,鍵") as server:
+        for token, status in {"schlüssel": 200, "鍵": 200, "schlussel": 401}.items():
+            with server.connect() as connection:
+                connection.send(f"GET /meta HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+                assert connection.answer().status == status
+
+
+def test_a_server_without_tokens_says_so(server: Server):
+    assert server.output().count("requests need no token") == 1
 
 
 def test_nothing_is_written_to_disk(default_bundle: Path, tmp_path: Path):
@@ -193,6 +265,47 @@ def test_nothing_is_written_to_disk(default_bundle: Path, tmp_path: Path):
         time.sleep(0.5)
         assert list(home.rglob("*")) == []
     assert list(home.rglob("*")) == []
+
+
+READ_ONLY = """
+for place in /var/tmp /dev/shm; do
+    mount -t tmpfs -o ro none "$place" || exit 77
+done
+for place in /tmp "$PWD" "$TMPDIR"; do
+    mount --rbind "$place" "$place" && mount -o remount,bind,ro "$place" || exit 77
+done
+for place in /tmp /var/tmp /dev/shm "$PWD" "$TMPDIR"; do
+    test -w "$place" && exit 78
+done
+exec "$@"
+"""
+"""A shell's script: run a command where no place for temporary files, and no shared memory, can be written to."""
+
+
+def test_it_starts_where_nothing_can_be_written(default_bundle: Path, tmp_path: Path):
+    """As in a container without /dev/shm whose file system is read-only."""
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", READ_ONLY, "sh"]
+    if subprocess.run([*command, "true"], env={"TMPDIR": str(tmp_path), "PATH": os.defpath}).returncode in (1, 77):
+        pytest.skip("this user may not mount")
+    with ready(default_bundle, tmp_path / "log", command, TMPDIR=str(tmp_path)) as server:
+        assert server.embed("hello").status == 200
+        assert server.terminate() == 0
+
+
+def test_the_worker_ends_with_a_master_that_is_killed(default_bundle: Path, tmp_path: Path):
+    with ready(default_bundle, tmp_path / "log") as server:
+        server.process.kill()
+        server.process.wait()
+        wait_until(lambda: not is_open(server.port), "the worker outlives its master", server.output)
+        socket.create_server(("::", server.port), family=socket.AF_INET6, dualstack_ipv6=True).close()
+
+
+def is_open(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except ConnectionError:
+        return False
+    return True
 
 
 def test_a_killed_worker_is_replaced(default_bundle: Path, tmp_path: Path):
@@ -254,10 +367,20 @@ class TestStop:
         assert late_answer.status == 200
         assert late_answer.headers["connection"] == "close"
 
-    def test_interrupting_it_from_the_keyboard_ends_it(self, default_bundle: Path, tmp_path: Path):
-        with ready(default_bundle, tmp_path / "log") as server:
-            os.killpg(server.process.pid, signal.SIGINT)
-            server.exit_status()
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT, signal.SIGHUP])
+    @pytest.mark.parametrize("to_all", [False, True])
+    def test_other_signals_that_end_programs_do_the_same(
+        self, default_bundle: Path, tmp_path: Path, number: signal.Signals, to_all: bool
+    ):
+        """Docker signals the master alone; a terminal signals all processes."""
+        with ready(default_bundle, tmp_path / "log", drain_seconds=HOUR) as server:
+            if to_all:
+                os.killpg(server.process.pid, number)
+            else:
+                server.process.send_signal(number)
+            assert server.exit_status() == 0
+        assert f"stopping on {number.name}" in server.output()
+        assert "was ended by" not in server.output()
 
 
 class TestHttp:
