@@ -18,11 +18,11 @@ DEFAULT_DRAIN_SECONDS = 8
 """With a second for the rest, below the 10 s after which `docker stop` kills."""
 DEFAULT_LINGER_SECONDS = 1
 MOST_SECONDS = 3600
+DEFAULT_REQUEST_SECONDS = 60
 ACCEPTED_WITHOUT_EFFECT = (
     "CUDA_CORE",
     "CUDA_MEMORY_FRACTION",
     "CUDA_PER_PROCESS_MEMORY_FRACTION",
-    "ENABLE_CACHE",
     "T2V_TRANSFORMERS_DIRECT_TOKENIZE",
     "USE_SENTENCE_TRANSFORMERS_MULTI_PROCESS",
     "USE_SENTENCE_TRANSFORMERS_VECTORIZER",
@@ -51,7 +51,9 @@ class LogLevel(StrEnum):
 VARIABLES = {
     "BUNDLE_DIR": "the bundle to serve",
     "PORT": "port to listen on, on all interfaces (8080)",
-    "THREADS": "number of inference threads (the container's cores)",
+    "THREADS": "number of inference threads, at most the container's cores (all of them)",
+    "REQUEST_TIMEOUT": "seconds until a request that was not begun gets 503; 0: never (60)",
+    "ENABLE_CACHE": "answer texts of the last minutes from memory (false)",
     "MAX_BODY_BYTES": "the largest request body (1048576)",
     "MAX_TOKENS": "the most tokens that are embedded in one run (the model's limit)",
     "LONG_TEXT": "longer texts: chunk, truncate or error (chunk)",
@@ -75,6 +77,10 @@ class Settings:
     port: int
     threads: int | None
     """None: the container's share of the processor decides."""
+    request_seconds: float | None
+    """How long a request may wait to be begun; None: without end."""
+    enable_cache: bool
+    """Whether recent vectors are kept."""
     max_body_bytes: int
     max_tokens: int | None
     """None: the model and the container's memory decide."""
@@ -113,6 +119,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         bundle=Path(environment.get("BUNDLE_DIR") or "bundle"),
         port=read("PORT", _integer(1, 65535), DEFAULT_PORT),
         threads=read("THREADS", _integer(1, 1024), None),
+        request_seconds=read("REQUEST_TIMEOUT", _integer(0, 86_400), DEFAULT_REQUEST_SECONDS) or None,
+        enable_cache=read("ENABLE_CACHE", _boolean, False),
         max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), DEFAULT_MAX_BODY_BYTES),
         max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
         long_text=read("LONG_TEXT", _choice(LongText), LongText.CHUNK),

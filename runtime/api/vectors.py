@@ -12,6 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from manifest import PoolingMode, Task, TextModel
+from runtime.api.json_body import name_of, parse_object, show
 from runtime.errors import InvalidRequest
 from runtime.text.request import EmbedRequest, default_request
 
@@ -58,17 +59,17 @@ def parse_body(body: bytes, model: TextModel, honor_pooling_strategy: bool) -> E
 
     Unknown keys are ignored, because Weaviate's client sends some.
     """
-    fields = _parse_object(body)
+    fields = parse_object(body)
     if "text" not in fields:
         raise InvalidRequest("text is missing; it must be a string")
     text = fields["text"]
     if not isinstance(text, str):
-        raise InvalidRequest(f"text must be a string, not {_name(text)}")
+        raise InvalidRequest(f"text must be a string, not {name_of(text)}")
     config = fields.get("config")
     if config is None:
         config = {}
     if not isinstance(config, dict):
-        raise InvalidRequest(f"config must be an object, not {_name(config)}")
+        raise InvalidRequest(f"config must be an object, not {name_of(config)}")
     task = _task(config.get("task_type"))
     request = default_request(model, text, task, _prompt_name(config.get("prompt_name"), model))
     if request is None:
@@ -81,22 +82,12 @@ def parse_body(body: bytes, model: TextModel, honor_pooling_strategy: bool) -> E
     return replace(request, pooling=pooling, dimensions=dimensions)
 
 
-def _parse_object(body: bytes) -> dict[str, Any]:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is not valid JSON in UTF-8: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidRequest(f"the body must be an object with a text, not {_name(value)}")
-    return value
-
-
 def _task(value: Any) -> Task | None:
     if value is None or value == "":
         return None
     if isinstance(value, str) and value in TASKS:
         return TASKS[value]
-    raise InvalidRequest(f"config.task_type must be query or passage, not {_show(value)}")
+    raise InvalidRequest(f"config.task_type must be query or passage, not {show(value)}")
 
 
 def _prompt_name(value: Any, model: TextModel) -> str | None:
@@ -106,19 +97,19 @@ def _prompt_name(value: Any, model: TextModel) -> str | None:
     if isinstance(value, str) and value in model.prompts:
         return value
     if not model.prompts:
-        raise InvalidRequest(f"config.prompt_name must be absent, not {_show(value)}: this model declares no prompts")
+        raise InvalidRequest(f"config.prompt_name must be absent, not {show(value)}: this model declares no prompts")
     names = ", ".join(sorted(model.prompts))
-    raise InvalidRequest(f"config.prompt_name must be one of {names}, not {_show(value)}")
+    raise InvalidRequest(f"config.prompt_name must be one of {names}, not {show(value)}")
 
 
 def _pooling(value: Any, declared: tuple[PoolingMode, ...], literally: bool) -> tuple[PoolingMode, ...]:
     if value is None or value == "" or (value == DEFAULT_STRATEGY and not literally):
         return declared
     if not isinstance(value, str) or value not in STRATEGIES:
-        raise InvalidRequest(f"config.pooling_strategy must be masked_mean or cls, not {_show(value)}")
+        raise InvalidRequest(f"config.pooling_strategy must be masked_mean or cls, not {show(value)}")
     if len(declared) > 1:
         raise InvalidRequest(
-            f"config.pooling_strategy must be absent, not {_show(value)}: this model joins the vectors of "
+            f"config.pooling_strategy must be absent, not {show(value)}: this model joins the vectors of "
             f"{' and '.join(declared)}"
         )
     return (STRATEGIES[value],)
@@ -130,16 +121,5 @@ def _dimensions(value: Any, model: TextModel) -> int | None:
     if type(value) is int and 1 <= value <= model.dim:
         return value
     raise InvalidRequest(
-        f"config.dimensions must be a whole number from 1 to {model.dim}, the model's dim, not {_show(value)}"
+        f"config.dimensions must be a whole number from 1 to {model.dim}, the model's dim, not {show(value)}"
     )
-
-
-def _show(value: Any) -> str:
-    """The value as JSON where it is short, else its kind: messages must not carry a body back."""
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= 40 else _name(value)
-
-
-def _name(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from runtime.host.cores import available_cores
 from runtime.host.memory import available_memory
+
+log = logging.getLogger("cpu2vec")
 
 
 @dataclass(frozen=True)
@@ -17,5 +20,9 @@ class Capacity:
 
 
 def measure_capacity(cores: int | None = None) -> Capacity:
-    """``cores``: the user's choice; None for those that affinity and quota allow."""
-    return Capacity(cores or available_cores(), available_memory())
+    """``cores``: the user's choice, lowered to those that affinity and quota allow; None for all of these."""
+    available = available_cores()
+    if cores is not None and cores > available:
+        # More threads than cores would only take turns, and keep the event loop waiting.
+        log.warning("THREADS=%d is lowered to %d, the cores that affinity and quota allow", cores, available)
+    return Capacity(min(cores or available, available), available_memory())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from manifest import BundleError
 from runtime.errors import InferenceFailed
 from runtime.host.memory import release_free_memory
+from runtime.host.priority import at_lower_priority
 
 SPIN_MICROSECONDS = "1000"
 """Threads of a wide session spin for this long for the next node of a run."""
@@ -79,9 +80,13 @@ class SessionPair:
 
     @classmethod
     def open(cls, open_session: Callable[[int], Session], cores: int) -> SessionPair:
-        """Open both sessions with ``open_session(threads)``."""
-        narrow = open_session(1)
-        return cls(narrow, open_session(cores) if cores > 1 else narrow)
+        """Open both sessions with ``open_session(threads)``. Their threads have a lower priority than the caller's."""
+
+        def open_both() -> SessionPair:
+            narrow = open_session(1)
+            return cls(narrow, open_session(cores) if cores > 1 else narrow)
+
+        return at_lower_priority(open_both)
 
     def run(self, output: str, feed: Mapping[str, NDArray[Any]], tokens: int, cores: int) -> NDArray[np.float32]:
         """Return one output of a run over ``tokens``, on all cores if it may use several and gains by it.

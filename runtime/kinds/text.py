@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manifest import BundleError, TextModel
 from runtime.bundle import Bundle
@@ -47,21 +47,33 @@ def _load(
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
     from runtime.api.vectors import VectorsEndpoint
     from runtime.inference.token_run import RunBatch
+    from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
     from runtime.scheduling.scheduler import Scheduler
     from runtime.text.embedder import Vector
+    from runtime.text.request import EmbedRequest
+    from runtime.text.vector_cache import cached
 
     embedders = _load_embedders(bundle, text, settings, cores, limits, kernels)
     budget = MemoryBudget(budget_bytes)
     scheduler: Scheduler[Vector] = Scheduler(
-        lambda request: embedders[request.encoder].begin(request), lambda: RunBatch(budget), cores
+        lambda request: embedders[request.encoder].begin(request),
+        lambda: RunBatch(budget),
+        cores,
+        settings.request_seconds,
     )
-    endpoint = partial(
-        VectorsEndpoint, scheduler.submit, lambda request: embedders[request.encoder].fits(request), text
-    )
+
+    def embed(request: EmbedRequest) -> Coroutine[Any, Any, Vector]:
+        priority = Priority.QUERY if request.is_query else Priority.PASSAGE
+        return scheduler.submit(request, request, embedders[request.encoder].estimate(request), priority)
+
+    def fits(request: EmbedRequest) -> bool:
+        return embedders[request.encoder].fits(request)
+
+    source = cached(embed) if settings.enable_cache else embed
     return Model(
-        endpoints={"/vectors": endpoint(settings.honor_pooling_strategy)},
-        golden_endpoints={"/vectors": endpoint(False)},
+        endpoints={"/vectors": VectorsEndpoint(source, fits, text, settings.honor_pooling_strategy)},
+        golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
             "long_text": settings.long_text,
             "window_tokens": limits,

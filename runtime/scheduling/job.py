@@ -1,85 +1,105 @@
-"""One job: a generator that inference threads advance, and the future that its caller awaits."""
+"""One job: a generator that inference threads advance, and the callers who await its result."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Generator, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Generator, Hashable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from runtime.scheduling.cost_class import Priority
 
 Result = TypeVar("Result")
 
 Run = Any
 """What a step asks for. A run is opaque to jobs and threads: only batches look inside."""
 
-Steps = Generator[Run, Any, Result]
-"""A job's steps: each yields a run and is sent that run's result; the last returns the job's result."""
 
-Outcome = Callable[[], object]
-"""An outcome settles a job's future. It must be called on the event loop's thread."""
+class Step(NamedTuple):
+    """A bounded amount of work was done, and this is what comes next."""
+
+    run: Run | None
+    """To be run. None: nothing yet; the job gives others a turn, and goes on at its next one."""
+    left: int
+    """How many runs are left, with this one; an estimate of at least 1."""
+
+
+Steps = Generator[Step, Any, Result]
+"""A job's steps: each is sent its run's result; the last returns the job's result."""
 
 
 class Job(Generic[Result]):
-    """The steps of one job and the future that awaits its result. Used by one thread at a time."""
+    """The steps of one job and the futures that await its result. Implements ``Waiting``.
 
-    pending: Run
-    """The run that the last step yielded."""
+    ``waiters``, ``settle`` and ``key`` belong to the event loop. The rest belongs to the thread that has the job.
+    """
 
-    def __init__(self, steps: Steps[Result], future: asyncio.Future[Result]) -> None:
-        self._steps, self._future = steps, future
-        self._has_started = False
+    since = 0.0
+    begun = False
+    run: Run | None = None
+    """What the last step asks for, until it has been run."""
+
+    def __init__(
+        self,
+        steps: Steps[Result],
+        loop: asyncio.AbstractEventLoop,
+        cost: int = 1,
+        priority: Priority = Priority.PASSAGE,
+        key: Hashable = None,
+    ) -> None:
+        """``loop``: where the result is awaited. Jobs of one ``key`` have the same result; None is never the same."""
+        self._steps, self.loop, self.cost, self.priority, self.key = steps, loop, cost, priority, key
+        self.waiters: set[asyncio.Future[Result]] = set()
+        self._outcome: Callable[[asyncio.Future[Result]], None] | None = None
 
     @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that awaits the result."""
-        return self._future.get_loop()
+    def has_outcome(self) -> bool:
+        """Whether there is a result or an error for the callers, which ``settle`` gives to them."""
+        return self._outcome is not None
 
-    def start(self) -> Outcome | None:
-        """Advance to the first run, unless that was done before.
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody still awaits the result. Any thread may ask; once false, it stays so."""
+        return bool(self.waiters)
 
-        Returns None if a run is pending, and the outcome if the job has ended. If nobody awaits the result any more,
-        the job is closed instead.
+    def prepare(self) -> bool:
+        """Advance to the next run or pause, unless a run is pending. Returns whether the job has ended.
+
+        If nobody awaits the result any more, the job is closed instead.
         """
-        if self._future.cancelled():
-            return self._advance(self._close)
-        if self._has_started:
-            return None
-        self._has_started = True
-        return self._advance(functools.partial(next, self._steps))
+        if not self.is_wanted:
+            return self.close()
+        return self.run is None and self._advance(functools.partial(next, self._steps))
 
-    def resume(self, result: Any) -> Outcome | None:
-        """Advance to the next run, given the ``result`` of the pending one or its exception. Returns as ``start``."""
+    def resume(self, result: Any) -> bool:
+        """Advance, given the ``result`` of the pending run or its exception. Returns as ``prepare``."""
+        self.run = None
+        if not self.is_wanted:
+            return self.close()
         if isinstance(result, Exception):
             return self._advance(functools.partial(self._steps.throw, result))
         return self._advance(functools.partial(self._steps.send, result))
 
-    def _advance(self, step: Callable[[], Run]) -> Outcome | None:
+    def close(self) -> bool:
+        """End without a result. Returns True."""
+        with contextlib.suppress(Exception):
+            self._steps.close()
+        return True
+
+    def settle(self) -> None:
+        """Give the outcome to all who still await it."""
+        for future in self.waiters:
+            if self._outcome is not None and not future.done():
+                self._outcome(future)
+
+    def _advance(self, step: Callable[[], Step]) -> bool:
         try:
-            self.pending = step()
+            self.run, self.cost = step()
         except StopIteration as stop:
-            return functools.partial(self._settle, self._future.set_result, stop.value)
+            value = stop.value
+            self._outcome = lambda future: future.set_result(value)
         except BaseException as error:
-            return functools.partial(self._settle, self._future.set_exception, error)
-        return None
-
-    def _close(self) -> Run:
-        self._steps.close()
-        raise asyncio.CancelledError
-
-    def _settle(self, settle: Callable[..., object], value: object) -> None:
-        """Drops the value if nobody awaits it any more."""
-        if not self._future.done():
-            settle(value)
-
-
-def deliver_on(loop: asyncio.AbstractEventLoop, outcomes: Iterable[Outcome]) -> None:
-    """Deliver the outcomes on the event loop, which is woken once for all of them."""
-
-    def on_loop() -> None:
-        for outcome in outcomes:
-            outcome()
-
-    # NOTE: a closed loop means that the server was killed while this ran.
-    with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(on_loop)
+            failure = error
+            self._outcome = lambda future: future.set_exception(failure)
+        return self.has_outcome

@@ -1,29 +1,30 @@
-"""A FIFO of jobs, and the idle threads waiting for one."""
+"""Hands waiting jobs to inference threads: the job queue behind a lock, and the idle threads."""
 
 from __future__ import annotations
 
 import math
 import queue
 import threading
-from collections import deque
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Generic
 
-from runtime.scheduling.job import Job, Result
+from runtime.scheduling.cost_class import Item, Priority
+from runtime.scheduling.job_queue import JobQueue
 
 
-class ReadyQueue(Generic[Result]):
-    """Hands waiting jobs to threads, first come, first served, and counts the jobs in flight. Thread-safe.
+class ReadyQueue(Generic[Item]):
+    """Gives out jobs in the order of ``JobQueue``, and counts those in flight. Thread-safe.
 
     Either jobs wait or threads are idle, never both.
     """
 
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
+    def __init__(self, threads: int, fresh_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._threads, self._clock = threads, clock
         # The lock guards the four below it.
         self._lock = threading.Lock()
-        self._waiting: deque[Job[Result]] = deque()
-        self._idle: list[queue.SimpleQueue[Job[Result] | None]] = []
+        self._jobs: JobQueue[Item] = JobQueue(fresh_seconds)
+        self._idle: list[queue.SimpleQueue[Item | None]] = []
         self._in_flight = 0
         self._is_closed = False
 
@@ -39,46 +40,64 @@ class ReadyQueue(Generic[Result]):
         with self._lock:
             return len(self._idle)
 
-    def put(self, job: Job[Result]) -> None:
-        """Add the job at the back. It is in flight until ``leave``."""
+    def put(self, job: Item) -> None:
+        """Add a job that has just arrived. It is in flight until ``leave`` or ``remove``."""
         with self._lock:
             self._in_flight += 1
-            self._waiting.append(job)
+            job.since = self._clock()
+            self._jobs.add(job)
             self._wake()
 
-    def leave(self) -> None:
-        """Count one job less in flight: it has finished, or nobody awaits its result any more."""
+    def join(self, job: Item, priority: Priority) -> None:
+        """One more caller awaits the job, wherever it is."""
         with self._lock:
+            self._jobs.join(job, priority, self._clock())
+
+    def remove(self, job: Item) -> bool:
+        """Take the job out, so that it is in flight no longer. Returns False if it does not wait: a thread has it."""
+        with self._lock:
+            if not self._jobs.discard(job):
+                return False
             self._in_flight -= 1
+            return True
 
-    def requeue_front(self, job: Job[Result]) -> None:
-        """Return the job to the front, where it was taken from."""
+    def leave(self, jobs: int) -> None:
+        """Count so many jobs less in flight: they have ended."""
         with self._lock:
-            self._waiting.appendleft(job)
+            self._in_flight -= jobs
+
+    def put_back(self, job: Item, first: bool = False) -> None:
+        """Return a job that was taken; ``first``: before all others of its cost and priority."""
+        with self._lock:
+            self._jobs.add(job, first)
             self._wake()
 
-    def next(self, unfinished: Iterable[Job[Result]] = ()) -> Job[Result] | None:
-        """Return the oldest waiting job, after re-queueing ``unfinished`` ones; block until one arrives.
+    def next(self, unfinished: Iterable[Item] = ()) -> Item | None:
+        """Return the job whose turn it is, after ``unfinished`` ones have joined the queue; block until there is one.
 
         Returns None when the queue is empty and closed.
         """
         with self._lock:
-            self._waiting += unfinished
-            if self._waiting:
-                job = self._waiting.popleft()
+            for unfinished_job in unfinished:
+                self._jobs.add(unfinished_job)
+            job = self._jobs.take(self._clock())
+            if job is not None:
                 self._wake()
                 return job
             if self._is_closed:
                 return None
-            mailbox: queue.SimpleQueue[Job[Result] | None] = queue.SimpleQueue()
+            mailbox: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
             self._idle.append(mailbox)
         return mailbox.get()
 
-    def take_more(self, taken: int) -> Job[Result] | None:
-        """Return the oldest waiting job, unless there is none or the thread has ``taken`` its fair share."""
+    def take_more(self, first: Item, taken: int) -> Item | None:
+        """Return a job of one step that goes along with the ``first`` of a batch.
+
+        None if there is none or the thread has ``taken`` its fair share of those.
+        """
         with self._lock:
-            share = math.ceil((taken + len(self._waiting)) / self._threads)
-            return self._waiting.popleft() if self._waiting and taken < share else None
+            share = math.ceil((taken + self._jobs.short) / self._threads)
+            return self._jobs.take_short(first.priority, self._clock()) if taken < share else None
 
     def close(self) -> None:
         """Let each thread end once nothing is left to take."""
@@ -89,6 +108,6 @@ class ReadyQueue(Generic[Result]):
             mailbox.put(None)
 
     def _wake(self) -> None:
-        while self._waiting and self._idle:
+        while self._idle and (job := self._jobs.take(self._clock())) is not None:
             # PERF: the thread that was busy last is woken first: its core still has the weights in its cache.
-            self._idle.pop().put(self._waiting.popleft())
+            self._idle.pop().put(job)

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, Protocol
 
-from runtime.scheduling.job import Job, Result, Run, Steps, deliver_on
+from runtime.errors import Unavailable
+from runtime.host.priority import lower_priority
+from runtime.scheduling.cost_class import Priority
+from runtime.scheduling.job import Job, Result, Run, Steps
 from runtime.scheduling.ready_queue import ReadyQueue
+
+USUAL_SECONDS = 60.0
+"""How long callers are expected to wait where no deadline is set."""
+
+FRESH_SHARE = 2 / 3
+"""Of the deadline: after that, a job makes way for those that came later. Callers give up somewhat before the deadline,
+and need time for the job itself."""
 
 
 class Batch(Protocol):
@@ -26,25 +37,34 @@ class Batch(Protocol):
 
 
 class Scheduler(Generic[Result]):
-    """Advances jobs on as many threads as cores, first come, first served.
+    """Advances jobs on as many threads as cores, in the order of ``JobQueue``.
 
-    ``begin(item)`` returns the steps of a job; each does a bounded amount of work before it yields a run. A thread
-    takes the oldest waiting job, and with it the next ones as long as their runs go into one batch, up to its fair
-    share of the queue, so that no other thread is left without. Unfinished jobs then rejoin the back of the queue, so
-    that long jobs do not hold up short ones. The steps of one job run one after another, on any of the threads. A batch
-    may use all cores if nothing else is in flight, and one core otherwise. ``submit`` belongs to the event loop's
-    thread.
+    ``begin(item)`` returns the steps of a job; each does a bounded amount of work. A thread takes the job whose turn it
+    is, and with it short ones as long as their runs go into one batch, up to its fair share of them, so that no other
+    thread is left without. Unfinished jobs then rejoin the queue. The steps of one job run one after another, on any of
+    the threads. A batch may use all cores if nothing else is in flight, and one core otherwise. A job that was not
+    begun within ``seconds`` fails. ``submit`` belongs to the event loop's thread.
     """
 
-    def __init__(self, begin: Callable[[Any], Steps[Result]], new_batch: Callable[[], Batch], cores: int) -> None:
-        self._begin, self._new_batch, self._cores = begin, new_batch, cores
+    def __init__(
+        self,
+        begin: Callable[[Any], Steps[Result]],
+        new_batch: Callable[[], Batch],
+        cores: int,
+        seconds: float | None = None,
+    ) -> None:
+        """``seconds``: None waits without end."""
+        self._begin, self._new_batch, self._cores, self._seconds = begin, new_batch, cores, seconds
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
-        self._queue: ReadyQueue[Result] = ReadyQueue(cores)
+        self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, (seconds or USUAL_SECONDS) * FRESH_SHARE)
+        # The two below belong to the event loop's thread.
+        self._by_key: dict[Hashable, Job[Result]] = {}
+        self._callers = 0
 
     @property
     def in_flight(self) -> int:
-        """How many jobs were submitted and are not finished, waiting or running."""
-        return self._queue.in_flight
+        """How many callers await a result."""
+        return self._callers
 
     @property
     def idle_threads(self) -> int:
@@ -62,50 +82,112 @@ class Scheduler(Generic[Result]):
         for thread in self._threads:
             thread.join()
 
-    async def submit(self, item: Any) -> Result:
-        """Return the job's result. Raises what ``begin``, a step or a run raised.
+    async def submit(
+        self, item: Any, key: Hashable = None, cost: int = 1, priority: Priority = Priority.PASSAGE
+    ) -> Result:
+        """Return the job's result. Raises what ``begin``, a step or a run raised, and ``Unavailable`` at the deadline.
 
-        If the caller is cancelled, the job is closed before its next step; a job that has not started is never run.
+        Items with the same ``key`` have the same result, and those in flight are one job; None is never the same.
+        ``cost`` is the number of its runs, estimated. If all callers of a job are cancelled, it is closed before its
+        next step; a job that has not started is never run.
         """
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._queue.put(Job(self._steps(item), future))
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        job = self._by_key.get(key) if key is not None else None
+        if job is not None:
+            job.waiters.add(future)
+            self._queue.join(job, priority)
+        else:
+            job = self._put(item, future, key, cost, priority)
+        deadline = None if self._seconds is None else loop.call_later(self._seconds, self._expire, job, future)
+        self._callers += 1
         try:
             return await future
         finally:
-            self._queue.leave()
+            self._callers -= 1
+            if deadline is not None:
+                deadline.cancel()
+            self._leave(job, future)
+            # NOTE: the future's error refers to this frame. Together they would keep the text until they are collected.
+            del item, key, job, future, deadline
+
+    def _put(
+        self, item: Any, future: asyncio.Future[Result], key: Hashable, cost: int, priority: Priority
+    ) -> Job[Result]:
+        job = Job(self._steps(item), future.get_loop(), cost, priority, key)
+        job.waiters.add(future)
+        if key is not None:
+            self._by_key[key] = job
+        self._queue.put(job)
+        return job
 
     def _steps(self, item: Any) -> Steps[Result]:
         """Defers ``begin`` to the first step, and thereby to an inference thread."""
         return (yield from self._begin(item))
 
+    def _expire(self, job: Job[Result], future: asyncio.Future[Result]) -> None:
+        # NOTE: a late answer beats a refusal, so a job that was begun is finished.
+        if not job.begun and not future.done():
+            future.set_exception(
+                Unavailable(f"the request was not begun within {self._seconds:g} seconds (REQUEST_TIMEOUT)")
+            )
+
+    def _leave(self, job: Job[Result], future: asyncio.Future[Result]) -> None:
+        """The caller of this future is served or gone. A job without callers is dropped, now or by its thread."""
+        job.waiters.discard(future)
+        if not job.waiters and not job.has_outcome:
+            self._forget(job)
+            if self._queue.remove(job):
+                job.close()
+
+    def _forget(self, job: Job[Result]) -> None:
+        """Let nobody join the job any more."""
+        if job.key is not None and self._by_key.get(job.key) is job:
+            del self._by_key[job.key]
+
     def _serve(self) -> None:
+        lower_priority()
         job = self._queue.next()
         while job is not None:
-            batch, jobs = self._collect_batch(job)
-            job = self._queue.next(self._run_batch(batch, jobs))
+            job = self._queue.next(self._take_turn(job))
 
-    def _collect_batch(self, first: Job[Result]) -> tuple[Batch, list[Job[Result]]]:
-        """Start the first job and those whose runs go with its own. Returns no jobs if all of them have ended."""
-        batch, jobs, taken = self._new_batch(), [], 0
+    def _take_turn(self, first: Job[Result]) -> list[Job[Result]]:
+        """Advance the job by a step, with others whose runs go with its own. Returns the jobs that are unfinished."""
+        batch, taken = self._new_batch(), 0
+        jobs: list[Job[Result]] = []
         job: Job[Result] | None = first
         while job is not None:
             taken += 1
-            if (outcome := job.start()) is not None:
-                deliver_on(job.loop, [outcome])
-            elif batch.add(job.pending):
+            if job.prepare():
+                self._deliver([job])
+                if job is first:
+                    return []
+            elif job.run is None and job is first:
+                return [job]
+            elif job.run is not None and batch.add(job.run):
                 jobs.append(job)
             else:
-                self._queue.requeue_front(job)
+                self._queue.put_back(job, first=job.run is not None)
                 break
-            job = self._queue.take_more(taken) if batch.has_capacity else None
-        return batch, jobs
+            job = self._queue.take_more(first, taken) if batch.has_capacity else None
+        return self._run_batch(batch, jobs) if jobs else []
 
     def _run_batch(self, batch: Batch, jobs: list[Job[Result]]) -> list[Job[Result]]:
         """Run the batch and resume its jobs. Returns those that are unfinished."""
-        if not jobs:
-            return []
         results = batch.run(self._cores if self._queue.in_flight == len(jobs) else 1)
-        outcomes = [(job, job.resume(result)) for job, result in zip(jobs, results, strict=True)]
-        if ended := [outcome for _, outcome in outcomes if outcome is not None]:
-            deliver_on(jobs[0].loop, ended)
-        return [job for job, outcome in outcomes if outcome is None]
+        have_ended = [job.resume(result) for job, result in zip(jobs, results, strict=True)]
+        if ended := [job for job, has_ended in zip(jobs, have_ended, strict=True) if has_ended]:
+            self._deliver(ended)
+        return [job for job, has_ended in zip(jobs, have_ended, strict=True) if not has_ended]
+
+    def _deliver(self, ended: list[Job[Result]]) -> None:
+        """Settle the jobs on the event loop, which is woken once for all of them."""
+        # NOTE: a closed loop means that the server was killed while this ran.
+        with contextlib.suppress(RuntimeError):
+            ended[0].loop.call_soon_threadsafe(self._settle, ended)
+
+    def _settle(self, ended: list[Job[Result]]) -> None:
+        self._queue.leave(len(ended))
+        for job in ended:
+            self._forget(job)
+            job.settle()

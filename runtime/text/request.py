@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from manifest import PoolingMode, Task, TextModel
 
@@ -21,6 +21,8 @@ class EmbedRequest:
     """How many leading tokens pooling skips."""
     dimensions: int | None
     """The components to keep; None keeps all."""
+    is_query: bool = field(default=False, compare=False)
+    """Whether somebody waits for a search, which decides who is served first and nothing about the vector."""
 
 
 def default_request(
@@ -37,4 +39,5 @@ def default_request(
         pooling=model.encoders[resolved.encoder].pooling.modes,
         skipped_tokens=resolved.skipped_tokens,
         dimensions=None,
+        is_query=task is Task.QUERY,
     )

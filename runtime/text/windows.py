@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -12,6 +14,9 @@ from runtime.text.window_ends import Span, window_length
 
 CHARACTERS_PER_TOKEN = 6
 """A text of up to this many characters per token of a window is assumed to fit, and tokenized again if it does not."""
+
+USUAL_CHARACTERS_PER_TOKEN = 4
+"""Of English prose, by which the windows of a text are estimated before it is tokenized."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,12 @@ class Window:
 
     In a text's only window the prompt's tokens count as well, since there is nothing to weigh them against.
     """
+    following: int = field(default=0, compare=False)
+    """How many windows follow this one; an estimate, but 0 only for the last one."""
+
+
+Windowing = Iterator[Window | None]
+"""Windows as they are made. None stands for a pause: a segment was tokenized, and the window needs another."""
 
 
 @dataclass
@@ -35,11 +46,13 @@ class _Tokens:
     ids: list[int] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
 
-    def read(self, count: int) -> None:
-        """Read segments until there are ``count`` tokens or no more segments."""
+    def read(self, count: int) -> Iterator[None]:
+        """Read segments until there are ``count`` tokens or no more segments. Yields where another one is needed."""
         while len(self.ids) < count and (segment := next(self.segments, None)) is not None:
             self.ids += segment.ids
             self.spans += segment.spans
+            if len(self.ids) < count:
+                yield None
 
     def take(self, count: int) -> list[int]:
         """Remove the first ``count`` tokens and return their ids."""
@@ -68,8 +81,17 @@ class Windows:
         """Whether prompt and text fit into one window."""
         return len(self._tokenizer.encode(prompt + text)) <= self._max_tokens
 
-    def of(self, prompt: str, text: str) -> Iterator[Window]:
+    def estimate(self, prompt: str, text: str) -> int:
+        """Return how many windows the text probably has, by its length alone; at least 1."""
+        characters = self._content_tokens * USUAL_CHARACTERS_PER_TOKEN
+        count = max(1, math.ceil((len(prompt) + len(text)) / max(1, characters)))
+        # A text that is cut off has one window, but may take longer to tokenize than short ones.
+        return count if self._long_text is LongText.CHUNK else min(count, 2)
+
+    def of(self, prompt: str, text: str) -> Windowing:
         """Yield the windows of prompt and text, each made when it is asked for. The two are tokenized as one string.
+
+        At most one segment is tokenized before each window or pause.
 
         ``token_capacity(prompt)`` must be at least 1. Raises, at the first window, ``InvalidRequest`` for a text that
         is too long where ``LONG_TEXT`` is error, and ``InferenceFailed``.
@@ -82,10 +104,10 @@ class Windows:
                 return
         yield from self._of_segments(prompt, text)
 
-    def _of_segments(self, prompt: str, text: str) -> Iterator[Window]:
+    def _of_segments(self, prompt: str, text: str) -> Windowing:
         whole = prompt + text
         tokens = _Tokens(self._tokenizer.segments(whole))
-        tokens.read(self._content_tokens + 1)
+        yield from tokens.read(self._content_tokens + 1)
         if len(tokens.ids) <= self._content_tokens:
             yield self._window([], tokens.ids)
             return
@@ -97,12 +119,14 @@ class Windows:
         if self._long_text is LongText.TRUNCATE:
             yield self._window(prompt_ids, tokens.take(capacity))
             return
-        while True:
-            tokens.read(capacity + 1)
+        for made in itertools.count(1):
+            yield from tokens.read(capacity + 1)
             if len(tokens.ids) <= capacity:
                 yield self._window(prompt_ids, tokens.ids)
                 return
-            yield self._window(prompt_ids, tokens.take(window_length(whole, tokens.spans, capacity)))
+            ids = tokens.take(window_length(whole, tokens.spans, capacity))
+            following = _following(made, tokens.spans[0][0] - len(prompt), len(text))
+            yield self._window(prompt_ids, ids, following)
 
     def _too_long(self, tokens: _Tokens) -> InvalidRequest:
         # PERF: only one more segment is read, so that the count is exact except for very long texts.
@@ -112,8 +136,14 @@ class Windows:
             f"but has {more}{len(tokens.ids) + self._special_count} (LONG_TEXT is {self._long_text})"
         )
 
-    def _window(self, prompt_ids: list[int], text_ids: list[int]) -> Window:
-        return Window([*self._tokenizer.prefix, *prompt_ids, *text_ids, *self._tokenizer.suffix], len(text_ids))
+    def _window(self, prompt_ids: list[int], text_ids: list[int], following: int = 0) -> Window:
+        ids = [*self._tokenizer.prefix, *prompt_ids, *text_ids, *self._tokenizer.suffix]
+        return Window(ids, len(text_ids), following)
+
+
+def _following(made: int, characters: int, of: int) -> int:
+    """How many windows follow, where those that were ``made`` took so many characters ``of`` the text's; at least 1."""
+    return max(1, math.ceil(made * (of - characters) / max(1, characters)))
 
 
 def _prompt_length(spans: list[Span], prompt: str) -> int:

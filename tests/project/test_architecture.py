@@ -135,9 +135,9 @@ DIRECTIONS = {
     },
     "runtime": {
         "host": set(),
-        "scheduling": set(),
+        "scheduling": {"host"},
         "inference": {"host", "scheduling"},
-        "text": {"inference"},
+        "text": {"inference", "scheduling"},
         "settings": {"text"},
         "logs": {"settings"},
         "bundle": set(),

@@ -68,7 +68,7 @@ class TestSettings:
         assert in_code(text) >= TRUE | FALSE
 
     def test_what_is_accepted_without_effect_is_named(self):
-        assert "ENABLE_CACHE" in WITHOUT_EFFECT
+        assert "CUDA_CORE" in WITHOUT_EFFECT
         assert in_code(section(SETTINGS_PAGE, "## Accepted without effect")) == set(WITHOUT_EFFECT)
 
     def test_what_a_long_text_can_become_is_explained(self):

@@ -19,6 +19,8 @@ def test_nothing_set_gives_the_documented_defaults():
         bundle=Path("bundle"),
         port=8080,
         threads=None,
+        request_seconds=60,
+        enable_cache=False,
         max_body_bytes=1 << 20,
         max_tokens=None,
         long_text=LongText.CHUNK,
@@ -36,6 +38,7 @@ def test_nothing_set_gives_the_documented_defaults():
 def test_an_empty_value_counts_as_unset():
     names = ("PORT", "THREADS", "MAX_BODY_BYTES", "LOG_LEVEL", "LOG_FORMAT", "ENABLE_CUDA", "MAX_TOKENS", "LONG_TEXT")
     names += ("DRAIN_SECONDS", "LINGER_SECONDS")
+    names += ("REQUEST_TIMEOUT", "ENABLE_CACHE")
     assert read_settings(dict.fromkeys(names, "")) == read_settings({})
 
 
@@ -51,6 +54,16 @@ def test_booleans_have_their_usual_spellings(value: str, expected: bool):
 )
 def test_what_is_done_with_long_texts_can_be_chosen(value: str, expected: LongText):
     assert read_settings({"LONG_TEXT": value}).long_text is expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [("1", 1), ("60", 60), ("86400", 86_400), ("0", None)])
+def test_how_long_a_request_may_wait_can_be_chosen_or_left_open(value: str, expected: float | None):
+    assert read_settings({"REQUEST_TIMEOUT": value}).request_seconds == expected
+
+
+def test_recent_vectors_can_be_kept():
+    assert read_settings({"ENABLE_CACHE": "1"}).enable_cache
+    assert read_settings({"ENABLE_CACHE": "1"}).without_effect == ()
 
 
 @pytest.mark.parametrize("value", [1, 512, 1_000_000])
@@ -94,8 +107,8 @@ def test_cuda_switched_off_is_accepted(value: str):
 
 
 def test_settings_of_other_containers_are_accepted_and_named():
-    settings = read_settings({"ENABLE_CACHE": "1", "T2V_TRANSFORMERS_DIRECT_TOKENIZE": "0", "CUDA_CORE": ""})
-    assert settings.without_effect == ("ENABLE_CACHE", "T2V_TRANSFORMERS_DIRECT_TOKENIZE")
+    environment = {"CUDA_MEMORY_FRACTION": "1", "T2V_TRANSFORMERS_DIRECT_TOKENIZE": "0", "CUDA_CORE": ""}
+    assert read_settings(environment).without_effect == ("CUDA_MEMORY_FRACTION", "T2V_TRANSFORMERS_DIRECT_TOKENIZE")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +123,10 @@ def test_settings_of_other_containers_are_accepted_and_named():
         ("PORT", "-1", "PORT must be"),
         ("PORT", "٨٠", "PORT must be"),
         ("THREADS", "0", "THREADS must be a whole number from 1 to 1024, not '0'"),
+        ("REQUEST_TIMEOUT", "1.5", "REQUEST_TIMEOUT must be a whole number from 0 to 86400, not '1.5'"),
+        ("REQUEST_TIMEOUT", "60s", "REQUEST_TIMEOUT must be"),
+        ("REQUEST_TIMEOUT", "86401", "REQUEST_TIMEOUT must be"),
+        ("ENABLE_CACHE", "32MB", "ENABLE_CACHE must be 1, true"),
         ("MAX_BODY_BYTES", "1MB", "MAX_BODY_BYTES must be a whole number from 1 to 1073741824, not '1MB'"),
         ("MAX_TOKENS", "0", "MAX_TOKENS must be a whole number from 1 to 1000000, not '0'"),
         ("MAX_TOKENS", "1000001", "MAX_TOKENS must be"),

@@ -188,8 +188,8 @@ def test_a_bundle_for_the_other_architecture_is_served_with_a_warning(broken: Pa
 
 
 def test_settings_of_other_containers_get_one_log_line(default_bundle: Path, tmp_path: Path):
-    with ready(default_bundle, tmp_path / "log", ENABLE_CUDA="0", ENABLE_CACHE="1") as server:
-        assert server.output().count("accepted without effect: ENABLE_CACHE") == 1
+    with ready(default_bundle, tmp_path / "log", ENABLE_CUDA="0", CUDA_CORE="1") as server:
+        assert server.output().count("accepted without effect: CUDA_CORE") == 1
 
 
 def test_logs_can_be_json(default_bundle: Path, tmp_path: Path):
@@ -226,8 +226,15 @@ def test_threads_follow_the_affinity_and_the_setting(default_bundle: Path, tmp_p
     core = str(min(os.sched_getaffinity(0)))
     with ready(default_bundle, tmp_path / "log", ["taskset", "-c", core]) as server:
         assert "1 core(s)" in server.output()
-    with ready(default_bundle, tmp_path / "log", THREADS="3") as server:
-        assert "3 core(s)" in server.output()
+    with ready(default_bundle, tmp_path / "log", THREADS="1") as server:
+        assert "1 core(s)" in server.output()
+
+
+def test_threads_above_the_cores_are_lowered_with_a_warning(default_bundle: Path, tmp_path: Path):
+    core = str(min(os.sched_getaffinity(0)))
+    with ready(default_bundle, tmp_path / "log", ["taskset", "-c", core], THREADS="64") as server:
+        assert "WARNING THREADS=64 is lowered to 1, the cores that affinity and quota allow" in server.output()
+        assert "1 core(s)" in server.output()
 
 
 def test_tokens_guard_vectors_and_meta_and_not_the_probes(default_bundle: Path, tmp_path: Path):

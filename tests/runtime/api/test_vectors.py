@@ -187,7 +187,7 @@ def test_a_wrong_field_is_named_with_what_it_accepts(value: object, message: str
         rb'{"text": "a\udc00b"}',
         b'{"text": "a\nb"}',
         b'\xef\xbb\xbf{"text": "hi"}',
-        b"[" * 100_000,
+        b"[" * 10_000,
     ],
 )
 def test_what_is_not_json_in_utf_8_is_refused(body: bytes):
@@ -204,6 +204,38 @@ def test_every_text_is_valid_and_kept_as_sent(text: str):
 
 def test_an_escaped_pair_of_surrogates_is_one_character():
     assert parse_body(rb'{"text": "\ud83d\ude00"}', MODEL, False).text == "😀"
+
+
+@pytest.mark.parametrize("name", ["task_type", "prompt_name", "pooling_strategy", "dimensions"])
+@pytest.mark.parametrize("depth", [254, 500])
+def test_a_value_that_is_nested_deeply_is_refused_as_any_other(name: str, depth: int):
+    body = b'{"text": "hi", "config": {"%s": %s}}' % (name.encode(), b"[" * depth + b"]" * depth)
+    with pytest.raises(InvalidRequest, match=rf"^config.{name} must be .*, not a list"):
+        parse_body(body, MODEL, False)
+
+
+@pytest.mark.parametrize(("task", "is_query"), [("query", True), ("passage", False), (None, False)])
+def test_a_task_says_whether_somebody_waits_for_a_search(task: str | None, is_query: bool):
+    for model in (MODEL, PLAIN):
+        assert parse(with_config(task_type=task), model).is_query is is_query
+        assert parse(with_config(task_type=task, dimensions=2), model).is_query is is_query
+
+
+def test_a_query_and_a_passage_of_one_vector_are_equal():
+    query, passage = (parse(with_config(task_type=task), PLAIN) for task in ("query", "passage"))
+    assert (query, hash(query)) == (passage, hash(passage))
+
+
+TEMPLATE = rb'{"text": "a \"text\" \\ \u00e9", "config": {"task_type": "query", "dimensions": 3}}'
+
+
+@given(st.lists(st.tuples(st.integers(0, len(TEMPLATE)), st.integers(0, 4), st.binary(max_size=4)), max_size=5))
+def test_a_damaged_body_raises_nothing_but_an_invalid_request(damages: list[tuple[int, int, bytes]]):
+    body = TEMPLATE
+    for start, length, replacement in damages:
+        body = body[:start] + replacement + body[start + length :]
+    with contextlib.suppress(InvalidRequest):
+        assert isinstance(parse_body(body, MODEL, False), EmbedRequest)
 
 
 @given(st.binary(max_size=200))

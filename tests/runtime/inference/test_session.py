@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from manifest import BundleError
 from runtime.errors import InferenceFailed
+from runtime.host.priority import LOWEST, NICER
 from runtime.inference.padded_engine import SATURATION_GRAPH
 from runtime.inference.session import LONG_RUN_TOKENS, WIDE_FROM_TOKENS, Session, SessionPair
 
@@ -92,3 +95,18 @@ def test_a_run_that_fails_is_translated_to_one_line_and_the_next_one_works():
     with pytest.raises(InferenceFailed, match=r"^onnxruntime failed: [^\n]+$"):
         session.run(OUTPUT, {"activations": np.zeros((4, 31), np.uint8)})
     assert session.run(OUTPUT, feed_of(4)).shape == (4, 32)
+
+
+def nice_values() -> Counter[int]:
+    """The nice values of this process's threads; see proc(5)."""
+    stats = [(task / "stat").read_text() for task in Path("/proc/self/task").iterdir()]
+    return Counter(int(stat.rpartition(")")[2].split()[16]) for stat in stats)
+
+
+def test_the_threads_of_a_session_have_a_lower_priority():
+    before = nice_values()
+    pair = SessionPair.open(lambda threads: Session(SATURATION_GRAPH, threads, {}), 3)
+    started = nice_values() - before
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert started == {min(LOWEST, own + NICER): 2}
+    pair.run(OUTPUT, feed_of(64), 64, 3)

@@ -1,55 +1,62 @@
-"""One job: its steps, and what its caller gets, whatever becomes of either."""
+"""One job: its steps, and what its callers get, whatever becomes of either."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Generator
 
 import pytest
 
-from runtime.scheduling.job import Job, deliver_on
+from runtime.scheduling.job import Job, Step
 
 
-def two_runs(log: list) -> Generator[str, object, str]:
-    """Yields two runs, logs their results, and returns those."""
+def two_runs(log: list) -> Generator[Step, object, str]:
+    """Yields a run, a pause and a run, logs what it is sent, and returns that."""
     try:
-        log.append((yield "first"))
-        log.append((yield "second"))
-        return " and ".join(log)
+        log.append((yield Step("first", 3)))
+        log.append((yield Step(None, 2)))
+        log.append((yield Step("second", 1)))
+        return " and ".join(map(str, log))
     finally:
         log.append("closed")
 
 
 def with_job(steps: Generator, use: Callable[[Job, asyncio.Future], object]) -> object:
-    """What ``use`` returns, given a job and its future on a running event loop."""
+    """What ``use`` returns, given a job and the future of its caller on a running event loop."""
 
     async def main():
-        future = asyncio.get_running_loop().create_future()
-        return use(Job(steps, future), future)
+        loop = asyncio.get_running_loop()
+        job, future = Job(steps, loop), loop.create_future()
+        job.waiters.add(future)
+        assert job.loop is loop
+        return use(job, future)
 
     return asyncio.run(main())
 
 
-def test_a_job_goes_from_run_to_run_until_its_outcome_sets_the_result():
+def test_a_job_goes_from_run_to_run_until_it_settles_with_the_result():
     def use(job, future):
-        assert job.start() is None
-        assert job.pending == "first"
-        assert job.resume("one") is None
-        assert job.pending == "second"
-        outcome = job.resume("two")
+        assert not job.prepare()
+        assert (job.run, job.cost) == ("first", 3)
+        assert not job.resume("one")
+        assert (job.run, job.cost) == (None, 2)
+        assert not job.prepare()
+        assert (job.run, job.cost) == ("second", 1)
+        assert not job.has_outcome
+        assert job.resume("two")
+        assert job.has_outcome
         assert not future.done()
-        outcome()
+        job.settle()
         return future.result()
 
-    assert with_job(two_runs([]), use) == "one and two"
+    assert with_job(two_runs([]), use) == "one and None and two"
 
 
-def test_starting_again_leaves_the_pending_run_as_it_is():
+def test_preparing_again_leaves_the_pending_run_as_it_is():
     def use(job, future):
-        assert job.start() is None
-        assert job.start() is None
-        return job.pending
+        assert not job.prepare()
+        assert not job.prepare()
+        return job.run
 
     assert with_job(two_runs([]), use) == "first"
 
@@ -58,8 +65,9 @@ def test_an_exception_as_a_result_is_raised_in_the_steps_and_reaches_the_caller(
     log: list = []
 
     def use(job, future):
-        job.start()
-        job.resume(ValueError("bad run"))()
+        job.prepare()
+        assert job.resume(ValueError("bad run"))
+        job.settle()
         with pytest.raises(ValueError, match="bad run"):
             future.result()
 
@@ -70,14 +78,14 @@ def test_an_exception_as_a_result_is_raised_in_the_steps_and_reaches_the_caller(
 def test_steps_may_catch_the_exception_of_a_run():
     def forgiving():
         try:
-            yield "first"
+            yield Step("first", 1)
         except ValueError:
-            yield "instead"
+            yield Step("instead", 1)
 
     def use(job, future):
-        job.start()
-        assert job.resume(ValueError("bad run")) is None
-        return job.pending
+        job.prepare()
+        assert not job.resume(ValueError("bad run"))
+        return job.run
 
     assert with_job(forgiving(), use) == "instead"
 
@@ -88,54 +96,72 @@ def test_a_job_may_end_without_a_run():
         yield
 
     def use(job, future):
-        job.start()()
+        assert job.prepare()
+        job.settle()
         return future.result()
 
     assert with_job(at_once(), use) == "done"
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_all_who_await_it_get_the_outcome_but_those_who_have_gone(fails: bool):
+    def steps():
+        if fails:
+            raise ValueError("bad")
+        return "done"
+        yield
+
+    def use(job, future):
+        others = [future.get_loop().create_future() for _ in range(2)]
+        job.waiters.update(others)
+        others[0].cancel()
+        job.prepare()
+        job.settle()
+        assert others[0].cancelled()
+        return [repr(waiter.exception() or waiter.result()) for waiter in (future, others[1])]
+
+    assert with_job(steps(), use) == (["ValueError('bad')"] * 2 if fails else ["'done'"] * 2)
+
+
 @pytest.mark.parametrize("started", [False, True])
-def test_a_cancelled_job_is_closed_and_its_outcome_is_dropped(started: bool):
+def test_a_job_that_nobody_awaits_is_closed_before_its_next_step(started: bool):
     log: list = []
 
     def use(job, future):
         if started:
-            job.start()
-        future.cancel()
-        job.start()()
-        return future.cancelled()
+            job.prepare()
+        job.waiters.clear()
+        assert not job.is_wanted
+        assert job.prepare()
+        assert not job.has_outcome
+        job.settle()
+        return future.done()
 
-    assert with_job(two_runs(log), use)
+    assert not with_job(two_runs(log), use)
     assert log == (["closed"] if started else [])
 
 
-def test_an_outcome_for_a_caller_that_is_gone_meanwhile_is_dropped():
+def test_the_result_of_a_run_that_nobody_awaits_any_more_is_dropped():
+    log: list = []
+
     def use(job, future):
-        job.start()
-        job.resume("one")
-        outcome = job.resume("two")
-        future.cancel()
-        outcome()
-        return future.cancelled()
+        job.prepare()
+        job.waiters.clear()
+        return job.resume("one")
 
-    assert with_job(two_runs([]), use)
+    assert with_job(two_runs(log), use)
+    assert log == ["closed"]
 
 
-def test_outcomes_of_another_thread_are_delivered_on_the_loops_own_in_order():
-    delivered: list[tuple[int, int]] = []
+def test_an_error_while_it_is_closed_is_dropped():
+    def steps():
+        try:
+            yield Step("run", 1)
+        finally:
+            raise ValueError("in finally")
 
-    async def main():
-        loop, all_there = asyncio.get_running_loop(), asyncio.Event()
-        outcomes = [lambda n=n: delivered.append((n, threading.get_ident())) for n in range(3)]
-        await asyncio.to_thread(deliver_on, loop, [*outcomes, all_there.set])
-        await all_there.wait()
-        return threading.get_ident()
+    def use(job, future):
+        job.prepare()
+        return job.close()
 
-    own = asyncio.run(main())
-    assert delivered == [(n, own) for n in range(3)]
-
-
-def test_outcomes_for_a_loop_that_is_closed_are_dropped():
-    loop = asyncio.new_event_loop()
-    loop.close()
-    deliver_on(loop, [lambda: pytest.fail("delivered")])
+    assert with_job(steps(), use)

@@ -1,30 +1,56 @@
-"""The queue of jobs and idle threads: order, fair shares, waking, the count in flight, and closing."""
+"""The queue of jobs and idle threads: fair shares, waking, removal, the count in flight, and closing."""
 
 from __future__ import annotations
 
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runtime.scheduling.cost_class import Priority
 from runtime.scheduling.ready_queue import ReadyQueue
 
 PATIENCE = 600
 """A test that waits longer than this for a thread fails. In seconds."""
 
 
-def filled(jobs: int, threads: int = 1) -> ReadyQueue:
-    """A queue of numbers from 0 on, in place of jobs: it does not look inside."""
-    queue = ReadyQueue(threads)
+@dataclass(eq=False)
+class Task:
+    """What the queue knows of a job."""
+
+    name: object = ""
+    cost: int = 1
+    priority: Priority = Priority.PASSAGE
+    since: float = -1.0
+    begun: bool = False
+
+
+class Clock:
+    """Shows the same time until it is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def filled(jobs: int, threads: int = 1) -> ReadyQueue[Task]:
+    """A queue of jobs that are called by numbers from 0 on."""
+    queue: ReadyQueue[Task] = ReadyQueue(threads, 30.0, Clock())
     for job in range(jobs):
-        queue.put(job)
+        queue.put(Task(job))
     return queue
 
 
-def wait_until_idle(queue: ReadyQueue, threads: int) -> None:
+def name_of(job: Task | None) -> object:
+    return job.name if job is not None else None
+
+
+def wait_until_idle(queue: ReadyQueue[Task], threads: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while queue.idle != threads:
         assert time.monotonic() < deadline
@@ -33,76 +59,126 @@ def wait_until_idle(queue: ReadyQueue, threads: int) -> None:
 
 def test_first_come_first_served():
     queue = filled(3)
-    assert [queue.next() for _ in range(3)] == [0, 1, 2]
+    assert [name_of(queue.next()) for _ in range(3)] == [0, 1, 2]
 
 
-def test_unfinished_jobs_rejoin_the_back_before_the_next_one_is_taken():
+def test_a_job_has_arrived_when_it_is_put_and_was_begun_when_it_is_taken():
+    clock = Clock()
+    queue: ReadyQueue[Task] = ReadyQueue(1, 30.0, clock)
+    clock.now = 5.0
+    job = Task()
+    queue.put(job)
+    assert (job.since, job.begun) == (5.0, False)
+    assert queue.next() is job
+    assert (job.since, job.begun) == (5.0, True)
+
+
+def test_what_has_waited_long_by_the_clock_makes_way():
+    clock = Clock()
+    queue: ReadyQueue[Task] = ReadyQueue(1, 30.0, clock)
+    queue.put(Task("old"))
+    clock.now = 29.0
+    queue.put(Task("new"))
+    clock.now = 30.0
+    assert [name_of(queue.next()) for _ in range(2)] == ["new", "old"]
+
+
+def test_unfinished_jobs_rejoin_before_the_next_one_is_taken():
     queue = filled(2)
-    assert queue.next() == 0
-    assert queue.next([0]) == 1
-    assert queue.next([1]) == 0
-    assert queue.next(["a", "b"]) == 1
-    assert [queue.next(), queue.next()] == ["a", "b"]
+    first = queue.next()
+    assert first is not None
+    assert queue.next([first]) is first
+    first.cost = 2
+    assert name_of(queue.next([first])) == 1
+    assert queue.next() is first
 
 
-def test_a_job_that_is_put_back_is_the_next():
-    queue = filled(2)
-    queue.requeue_front(queue.next())
-    assert [queue.next(), queue.next()] == [0, 1]
+def test_a_job_that_is_put_back_first_is_the_next():
+    queue = filled(3)
+    jobs = [queue.next(), queue.next()]
+    for job in jobs:
+        queue.put_back(job, first=True)
+    assert [name_of(queue.next()) for _ in range(3)] == [1, 0, 2]
 
 
 @given(st.integers(1, 5), st.integers(1, 20), st.integers(1, 6))
 def test_a_thread_takes_more_up_to_its_share_of_what_it_has_and_what_waits(threads: int, jobs: int, taken: int):
     queue = filled(jobs, threads)
+    queue.put(Task("long", 2))
     share = -(-(taken + jobs) // threads)
-    assert queue.take_more(taken) == (0 if taken < share else None)
+    assert name_of(queue.take_more(Task(), taken)) == (0 if taken < share else None)
 
 
-def test_there_is_no_more_to_take_from_an_empty_queue():
-    assert filled(0).take_more(0) is None
+def test_there_is_no_more_to_take_where_only_long_jobs_wait():
+    queue = filled(0)
+    assert queue.take_more(Task(), 0) is None
+    queue.put(Task("long", 2))
+    assert queue.take_more(Task(), 0) is None
+    assert name_of(queue.next()) == "long"
 
 
 def test_the_thread_that_became_idle_last_is_woken_first():
-    queue = ReadyQueue(2)
+    queue = filled(0, threads=2)
     with ThreadPoolExecutor(2) as pool:
-        waiting: list[Future] = []
+        waiting: list[Future[Task | None]] = []
         for idle in (1, 2):
             waiting.append(pool.submit(queue.next))
             wait_until_idle(queue, idle)
-        queue.put("first")
-        assert waiting[1].result(PATIENCE) == "first"
+        queue.put(Task("first"))
+        assert name_of(waiting[1].result(PATIENCE)) == "first"
         assert queue.idle == 1
-        queue.requeue_front("second")
-        assert waiting[0].result(PATIENCE) == "second"
+        queue.put_back(Task("second"))
+        assert name_of(waiting[0].result(PATIENCE)) == "second"
         assert queue.idle == 0
 
 
 def test_unfinished_jobs_wake_idle_threads():
-    queue = ReadyQueue(2)
+    queue = filled(0, threads=2)
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(queue.next)
         wait_until_idle(queue, 1)
-        assert queue.next(["mine", "the other's"]) == "mine"
-        assert other.result(PATIENCE) == "the other's"
+        assert name_of(queue.next([Task("mine", begun=True), Task("the other's", begun=True)])) == "mine"
+        assert name_of(other.result(PATIENCE)) == "the other's"
 
 
 def test_jobs_are_in_flight_from_put_to_leave_wherever_they_are():
     queue = filled(2)
-    queue.requeue_front(queue.next())
+    queue.put_back(queue.next())
     queue.next([queue.next()])
     assert queue.in_flight == 2
-    queue.leave()
+    queue.leave(1)
     assert queue.in_flight == 1
 
 
+def test_a_job_that_waits_can_be_removed_and_one_that_a_thread_has_cannot():
+    queue = filled(2)
+    first, second = Task("a"), Task("b")
+    queue.put(first)
+    queue.put(second)
+    assert queue.remove(first)
+    assert not queue.remove(first)
+    taken = queue.next()
+    assert not queue.remove(taken)
+    assert queue.in_flight == 3
+    assert [name_of(queue.next()) for _ in range(2)] == [1, "b"]
+
+
+def test_a_query_that_joins_a_job_brings_it_forward():
+    queue = filled(2)
+    job = Task("a")
+    queue.put(job)
+    queue.join(job, Priority.QUERY)
+    assert name_of(queue.next()) == "a"
+
+
 def test_jobs_that_are_put_and_leave_on_many_threads_are_counted_exactly():
-    queue, start = ReadyQueue(1), threading.Barrier(8, timeout=PATIENCE)
+    queue, start = filled(0), threading.Barrier(8, timeout=PATIENCE)
 
     def put_and_leave() -> None:
         start.wait()
         for job in range(1000):
-            queue.put(job)
-            queue.leave()
+            queue.put(Task(job))
+            queue.leave(1)
 
     with ThreadPoolExecutor(8) as pool:
         for future in [pool.submit(put_and_leave) for _ in range(8)]:
@@ -113,14 +189,14 @@ def test_jobs_that_are_put_and_leave_on_many_threads_are_counted_exactly():
 def test_a_closed_queue_gives_out_what_is_left_and_then_ends_every_thread():
     queue = filled(1)
     queue.close()
-    assert queue.next() == 0
-    assert queue.next(["unfinished"]) == "unfinished"
+    assert name_of(queue.next()) == 0
+    assert name_of(queue.next([Task("unfinished")])) == "unfinished"
     assert queue.next() is None
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_closing_ends_threads_that_are_idle(threads: int):
-    queue = ReadyQueue(threads)
+    queue = filled(0, threads)
     with ThreadPoolExecutor(threads) as pool:
         waiting = [pool.submit(queue.next) for _ in range(threads)]
         wait_until_idle(queue, threads)

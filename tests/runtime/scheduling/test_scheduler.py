@@ -7,30 +7,38 @@ import functools
 import math
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Coroutine
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from runtime.errors import Unavailable
+from runtime.scheduling.cost_class import Priority
+from runtime.scheduling.job import Step
 from runtime.scheduling.scheduler import Scheduler
 
 PATIENCE = 600
 """A test that waits longer than this for a thread fails. In seconds."""
 
 
+NOTHING = Step(lambda cores: None, 1)
+"""A step whose run does nothing."""
+
+
 class CallBatch:
-    """Runs are functions of the number of cores, or None for nothing to do. ``capacity`` runs go into one batch."""
+    """Runs are functions of the number of cores. ``capacity`` runs go into one batch."""
 
     def __init__(self, capacity: int = 1, sizes: list[int] | None = None) -> None:
         self._capacity, self._sizes = capacity, sizes
-        self._runs: list[Callable | None] = []
+        self._runs: list[Callable] = []
 
     @property
     def has_capacity(self) -> bool:
         return len(self._runs) < self._capacity
 
-    def add(self, run: Callable | None) -> bool:
+    def add(self, run: Callable) -> bool:
         if not self.has_capacity:
             return False
         self._runs.append(run)
@@ -42,9 +50,9 @@ class CallBatch:
         return [self._result(run, cores) for run in self._runs]
 
     @staticmethod
-    def _result(run: Callable | None, cores: int) -> object:
+    def _result(run: Callable, cores: int) -> object:
         try:
-            return run(cores) if run else None
+            return run(cores)
         except Exception as error:
             return error
 
@@ -53,18 +61,18 @@ def at_once(handle: Callable) -> Callable:
     """A job of one step."""
 
     def begin(item):
-        return (yield functools.partial(handle, item))
+        return (yield Step(functools.partial(handle, item), 1))
 
     return begin
 
 
 def counting(log: list) -> Callable:
-    """Jobs (name, steps): each step is logged when it runs, and the name is the result."""
+    """Jobs (name, steps): each step is logged when it runs, and the name is the result. They state what is left."""
 
     def begin(item):
         name, steps = item
         for step in range(steps):
-            yield lambda cores, step=step: log.append((name, step))
+            yield Step(lambda cores, step=step: log.append((name, step)), steps - step)
         return name
 
     return begin
@@ -95,16 +103,18 @@ class Gate:
         return tasks
 
 
-def running(begin: Callable, cores: int = 2, new_batch: Callable = CallBatch) -> Scheduler:
-    scheduler = Scheduler(begin, new_batch, cores)
+def running(
+    begin: Callable, cores: int = 2, new_batch: Callable = CallBatch, seconds: float | None = None
+) -> Scheduler:
+    scheduler = Scheduler(begin, new_batch, cores, seconds)
     scheduler.start()
     return scheduler
 
 
-async def submitted(scheduler: Scheduler, items: list) -> list[asyncio.Task]:
-    """Tasks whose items have reached the scheduler."""
+async def submitted(scheduler: Scheduler, items: list, **how: object) -> list[asyncio.Task]:
+    """Tasks whose items have reached the scheduler, each submitted ``how``."""
     before = scheduler.in_flight
-    tasks = [asyncio.create_task(scheduler.submit(item)) for item in items]
+    tasks = [asyncio.create_task(scheduler.submit(item, **how)) for item in items]
     while scheduler.in_flight < before + len(items):
         await asyncio.sleep(0)
     return tasks
@@ -163,8 +173,8 @@ def test_an_error_in_begin_or_in_a_later_step_reaches_the_caller():
         return steps(item)
 
     def steps(item):
-        yield
-        yield
+        yield NOTHING
+        yield NOTHING
         if item == "late":
             raise ValueError("in step 3")
         return item
@@ -185,7 +195,7 @@ def reading_cores(turns: list[threading.Event], read: threading.Semaphore) -> Ca
     def begin(item):
         seen = []
         for turn in turns:
-            yield lambda cores, turn=turn: read_cores(seen, cores, turn)
+            yield Step(lambda cores, turn=turn: read_cores(seen, cores, turn), 1)
         return seen
 
     def read_cores(seen, cores, turn):
@@ -273,9 +283,9 @@ def test_a_job_whose_caller_was_cancelled_between_steps_is_closed_and_not_resume
 
     def begin(item):
         try:
-            yield hold
-            done.append("one run")
-            yield lambda cores: done.append("another run")
+            yield Step(hold, 2)
+            done.append("a step after it")
+            yield Step(lambda cores: done.append("another run"), 1)
         finally:
             done.append("closed")
 
@@ -295,7 +305,7 @@ def test_a_job_whose_caller_was_cancelled_between_steps_is_closed_and_not_resume
 
     asyncio.run(main())
     scheduler.stop()
-    assert done == ["one run", "closed"]
+    assert done == ["closed"]
 
 
 def test_an_error_while_a_cancelled_job_is_closed_does_not_end_the_thread():
@@ -305,8 +315,8 @@ def test_an_error_while_a_cancelled_job_is_closed_does_not_end_the_thread():
         if item == "next":
             return "served"
         try:
-            yield hold
-            yield hold
+            yield Step(hold, 1)
+            yield Step(hold, 1)
         finally:
             raise ValueError("in finally")
 
@@ -339,19 +349,22 @@ def test_first_come_first_served():
     assert log == [(n, 0) for n in range(50)]
 
 
-def test_long_jobs_take_turns_and_do_not_hold_up_short_ones():
+def test_a_long_job_that_was_begun_is_finished_before_the_next_but_short_ones_come_first():
     log: list[tuple[str, int]] = []
     gate = Gate()
     scheduler = running(gate.before(counting(log)), cores=1)
 
     async def main():
-        tasks = await gate.closes(scheduler) + await submitted(scheduler, [("a", 4), ("b", 3), ("short", 1), ("c", 2)])
+        tasks = await gate.closes(scheduler)
+        for name, steps in (("a", 3), ("b", 3), ("short", 1), ("c", 2)):
+            tasks += await submitted(scheduler, [(name, steps)], cost=steps)
         gate.opened.set()
         await asyncio.gather(*tasks)
 
     asyncio.run(main())
     scheduler.stop()
-    assert "".join(f" {name}{step}" for name, step in log) == " a0 b0 short0 c0 a1 b1 c1 a2 b2 a3"
+    # The fifth turn is the oldest's, whatever its cost.
+    assert "".join(f" {name}{step}" for name, step in log) == " short0 c0 c1 a0 a1 a2 b0 b1 b2"
 
 
 def test_a_job_that_arrives_between_steps_comes_before_the_next_step():
@@ -360,8 +373,9 @@ def test_a_job_that_arrives_between_steps_comes_before_the_next_step():
 
     def begin(item):
         if item == "long":
-            yield hold
-        yield lambda cores: log.append(f"{item} ends")
+            yield Step(hold, 3)
+            yield Step(lambda cores: log.append("long goes on"), 2)
+        yield Step(lambda cores: log.append(f"{item} ends"), 1)
 
     def hold(cores):
         log.append("long begins")
@@ -379,7 +393,7 @@ def test_a_job_that_arrives_between_steps_comes_before_the_next_step():
 
     asyncio.run(main())
     scheduler.stop()
-    assert log == ["long begins", "short ends", "long ends"]
+    assert log == ["long begins", "short ends", "long goes on", "long ends"]
 
 
 def test_a_lone_job_goes_on_at_once_on_the_same_thread():
@@ -387,7 +401,8 @@ def test_a_lone_job_goes_on_at_once_on_the_same_thread():
 
     def begin(item):
         for _ in range(50):
-            yield lambda cores: threads.append(threading.get_ident())
+            yield Step(lambda cores: threads.append(threading.get_ident()), 1)
+            yield Step(None, 1)
 
     scheduler = running(begin, cores=2)
 
@@ -474,7 +489,6 @@ def test_waiting_jobs_are_batched_up_to_the_capacity():
 
 def test_a_thread_takes_no_more_than_its_share_of_the_queue():
     assert batch_sizes([(n, 1) for n in range(6)], cores=2, capacity=8) == [3, 2, 1]
-    # The gate that held the thread is the first of its share.
     assert batch_sizes([(n, 1) for n in range(8)], cores=4, capacity=8) == [2, 2, 1, 1, 1, 1]
 
 
@@ -483,7 +497,7 @@ def test_batches_of_one_run_leave_the_next_job_where_it_is():
 
     def begin(item):
         begun.append(item)
-        yield lambda cores: begun.append(-item)
+        yield Step(lambda cores: begun.append(-item), 1)
 
     assert batch_sizes([1, 2, 3], cores=1, capacity=1, begin=begin) == [1, 1, 1]
     assert begun == [1, -1, 2, -2, 3, -3]
@@ -493,7 +507,7 @@ def test_jobs_that_end_without_a_run_take_no_capacity():
     def begin(item):
         if item % 2:
             raise ValueError("odd")
-        yield None
+        yield NOTHING
 
     assert batch_sizes(list(range(6)), cores=1, capacity=3, begin=begin) == [3]
 
@@ -504,7 +518,7 @@ def test_a_job_that_does_not_go_with_the_others_comes_next_and_is_not_started_ag
 
     def begin(item):
         log.append(f"begin {item}")
-        yield item[0], lambda cores: log.append(f"run {item}")
+        yield Step((item[0], lambda cores: log.append(f"run {item}")), 1)
         return item
 
     scheduler = running(gate.before(begin), 1, lambda: ColorBatch(8))
@@ -571,12 +585,12 @@ def test_a_job_that_is_put_back_goes_to_an_idle_thread():
             # On the first thread, which has taken red; the second now does the rest of the queue and then nothing.
             second.opened.set()
             wait_until(lambda: scheduler.idle_threads)
-            yield "b", lambda cores: blue_ran.set()
+            yield Step(("b", lambda cores: blue_ran.set()), 1)
         elif item == "r":
-            yield "r", lambda cores: blue_ran.wait(PATIENCE)
+            yield Step(("r", lambda cores: blue_ran.wait(PATIENCE)), 1)
             assert blue_ran.is_set()
         else:
-            yield "x", lambda cores: None
+            yield Step(("x", lambda cores: None), 1)
 
     scheduler = running(first.before(second.before(begin)), 2, lambda: ColorBatch(8))
 
@@ -599,10 +613,10 @@ def test_unfinished_jobs_of_one_batch_are_shared_out_to_idle_threads():
 
     def begin(item):
         if item == "short":
-            yield None
+            yield NOTHING
             return
-        yield idle_second
-        yield lambda cores: both.wait()
+        yield Step(idle_second, 1)
+        yield Step(lambda cores: both.wait(), 1)
 
     scheduler = running(first.before(second.before(begin)), 2, lambda: CallBatch(2))
 
@@ -610,6 +624,382 @@ def test_unfinished_jobs_of_one_batch_are_shared_out_to_idle_threads():
         tasks = await first.closes(scheduler) + await second.closes(scheduler)
         tasks += await submitted(scheduler, ["long", "long", "short", "short"])
         first.opened.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    scheduler.stop()
+
+
+def test_a_pause_lets_short_jobs_go_first_and_needs_no_batch():
+    log: list[str] = []
+    sizes: list[int] = []
+    gate = Gate()
+
+    def begin(item):
+        log.append(f"{item} begins")
+        if item == "long":
+            for _ in range(3):
+                yield Step(None, 9)
+                log.append("long goes on")
+        yield Step(lambda cores: log.append(f"{item} runs"), 1)
+
+    scheduler = running(gate.before(begin), 1, lambda: CallBatch(1, sizes))
+
+    async def main():
+        tasks = await gate.closes(scheduler) + await submitted(scheduler, ["long"])
+        tasks += await submitted(scheduler, ["b", "c"])
+        gate.opened.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    scheduler.stop()
+    rest = ["b begins", "b runs", "c begins", "c runs", *["long goes on"] * 3, "long runs"]
+    assert log == ["long begins", *rest]
+    assert sizes == [1, 1, 1]
+
+
+def test_a_job_that_pauses_ends_a_batch_which_then_runs():
+    """Its first step shows that it is not as short as it was estimated."""
+    log: list[str] = []
+    gate = Gate()
+
+    def begin(item):
+        if item == "pauses":
+            yield Step(None, 5)
+        yield Step(lambda cores: log.append(item), 1)
+
+    scheduler = running(gate.before(begin), 1, lambda: CallBatch(8))
+
+    async def main():
+        tasks = await gate.closes(scheduler) + await submitted(scheduler, ["a", "pauses", "b"])
+        gate.opened.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    scheduler.stop()
+    assert log == ["a", "b", "pauses"]
+
+
+def test_a_long_job_is_not_begun_while_a_batch_of_short_ones_forms():
+    log: list[str] = []
+    gate = Gate()
+
+    def begin(item):
+        log.append(f"{item} begins")
+        yield Step(lambda cores: log.append(f"{item} runs"), 1)
+
+    scheduler = running(gate.before(begin), 1, lambda: CallBatch(8))
+
+    async def main():
+        tasks = await gate.closes(scheduler)
+        for item, cost in (("a", 1), ("long", 9), ("b", 1)):
+            tasks += await submitted(scheduler, [item], cost=cost)
+        gate.opened.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    scheduler.stop()
+    assert log == ["a begins", "b begins", "a runs", "b runs", "long begins", "long runs"]
+
+
+def test_queries_come_before_passages():
+    log: list[tuple[str, int]] = []
+    gate = Gate()
+    scheduler = running(gate.before(counting(log)), cores=1)
+
+    async def main():
+        tasks = await gate.closes(scheduler) + await submitted(scheduler, [("p", 1)] * 2)
+        tasks += await submitted(scheduler, [("q", 1)] * 9, priority=Priority.QUERY)
+        gate.opened.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    scheduler.stop()
+    assert "".join(name for name, _ in log) == "qqqqpqqqqpq"
+
+
+class TestIdenticalItems:
+    """Items of one key are one job."""
+
+    def test_they_are_computed_once_and_everybody_gets_the_result(self):
+        log: list[tuple[str, int]] = []
+        scheduler = running(counting(log))
+
+        async def main():
+            return await asyncio.gather(*(scheduler.submit(("same", 2), key="same") for _ in range(50)))
+
+        results = asyncio.run(main())
+        scheduler.stop()
+        assert results == ["same"] * 50
+        assert log == [("same", 0), ("same", 1)]
+        assert scheduler.in_flight == 0
+
+    def test_an_error_reaches_everybody(self):
+        def fail(item, cores):
+            raise ValueError("bad run")
+
+        scheduler = running(at_once(fail))
+
+        async def main():
+            return await asyncio.gather(*(scheduler.submit("a", key="a") for _ in range(3)), return_exceptions=True)
+
+        assert [repr(result) for result in asyncio.run(main())] == ["ValueError('bad run')"] * 3
+        scheduler.stop()
+
+    def test_items_of_other_keys_or_of_none_are_jobs_of_their_own(self):
+        log: list[tuple[str, int]] = []
+        scheduler = running(counting(log))
+
+        async def main():
+            keys = ["a", "b", None, None]
+            await asyncio.gather(*(scheduler.submit(("same", 1), key=key) for key in keys))
+
+        asyncio.run(main())
+        scheduler.stop()
+        assert len(log) == 4
+
+    def test_one_that_comes_after_the_answer_is_computed_again(self):
+        log: list[tuple[str, int]] = []
+        scheduler = running(counting(log))
+
+        async def main():
+            for _ in range(2):
+                await scheduler.submit(("same", 1), key="same")
+
+        asyncio.run(main())
+        scheduler.stop()
+        assert len(log) == 2
+
+    @pytest.mark.parametrize("is_running", [False, True])
+    def test_the_job_survives_until_the_last_caller_has_gone(self, is_running: bool):
+        done: list[str] = []
+        entered, release, gate = threading.Event(), threading.Event(), Gate()
+
+        def begin(item):
+            try:
+                yield Step(hold, 2)
+                yield Step(lambda cores: done.append("second run"), 1)
+            finally:
+                done.append("closed")
+            return item
+
+        def hold(cores):
+            entered.set()
+            assert release.wait(PATIENCE)
+
+        scheduler = running(gate.before(begin), cores=1)
+
+        async def main():
+            gates = [] if is_running else await gate.closes(scheduler)
+            same = await submitted(scheduler, ["same"] * 3, key="same")
+            if is_running:
+                assert await asyncio.to_thread(entered.wait, PATIENCE)
+            for task in same[:2]:
+                task.cancel()
+            assert [type(gone) for gone in await asyncio.gather(*same[:2], return_exceptions=True)] == [
+                asyncio.CancelledError
+            ] * 2
+            release.set()
+            gate.opened.set()
+            await asyncio.gather(*gates)
+            return await same[2]
+
+        assert asyncio.run(main()) == "same"
+        scheduler.stop()
+        assert done == ["second run", "closed"]
+
+    def test_without_any_caller_left_the_job_is_dropped_and_the_next_one_starts_anew(self):
+        log: list[tuple[str, int]] = []
+        gate = Gate()
+        scheduler = running(gate.before(counting(log)), cores=1)
+
+        async def main():
+            tasks = await gate.closes(scheduler)
+            same = await submitted(scheduler, [("same", 2)] * 2, key="same")
+            for task in same:
+                task.cancel()
+            await asyncio.gather(*same, return_exceptions=True)
+            again = await submitted(scheduler, [("again", 1)], key="same")
+            gate.opened.set()
+            await asyncio.gather(*tasks)
+            return await again[0]
+
+        assert asyncio.run(main()) == "again"
+        scheduler.stop()
+        assert log == [("again", 0)]
+
+    def test_a_query_brings_the_job_of_a_passage_forward(self):
+        log: list[tuple[str, int]] = []
+        gate = Gate()
+        scheduler = running(gate.before(counting(log)), cores=1)
+
+        async def main():
+            tasks = await gate.closes(scheduler) + await submitted(scheduler, [("first", 1)], key="first")
+            tasks += await submitted(scheduler, [("second", 1)], key="second")
+            tasks += await submitted(scheduler, [("second", 1)], key="second", priority=Priority.QUERY)
+            gate.opened.set()
+            await asyncio.gather(*tasks)
+
+        asyncio.run(main())
+        scheduler.stop()
+        assert log == [("second", 0), ("first", 0)]
+
+
+class SetLoop(asyncio.SelectorEventLoop):
+    """An event loop whose clock can be put forward."""
+
+    ahead = 0.0
+
+    def time(self) -> float:
+        return super().time() + self.ahead
+
+
+def on_set_clock(main: Callable[[SetLoop], Coroutine]) -> object:
+    """What the coroutine returns, on a loop whose clock it may put forward."""
+    with asyncio.Runner(loop_factory=SetLoop) as runner:
+        return runner.run(main(runner.get_loop()))
+
+
+DEADLINE = 3600.0
+"""In seconds. Tests put the clock forward instead of waiting."""
+
+
+class TestDeadline:
+    """A job that was not begun in time fails; one that was is finished."""
+
+    def test_a_job_that_nobody_began_in_time_fails_with_the_settings_name(self):
+        log: list[tuple[str, int]] = []
+        gate = Gate()
+        scheduler = running(gate.before(counting(log)), cores=1, seconds=DEADLINE)
+
+        async def main(loop: SetLoop):
+            tasks = await gate.closes(scheduler)
+            (late,) = await submitted(scheduler, [("late", 1)])
+            loop.ahead = DEADLINE
+            with pytest.raises(Unavailable) as caught:
+                await late
+            assert scheduler.in_flight == 1
+            gate.opened.set()
+            await asyncio.gather(*tasks)
+            return str(caught.value)
+
+        assert on_set_clock(main) == "the request was not begun within 3600 seconds (REQUEST_TIMEOUT)"
+        scheduler.stop()
+        assert log == []
+
+    def test_a_job_that_was_begun_is_answered_however_late(self):
+        entered, late = threading.Event(), threading.Event()
+
+        def begin(item):
+            yield Step(lambda cores: (entered.set(), late.wait(PATIENCE)), 2)
+            yield NOTHING
+            return item
+
+        scheduler = running(begin, cores=1, seconds=DEADLINE)
+
+        async def main(loop: SetLoop):
+            begun = asyncio.create_task(scheduler.submit("begun"))
+            assert await asyncio.to_thread(entered.wait, PATIENCE)
+            (waiting,) = await submitted(scheduler, ["not begun"])
+            loop.ahead = DEADLINE
+            with pytest.raises(Unavailable):
+                await waiting
+            late.set()
+            return await begun
+
+        assert on_set_clock(main) == "begun"
+        scheduler.stop()
+
+    def test_each_caller_has_a_deadline_of_its_own(self):
+        gate = Gate()
+        scheduler = running(gate.before(counting([])), cores=1, seconds=DEADLINE)
+
+        async def main(loop: SetLoop):
+            tasks = await gate.closes(scheduler)
+            (first,) = await submitted(scheduler, [("same", 1)], key="same")
+            loop.ahead = DEADLINE / 2
+            (second,) = await submitted(scheduler, [("same", 1)], key="same")
+            loop.ahead = DEADLINE
+            with pytest.raises(Unavailable):
+                await first
+            gate.opened.set()
+            await asyncio.gather(*tasks)
+            return await second
+
+        assert on_set_clock(main) == "same"
+        scheduler.stop()
+
+    @pytest.mark.parametrize("seconds", [None, 2 * DEADLINE])
+    def test_before_the_deadline_or_without_one_a_job_waits(self, seconds: float | None):
+        gate = Gate()
+        scheduler = running(gate.before(counting([])), cores=1, seconds=seconds)
+
+        async def main(loop: SetLoop):
+            tasks = await gate.closes(scheduler) + await submitted(scheduler, [("a", 1)])
+            loop.ahead = DEADLINE
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not tasks[1].done()
+            gate.opened.set()
+            return (await asyncio.gather(*tasks))[1]
+
+        assert on_set_clock(main) == "a"
+        scheduler.stop()
+
+
+class Text(str):
+    """An item that can be watched."""
+
+
+@pytest.mark.parametrize("how", [asyncio.CancelledError, Unavailable])
+def test_a_job_that_waits_is_forgotten_at_once_with_its_text(how: type[BaseException]):
+    gate = Gate()
+    scheduler = running(gate.before(counting([])), cores=1, seconds=DEADLINE)
+
+    async def main(loop: SetLoop):
+        tasks = await gate.closes(scheduler)
+        texts = [Text(n) for n in range(100)]
+        references = [weakref.ref(text) for text in texts]
+        waiting = await submitted(scheduler, texts)
+        for text in texts:
+            waiting += await submitted(scheduler, [text], key=text)
+        if how is Unavailable:
+            loop.ahead = DEADLINE
+        for task in waiting if how is asyncio.CancelledError else ():
+            task.cancel()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(result) for result in results} == {how}
+        del text, texts, waiting, results
+        task = None
+        alive = [reference for reference in references if reference() is not None]
+        gate.opened.set()
+        await asyncio.gather(*tasks)
+        return alive
+
+    assert on_set_clock(main) == []
+    scheduler.stop()
+
+
+def test_a_job_that_was_begun_and_waits_is_closed_when_its_caller_goes():
+    closed = threading.Event()
+    gate = Gate()
+
+    def begin(item):
+        try:
+            while True:
+                yield Step(None, 9)
+        finally:
+            closed.set()
+
+    scheduler = running(gate.before(begin), cores=1)
+
+    async def main():
+        long = await submitted(scheduler, ["long"], cost=9)
+        tasks = await gate.closes(scheduler)
+        long[0].cancel()
+        await asyncio.gather(*long, return_exceptions=True)
+        assert closed.is_set()
+        gate.opened.set()
         await asyncio.gather(*tasks)
 
     asyncio.run(main())

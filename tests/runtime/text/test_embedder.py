@@ -73,9 +73,9 @@ def embed(embedder: Embedder, request: EmbedRequest, cores: int) -> np.ndarray:
     """All steps of a request, one after another."""
     steps = embedder.begin(request)
     try:
-        run = next(steps)
+        step = next(steps)
         while True:
-            run = steps.send(run.engine.run(run.batch, cores))
+            step = steps.send(step.run and step.run.engine.run(step.run.batch, cores))
     except StopIteration as end:
         return end.value
 
@@ -137,8 +137,9 @@ def test_a_model_that_cuts_after_normalizing_is_left_as_it_is(tokenizer, engine)
 
 def test_each_window_is_a_run_that_states_its_memory(tokenizer, engine):
     steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"))
-    first = next(steps)
-    second = steps.send(engine.run(first.batch, 1))
+    first, left = next(steps)
+    second, last = steps.send(engine.run(first.batch, 1))
+    assert (left, last) == (2, 1)
     assert [run.batch.ids.tolist() for run in (first, second)] == [[CLS, A, B, C, D, SEP], [CLS, E, F, G, SEP]]
     assert [run.memory for run in (first, second)] == [an_encoder().memory.of(tokens) for tokens in (6, 5)]
     assert first.engine is second.engine is engine
@@ -149,7 +150,7 @@ def test_each_window_is_a_run_that_states_its_memory(tokenizer, engine):
 
 def test_an_error_of_a_run_ends_the_text(tokenizer, engine):
     steps = embedder(tokenizer, engine).begin(a_request("a b c d e f g"))
-    steps.send(engine.run(next(steps).batch, 1))
+    steps.send(engine.run(next(steps).run.batch, 1))
     with pytest.raises(InferenceFailed, match="no memory"):
         steps.throw(InferenceFailed("no memory"))
 
@@ -188,3 +189,23 @@ def test_whether_a_text_fits_is_known(tokenizer, engine):
     small = embedder(tokenizer, engine)
     assert small.fits(a_request("a b c", "q "))
     assert not small.fits(a_request("a b c d", "q "))
+
+
+def test_pauses_in_tokenizing_are_steps_without_a_run(tmp_path: Path, tokenizer, engine):
+    small = Tokenizer(tmp_path / "tokenizer.json", segment_characters=4)
+    text = "a b c d e f g"
+    paused = embedder(small, engine)
+    steps = paused.begin(a_request(text))
+    step, pauses = next(steps), 0
+    while step.run is None:
+        assert step.left == paused.estimate(a_request(text))
+        pauses += 1
+        step = next(steps)
+    assert pauses > 0
+    expected = embed(embedder(tokenizer, engine), a_request(text), 1)
+    np.testing.assert_array_equal(embed(paused, a_request(text), 1), expected)
+
+
+def test_the_windows_of_a_text_are_estimated_with_its_prompt(tokenizer, engine):
+    small = embedder(tokenizer, engine, max_tokens=6)
+    assert [small.estimate(a_request("x" * count, "p" * 6)) for count in (0, 10, 11, 27)] == [1, 1, 2, 3]

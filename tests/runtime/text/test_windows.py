@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from contextlib import suppress
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -75,8 +76,13 @@ def reference(fast: FastTokenizer, prompt: str, text: str, limit: int) -> list[W
     return windows
 
 
+def made(windows: Windows, prompt: str, text: str) -> list[Window]:
+    """All windows, without the pauses between them."""
+    return [window for window in windows.of(prompt, text) if window is not None]
+
+
 def chunks(tokenizer: Tokenizer, prompt: str, text: str, limit: int) -> list[Window]:
-    return list(Windows(tokenizer, limit, LongText.CHUNK).of(prompt, text))
+    return made(Windows(tokenizer, limit, LongText.CHUNK), prompt, text)
 
 
 def texts_of(tokenizer: Tokenizer, text: str, limit: int, prompt: str = "") -> list[str]:
@@ -128,7 +134,7 @@ def test_a_text_that_just_fits_is_one_window_with_the_originals_ids(pair, prompt
     ours, fast = pair
     expected = fast.encode(prompt + text).ids
     for mode in LongText:
-        windows = list(Windows(ours, max(1, len(expected)), mode).of(prompt, text))
+        windows = made(Windows(ours, max(1, len(expected)), mode), prompt, text)
         assert [window.ids for window in windows] == [expected]
 
 
@@ -140,7 +146,7 @@ def test_one_token_more_is_one_window_more(pair, prompt: str, text: str):
     if limit > len(fast.encode(prompt).ids) + 1:
         assert len(chunks(ours, prompt, text, limit)) >= 2
         with pytest.raises(InvalidRequest):
-            list(Windows(ours, limit, LongText.ERROR).of(prompt, text))
+            made(Windows(ours, limit, LongText.ERROR), prompt, text)
 
 
 @settings(max_examples=100, deadline=None)
@@ -150,7 +156,7 @@ def test_truncating_gives_what_the_library_truncates_to(pair, prompt: str, text:
     limit = capacity + 2 * len(prompt) + 3
     truncating = FastTokenizer.from_str(fast.to_str())
     truncating.enable_truncation(limit)
-    windows = list(Windows(ours, limit, LongText.TRUNCATE).of(prompt, text))
+    windows = made(Windows(ours, limit, LongText.TRUNCATE), prompt, text)
     assert [window.ids for window in windows] == [truncating.encode(prompt + text).ids]
 
 
@@ -204,8 +210,8 @@ def test_a_letter_that_joins_the_prompt_is_the_texts(tmp_path):
 @pytest.mark.parametrize("mode", LongText)
 def test_an_empty_text_has_one_window(pair, mode: LongText):
     ours, fast = pair
-    assert list(Windows(ours, 32, mode).of("", "")) == [Window(fast.encode("").ids, 0)]
-    assert [window.ids for window in Windows(ours, 32, mode).of("in:", "")] == [fast.encode("in:").ids]
+    assert made(Windows(ours, 32, mode), "", "") == [Window(fast.encode("").ids, 0)]
+    assert [window.ids for window in made(Windows(ours, 32, mode), "in:", "")] == [fast.encode("in:").ids]
 
 
 def test_the_capacity_is_what_special_tokens_and_prompt_leave(tmp_path):
@@ -240,6 +246,7 @@ MEGABYTE = "the tea is hot. " * 65_536
 def test_the_first_window_of_a_megabyte_is_there_after_one_segment(tmp_path: Path, mode: LongText):
     ours = Counted(write(wordpiece(), tmp_path))
     window = next(Windows(ours, 512, mode).of("", MEGABYTE))
+    assert window is not None
     assert len(window.ids) in (511, 512)
     assert ours.count == 1
 
@@ -257,3 +264,74 @@ def test_segments_are_read_as_windows_need_them(tmp_path: Path):
     assert seen[0] == 1
     assert max(after - before for before, after in pairwise(seen)) == 1
     assert seen[-1] > 60
+
+
+PATHOLOGICAL = {
+    "one word": "x" * 1_000_000,
+    "DNA": "GATTACA" * 142_857,
+    "hex": "3fa9b07c" * 125_000,
+    "brackets": "([{}])" * 166_666,
+    "sharp s": "ẞ" * 1_000_000,
+    "control characters": "\x01" * 1_000_000,
+    "spaces": " " * 1_000_000,
+    "accents": "e\u0301" * 500_000,
+    "ideographs": "漢字" * 500_000,
+    "emoji": "😀" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("mode", LongText)
+@pytest.mark.parametrize("text", PATHOLOGICAL.values(), ids=PATHOLOGICAL)
+def test_of_whatever_a_megabyte_consists_each_step_tokenizes_a_segment(tmp_path: Path, mode: LongText, text: str):
+    ours = Counted(write(wordpiece(), tmp_path))
+    counts = [0]
+    with suppress(InvalidRequest):
+        for _ in islice(Windows(ours, 512, mode).of("", text), 40):
+            counts.append(ours.count)
+    assert ours.count > 0
+    assert max((after - before for before, after in pairwise(counts)), default=0) <= 1
+    # What a refusal says takes one more.
+    assert ours.count - counts[-1] <= (2 if mode is LongText.ERROR else 0)
+
+
+def test_a_megabyte_that_is_one_token_pauses_between_its_segments(tmp_path: Path):
+    ours = Counted(write(wordpiece(), tmp_path))
+    *pauses, window = Windows(ours, 512, LongText.CHUNK).of("", "x" * 1_000_000)
+    assert pauses == [None] * ours.count
+    assert len(pauses) >= 8
+    assert window is not None
+    assert window.following == 0
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.sampled_from(PROMPTS), wild_texts, st.integers(1, 40))
+def test_each_window_states_whether_others_follow(pair, prompt: str, text: str, capacity: int):
+    ours, _ = pair
+    windows = chunks(ours, prompt, text, capacity + 2 * len(prompt) + 3)
+    assert [window.following > 0 for window in windows] == [True] * (len(windows) - 1) + [False]
+
+
+def test_how_many_windows_follow_is_estimated_from_those_that_were_made(tmp_path: Path):
+    ours = Tokenizer(write(wordpiece(), tmp_path))
+    windows = chunks(ours, "the: ", "the tea is hot. " * 400, 66)
+    left = range(len(windows) - 1, -1, -1)
+    assert len(windows) > 60
+    assert all(abs(window.following - count) <= 2 for window, count in zip(windows, left, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("characters", "mode", "windows"),
+    [
+        (0, LongText.CHUNK, 1),
+        (39, LongText.CHUNK, 1),
+        (40, LongText.CHUNK, 2),
+        (400, LongText.CHUNK, 11),
+        (39, LongText.TRUNCATE, 1),
+        (4000, LongText.TRUNCATE, 2),
+        (4000, LongText.ERROR, 2),
+    ],
+)
+def test_windows_are_estimated_from_the_characters(tmp_path: Path, characters: int, mode: LongText, windows: int):
+    """Four characters a token, of which a window has ten beside the two special ones; the prompt counts as well."""
+    ours = Tokenizer(write(wordpiece(), tmp_path))
+    assert Windows(ours, 12, mode).estimate("q", "x" * characters) == windows

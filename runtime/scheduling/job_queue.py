@@ -1,0 +1,81 @@
+"""Which waiting job is next: the scheduler's policy, without threads, locks or a clock."""
+
+from __future__ import annotations
+
+from typing import Generic
+
+from runtime.scheduling.cost_class import Item, Priority
+from runtime.scheduling.lane import Lane
+
+TURNS_UNTIL_PASSAGE = 5
+"""Of so many turns, one goes to the passages where queries wait, too."""
+
+
+class JobQueue(Generic[Item]):
+    """Queries before passages, which get one turn of five; in each, see ``Lane``. Deterministic.
+
+    Times are in seconds and never go back.
+    """
+
+    def __init__(self, fresh_seconds: float) -> None:
+        self._queries: Lane[Item] = Lane(fresh_seconds)
+        self._passages: Lane[Item] = Lane(fresh_seconds)
+        self._turn = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._queries or self._passages)
+
+    @property
+    def short(self) -> int:
+        """How many jobs are done in one step."""
+        return self._queries.short + self._passages.short
+
+    def add(self, item: Item, first: bool = False) -> None:
+        """Add a job; ``first``: before all of its cost and priority, if it was begun."""
+        self._lane(item.priority).add(item, first)
+
+    def discard(self, item: Item) -> bool:
+        """Remove the job. Returns whether it was there."""
+        return self._lane(item.priority).discard(item)
+
+    def join(self, item: Item, priority: Priority, now: float) -> None:
+        """One more caller awaits the job, at this priority. A job that is stale becomes fresh for its sake."""
+        is_stale = self._lane(item.priority).is_stale(item)
+        if priority >= item.priority and not is_stale:
+            return
+        # A job that does not wait is with a thread, which may bring it back.
+        waits = self.discard(item)
+        item.priority = min(item.priority, priority)
+        if is_stale:
+            item.since = now
+        if waits:
+            self.add(item)
+
+    def take(self, now: float) -> Item | None:
+        """Remove and return the job whose turn it is; None if there is none."""
+        if not self:
+            return None
+        item = self._next_lane().take(now)
+        item.begun = True
+        return item
+
+    def take_short(self, priority: Priority, now: float) -> Item | None:
+        """Remove and return a job of one step, if there is one: of this priority before the other.
+
+        It goes along with a job whose turn it is, and is no turn of its own.
+        """
+        lanes = (self._queries, self._passages) if priority is Priority.QUERY else (self._passages, self._queries)
+        for lane in lanes:
+            if (item := lane.take_short(now)) is not None:
+                item.begun = True
+                return item
+        return None
+
+    def _lane(self, priority: Priority) -> Lane[Item]:
+        return self._queries if priority is Priority.QUERY else self._passages
+
+    def _next_lane(self) -> Lane[Item]:
+        if not (self._queries and self._passages):
+            return self._queries or self._passages
+        self._turn = (self._turn + 1) % TURNS_UNTIL_PASSAGE
+        return self._passages if self._turn == 0 else self._queries

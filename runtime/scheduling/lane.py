@@ -1,0 +1,76 @@
+"""The waiting jobs of one priority: few steps before many, and none waits for ever."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from typing import Generic
+
+from runtime.scheduling.cost_class import CostClass, Item
+
+TURNS_UNTIL_OLDEST = 5
+"""Of so many turns, one goes to the class whose first job is the oldest, whatever its cost."""
+
+SHORT = 1
+"""The cost of a job that is done in one step."""
+
+
+class Lane(Generic[Item]):
+    """Serves the fewest steps first. A stream of short jobs leaves one turn of five to the longer ones."""
+
+    def __init__(self, fresh_seconds: float) -> None:
+        self._fresh_seconds = fresh_seconds
+        self._classes: dict[int, CostClass[Item]] = {}
+        # The costs of the classes, ascending. No class is empty.
+        self._costs: list[int] = []
+        self._turn = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._costs)
+
+    @property
+    def short(self) -> int:
+        """How many jobs are done in one step."""
+        return len(self._classes[SHORT]) if SHORT in self._classes else 0
+
+    def add(self, item: Item, first: bool = False) -> None:
+        """Add the job to its class; see ``CostClass.add``."""
+        jobs = self._classes.get(item.cost)
+        if jobs is None:
+            jobs = self._classes[item.cost] = CostClass(self._fresh_seconds)
+            insort(self._costs, item.cost)
+        jobs.add(item, first)
+
+    def discard(self, item: Item) -> bool:
+        """Remove the job. Returns whether it was there."""
+        jobs = self._classes.get(item.cost)
+        if jobs is None or not jobs.discard(item):
+            return False
+        if not jobs:
+            del self._classes[item.cost]
+            del self._costs[bisect_left(self._costs, item.cost)]
+        return True
+
+    def is_stale(self, item: Item) -> bool:
+        """Whether the job waits behind all fresh ones of its class."""
+        return item.cost in self._classes and self._classes[item.cost].is_stale(item)
+
+    def take(self, now: float) -> Item:
+        """Remove and return the job whose turn it is. There must be one."""
+        if len(self._costs) > 1:
+            self._turn = (self._turn + 1) % TURNS_UNTIL_OLDEST
+            if self._turn == 0:
+                return self._take_of(self._oldest(now), now)
+        return self._take_of(self._costs[0], now)
+
+    def take_short(self, now: float) -> Item | None:
+        """Remove and return the next job of one step, which is no turn; None if there is none."""
+        return self._take_of(SHORT, now) if SHORT in self._classes else None
+
+    def _take_of(self, cost: int, now: float) -> Item:
+        item = self._classes[cost].first(now)
+        self.discard(item)
+        return item
+
+    def _oldest(self, now: float) -> int:
+        """The cost of the class whose first job came before those of all others."""
+        return min(self._costs, key=lambda cost: self._classes[cost].first(now).since)
