@@ -101,17 +101,18 @@ def make_service(
     # PERF: imported in the worker, so that the master never loads falcon, numpy and onnxruntime.
     from runtime.api.app import create_app
     from runtime.api.meta import meta_of
-    from runtime.http.limits import Draining, HttpLimits, Memory
+    from runtime.http.limits import Deadlines, Draining, HttpLimits, Memory
     from runtime.readiness import Readiness
     from runtime.service import Service
 
     limits = HttpLimits(
+        Deadlines(request=settings.request_seconds),
         memory=Memory.of(capacity.memory_bytes, settings.max_body_bytes),
         draining=Draining(settings.linger_seconds, settings.drain_seconds),
     )
     if limits.memory.max_body < settings.max_body_bytes:
         log.warning("MAX_BODY_BYTES is lowered to %d: more does not fit into memory", limits.memory.max_body)
-    readiness = Readiness()
+    readiness = Readiness(settings.request_seconds)
     model = load()
     app = create_app(
         model.endpoints,
