@@ -51,6 +51,7 @@ class HttpServer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, memory.receive_buffer)
         self._acceptor = Acceptor(loop, sockets, self._connect, self._connections, connection_limit(memory))
         self._ending = asyncio.Event()
+        self._drain: asyncio.Task[None] | None = None
 
     @property
     def connections(self) -> int:
@@ -73,19 +74,27 @@ class HttpServer:
             self._hangups.close()
         return cut
 
-    async def drain(self) -> None:
-        """Answer what still comes, each answer the last on its connection, until nothing does. Then ``end``."""
+    def drain(self) -> asyncio.Task[None]:
+        """Answer what still comes, each answer the last on its connection, until nothing does. Then ``end``.
+
+        A second call changes nothing.
+        """
+        if self._drain is None:
+            self._connections.is_draining = True
+            self._drain = self._loop.create_task(self._wait_until_quiet())
+        return self._drain
+
+    def end(self) -> None:
+        """End now, whatever is in progress."""
+        self._ending.set()
+
+    async def _wait_until_quiet(self) -> None:
         start = self._loop.time()
-        self._connections.is_draining = True
         was_in_use = self._connections.last_request_at > start - RECENT_SECONDS
         linger = max(self._draining.linger, MIN_LINGER_IN_USE if was_in_use else 0.0)
         while self._loop.time() < start + self._draining.longest and not self._is_quiet(start, linger):
             await asyncio.sleep(DRAIN_TICK_SECONDS)
         self.end()
-
-    def end(self) -> None:
-        """End now, whatever is in progress."""
-        self._ending.set()
 
     def _is_quiet(self, since: float, linger: float) -> bool:
         connections = self._connections

@@ -73,14 +73,12 @@ class _Ending:
 
     def __init__(self, service: Service, server: HttpServer) -> None:
         self._service, self._server = service, server
-        self._draining: asyncio.Task[None] | None = None
         self.has_failed = False
 
     def drain(self) -> None:
-        """Begin to drain, once."""
-        if self._draining is None:
-            self._service.drain()
-            self._draining = asyncio.get_running_loop().create_task(self._server.drain())
+        """Tell the probes, and answer what still comes."""
+        self._service.drain()
+        self._server.drain()
 
     def fail(self) -> None:
         """End because the model does not work here."""

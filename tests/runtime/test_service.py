@@ -10,6 +10,7 @@ import pytest
 
 from manifest import BundleError, Golden, GoldenRequest, Tolerance
 from runtime.errors import GoldenMismatch, InferenceFailed
+from runtime.http.limits import HttpLimits
 from runtime.kinds import Model
 from runtime.readiness import Readiness, State
 from runtime.service import Service
@@ -60,7 +61,9 @@ def serve(endpoint: Endpoint, golden: Golden = GOLDEN, is_verified: bool = True)
     """What a service does at its start."""
     served = Served()
     model = Model({}, {"/echo": endpoint}, {}, Jobs())
-    service = Service(None, model, golden, is_verified, served.readiness, lambda: served.calls.append("ready"))
+    service = Service(
+        None, HttpLimits(), model, golden, is_verified, served.readiness, lambda: served.calls.append("ready")
+    )
 
     async def start() -> None:
         service.start(lambda: served.calls.append("failed"))
@@ -128,7 +131,7 @@ def test_a_stop_during_the_check_is_no_failure(caplog):
             return b""
 
     model = Model({}, {"/echo": Waits()}, {}, Jobs())
-    service = Service(None, model, GOLDEN, True, served.readiness, lambda: served.calls.append("ready"))
+    service = Service(None, HttpLimits(), model, GOLDEN, True, served.readiness, lambda: served.calls.append("ready"))
 
     async def start() -> None:
         service.start(lambda: served.calls.append("failed"))

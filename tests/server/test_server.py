@@ -351,9 +351,7 @@ class TestStop:
                 connection.answer()
             assert "1 request(s) in progress were cut off" in server.output()
 
-    def test_what_is_in_flight_and_what_still_comes_is_answered(
-        self, default_bundle: Path, tmp_path: Path
-    ):
+    def test_what_is_in_flight_and_what_still_comes_is_answered(self, default_bundle: Path, tmp_path: Path):
         body = json.dumps({"text": LONG}).encode()
         head = f"POST /vectors HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         with contextlib.ExitStack() as stack:

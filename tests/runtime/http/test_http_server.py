@@ -48,7 +48,7 @@ class TestDraining:
                 kept = await server.client()
                 await asks(kept)
                 unused = await server.client()
-                draining = asyncio.create_task(server.server.drain())
+                draining = server.server.drain()
                 await asyncio.sleep(LINGER / 2)
                 heads = [await asks(kept), await asks(unused), await asks(await server.client())]
                 await draining
@@ -67,7 +67,7 @@ class TestDraining:
                 held = await server.client()
                 held.send(HELD)
                 await until(lambda: app.bodies)
-                draining = asyncio.create_task(server.server.drain())
+                draining = server.server.drain()
                 await asyncio.sleep(3 * LINGER)
                 had_ended = draining.done()
                 app.release.set()
@@ -80,7 +80,7 @@ class TestDraining:
     def test_an_idle_server_ends_and_probes_do_not_hold_it_up(self):
         async def main() -> int:
             async with serving(RecordingApp(), limits()) as server:
-                draining = asyncio.create_task(server.server.drain())
+                draining = server.server.drain()
                 probes = 0
                 while not draining.done():
                     await server.talk(PROBE)
@@ -96,7 +96,7 @@ class TestDraining:
         async def main() -> bool:
             async with serving(RecordingApp(), limits()) as server:
                 await server.talk(b"GET %b HTTP/1.1\r\nConnection: close\r\n\r\n" % path)
-                draining = asyncio.create_task(server.server.drain())
+                draining = server.server.drain()
                 await asyncio.sleep(4 * LINGER)
                 return draining.done()
 
@@ -105,7 +105,7 @@ class TestDraining:
     def test_a_connection_that_was_just_made_may_still_send_its_request(self):
         async def main() -> bytes:
             async with serving(RecordingApp(), limits(linger=3 * LINGER)) as server:
-                draining = asyncio.create_task(server.server.drain())
+                draining = server.server.drain()
                 await asyncio.sleep(2.5 * LINGER)
                 late = await server.client()
                 await asyncio.sleep(LINGER)
