@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -68,7 +69,8 @@ def _end_when_asked() -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda *_: sys.exit(0))
+            # NOTE: nothing has begun that would have to be brought to an end.
+            signal.signal(number, lambda *_: os._exit(0))
 
 
 def _refuse(error: Exception, log_format: LogFormat) -> NoReturn:

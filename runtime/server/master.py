@@ -142,8 +142,7 @@ class Master(Arbiter):
         now = time.monotonic()
         delay = self._restarts.worker_ended(now, ready_at)
         if delay is None:
-            what = "shortly after each other" if self._restarts.any_was_ready else "before any was ready"
-            log.error("not serving: %d workers ended %s", self._restarts.in_a_row, what)
+            log.error("not serving: %s", self._restarts.why_to_give_up)
             raise HaltServer("workers end again and again", EXIT_FAILED)
         self._next_start = now + delay
         log.info("starting another worker%s", f" in {delay:g} s" if delay else "")

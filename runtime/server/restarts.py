@@ -18,8 +18,8 @@ class Restarts:
     """Counts the ends in a row. Times are seconds of the monotonic clock."""
 
     def __init__(self) -> None:
-        self.in_a_row = 0
-        self.any_was_ready = False
+        self._in_a_row = 0
+        self._any_was_ready = False
 
     def worker_ended(self, now: float, ready_at: float | None) -> float | None:
         """Return the seconds to wait before the next start, or None to give up.
@@ -27,10 +27,17 @@ class Restarts:
         ``ready_at``: when the worker became ready; None if it never did.
         """
         if ready_at is not None:
-            self.any_was_ready = True
+            self._any_was_ready = True
             if now - ready_at >= STEADY_SECONDS:
-                self.in_a_row = 0
-        self.in_a_row += 1
-        if self.in_a_row >= (MOST_IN_A_ROW if self.any_was_ready else MOST_BEFORE_READY):
+                self._in_a_row = 0
+        self._in_a_row += 1
+        if self._in_a_row >= (MOST_IN_A_ROW if self._any_was_ready else MOST_BEFORE_READY):
             return None
-        return DELAYS[min(self.in_a_row, len(DELAYS)) - 1]
+        return DELAYS[min(self._in_a_row, len(DELAYS)) - 1]
+
+    @property
+    def why_to_give_up(self) -> str:
+        """A sentence for the log."""
+        if self._any_was_ready:
+            return f"{self._in_a_row} workers ended shortly after each other"
+        return f"{self._in_a_row} workers ended before any was ready"
