@@ -83,13 +83,18 @@ class Scheduler(Generic[Result]):
             thread.join()
 
     async def submit(
-        self, item: Any, key: Hashable = None, cost: int = 1, priority: Priority = Priority.PASSAGE
+        self,
+        item: Any,
+        key: Hashable = None,
+        cost: int = 1,
+        priority: Priority = Priority.PASSAGE,
+        expires: bool = True,
     ) -> Result:
         """Return the job's result. Raises what ``begin``, a step or a run raised, and ``Unavailable`` at the deadline.
 
         Items with the same ``key`` have the same result, and those in flight are one job; None is never the same.
-        ``cost`` is the number of its runs, estimated. If all callers of a job are cancelled, it is closed before its
-        next step; a job that has not started is never run.
+        ``cost`` is the number of its runs, estimated; ``expires``: whether there is a deadline. If all callers of a job
+        are cancelled, it is closed before its next step; a job that has not started is never run.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
@@ -99,7 +104,8 @@ class Scheduler(Generic[Result]):
             self._queue.join(job, priority)
         else:
             job = self._put(item, future, key, cost, priority)
-        deadline = None if self._seconds is None else loop.call_later(self._seconds, self._expire, job, future)
+        seconds = self._seconds if expires else None
+        deadline = None if seconds is None else loop.call_later(seconds, self._expire, job, future)
         self._callers += 1
         try:
             return await future

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from tests.support.bundles.unverified import unverified
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.patience import PATIENCE
-from tests.support.server.server_process import Answer, Server, ready, started
+from tests.support.server.server_process import Answer, Connection, Server, ready, started
 
 MODEL = TinyModel(
     "long-texts", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query : "}, max_seq_length=32
@@ -172,3 +174,92 @@ def test_a_megabyte_of_text_does_not_hold_up_others(default_bundle: Path, tmp_pa
             vectors = [vector_of(future.result(PATIENCE)) for future in long]
     assert (vectors[0] == vectors[1]).all()
     assert abs(np.linalg.norm(vectors[0]) - 1) < 1e-5
+
+
+@contextmanager
+def in_flight(server: Server, texts: list[str]) -> Iterator[list[Connection]]:
+    """A connection for each text, on which it was sent and read. The server is killed at the end."""
+    with ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in texts]
+        _send(connections, texts)
+        server.wait_until_read()
+        yield connections
+    server.kill()
+
+
+def _send(connections: list[Connection], texts: list[str]) -> None:
+    for connection, text in zip(connections, texts, strict=True):
+        body = json.dumps({"text": text}).encode()
+        connection.send(b"POST /vectors HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+@pytest.mark.parametrize("word", ["x", "GATTACA", "3fa9b07c", "([{}])", "The ferry leaves at seven. "])
+def test_a_short_text_is_answered_before_megabytes_of_anything(default_bundle: Path, tmp_path: Path, word: str):
+    """Eight at a time on one thread. The first three are hardly a token, after much work."""
+    texts = [f"{n} " + word * (MEGABYTE // len(word)) for n in range(8)]
+    with ready(default_bundle, tmp_path / "log", THREADS="1") as server:
+        expected = server.embed("a short text").json["vector"]
+        with in_flight(server, texts) as connections:
+            assert server.embed("a short text").json["vector"] == expected
+            assert [connection.has_answer() for connection in connections].count(False) > 0
+
+
+def test_a_text_that_was_not_begun_in_time_is_refused_and_one_that_was_goes_on(default_bundle: Path, tmp_path: Path):
+    texts = [f"{n} " + "The ferry to the island leaves at seven. " * 20_000 for n in range(2)]
+    with (
+        ready(default_bundle, tmp_path / "log", THREADS="1", REQUEST_TIMEOUT="1") as server,
+        in_flight(server, texts) as (first, second),
+    ):
+        refused = second.answer()
+        assert refused.status == 503
+        assert refused.json == {"error": "the request was not begun within 1 seconds (REQUEST_TIMEOUT)"}
+        assert "retry-after" in refused.headers
+        assert not first.has_answer()
+
+
+def cpu_ticks(pid: int) -> int:
+    """The time that a process has computed; see proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.mark.parametrize("enabled", ["0", "1"])
+def test_a_recent_text_is_answered_from_memory_where_that_is_wanted(default_bundle: Path, tmp_path: Path, enabled: str):
+    text = "The ferry to the island leaves at seven. " * 600
+    with ready(default_bundle, tmp_path / "log", ENABLE_CACHE=enabled) as server:
+        (worker,) = server.workers()
+        times, answers = [cpu_ticks(worker)], []
+        for _ in range(2):
+            answers.append(server.embed(text).json)
+            times.append(cpu_ticks(worker))
+    assert answers[0] == answers[1]
+    first, second = times[1] - times[0], times[2] - times[1]
+    assert (second < first / 4) is (enabled == "1")
+
+
+def test_the_same_text_has_the_same_bits_at_any_load(default_bundle: Path, tmp_path: Path):
+    """Short, long and identical texts, queries and passages, at once, against each by itself."""
+    sentence = "The ferry to the island leaves at seven in the morning, and the market opens at noon. "
+    items = [(f"text {n}: " + sentence * (n % 7) * (1 + 5 * (n % 5 == 0)), n % 3) for n in range(60)]
+    tasks = [{}, {"task_type": "query"}, {"task_type": "passage"}]
+    with ready(default_bundle, tmp_path / "log") as server:
+
+        def vector(item: tuple[str, int]) -> list[float]:
+            return server.embed(item[0], **tasks[item[1]]).json["vector"]
+
+        alone = [vector(item) for item in items]
+        with ThreadPoolExecutor(48) as pool:
+            together = list(pool.map(vector, items * 15))
+    assert together == alone * 15
+
+
+def test_inference_has_a_lower_priority_than_the_event_loop(default_bundle: Path, tmp_path: Path):
+    with ready(default_bundle, tmp_path / "log") as server:
+        server.embed("a text of some length, for which all cores are used: " + "walk " * 100)
+        (worker,) = server.workers()
+        stats = [(task.name, (task / "stat").read_text()) for task in Path(f"/proc/{worker}/task").iterdir()]
+        nice = {int(name): int(stat.rpartition(")")[2].split()[16]) for name, stat in stats}
+    own = nice.pop(worker)
+    cores = len(os.sched_getaffinity(0))
+    lower = [value for value in nice.values() if value > own]
+    assert len(lower) >= 2 * cores - 1  # inference threads, and those that onnxruntime adds to one of them

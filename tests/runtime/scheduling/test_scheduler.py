@@ -929,13 +929,13 @@ class TestDeadline:
         assert on_set_clock(main) == "same"
         scheduler.stop()
 
-    @pytest.mark.parametrize("seconds", [None, 2 * DEADLINE])
-    def test_before_the_deadline_or_without_one_a_job_waits(self, seconds: float | None):
+    @pytest.mark.parametrize(("seconds", "expires"), [(None, True), (2 * DEADLINE, True), (DEADLINE / 2, False)])
+    def test_before_the_deadline_or_without_one_a_job_waits(self, seconds: float | None, expires: bool):
         gate = Gate()
         scheduler = running(gate.before(counting([])), cores=1, seconds=seconds)
 
         async def main(loop: SetLoop):
-            tasks = await gate.closes(scheduler) + await submitted(scheduler, [("a", 1)])
+            tasks = await gate.closes(scheduler) + await submitted(scheduler, [("a", 1)], expires=expires)
             loop.ahead = DEADLINE
             for _ in range(10):
                 await asyncio.sleep(0)

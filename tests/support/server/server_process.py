@@ -54,6 +54,11 @@ class Server:
         self.process.send_signal(signal.SIGTERM)
         return self.exit_status()
 
+    def kill(self) -> None:
+        """End the master and its workers at once, with whatever they do."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
+
     def exit_status(self) -> int:
         """Wait until the server has ended."""
         return self.process.wait(PATIENCE)
