@@ -17,6 +17,9 @@ BURST = 64
 IDLE_SECONDS = 1.0
 """A connection that has been idle for less is not ended to make room: its next request may be on the way."""
 
+SPARE = 16
+"""So many connections beyond the limit are taken for one answer each, so that probes get through."""
+
 RETRY_SECONDS = 0.1
 NOTE_SECONDS = 60.0
 
@@ -24,7 +27,7 @@ NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger("cpu2vec")
 
-Factory = Callable[[socket.socket], asyncio.BaseProtocol]
+Factory = Callable[[socket.socket, bool], asyncio.BaseProtocol]
 
 
 class Acceptor:
@@ -38,7 +41,10 @@ class Acceptor:
         connections: Connections,
         limit: int,
     ) -> None:
-        """``limit``: the most connections at a time. ``factory`` makes the protocol of an accepted socket."""
+        """``limit``: the most connections at a time, ``SPARE`` ones left out.
+
+        ``factory`` makes the protocol of an accepted socket, and is told whether that is a spare one.
+        """
         self._loop, self._sockets, self._factory = loop, sockets, factory
         self._connections, self._limit = connections, limit
         self._opening: set[asyncio.Task[object]] = set()
@@ -63,12 +69,15 @@ class Acceptor:
 
     def _accept(self, listener: socket.socket) -> None:
         for number in range(BURST):
-            if self._count >= self._limit:
+            is_spare = self._count >= self._limit
+            if is_spare:
                 # NOTE: only the first is known to be there, and nobody is to make room for none.
                 if number:
                     return
-                if not self._connections.close_oldest_idle(IDLE_SECONDS):
-                    self._pause(listener, f"there are {self._count}, which is the limit")
+                if self._connections.close_oldest_idle(IDLE_SECONDS):
+                    is_spare = False
+                elif self._count >= self._limit + SPARE:
+                    self._pause(listener, f"there are {self._count}, and the limit is {self._limit}")
                     return
             try:
                 sock, _ = listener.accept()
@@ -81,7 +90,7 @@ class Acceptor:
                 return
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            opening = self._loop.connect_accepted_socket(partial(self._factory, sock), sock)
+            opening = self._loop.connect_accepted_socket(partial(self._factory, sock, is_spare), sock)
             task = self._loop.create_task(opening)
             self._opening.add(task)
             task.add_done_callback(self._opened)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from runtime.errors import BodyTimeout, BodyTooLarge, ServingError, Unavailable
 from runtime.http.decoder import BodyDecoder
-from runtime.http.limits import BYTES_PER_BODY_BYTE, SMALL_BODY, Deadlines
+from runtime.http.limits import BYTES_PER_BODY_BYTE, SMALL_BODY, TINY_BODY, Deadlines
 from runtime.http.share import Lease, Share
 
 
@@ -41,7 +41,7 @@ class IncomingBody:
         self._decoder, self._announced, self._rules, self._link = decoder, announced, rules, link
         self._arrived_at = self._progress_at = now
         self._lease: Lease | None = None
-        self._is_reading = False
+        self._is_its_turn = self._is_reading = False
         self._deadline = math.inf
         self._ready: asyncio.Future[None] | None = None
         self._error: ServingError | None = None
@@ -54,7 +54,7 @@ class IncomingBody:
     @property
     def wants_data(self) -> bool:
         """Whether what arrives now is to be passed on: a little before its turn, all of it then."""
-        return self._is_reading or (self._lease is None and self._decoder.size < SMALL_BODY)
+        return self._is_reading or (self._ready is None and self._decoder.size < TINY_BODY)
 
     async def read(self) -> bytes:
         """The whole body, once.
@@ -66,11 +66,13 @@ class IncomingBody:
             raise BodyTooLarge.beyond(self._rules.max_bytes)
         if self._error is not None:
             raise self._error
-        self._lease = self._share.lease(BYTES_PER_BODY_BYTE * self._expected, self._begin)
-        if self._lease.is_granted and self._decoder.is_complete:
+        if self._expected > TINY_BODY:
+            self._lease = self._share.lease(BYTES_PER_BODY_BYTE * self._expected, self._begin)
+        self._is_its_turn = self._lease is None or self._lease.is_granted
+        if self._is_its_turn and self._decoder.is_complete:
             return self._decoder.content()
         self._ready = asyncio.get_running_loop().create_future()
-        if self._lease.is_granted:
+        if self._is_its_turn:
             self._begin()
         else:
             self._set_deadline(self._arrived_at, self._rules.deadlines.request)
@@ -101,6 +103,11 @@ class IncomingBody:
             self._resolve()
         return rest
 
+    def postpone(self, seconds: float) -> None:
+        """Add time to the deadline, for which nobody could do anything."""
+        self._deadline += seconds
+        self._progress_at += seconds
+
     def check(self, now: float) -> None:
         """Fail where a deadline is over."""
         deadlines = self._rules.deadlines
@@ -127,6 +134,7 @@ class IncomingBody:
 
     def _begin(self) -> None:
         """It is this body's turn."""
+        self._is_its_turn = True
         if self._decoder.is_complete:
             self._resolve()
             return
@@ -139,7 +147,7 @@ class IncomingBody:
         self._deadline = math.inf if seconds is None else start + seconds
 
     def _resolve(self) -> None:
-        if self._lease is not None and self._lease.is_granted:
+        if self._is_its_turn:
             self._is_reading, self._deadline = False, math.inf
             if self._ready is not None and not self._ready.done():
                 self._ready.set_result(None)

@@ -22,12 +22,13 @@ from runtime.http.decoder import ChunkedDecoder, SizedDecoder
 from runtime.http.exchange import Exchange, Headers
 from runtime.http.hangups import HangupWatcher
 from runtime.http.head import HEAD_END, Head, parse_head
-from runtime.http.limits import SMALL_BODY, Deadlines, Memory
+from runtime.http.limits import Deadlines, Memory
 
 JOINED_BYTES = 64 * 1024
 """A body up to this size is copied behind its head, for one write."""
 
-LARGE_RECEIVE_BUFFER = 256 * 1024
+READING_BUFFER = 128 * 1024
+"""The kernel's, while a body is being read."""
 
 log = logging.getLogger("cpu2vec")
 
@@ -161,6 +162,12 @@ class Connection(asyncio.Protocol):
             else:
                 self.close()
 
+    def postpone(self, seconds: float) -> None:
+        """Add time to the deadline, for which nobody could do anything."""
+        self._deadline += seconds
+        if self._exchange is not None:
+            self._exchange.body.postpone(seconds)
+
     def close(self) -> None:
         """End the connection at once, whatever it does."""
         self._unwatch()
@@ -180,8 +187,7 @@ class Connection(asyncio.Protocol):
             return
         if exchange.head.expects_continue:
             self._transport.write(CONTINUE)
-        if exchange.head.content_length is None or exchange.head.content_length > SMALL_BODY:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE_RECEIVE_BUFFER)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READING_BUFFER)
         early, self._early = self._early, b""
         if early:
             self._read_body(early)

@@ -19,10 +19,13 @@ from runtime.http.registry import Connections
 from runtime.http.share import Share
 
 RESERVED_DESCRIPTORS = 64
-"""For everything that is not a connection: the bundle's files, sockets that listen, event loops."""
+"""For everything that is not a connection: the bundle's files, sockets that listen, event loops; and spare ones."""
 
 JITTER = 0.25
 """Connections live that much longer or shorter, so that they do not all end at once."""
+
+PAUSE_SECONDS = 1.0
+"""A look at the deadlines that comes so much too late shows that the process was stopped, or had no processor."""
 
 RECENT_SECONDS = 10.0
 MIN_LINGER_IN_USE = 3.0
@@ -105,15 +108,22 @@ class HttpServer:
             and not connections.awaits_first_request(linger)
         )
 
-    def _connect(self, sock: socket.socket) -> Connection:
+    def _connect(self, sock: socket.socket, is_spare: bool) -> Connection:
         jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-        age = self._deadlines.age * jitter
+        age = 0.0 if is_spare else self._deadlines.age * jitter
         return Connection(self._context, sock, self._loop.time() + age)
 
     async def _check_deadlines(self) -> None:
+        checked_at = self._loop.time()
         while True:
             await asyncio.sleep(self._deadlines.check)
-            self._connections.check()
+            now = self._loop.time()
+            # NOTE: a process or a machine that was paused has not read what its clients have sent in time.
+            if (pause := now - checked_at - self._deadlines.check) > PAUSE_SECONDS:
+                self._connections.postpone(pause)
+            else:
+                self._connections.check()
+            checked_at = now
 
 
 def connection_limit(memory: Memory) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+TINY_BODY = 4 * 1024
+"""Bodies up to this many bytes, as most requests have, take no turns: their connections' memory is enough for them."""
+
 SMALL_BODY = 64 * 1024
-"""Bodies up to this many bytes are read ahead of all others."""
+"""Bodies up to this many bytes are read ahead of all larger ones."""
 
 BYTES_PER_BODY_BYTE = 5
 """A body and its text, of which a character takes up to 4 bytes as soon as one of them is an emoji."""
@@ -30,13 +33,14 @@ class Deadlines:
     request: float | None = 60.0
     """From the head of a request to the turn of its body; None: without end."""
     age: float = 60.0
-    """Of a connection, on average: after that time, an answer closes it."""
+    """Of a connection, on average: after that time, an answer closes it. Infinite: never."""
     check: float = 0.5
     """Between two looks at the deadlines of all connections."""
 
 
-BYTES_PER_CONNECTION = 32 * 1024
-"""A connection with a request that waits: the kernel's buffer, what was read of it, and the objects around it."""
+BYTES_PER_CONNECTION = 24 * 1024
+"""A connection whose request waits: the kernel's buffer, what was read ahead, and the objects around it; or a tiny body
+and its text."""
 
 
 @dataclass(frozen=True)
@@ -59,22 +63,22 @@ class Memory:
     """For all bodies up to ``SMALL_BODY`` and their texts together."""
     large_bodies: int = 64 << 20
     """For all larger ones."""
-    receive_buffer: int = 16 * 1024
-    """The kernel's, for a connection whose body is not being read."""
+    receive_buffer: int = 4 * 1024
+    """What the kernel may keep of a connection whose body is not being read; it doubles the number."""
     max_connections: int = 4096
     """How many connections there is memory for."""
 
     @classmethod
     def of(cls, total: int, max_body: int) -> Memory:
-        """Shares of a container's memory, of which inference has one half, and the weights most of the other.
+        """Shares of a container's memory, of which inference has one half, and the weights a part of the other.
 
         A body that would take more than a quarter of the total is never read: ``max_body`` is lowered.
         """
         return cls(
             max_body=min(max_body, total // 4 // BYTES_PER_BODY_BYTE),
             small_bodies=total // 16,
-            large_bodies=total // 8,
-            max_connections=total // 8 // BYTES_PER_CONNECTION,
+            large_bodies=total // 16,
+            max_connections=total * 5 // 32 // BYTES_PER_CONNECTION,
         )
 
 

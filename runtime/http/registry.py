@@ -22,6 +22,9 @@ class Closable(Protocol):
     def check(self, now: float) -> None:
         """Act on a deadline that is over."""
 
+    def postpone(self, seconds: float) -> None:
+        """Add time to its deadline."""
+
     def close(self) -> None:
         """End it at once."""
 
@@ -71,6 +74,11 @@ class Connections:
         now = self._loop.time()
         for connection in tuple(self._all):
             connection.check(now)
+
+    def postpone(self, seconds: float) -> None:
+        """Add time to the deadlines of all connections."""
+        for connection in self._all:
+            connection.postpone(seconds)
 
     def close_oldest_idle(self, seconds: float) -> bool:
         """End the connection that has been idle longest, if for at least ``seconds``; return whether there was one."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from runtime.http.limits import SMALL_BODY, Deadlines, HttpLimits, Memory
+from runtime.http.limits import SMALL_BODY, TINY_BODY, Deadlines, HttpLimits, Memory
 from tests.support.server.http_server import PATIENCE, Client, run, serving, until
 from tests.support.server.recording_app import RecordingApp
 
@@ -448,7 +448,7 @@ class TestClientsThatLeave:
 
 
 class TestMemoryForBodies:
-    MEMORY = Memory(max_body=MEGABYTE, small_bodies=5 * 3 * 1000, large_bodies=5 * 200_000)
+    MEMORY = Memory(max_body=MEGABYTE, small_bodies=5 * 3 * 10_000, large_bodies=5 * 200_000)
 
     def test_large_bodies_take_turns_and_small_ones_pass_them(self):
         app = RecordingApp()
@@ -470,17 +470,20 @@ class TestMemoryForBodies:
 
         assert run(main) == [b"0", b"1", b"2", b"3"]
 
-    def test_small_bodies_take_turns_too(self):
+    def test_small_bodies_take_turns_too_and_tiny_ones_pass_them(self):
         app = RecordingApp()
 
         async def main() -> int:
             async with serving(app, HttpLimits(PATIENT, self.MEMORY)) as server:
                 clients = [await server.client() for _ in range(10)]
                 for client in clients:
-                    client.send(post(b"x" * 1000, "/held"))
+                    client.send(post(b"x" * 10_000, "/held"))
                 await until(lambda: len(app.begun) == 10)
                 await asyncio.sleep(0.05)
                 begun = len(app.bodies)
+                tiny = await server.client()
+                tiny.send(post(b"x" * TINY_BODY))
+                assert (await tiny.answer())[0] == 200
                 app.release.set()
                 assert [(await client.answer())[0] for client in clients] == [200] * 10
                 return begun

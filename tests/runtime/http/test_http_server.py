@@ -7,10 +7,13 @@ import errno
 import math
 import resource
 import socket
+import time
+from dataclasses import replace
 
 import pytest
 
-from runtime.http import http_server
+from runtime.http import acceptor, http_server
+from runtime.http.acceptor import SPARE
 from runtime.http.http_server import connection_limit
 from runtime.http.limits import BYTES_PER_BODY_BYTE, BYTES_PER_CONNECTION, Deadlines, Draining, HttpLimits, Memory
 from tests.support.server.http_server import PATIENCE, Client, run, serving, until
@@ -138,21 +141,36 @@ class TestAccepting:
 
         async def main() -> tuple[int, list[int]]:
             async with serving(app, limits(max_connections=5)) as server:
-                clients = [await server.client() for _ in range(20)]
+                clients = [await server.client() for _ in range(40)]
                 for client in clients:
                     client.send(HELD.replace(b"Host: a", b"Connection: close"))
-                await until(lambda: len(app.bodies) == 5)
+                await until(lambda: len(app.bodies) == 5 + SPARE)
                 await asyncio.sleep(0.3)
                 most = server.server.connections
                 app.release.set()
                 return most, [(await client.answer())[0] for client in clients]
 
         most, statuses = run(main)
-        assert most == 5
-        assert statuses == [200] * 20
-        assert caplog.text.count("no more connections are accepted for now: there are 5") == 1
+        assert most == 5 + SPARE
+        assert statuses == [200] * 40
+        assert caplog.text.count("no more connections are accepted for now: there are 21, and the limit is 5") == 1
 
-    def test_the_connection_that_was_idle_longest_makes_room(self):
+    def test_a_probe_gets_through_at_the_limit_and_its_connection_is_not_kept(self):
+        app = RecordingApp()
+
+        async def main() -> list[bytes]:
+            async with serving(app, limits(max_connections=2)) as server:
+                held = [await server.client() for _ in range(2)]
+                for client in held:
+                    client.send(HELD)
+                await until(lambda: len(app.bodies) == 2)
+                return [await asks(await server.client(), PROBE) for _ in range(SPARE + 1)]
+
+        assert all(b"connection: close" in head for head in run(main))
+
+    def test_the_connection_that_was_idle_longest_makes_room(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(acceptor, "IDLE_SECONDS", 0)
+
         async def main() -> list[bytes]:
             async with serving(RecordingApp(), limits(max_connections=2)) as server:
                 oldest, other = await server.client(), await server.client()
@@ -198,6 +216,25 @@ class TestAccepting:
             assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class TestPauses:
+    def test_a_pause_of_the_process_ends_no_connection(self, monkeypatch: pytest.MonkeyPatch):
+        """What a client sends while the server is stopped is read later, and counts as sent in time."""
+        monkeypatch.setattr(http_server, "PAUSE_SECONDS", LINGER)
+        hasty = replace(PATIENT, head=LINGER, body=LINGER)
+
+        async def main() -> tuple[int, bytes]:
+            async with serving(RecordingApp(), HttpLimits(hasty)) as server:
+                client = await server.client()
+                client.send(b"POST / HTTP/1.1\r\nContent-Length: 9000\r\n\r\n")
+                await asyncio.sleep(LINGER / 2)
+                time.sleep(3 * LINGER)
+                await asyncio.sleep(hasty.check * 2)
+                client.send(b"x" * 9000)
+                return await client.answer()
+
+        assert run(main)[0] == 200
 
 
 class TestMemoryOfAContainer:
