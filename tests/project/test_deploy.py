@@ -14,6 +14,7 @@ import yaml
 from build.model.default_model import MODEL
 from build.names import image_tag
 from manifest import Precision, Target
+from runtime.http.limits import Deadlines
 from runtime.settings import read_settings
 from tests.support.paths import ROOT
 
@@ -196,10 +197,21 @@ class TestPage:
     """docs/deploy.md"""
 
     def test_figures_are_those_of_the_server(self):
-        server = (ROOT / "runtime" / "server" / "server.py").read_text()
-        seconds = {name: int(value) for name, value in re.findall(r"^(\w+)_SECONDS = (\d+)$", server, re.MULTILINE)}
-        assert f"kept for {seconds['KEEP_ALIVE']} s" in PAGE
-        assert read_settings({}).drain_seconds + 1 < 10
+        deadlines, settings = Deadlines(), read_settings({})
+        text = " ".join(PAGE.split())
+        assert f"kept for {deadlines.keep_alive:g} s" in text
+        assert f"after {deadlines.age:g} s, more or less," in text
+        assert f"`DRAIN_SECONDS` ({settings.drain_seconds})" in text
+        assert f"`LINGER_SECONDS` ({settings.linger_seconds})" in text
+        assert settings.drain_seconds + 1 < 10
+
+    def test_a_pod_has_a_second_more_than_the_server_takes_to_drain(self):
+        pod = yaml.safe_load(code_blocks("yaml")[0])
+        (container,) = pod["containers"]
+        environment = {entry["name"]: entry["value"] for entry in container["env"]}
+        settings = read_settings(environment)
+        assert settings.drain_seconds + 1 < pod["terminationGracePeriodSeconds"]
+        assert settings != read_settings({})
 
     def test_images_are_named_as_make_names_them(self):
         assert set(re.findall(r"cpu2vec:sentence\S+", PAGE)) == {default_tag(MODEL, "amd64")}

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import re
 from enum import StrEnum
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from build.pipeline import VERIFY
 from build.precisions import PRECISIONS
 from build.quantization.record import WeightRecord
 from manifest import LayerKind, PoolingMode, Precision
-from runtime.settings import FALSE, TRUE, LogFormat, LogLevel, read_settings
+from runtime.http.limits import BYTES_PER_BODY_BYTE, SMALL_BODY, Deadlines, Memory
+from runtime.settings import DEFAULT_MAX_BODY_BYTES, FALSE, TRUE, LogFormat, LogLevel, read_settings
 from runtime.text.long_text import LongText
 from tests.support.pages import PAGES, READ, SETTINGS, in_code, section, table
 from tests.support.paths import ROOT
@@ -28,6 +30,7 @@ from tests.support.paths import ROOT
 WITHOUT_EFFECT = re.findall(r'^    "([A-Z0-9_]+)",$', SETTINGS, re.MULTILINE)
 FIELDS = {"AUTHENTICATION_ALLOWED_TOKENS": "allowed_tokens"}
 """The fields of ``Settings`` that are not called like their variable."""
+DEADLINES = Deadlines()
 SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text()
 SETTING_ROWS = {name: row for row in table(SETTINGS_PAGE) for name in in_code(row[0])}
 
@@ -92,18 +95,21 @@ class TestHttp:
     PAGE = (ROOT / "docs" / "http.md").read_text()
 
     def test_limits_are_those_of_the_server(self):
-        limits = section(self.PAGE, "## Limits")
-        modules = ("server/http_protocol.py", "server/server.py", "api/body.py")
-        code = "".join((ROOT / "runtime" / name).read_text() for name in modules)
-        for pattern, sentence in (
-            (r"^HEADER_SECONDS = (\d+)\.0$", "within {} s and have"),
-            (r"^MAX_HEADER_BYTES = (\d+) \* 1024$", "at most {} KiB"),
-            (r"^MAX_CONNECTIONS = (\d+)$", "Beyond {:,} connections"),
-            (r"^KEEP_ALIVE_SECONDS = (\d+)$", "kept for {} s"),
-            (r"^    seconds: float = (\d+)\.0$", "within {} s and have at most `MAX_BODY_BYTES`"),
+        limits = " ".join(section(self.PAGE, "## Limits").split())
+        memory = Memory.of(1 << 30, DEFAULT_MAX_BODY_BYTES)
+        parser = (ROOT / "runtime" / "api" / "json_body.py").read_text()
+        (structure,) = re.findall(r"^MAX_STRUCTURE_BYTES = (\d+) \* 1024$", parser, re.MULTILINE)
+        for sentence in (
+            f"must arrive within {DEADLINES.head:g} s and have at most {memory.max_head >> 10} KiB",
+            f"{memory.max_connections:,} in a container of 1 GiB",
+            f"kept for {DEADLINES.keep_alive:g} s",
+            f"After {DEADLINES.age:g} s, more or less, an answer closes",
+            f"must arrive within {DEADLINES.body:g} s and have at most `MAX_BODY_BYTES`",
+            f"bodies of more than {SMALL_BODY >> 10} KiB [take turns]",
+            f"may have {structure} KiB outside its strings",
+            f"nothing of its answer for {DEADLINES.write:g} s",
         ):
-            (value,) = re.findall(pattern, code, re.MULTILINE)
-            assert sentence.format(int(value)) in limits
+            assert sentence in limits
 
     def test_every_field_about_the_server_is_explained(self):
         kind = (ROOT / "runtime" / "kinds" / "text.py").read_text().partition("serving={")[2].partition("}")[0]
@@ -113,8 +119,46 @@ class TestHttp:
 
     def test_every_status_is_listed(self):
         handlers = (ROOT / "runtime" / "api" / "error_handlers.py").read_text()
+        connection = (ROOT / "runtime" / "http" / "connection.py").read_text()
+        written = {str(HTTPStatus[name].value) for name in re.findall(r"HTTPStatus\.([A-Z_]+)", connection)}
         listed = {status for row in table(section(self.PAGE, "## Errors")) for status in row[0].split(", ")}
-        assert listed == {*re.findall(r"falcon\.HTTP_(\d+)", handlers), "404", "405"}
+        assert {"400", "505"} <= written
+        assert listed == {*re.findall(r"falcon\.HTTP_(\d+)", handlers), *written, "404", "405"}
+
+
+class TestServer:
+    """docs/server.md"""
+
+    PAGE = (ROOT / "docs" / "server.md").read_text()
+
+    def test_every_deadline_is_listed_with_its_seconds(self):
+        rows = table(section(self.PAGE, "## Deadlines"))
+        fields = dataclasses.asdict(DEADLINES)
+        del fields["check"]
+        assert [(row[0].strip("`"), float(row[1])) for row in rows] == list(fields.items())
+
+    def test_the_states_that_are_drawn_are_those_of_a_connection(self):
+        code = (ROOT / "runtime" / "http" / "connection.py").read_text()
+        states = re.findall(r"^    ([A-Z]+) = enum\.auto\(\)$", code, re.MULTILINE)
+        drawn = section(self.PAGE, "## A connection")
+        (picture,) = re.findall(r"^```mermaid\n(.*?)^```$", drawn, re.DOTALL | re.MULTILINE)
+        assert {*re.findall(r"\b([A-Z]{4,})\b(?= -->| :)", picture)} == {*states}
+
+    def test_shares_of_memory_are_those_of_the_server(self):
+        memory = Memory.of(1 << 30, DEFAULT_MAX_BODY_BYTES)
+        reading = section(self.PAGE, "## Reading")
+        at_a_time = memory.large_bodies // (BYTES_PER_BODY_BYTE * DEFAULT_MAX_BODY_BYTES)
+        small, large = table(reading)
+        assert small[2] == f"{memory.small_bodies >> 20} MiB"
+        assert large[2] == f"{memory.large_bodies >> 20} MiB: {at_a_time} bodies of 1 MiB at a time"
+        assert small[0] == f"up to {SMALL_BODY >> 10} KiB"
+        assert f"reserves {BYTES_PER_BODY_BYTE} bytes" in reading
+        assert f"{memory.max_connections:,} connections in a container of 1 GiB" in self.PAGE
+
+    def test_files_that_it_names_exist(self):
+        named = {name for name in in_code(self.PAGE) if re.fullmatch(r"[\w/]+\.(py|onnx)|[\w/]+/", name)}
+        assert len(named) > 5
+        assert all((ROOT / name).exists() for name in named)
 
 
 class TestGlossary:
@@ -177,12 +221,10 @@ class TestTroubleshooting:
     PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
     QUOTED = tuple("".join(re.findall(r"^```text\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)).splitlines())
     FRAME = re.compile(r"(?:quantize\.py|make \w+|cpu2vec|not serving): ")
-    GUNICORN = tuple((ROOT / ".venv" / "runtime" / "lib").glob("python*/site-packages/gunicorn"))
 
     def test_messages_are_those_of_the_code(self):
         assert len(self.QUOTED) > 15
-        assert self.GUNICORN
-        patterns = templates(*(ROOT / name for name in ("build", "runtime", "sections", "manifest.py")), *self.GUNICORN)
+        patterns = templates(*(ROOT / name for name in ("build", "runtime", "sections", "manifest.py")))
         for line in self.QUOTED:
             message = json.loads(line)["error"] if line.startswith("{") else self.FRAME.sub("", line, count=1)
             assert any(re.fullmatch(pattern, message) for pattern in patterns), line
@@ -210,7 +252,7 @@ class TestArchitecture:
     def test_stages_are_those_of_the_build(self):
         flow = section(self.PAGE, "## How a build flows")
         assert re.findall(r"\*\*(\w+)\*\*", flow) == ["fetch", "describe", *STAGES, VERIFY]
-        (picture,) = re.findall(r"^```mermaid\n(.*?)^```$", self.PAGE, re.DOTALL | re.MULTILINE)
+        picture = re.findall(r"^```mermaid\n(.*?)^```$", self.PAGE, re.DOTALL | re.MULTILINE)[0]
         assert f"fetch --> describe --> {' --> '.join([*STAGES, VERIFY])}\n" in picture
 
     def test_a_new_kind_takes_the_files_and_rows_that_it_names(self):
