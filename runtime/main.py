@@ -108,7 +108,7 @@ def make_service(
     from runtime.service import Service
 
     limits = HttpLimits(
-        Deadlines(request=settings.request_seconds),
+        Deadlines(request=settings.request_seconds, age=settings.connection_seconds),
         memory=Memory.of(capacity.memory_bytes, settings.max_body_bytes),
         draining=Draining(settings.linger_seconds, settings.drain_seconds),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ DEFAULT_MAX_BODY_BYTES = 1 << 20
 DEFAULT_DRAIN_SECONDS = 8
 """With a second for the rest, below the 10 s after which `docker stop` kills."""
 DEFAULT_LINGER_SECONDS = 1
+DEFAULT_CONNECTION_SECONDS = 60
+"""Replicas that are added behind a Kubernetes service get their share of the callers by then."""
 MOST_SECONDS = 3600
 DEFAULT_REQUEST_SECONDS = 60
 ACCEPTED_WITHOUT_EFFECT = (
@@ -61,6 +64,7 @@ VARIABLES = {
     "KERNELS_ISA": "instruction set of the native ops (the best one that the CPU supports)",
     "AUTHENTICATION_ALLOWED_TOKENS": "comma-separated bearer tokens (none: no token needed)",
     "DRAIN_SECONDS": "the most seconds that a stop waits for requests (8)",
+    "CONNECTION_SECONDS": "the age at which an answer closes its connection (60; 0: never)",
     "LINGER_SECONDS": "the seconds without requests after which a stop ends (1)",
     "LOG_LEVEL": "debug, info, warning or error (info)",
     "LOG_FORMAT": "text or json (text)",
@@ -93,6 +97,8 @@ class Settings:
     drain_seconds: int
     """From the signal that stops the server on, requests are answered for at most so long."""
     linger_seconds: int
+    connection_seconds: float
+    """Infinite: connections are closed for other reasons alone."""
     """And until none has come for so long."""
     log_level: LogLevel
     log_format: LogFormat
@@ -128,6 +134,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         kernels_isa=read("KERNELS_ISA", _word, None),
         allowed_tokens=_tokens(environment.get("AUTHENTICATION_ALLOWED_TOKENS")),
         drain_seconds=read("DRAIN_SECONDS", _integer(0, MOST_SECONDS), DEFAULT_DRAIN_SECONDS),
+        connection_seconds=read("CONNECTION_SECONDS", _integer(0, 86_400), DEFAULT_CONNECTION_SECONDS) or math.inf,
         linger_seconds=read("LINGER_SECONDS", _integer(0, MOST_SECONDS), DEFAULT_LINGER_SECONDS),
         log_level=read("LOG_LEVEL", _choice(LogLevel), LogLevel.INFO),
         log_format=read_log_format(environment),

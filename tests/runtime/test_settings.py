@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
@@ -29,6 +30,7 @@ def test_nothing_set_gives_the_documented_defaults():
         allowed_tokens=frozenset(),
         drain_seconds=8,
         linger_seconds=1,
+        connection_seconds=60,
         log_level=LogLevel.INFO,
         log_format=LogFormat.TEXT,
         without_effect=(),
@@ -37,7 +39,7 @@ def test_nothing_set_gives_the_documented_defaults():
 
 def test_an_empty_value_counts_as_unset():
     names = ("PORT", "THREADS", "MAX_BODY_BYTES", "LOG_LEVEL", "LOG_FORMAT", "ENABLE_CUDA", "MAX_TOKENS", "LONG_TEXT")
-    names += ("DRAIN_SECONDS", "LINGER_SECONDS")
+    names += ("DRAIN_SECONDS", "LINGER_SECONDS", "CONNECTION_SECONDS")
     names += ("REQUEST_TIMEOUT", "ENABLE_CACHE")
     assert read_settings(dict.fromkeys(names, "")) == read_settings({})
 
@@ -148,3 +150,7 @@ def test_a_wrong_value_names_the_variable_and_what_it_accepts(name: str, value: 
 def test_the_usage_text_has_every_setting():
     read = set(re.findall(r'(?:read|environment\.get)\("(\w+)"', Path(settings.__file__).read_text()))
     assert set(VARIABLES) == read
+
+
+def test_no_age_of_connections_is_an_infinite_one():
+    assert read_settings({"CONNECTION_SECONDS": "0"}).connection_seconds == math.inf
