@@ -77,8 +77,8 @@ class Memory:
         return cls(
             max_body=min(max_body, total // 4 // BYTES_PER_BODY_BYTE),
             small_bodies=total // 16,
-            large_bodies=total // 16,
-            max_connections=total * 5 // 32 // BYTES_PER_CONNECTION,
+            large_bodies=total // 10,
+            max_connections=total // 6 // BYTES_PER_CONNECTION,
         )
 
 
