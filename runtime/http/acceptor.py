@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from runtime.http.limits import SPARE_CONNECTIONS
 from runtime.http.registry import Connections
 
 BURST = 64
@@ -16,9 +17,6 @@ BURST = 64
 
 IDLE_SECONDS = 1.0
 """A connection that has been idle for less is not ended to make room: its next request may be on the way."""
-
-SPARE = 16
-"""So many connections beyond the limit are taken for one answer each, so that probes get through."""
 
 RETRY_SECONDS = 0.1
 NOTE_SECONDS = 60.0
@@ -41,7 +39,7 @@ class Acceptor:
         connections: Connections,
         limit: int,
     ) -> None:
-        """``limit``: the most connections at a time, ``SPARE`` ones left out.
+        """``limit``: the most connections at a time, spare ones left out.
 
         ``factory`` makes the protocol of an accepted socket, and is told whether that is a spare one.
         """
@@ -76,7 +74,7 @@ class Acceptor:
                     return
                 if self._connections.close_oldest_idle(IDLE_SECONDS):
                     is_spare = False
-                elif self._count >= self._limit + SPARE:
+                elif self._count >= self._limit + SPARE_CONNECTIONS:
                     self._pause(listener, f"there are {self._count}, and the limit is {self._limit}")
                     return
             try:

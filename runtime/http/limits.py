@@ -43,6 +43,10 @@ BYTES_PER_CONNECTION = 24 * 1024
 and its text."""
 
 
+SPARE_CONNECTIONS = 16
+"""So many connections beyond the limit are taken for one answer each, so that probes get through."""
+
+
 @dataclass(frozen=True)
 class Draining:
     """Seconds."""

@@ -21,8 +21,7 @@ from build.pipeline import VERIFY
 from build.precisions import PRECISIONS
 from build.quantization.record import WeightRecord
 from manifest import LayerKind, PoolingMode, Precision
-from runtime.http.acceptor import SPARE
-from runtime.http.limits import BYTES_PER_BODY_BYTE, SMALL_BODY, TINY_BODY, Deadlines, Memory
+from runtime.http.limits import BYTES_PER_BODY_BYTE, SMALL_BODY, SPARE_CONNECTIONS, TINY_BODY, Deadlines, Memory
 from runtime.settings import DEFAULT_MAX_BODY_BYTES, FALSE, TRUE, LogFormat, LogLevel, read_settings
 from runtime.text.long_text import LongText
 from tests.support.pages import PAGES, READ, SETTINGS, in_code, section, table
@@ -156,7 +155,7 @@ class TestServer:
         assert f"reserves {BYTES_PER_BODY_BYTE} bytes" in reading
         assert f"Bodies up to {TINY_BODY >> 10} KiB" in reading
         assert f"set to {2 * memory.receive_buffer >> 10} KiB for each connection" in reading
-        assert f"up to {SPARE} spare connections" in self.PAGE
+        assert f"up to {SPARE_CONNECTIONS} spare connections" in self.PAGE
         assert f"{memory.max_connections:,} connections in a container of 1 GiB" in self.PAGE
 
     def test_files_that_it_names_exist(self):

@@ -13,9 +13,16 @@ from dataclasses import replace
 import pytest
 
 from runtime.http import acceptor, http_server
-from runtime.http.acceptor import SPARE
 from runtime.http.http_server import connection_limit
-from runtime.http.limits import BYTES_PER_BODY_BYTE, BYTES_PER_CONNECTION, Deadlines, Draining, HttpLimits, Memory
+from runtime.http.limits import (
+    BYTES_PER_BODY_BYTE,
+    BYTES_PER_CONNECTION,
+    SPARE_CONNECTIONS,
+    Deadlines,
+    Draining,
+    HttpLimits,
+    Memory,
+)
 from tests.support.server.http_server import PATIENCE, Client, run, serving, until
 from tests.support.server.recording_app import RecordingApp
 
@@ -144,14 +151,14 @@ class TestAccepting:
                 clients = [await server.client() for _ in range(40)]
                 for client in clients:
                     client.send(HELD.replace(b"Host: a", b"Connection: close"))
-                await until(lambda: len(app.bodies) == 5 + SPARE)
+                await until(lambda: len(app.bodies) == 5 + SPARE_CONNECTIONS)
                 await asyncio.sleep(0.3)
                 most = server.server.connections
                 app.release.set()
                 return most, [(await client.answer())[0] for client in clients]
 
         most, statuses = run(main)
-        assert most == 5 + SPARE
+        assert most == 5 + SPARE_CONNECTIONS
         assert statuses == [200] * 40
         assert caplog.text.count("no more connections are accepted for now: there are 21, and the limit is 5") == 1
 
@@ -164,7 +171,7 @@ class TestAccepting:
                 for client in held:
                     client.send(HELD)
                 await until(lambda: len(app.bodies) == 2)
-                return [await asks(await server.client(), PROBE) for _ in range(SPARE + 1)]
+                return [await asks(await server.client(), PROBE) for _ in range(SPARE_CONNECTIONS + 1)]
 
         assert all(b"connection: close" in head for head in run(main))
 
