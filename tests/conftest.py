@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from tests.support.programs.forks import Forks
 
 IN_RUNTIME_ENVIRONMENT = importlib.util.find_spec("torch") is None
 RUNTIME_TESTS = Path(__file__).parent / "runtime"
@@ -54,6 +57,16 @@ def default_bundle() -> Path:
         build_bundle(BuildOptions(MODEL, None, target, Precision.INT8, output, force=False), Progress())
 
     return cached("default-model", build)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Starts the build's programs without their libraries' imports."""
+    from tests.support.programs.forks import Forks
+
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,7 @@ def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, mod
 
 @pytest.mark.parametrize("limit", [0, 2_000, 60_000])
 def test_a_file_that_may_not_grow_is_a_full_disk(quantize, model: Path, output: Path, limit: int):
-    result = quantize(model, "--output", output, limit=limit, PYTHONDONTWRITEBYTECODE="1")
+    result = quantize(model, "--output", output, limit=limit)
     assert message(result).startswith("the disk is full: make room, or choose another --output")
     assert_nothing_but(output.parent)
 
