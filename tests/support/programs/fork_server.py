@@ -81,8 +81,8 @@ class ForkServer:
     def serve(self) -> Order | None:
         """In this process, None at the end; in each fork, what it is to run."""
         while True:
-            for ready in select.select([self._orders, *self._forks], [], [])[0]:
-                if ready is not self._orders:
+            for ready in select.select([self._orders.fileno(), *self._forks], [], [])[0]:
+                if ready != self._orders.fileno():
                     self._tell(ready)
                     continue
                 message, descriptors, _, _ = socket.recv_fds(self._orders, MESSAGE_BYTES, 3)

@@ -116,7 +116,7 @@ class Forks:
         """The same, run to its end."""
         with self.started(command, environment, directory, file_bytes, warnings_are_errors) as fork:
             stdout, stderr = fork.communicate()
-            return subprocess.CompletedProcess(list(command), fork.wait(), stdout, stderr)
+            return subprocess.CompletedProcess([str(word) for word in command], fork.wait(), stdout, stderr)
 
     def close(self) -> None:
         if self._server is not None:
