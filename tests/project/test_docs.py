@@ -182,10 +182,11 @@ class TestTroubleshooting:
     def test_messages_are_those_of_the_code(self):
         assert len(self.QUOTED) > 15
         assert self.GUNICORN
-        patterns = templates(*(ROOT / name for name in ("build", "runtime", "sections", "manifest.py")), *self.GUNICORN)
+        roots = (*(ROOT / name for name in ("build", "runtime", "sections", "manifest.py")), *self.GUNICORN)
+        patterns = [re.compile(pattern) for pattern in templates(*roots)]  # PERF: re keeps fewer compiled ones.
         for line in self.QUOTED:
             message = json.loads(line)["error"] if line.startswith("{") else self.FRAME.sub("", line, count=1)
-            assert any(re.fullmatch(pattern, message) for pattern in patterns), line
+            assert any(pattern.fullmatch(message) for pattern in patterns), line
 
 
 class TestArchitecture:
