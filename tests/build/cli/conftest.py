@@ -19,7 +19,9 @@ from tests.support.quantize import TINY
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": os.defpath, "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    hub = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    # PERF: tests run beside one another, and threads without a core of their own wait for one another.
+    return {"PATH": os.defpath, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", **hub}
 
 
 @pytest.fixture

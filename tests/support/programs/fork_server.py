@@ -7,6 +7,7 @@ id and exit status. It ends when the other end of its socket is closed.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import json
@@ -16,7 +17,6 @@ import runpy
 import select
 import socket
 import sys
-import warnings
 from dataclasses import dataclass
 
 MESSAGE_BYTES = 65536
@@ -51,15 +51,16 @@ class Order:
     environment: dict[str, str]
     file_bytes: int | None
     """No file may grow beyond this."""
-    warnings_are_errors: bool
+    mounts: str | None
+    """A file below /proc that stands for the mounts to see, instead of this process's."""
 
     def run(self) -> None:
         """Become the program."""
+        if self.mounts is not None:
+            see_mounts(self.mounts)
         os.environ.clear()
         os.environ.update(self.environment)
         os.chdir(self.directory)
-        if self.warnings_are_errors:
-            warnings.simplefilter("error")
         if self.file_bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_bytes, self.file_bytes))
         if self.command[0] == "-m":
@@ -68,6 +69,13 @@ class Order:
         else:
             sys.argv = list(self.command)
             runpy.run_path(self.command[0], run_name="__main__")
+
+
+def see_mounts(file: str) -> None:
+    """Enter a mount namespace. Raises ``OSError``."""
+    with open(file) as namespace:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), file)
 
 
 class ForkServer:

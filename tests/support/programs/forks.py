@@ -95,11 +95,14 @@ class Forks:
         environment: Mapping[str, str],
         directory: Path = ROOT,
         file_bytes: int | None = None,
-        warnings_are_errors: bool = False,
+        mounts: Path | None = None,
     ) -> Iterator[Fork]:
-        """A program, killed at the end if it still runs. ``command``: what follows the interpreter's name."""
+        """A program, killed at the end if it still runs.
+
+        ``command``: what follows the interpreter's name. ``file_bytes``, ``mounts``: see ``Order``.
+        """
         words = [str(word) for word in command]
-        fork = self._fork(Order(words, str(directory), dict(environment), file_bytes, warnings_are_errors))
+        fork = self._fork(Order(words, str(directory), dict(environment), file_bytes, str(mounts) if mounts else None))
         try:
             yield fork
         finally:
@@ -111,10 +114,10 @@ class Forks:
         environment: Mapping[str, str],
         directory: Path = ROOT,
         file_bytes: int | None = None,
-        warnings_are_errors: bool = False,
+        mounts: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """The same, run to its end."""
-        with self.started(command, environment, directory, file_bytes, warnings_are_errors) as fork:
+        with self.started(command, environment, directory, file_bytes, mounts) as fork:
             stdout, stderr = fork.communicate()
             return subprocess.CompletedProcess([str(word) for word in command], fork.wait(), stdout, stderr)
 
