@@ -96,11 +96,11 @@ what-to-compare:
 	  $(error $(name)= is missing: make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt)))
 
 test: lint .venv/runtime/.tested .venv/build/.tested library  ## run all tests that need no Docker, QEMU or browser
-	$(RUNTIME) -m pytest tests
+	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
 	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist worksteal
 
 test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests that take a few minutes in all
-	$(RUNTIME) -m pytest tests
+	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
 test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from tests.support.programs.forks import Forks
 
 IN_RUNTIME_ENVIRONMENT = importlib.util.find_spec("torch") is None
 RUNTIME_TESTS = Path(__file__).parent / "runtime"
@@ -38,6 +42,12 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return (RUNTIME_TESTS in collection_path.parents) != IN_RUNTIME_ENVIRONMENT or None
 
 
+def pytest_collection_finish() -> None:
+    # PERF: builds collect garbage often, each time through all that modules and tests have made, of which none goes.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def default_bundle() -> Path:
     """The int8 bundle of the default model for this machine, made by the real pipeline. Not to be written to."""
@@ -54,6 +64,16 @@ def default_bundle() -> Path:
         build_bundle(BuildOptions(MODEL, None, target, Precision.INT8, output, force=False), Progress())
 
     return cached("default-model", build)
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Starts the build's programs without their libraries' imports."""
+    from tests.support.programs.forks import Forks
+
+    forks = Forks()
+    yield forks
+    forks.close()
 
 
 @pytest.fixture(scope="session")

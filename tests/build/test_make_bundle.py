@@ -21,13 +21,15 @@ from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
+from tests.support.programs.forks import Forks
 from tests.support.server.stub_container import always, serving
 
 pytestmark = pytest.mark.slow
 
 TINY = TinyModel("tiny-bundle", "bert", "bert", "BertModel")
 COMMIT, ANOTHER = "c0ffee" + "0" * 34, "decade" + "0" * 34
-COMMAND = (sys.executable, "-m", "build.make_bundle")
+PROGRAM = ("-m", "build.make_bundle")
+COMMAND = (sys.executable, *PROGRAM)
 
 
 @pytest.fixture
@@ -36,11 +38,9 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, environment: dict[str, str]):
+def make(tmp_path: Path, environment: dict[str, str], forks: Forks):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*COMMAND, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE
-        )
+        return forks.run([*PROGRAM, *arguments], environment, directory=tmp_path)
 
     return run
 
@@ -162,15 +162,13 @@ def test_a_wrong_value_is_refused_before_any_work(make, argument: str, sentence:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def built(tmp_path_factory: pytest.TempPathFactory, forks: Forks) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A bundle that was built from a directory with a space in its name, and how."""
     home = tmp_path_factory.mktemp("make bundle")
     tiny_models.copy(TINY, home / "my tiny model")
     environment = {"PATH": os.defpath, "HOME": str(home), "PYTHONPATH": str(ROOT), "MAKE_TARGET": "bundle"}
     arguments = ("--model=./my tiny model", "--precision=fp32", "--arch=aarch64")
-    result = subprocess.run(
-        [*COMMAND, *arguments], cwd=home, env=environment, capture_output=True, text=True, timeout=PATIENCE
-    )
+    result = forks.run([*PROGRAM, *arguments], environment, directory=home)
     return home / "bundles" / "my-tiny-model-fp32-arm64", result
 
 

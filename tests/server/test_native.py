@@ -261,6 +261,13 @@ class TestAnotherLibrary:
     def library(runtime: Path) -> Path:
         return runtime / "kernels" / "lib" / f"libcpu2vec-{host_target()}.so"
 
+    @staticmethod
+    def compiled(target: Target, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A library that is not to compute, so that it need not be optimized."""
+        monkeypatch.setattr(kernels, "LIBRARIES", directory / "lib")
+        monkeypatch.setattr(kernels, "COMMON", (*kernels.COMMON, "-O0"))
+        return kernels.build(target)
+
     def test_the_right_one_serves(self, runtime: Path, bundle: Path, tmp_path: Path):
         """Else the tests below would prove nothing."""
         shutil.copy(ops.host_library(), self.library(runtime))
@@ -270,17 +277,18 @@ class TestAnotherLibrary:
     def test_for_another_onnxruntime(
         self, runtime: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.setattr(kernels, "LIBRARIES", tmp_path / "lib")
         monkeypatch.setattr(kernels, "pinned_onnxruntime", lambda: "9.9.9")
         target = host_target()
         assert target is not None
-        shutil.copy(kernels.build(target), self.library(runtime))
+        shutil.copy(self.compiled(target, tmp_path, monkeypatch), self.library(runtime))
         said = stopped_for_good(bundle, tmp_path / "log", self.inside(runtime))
         assert re.search(r"not serving: libcpu2vec-\w+.so cannot be used: .*built for onnxruntime 9.9.9", said)
 
-    def test_for_another_architecture(self, runtime: Path, bundle: Path, tmp_path: Path):
+    def test_for_another_architecture(
+        self, runtime: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
         (other,) = set(Target) - {host_target()}
-        shutil.copy(kernels.ensure(other), self.library(runtime))
+        shutil.copy(self.compiled(other, tmp_path, monkeypatch), self.library(runtime))
         with started(bundle, tmp_path / "log", self.inside(runtime)) as server:
             assert server.exit_status() == 2
         assert re.fullmatch(r"cpu2vec: libcpu2vec-\w+.so cannot be loaded: .*; run `make kernels`\n", server.output())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,26 +13,29 @@ import pytest
 from tests.support.models import tiny_models
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
+from tests.support.programs.forks import Forks
 from tests.support.quantize import TINY
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": os.defpath, "HOME": str(tmp_path), "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    hub = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    # PERF: tests run beside one another, and threads without a core of their own wait for one another.
+    return {"PATH": os.defpath, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", **hub}
 
 
 @pytest.fixture
-def quantize(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    def run(*arguments: object, python: object = sys.executable, limit: int | None = None, **more: str):
-        def limit_files() -> None:
-            if limit is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+def quantize(environment: dict[str, str], forks: Forks) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the program; without a fork where it needs another Python, or more of an environment."""
 
+    def run(*arguments: object, python: object = None, limit: int | None = None, **more: str):
+        if python is None and not more:
+            return forks.run(["quantize.py", *arguments], environment, file_bytes=limit)
+        assert limit is None
         return subprocess.run(
-            [str(python), "quantize.py", *map(str, arguments)],
+            [str(python or sys.executable), "quantize.py", *map(str, arguments)],
             cwd=ROOT,
             env=environment | more,
-            preexec_fn=limit_files,
             capture_output=True,
             text=True,
             timeout=PATIENCE,

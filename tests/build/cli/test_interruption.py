@@ -15,6 +15,7 @@ from build import cli
 from build.bundle.staging import staging_dir
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
+from tests.support.programs.forks import Fork, Forks
 from tests.support.quantize import STAGE, assert_nothing_but
 from tests.support.signals import restore_signals
 
@@ -41,25 +42,14 @@ def runtimes_that_serve(output: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize(
-    ("line", "begun"),
-    [
-        ("describe: done", at_once),
-        ("describe: done", writes_a_graph),
-        ("export: ", at_once),
-        ("verify: ", runtimes_that_serve),
-    ],
-)
-def test_an_interrupted_build_leaves_nothing_behind(
-    environment: dict[str, str],
-    output: Path,
-    signum: signal.Signals,
-    line: str,
-    begun: Callable[[Path], object],
-    model: Path,
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_build_that_is_interrupted_while_it_imports_leaves_nothing_behind(
+    environment: dict[str, str], output: Path, signum: signal.Signals, model: Path
 ):
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "quantize.py", str(model), "--output", str(output)],
         cwd=ROOT,
         env=environment,
@@ -67,7 +57,40 @@ def test_an_interrupted_build_leaves_nothing_behind(
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=restore_signals,
-    )
+    ) as process:
+        interrupt(process, signum, output, "describe: done", at_once)
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+@pytest.mark.parametrize(
+    ("line", "begun"),
+    [
+        ("describe: done", writes_a_graph),
+        ("export: ", at_once),
+        ("verify: ", runtimes_that_serve),
+    ],
+)
+def test_an_interrupted_build_leaves_nothing_behind(
+    forks: Forks,
+    environment: dict[str, str],
+    output: Path,
+    signum: signal.Signals,
+    line: str,
+    begun: Callable[[Path], object],
+    model: Path,
+):
+    with forks.started(["quantize.py", model, "--output", output], environment) as process:
+        interrupt(process, signum, output, line, begun)
+
+
+def interrupt(
+    process: subprocess.Popen[str] | Fork,
+    signum: signal.Signals,
+    output: Path,
+    line: str,
+    begun: Callable[[Path], object],
+) -> None:
+    """Send the signal once the program has written the line and begun what follows it; expect no trace of the build."""
     seen = []
     while line not in (seen[-1] if seen else ""):
         seen.append(process.stderr.readline())

@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,7 @@ from manifest import (
     read_manifest,
 )
 from tests.support.models.tiny_models import write
-from tests.support.paths import ROOT
-from tests.support.patience import PATIENCE
+from tests.support.programs.forks import Forks
 from tests.support.quantize import STAGE, assert_nothing_but, message
 
 pytestmark = pytest.mark.slow
@@ -122,7 +122,7 @@ def test_force_replaces_what_is_there_and_what_a_killed_build_left(quantize, mod
 
 @pytest.mark.parametrize("limit", [0, 2_000, 60_000])
 def test_a_file_that_may_not_grow_is_a_full_disk(quantize, model: Path, output: Path, limit: int):
-    result = quantize(model, "--output", output, limit=limit, PYTHONDONTWRITEBYTECODE="1")
+    result = quantize(model, "--output", output, limit=limit)
     assert message(result).startswith("the disk is full: make room, or choose another --output")
     assert_nothing_but(output.parent)
 
@@ -132,6 +132,20 @@ def mount_is_allowed() -> bool:
         return False
     command = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
     return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
+
+
+@contextmanager
+def small_disk(directory: Path, kilobytes: int) -> Iterator[Path]:
+    """Mount a file system on the directory that one process alone sees; give the process's directory in /proc."""
+    script = 'mount -t tmpfs -o size="$1"k none "$2" && echo mounted && read end'
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", str(kilobytes), str(directory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "mounted\n"
+        try:
+            yield Path(f"/proc/{process.pid}")
+        finally:
+            process.communicate("end\n")
 
 
 @pytest.mark.skipif(not mount_is_allowed(), reason="mounting a small file system is not allowed here")
@@ -144,20 +158,24 @@ def mount_is_allowed() -> bool:
     ],
 )
 def test_a_disk_that_is_too_small_is_told_as_such(
-    model: Path, environment: dict[str, str], tmp_path: Path, kilobytes: int, precision: str, stage: str, reason: str
+    forks: Forks,
+    model: Path,
+    environment: dict[str, str],
+    tmp_path: Path,
+    kilobytes: int,
+    precision: str,
+    stage: str,
+    reason: str,
 ):
     """Before the work, by the weights; and in the stages, each of which has another library that writes."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    script = (
-        'mount -t tmpfs -o size="$1"k none "$2" && "$3" quantize.py "$4" --precision "$5" --output "$2/out"; '
-        'echo $? "$(ls -A "$2")"'
-    )
-    arguments = [str(kilobytes), str(disk), sys.executable, str(model), precision]
-    command = ["unshare", "--mount", "sh", "-c", script, "sh", *arguments]
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    with small_disk(disk, kilobytes) as process:
+        command = ["quantize.py", model, "--precision", precision, "--output", disk / "out"]
+        result = forks.run(command, environment, mounts=process / "ns" / "mnt")
+        assert_nothing_but(process / "root" / disk.relative_to("/"))
+    assert (result.returncode, result.stdout) == (1, "")
     *announced, last = result.stderr.splitlines()
     assert last.startswith(f"quantize.py: {reason}")
     assert last.endswith("make room, or choose another --output")
     assert STAGE.fullmatch(announced[-1]).group(2) == stage
-    assert result.stdout == "1 \n"

@@ -1,4 +1,4 @@
-"""Bundles that are expensive to build: made once for all test processes, and kept until the sources change."""
+"""What is expensive to build: made once for all test processes, and kept until the sources change."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ HOME = ROOT / ".pytest_cache" / "bundles"
 
 SOURCES = (
     "build",
+    "kernels/programs",
     "kernels/src",
     "manifest.py",
     "requirements.in",
@@ -27,7 +28,7 @@ SOURCES = (
     "tests/support",
     "VERSION",
 )
-"""What a bundle depends on."""
+"""What a bundle or a compiled program depends on."""
 
 KEPT_STATES = 2
 """Folders of older states are removed."""

@@ -61,6 +61,7 @@ def options(isa: str | None = None, threads: int = 1, path: Path | None = None, 
     result.intra_op_num_threads = threads
     result.inter_op_num_threads = 1
     result.log_severity_level = 4
+    result.add_session_config_entry("session.intra_op.allow_spinning", "0")  # PERF: most sessions run once.
     result.add_session_config_entry("cpu2vec.threads", str(threads))
     if isa:
         result.add_session_config_entry("cpu2vec.isa", isa)

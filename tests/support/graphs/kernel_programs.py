@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from build.kernels import ARCHITECTURES, AVX512, NO_CXX_LIBRARY, ZIG, Toolchain, build_program
 from manifest import Target
+from tests.support.bundles.cache import cached
 
 SIMULATED_ISAS = {"avxvnni": AVX512, "amx": (*AVX512, "-include", "kernels/programs/tiles.h")}
 """Flags with which AVX-512 simulates instruction sets that a machine may lack."""
@@ -29,4 +33,23 @@ def build_selftest(target: Target, toolchain: Toolchain, directory: Path) -> Pat
 def build_simulating_selftest(target: Target, toolchain: Toolchain, directory: Path) -> Path:
     """Compile ``selftest`` so that on a CPU with AVX-512 it also runs what SIMULATED_ISAS simulates."""
     isas = SIMULATED_ISAS if target is Target.AMD64 else {}
-    return build_program("selftest", target, toolchain, directory, defines=["CPU2VEC_SIMULATED_ISAS"], isas=isas)
+    return build_once("selftest", target, toolchain, directory, defines=["CPU2VEC_SIMULATED_ISAS"], isas=isas)
+
+
+def build_once(
+    name: str,
+    target: Target,
+    toolchain: Toolchain,
+    directory: Path,
+    *,
+    defines: Iterable[str] = (),
+    isas: Mapping[str, tuple[str, ...]] | None = None,
+) -> Path:
+    """What ``build_program`` makes, compiled once for all tests that need the same program."""
+    arguments = (target, toolchain, list(defines), isas)
+    key = hashlib.sha256(repr(arguments).encode()).hexdigest()[:16]
+
+    def make(output: Path) -> None:
+        build_program(name, target, toolchain, output, defines=arguments[2], isas=isas)
+
+    return Path(shutil.copy(cached(f"{name}-{key}", make) / name, directory))
