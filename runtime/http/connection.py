@@ -146,11 +146,6 @@ class Connection(asyncio.Protocol):
 
     # What the server calls.
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request is in progress."""
-        return self._exchange is not None
-
     def check(self, now: float) -> None:
         """Act on a deadline that is over."""
         if self._state is State.REQUEST:

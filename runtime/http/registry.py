@@ -15,10 +15,6 @@ class Closable(Protocol):
     accepted_at: float
     has_sent_request: bool
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether a request is in progress."""
-
     def check(self, now: float) -> None:
         """Act on a deadline that is over."""
 
