@@ -58,7 +58,7 @@ class System:
         return Server(launch.command, port, {"PATH": os.defpath, **launch.environment}, launch.folder)
 
 
-RUNTIME_PACKAGES = ("falcon", "gunicorn", "numpy", "onnxruntime", "orjson", "tokenizers", "uvicorn", "uvloop")
+RUNTIME_PACKAGES = ("falcon", "gunicorn", "httptools", "numpy", "onnxruntime", "orjson", "tokenizers", "uvloop")
 
 
 def serve_bundle(environment: Path, bundle: Path, port: int, folder: Path = ROOT) -> Launch:

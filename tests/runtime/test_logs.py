@@ -31,7 +31,6 @@ EVENTS = {
     "a message of lines": 'log.warning("hel\\nlo")',
     "gunicorn": 'gunicorn.error("hello")',
     "gunicorn, critical": 'gunicorn.critical("hello")',
-    "uvicorn": 'logging.getLogger("uvicorn.error").warning("hello")',
     "any other": 'logging.getLogger("library").warning("hello")',
     "a warning": 'warnings.simplefilter("always"); warnings.warn("hello")',
     "a caught exception": 'try: 1 / 0\nexcept ZeroDivisionError: log.exception("hello")',

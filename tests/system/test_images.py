@@ -507,7 +507,7 @@ def test_a_gigabyte_is_enough_for_eight_texts_of_a_megabyte_at_once(images: dict
 
 
 PYTHON = ("--entrypoint", "/usr/bin/python3.11")
-LIBRARIES = "import falcon, gunicorn, numpy, onnxruntime, tokenizers, uvicorn"
+LIBRARIES = "import falcon, gunicorn, numpy, onnxruntime, tokenizers, uvloop"
 
 
 def test_it_is_ready_soon_after_its_libraries_are_imported(images: dict[Target, str]):
