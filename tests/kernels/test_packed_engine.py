@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from build import kernels as kernels_build
 from manifest import BundleError, Graph, Layout, OpSet, Target
 from runtime.errors import InferenceFailed, SettingsError
 from runtime.inference.engine import Engine, open_engine
@@ -20,6 +19,7 @@ from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.inference.session import WIDE_FROM_TOKENS
 from runtime.inference.token_batch import TokenBatch
 from tests.support.graphs import kernel_ops as ops
+from tests.support.graphs.kernel_programs import library_to_refuse
 from tests.support.graphs.native_model import GRAPH, PAGE, POSITIONS, WIDTH, WORDS, cosines, native_model
 from tests.support.server.interpreter_lock import others_run_during
 
@@ -78,19 +78,15 @@ class TestTheLibrary:
         ):
             load_native_ops([None, OpSet("cpu2vec", 2), OpSet("cpu2vec", version)])
 
-    def test_a_library_for_another_onnxruntime_is_refused(
-        self, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.setattr(kernels_build, "LIBRARIES", tmp_path)
-        monkeypatch.setattr(kernels_build, "pinned_onnxruntime", lambda: "9.9.9")
-        library = kernels_build.build(ops.host_target())
+    def test_a_library_for_another_onnxruntime_is_refused(self, path: Path):
+        library = library_to_refuse(ops.host_target(), "9.9.9")
         with pytest.raises(BundleError, match=r"built for onnxruntime 9.9.9 and do not run in .*; run `make kernels`"):
             open_engine(path, GRAPH, 1, NativeOps(library, "scalar"))
 
     def test_a_library_for_another_architecture_is_refused(self, tmp_path: Path):
         host = ops.host_target()
         (other,) = set(Target) - {host}
-        shutil.copy(kernels_build.ensure(other), tmp_path / f"libcpu2vec-{host}.so")
+        shutil.copy(library_to_refuse(other), tmp_path / f"libcpu2vec-{host}.so")
         with pytest.raises(BundleError, match=r"libcpu2vec-\w+.so cannot be loaded: .*; run `make kernels`$"):
             load_native_ops([GRAPH.ops], None, tmp_path)
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from build import kernels
 from build.fidelity.runtime_process import ROOT
 from manifest import MANIFEST_FILE, OpSet, Target
 from runtime.host.cpu import host_target
 from tests.support.graphs import kernel_ops as ops
+from tests.support.graphs.kernel_programs import library_to_refuse
 from tests.support.graphs.native_model import (
     GRAPH,
     MIDDLE,
@@ -261,34 +261,22 @@ class TestAnotherLibrary:
     def library(runtime: Path) -> Path:
         return runtime / "kernels" / "lib" / f"libcpu2vec-{host_target()}.so"
 
-    @staticmethod
-    def compiled(target: Target, directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """A library that is not to compute, so that it need not be optimized."""
-        monkeypatch.setattr(kernels, "LIBRARIES", directory / "lib")
-        monkeypatch.setattr(kernels, "COMMON", (*kernels.COMMON, "-O0"))
-        return kernels.build(target)
-
     def test_the_right_one_serves(self, runtime: Path, bundle: Path, tmp_path: Path):
         """Else the tests below would prove nothing."""
         shutil.copy(ops.host_library(), self.library(runtime))
         with ready(bundle, tmp_path / "log", self.inside(runtime)) as server:
             assert server.embed("w3").status == 200
 
-    def test_for_another_onnxruntime(
-        self, runtime: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ):
-        monkeypatch.setattr(kernels, "pinned_onnxruntime", lambda: "9.9.9")
+    def test_for_another_onnxruntime(self, runtime: Path, bundle: Path, tmp_path: Path):
         target = host_target()
         assert target is not None
-        shutil.copy(self.compiled(target, tmp_path, monkeypatch), self.library(runtime))
+        shutil.copy(library_to_refuse(target, "9.9.9"), self.library(runtime))
         said = stopped_for_good(bundle, tmp_path / "log", self.inside(runtime))
         assert re.search(r"not serving: libcpu2vec-\w+.so cannot be used: .*built for onnxruntime 9.9.9", said)
 
-    def test_for_another_architecture(
-        self, runtime: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ):
+    def test_for_another_architecture(self, runtime: Path, bundle: Path, tmp_path: Path):
         (other,) = set(Target) - {host_target()}
-        shutil.copy(self.compiled(other, tmp_path, monkeypatch), self.library(runtime))
+        shutil.copy(library_to_refuse(other), self.library(runtime))
         with started(bundle, tmp_path / "log", self.inside(runtime)) as server:
             assert server.exit_status() == 2
         assert re.fullmatch(r"cpu2vec: libcpu2vec-\w+.so cannot be loaded: .*; run `make kernels`\n", server.output())

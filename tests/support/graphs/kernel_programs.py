@@ -1,4 +1,4 @@
-"""Toolchains that only tests need, and the kernels' self-test compiled with them."""
+"""Toolchains that only tests need, and what is compiled with them: the kernels' self-test, libraries to refuse."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import pytest
+
+from build import kernels
 from build.kernels import ARCHITECTURES, AVX512, NO_CXX_LIBRARY, ZIG, Toolchain, build_program
 from manifest import Target
 from tests.support.bundles.cache import cached
@@ -53,3 +56,17 @@ def build_once(
         build_program(name, target, toolchain, output, defines=arguments[2], isas=isas)
 
     return Path(shutil.copy(cached(f"{name}-{key}", make) / name, directory))
+
+
+def library_to_refuse(target: Target, onnxruntime: str | None = None) -> Path:
+    """A library for an architecture or a version of onnxruntime that is not this machine's; it need not be fast."""
+
+    def make(output: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kernels, "LIBRARIES", output)
+            patch.setattr(kernels, "COMMON", (*kernels.COMMON, "-O0"))
+            if onnxruntime is not None:
+                patch.setattr(kernels, "pinned_onnxruntime", lambda: onnxruntime)
+            kernels.build(target)
+
+    return cached(f"library-{target}-{onnxruntime}", make) / kernels.library(target).name
