@@ -90,6 +90,8 @@ class IncomingBody:
         self._is_reading = False
         if self._lease is not None:
             self._lease.release()
+        # NOTE: these refer to the body. With it, they would keep its bytes until they are collected.
+        self._lease = self._ready = self._error = None
 
     def feed(self, data: bytes, now: float) -> bytes:
         """Take what belongs to the body, and return what follows it. An error is raised by ``read``."""

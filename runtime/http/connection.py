@@ -133,7 +133,10 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         self._end_exchange()
         if exchange is not None and exchange.task is not None:
-            exchange.task.cancel()
+            # NOTE: a task that was canceled keeps the frames of its last step, with the text. One of them has the
+            # exchange, which would keep the task until both are collected.
+            task, exchange.task = exchange.task, None
+            task.cancel()
         self._context.registry.remove(self)
 
     def pause_writing(self) -> None:
