@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-DELAYS = (0.0, 0.5, 1.0, 2.0, 4.0)
+DELAYS: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Seconds before the next worker starts, after the first end in a row, the second, and so on; then always the last."""
 
 STEADY_SECONDS = 60.0

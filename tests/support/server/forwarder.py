@@ -9,7 +9,8 @@ import asyncio
 import threading
 from collections import Counter
 
-from tests.support.server.server_process import PATIENCE, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.server.server_process import wait_until
 
 HOST = "127.0.0.1"
 POLL_SECONDS = 0.1

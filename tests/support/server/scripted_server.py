@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from gunicorn.workers.base import Worker
 
@@ -121,13 +123,13 @@ def main() -> None:
     if not plan.delays:
         restarts.DELAYS = (0.0,)
     if not plan.ticks:
-        server.Master = UntickedMaster
+        mock.patch.object(server, "Master", UntickedMaster).start()
     if plan.wall_clock:
         time.time = LeapingClock(time.time, Path(plan.wall_clock))
     if plan.monotonic_clock:
         time.monotonic = LeapingClock(time.monotonic, Path(plan.monotonic_clock))
 
-    def make(on_ready: Callable[[], None]) -> Service:
+    def make(on_ready: Callable[[], None]) -> Any:
         follow(plan.loading, on_ready)
         return Service(plan.scripts, on_ready)
 

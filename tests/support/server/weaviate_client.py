@@ -14,7 +14,8 @@ from bench.errors import LoadFailed
 from bench.server.closed_loop import ClosedLoop
 from bench.server.texts import SHORT, endless_texts
 from bench.server.wire import Request
-from tests.support.server.server_process import PATIENCE, wait_until
+from tests.support.patience import PATIENCE
+from tests.support.server.server_process import wait_until
 
 DEFAULT_MODEL_DIM = 384
 
