@@ -294,7 +294,7 @@ def from_json(kind: type[T], text: str, name: str) -> T:
     """Decode ``text`` into ``kind``, strictly. Raises ``BundleError`` that names the field below ``name``."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{name} is not JSON: {error}") from None
     decoded: T = _decode(kind, value, name)
     return decoded
@@ -314,7 +314,7 @@ def _check(manifest: Manifest) -> None:
 def _read_object(directory: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads(read_text(directory, name))
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise BundleError(f"{name} is not a JSON object")
@@ -347,7 +347,10 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
             raise BundleError(f"{path} must be one of {', '.join(kind)}, not {value!r}")
         return kind(value)
     if kind is float and type(value) is int:
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise BundleError(f"{path} is too large a number") from None
     return _expect(kind, value, path)
 
 

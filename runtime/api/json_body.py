@@ -14,7 +14,10 @@ many; a megabyte of brackets takes 140 ms, and a megabyte of text half of one.""
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """The fields of the body. Raises ``InvalidRequest`` for what is no object or has too much JSON around strings."""
+    """The fields of the body. Raises ``InvalidRequest`` for what is no object or has too much JSON around strings.
+
+    Raises ``MemoryError`` where there is none left.
+    """
     if not has_little_structure(body):
         raise InvalidRequest(
             f"the body has more than {MAX_STRUCTURE_BYTES} bytes of JSON outside its strings, the limit of this server"
@@ -22,6 +25,9 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        # NOTE: that is how orjson reports a failed allocation, which is not the caller's fault.
+        if "memory" in error.msg.lower():
+            raise MemoryError(error.msg) from None
         raise InvalidRequest(f"the body is not valid JSON in UTF-8: {error}") from None
     if not isinstance(value, dict):
         raise InvalidRequest(f"the body must be an object with a text, not {name_of(value)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from runtime.api.json_body import MAX_STRUCTURE_BYTES, has_little_structure, parse_object, show
 from runtime.errors import InvalidRequest
+from tests.support.paths import ROOT
 
 LIMIT = MAX_STRUCTURE_BYTES
 TOO_MUCH = f"the body has more than {LIMIT} bytes of JSON outside its strings, the limit of this server"
@@ -88,3 +91,25 @@ def test_a_value_is_shown_by_its_kind_where_it_is_long_or_deep(depth: int):
         value = [value]
     assert show(value) == ("[1]" if depth == 1 else "a list")
     assert show({"a": value}) == ('{"a":[1]}' if depth == 1 else "an object")
+
+
+OUT_OF_MEMORY = """
+import resource
+from pathlib import Path
+
+from runtime.api.json_body import parse_object
+
+body = b'{"text": "%s"}' % (b"a b " * 260_000)
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + (8 << 20), resource.RLIM_INFINITY))
+try:
+    parse_object(body)
+except Exception as error:
+    print(type(error).__name__)
+"""
+"""A program that parses a megabyte with 8 MB of memory left, which the parser does not even begin with."""
+
+
+def test_a_lack_of_memory_is_not_the_callers_fault():
+    parsed = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert parsed.stdout == "MemoryError\n"
