@@ -10,6 +10,7 @@ import socket
 from collections.abc import Sequence
 
 from runtime.api.body import AsgiApp
+from runtime.host.memory import release_free_memory
 from runtime.http.acceptor import Acceptor
 from runtime.http.body import BodyRules
 from runtime.http.connection import Connection, Context
@@ -47,7 +48,8 @@ class HttpServer:
         self._loop, self._deadlines, self._draining = loop, deadlines, limits.draining
         self._connections = Connections(loop)
         self._hangups = HangupWatcher(loop)
-        rules = BodyRules(memory.max_body, deadlines, Share(memory.small_bodies), Share(memory.large_bodies))
+        self._large_bodies = Share(memory.large_bodies)
+        rules = BodyRules(memory.max_body, deadlines, Share(memory.small_bodies), self._large_bodies)
         self._context = Context(app, loop, self._connections, self._hangups, deadlines, memory, rules)
         for sock in sockets:
             # NOTE: accepted sockets inherit it. What waits in the kernel's buffers counts as this container's memory.
@@ -124,6 +126,9 @@ class HttpServer:
             else:
                 self._connections.check()
             checked_at = now
+            if self._large_bodies.was_emptied():
+                # The allocator would keep what the bodies and their texts had.
+                release_free_memory()
 
 
 def connection_limit(memory: Memory) -> int:

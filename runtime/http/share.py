@@ -44,6 +44,7 @@ class Share:
     def __init__(self, total_bytes: int) -> None:
         self.total = total_bytes
         self.leased = 0
+        self._was_used = False
         self._waiting: dict[Lease, None] = {}
 
     @property
@@ -51,9 +52,17 @@ class Share:
         """Whether anybody waits."""
         return bool(self._waiting)
 
+    def was_emptied(self) -> bool:
+        """Whether all that was lent since the last such answer has come back."""
+        if self.leased or not self._was_used:
+            return False
+        self._was_used = False
+        return True
+
     def lease(self, size: int, on_grant: Callable[[], None]) -> Lease:
         """A lease that is granted, or in line. ``on_grant`` is called only for one that had to wait."""
         lease = Lease(self, size, on_grant)
+        self._was_used = True
         if not self._waiting and self._fits(size):
             self.leased += size
             lease.is_granted = True

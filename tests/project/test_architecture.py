@@ -143,7 +143,7 @@ DIRECTIONS = {
         "bundle": set(),
         "api": {"bundle", "text"},
         "golden": {"api"},
-        "http": {"api"},
+        "http": {"api", "host"},
         "kinds": {"api", "text", "inference", "scheduling", "host", "settings", "bundle"},
         "service": {"api", "golden", "http", "kinds"},
         "server": {"api", "host", "http"},

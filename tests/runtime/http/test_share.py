@@ -54,6 +54,19 @@ def test_who_leaves_the_line_makes_room_for_those_behind():
     assert share.leased == 100
 
 
+def test_it_says_once_that_all_has_come_back():
+    share = Share(100)
+    assert not share.was_emptied()
+    first, second = (share.lease(60, lambda: None) for _ in range(2))
+    assert not share.was_emptied()
+    first.release()
+    assert second.is_granted
+    assert not share.was_emptied()
+    second.release()
+    assert share.was_emptied()
+    assert not share.was_emptied()
+
+
 @given(st.lists(st.tuples(st.integers(1, 150), st.booleans(), st.integers(0, 20)), max_size=60))
 def test_the_total_is_kept_and_everything_comes_back(steps: list[tuple[int, bool, int]]):
     share, leases = Share(100), []
