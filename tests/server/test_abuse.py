@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.server.closed_loop import allow_descriptors
 from tests.support.server.process_usage import (
     MB,
     cpu_ticks,
@@ -36,13 +37,16 @@ FLOOD_BYTES = 50 * MB
 ROOM = 24 * MB
 """The memory that a server may take for a flood: less than half of what one connection sends."""
 
+CONNECTIONS = 1000
 NORMAL_CALLERS = 32
+IN_FLIGHT = 64
 IN_BETWEEN = 200
 """The answers that normal callers get, at least, while others misbehave."""
 
 
 @pytest.fixture(scope="module")
 def server(default_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    allow_descriptors(2 * CONNECTIONS)
     with ready(default_bundle, tmp_path_factory.mktemp("abuse") / "log") as server:
         server.embed("warm")
         yield server
@@ -176,7 +180,7 @@ def hold_after_an_answer(server: Server) -> list[Connection]:
         b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n",
         b"PUT /vectors HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
     ]
-    held = [server.connect() for _ in range(1000)]
+    held = [server.connect() for _ in range(CONNECTIONS)]
     for n, connection in enumerate(held):
         connection.send(heads[n % len(heads)])
     server.wait_until_read()
@@ -187,7 +191,7 @@ def hold_after_an_answer(server: Server) -> list[Connection]:
 
 
 def send_slow_heads_and_bodies(server: Server) -> list[Connection]:
-    slow = [server.connect() for _ in range(1000)]
+    slow = [server.connect() for _ in range(CONNECTIONS)]
     for n, connection in enumerate(slow):
         connection.send((SLOW_HEAD, SLOW_BODY)[n % 2])
     return slow
@@ -204,7 +208,7 @@ def break_off(server: Server) -> list[Connection]:
 
 
 def open_and_drop(server: Server) -> list[Connection]:
-    for n in range(2000):
+    for n in range(2 * CONNECTIONS):
         connection = server.connect()
         if n % 2:
             connection.send(post("hello"))
@@ -255,7 +259,7 @@ class TestBesideNormalCallers:
         assert resident_bytes(worker) - before < 2 * ROOM
 
 
-class TestFewDescriptors:
+class TestProcess:
     def test_more_connections_than_file_descriptors_wait_and_none_is_lost(self, default_bundle: Path, tmp_path: Path):
         command = ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh"]
         with ready(default_bundle, tmp_path / "log", command) as server:
@@ -269,19 +273,15 @@ class TestFewDescriptors:
                 assert probe.request("GET", "/.well-known/ready").status == 204
             assert server.workers() == [worker]
 
-
-class TestKilledWorker:
-    IN_FLIGHT = 64
-
     def test_only_what_it_had_accepted_is_lost(self, default_bundle: Path, tmp_path: Path):
-        with ready(default_bundle, tmp_path / "log") as server, WeaviateClient(server.port, self.IN_FLIGHT) as client:
-            client.wait_for_answers(2 * self.IN_FLIGHT)
+        with ready(default_bundle, tmp_path / "log") as server, WeaviateClient(server.port, IN_FLIGHT) as client:
+            client.wait_for_answers(2 * IN_FLIGHT)
             (worker,) = server.workers()
             os.kill(worker, signal.SIGKILL)
             wait_until(lambda: server.output().count("ready after") == 2, "there is no successor", server.output)
-            client.wait_for_answers(2 * self.IN_FLIGHT)
+            client.wait_for_answers(2 * IN_FLIGHT)
             outcome = client.stop()
-        assert sum(outcome.lost.values()) <= self.IN_FLIGHT
+        assert sum(outcome.lost.values()) <= IN_FLIGHT
         assert not any(reason.startswith("status") for reason in outcome.lost)
 
 
