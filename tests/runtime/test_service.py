@@ -32,6 +32,9 @@ class Endpoint:
     def parse(self, body: bytes) -> bytes:
         return body
 
+    def size(self, item: bytes) -> int:
+        return len(item)
+
     def fits(self, item: bytes) -> bool:
         return self.is_small
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable
 
 import orjson
@@ -18,6 +19,9 @@ class ReverseEndpoint:
         if len(text) > self._max_characters:
             raise InvalidRequest(f"text must have at most {self._max_characters} characters, not {len(text)}")
         return text
+
+    def size(self, item: str) -> int:
+        return sys.getsizeof(item)
 
     def fits(self, item: str) -> bool:
         return True
