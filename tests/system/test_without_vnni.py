@@ -53,9 +53,9 @@ requests = [default_request(model, text) for text in json.load(sys.stdin)]
 def embed(request, cores):
     steps = embedder.begin(request)
     try:
-        run = next(steps)
+        run, _ = next(steps)
         while True:
-            run = steps.send(run.engine.run(run.batch, cores))
+            run, _ = steps.send(run.engine.run(run.batch, cores) if run else None)
     except StopIteration as end:
         return end.value.tolist()
 
