@@ -135,10 +135,13 @@ def images() -> Iterator[dict[Target, str]]:
 
 
 def make_image(*variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What `make image` says and does for a user, who does not call it from another make."""
+    outer_make = {"MAKELEVEL", "MAKEFLAGS", "MFLAGS"}
+    inherited = {name: value for name, value in os.environ.items() if name not in outer_make}
     return subprocess.run(
         ["make", "image", *variables],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**inherited, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
