@@ -45,7 +45,7 @@ def _prepare(
 
 
 async def _check(entry: GoldenRequest, endpoint: Endpoint[Any], item: Any) -> None:
-    answer = orjson.loads(await endpoint.answer(item))
+    answer = orjson.loads(await endpoint.answer(item, deadline=None))
     for field, expected in entry.answer.items():
         if difference := compare(expected, answer.get(field), entry.tolerance):
             raise GoldenMismatch(f"{_shown(entry)}: {field} {difference}: this runtime and this bundle do not match")

@@ -114,7 +114,7 @@ def make_service(
     )
     if limits.memory.max_body < settings.max_body_bytes:
         log.warning("MAX_BODY_BYTES is lowered to %d: more does not fit into memory", limits.memory.max_body)
-    readiness = Readiness(settings.request_seconds)
+    readiness = Readiness()
     model = load()
     app = create_app(
         model.endpoints,

@@ -17,10 +17,8 @@ class State(StrEnum):
 class Readiness:
     """Moves forward only: once draining, it stays so, whatever finishes later. Belongs to the event loop's thread."""
 
-    def __init__(self, wait_seconds: float | None = None) -> None:
-        """``wait_seconds``: how long a request waits for the server to start; None: without end."""
+    def __init__(self) -> None:
         self._state = State.STARTING
-        self._wait_seconds = wait_seconds
         self._has_started = asyncio.Event()
 
     @property
@@ -37,10 +35,10 @@ class Readiness:
         """Whether requests are answered: from the start on, and while draining, too."""
         return self._has_started.is_set()
 
-    async def wait(self) -> None:
-        """Wait until requests can be answered. Raises ``Unavailable`` after ``wait_seconds``."""
+    async def wait(self, deadline: float | None) -> None:
+        """Wait until requests can be answered. Raises ``Unavailable`` at the deadline, by the event loop's clock."""
         try:
-            async with asyncio.timeout(self._wait_seconds):
+            async with asyncio.timeout_at(deadline):
                 await self._has_started.wait()
         except TimeoutError:
             raise Unavailable(f"the server is {self._state}") from None

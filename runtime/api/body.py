@@ -16,6 +16,10 @@ AsgiApp = Callable[[dict[str, Any], Receive, Send], Awaitable[None]]
 class RequestBody(Protocol):
     """A body that may still be on its way, and the memory that is reserved for its request."""
 
+    @property
+    def deadline(self) -> float | None:
+        """When the request must have been begun, by the event loop's clock; None: any time."""
+
     async def read(self) -> bytes:
         """The whole body, once. Raises ``ServingError`` for one that is too large, late or malformed."""
 

@@ -29,8 +29,12 @@ class Endpoint(Protocol[Item]):
     def fits(self, item: Item) -> bool:
         """Whether the request is within this server's limits, so that its answer is the original's."""
 
-    async def answer(self, item: Item) -> bytes:
-        """The JSON of the answer. Raises ``ServingError``."""
+    async def answer(self, item: Item, deadline: float | None) -> bytes:
+        """The JSON of the answer.
+
+        Raises ``ServingError``, such as ``Unavailable`` where work was not begun before the deadline, by the event
+        loop's clock.
+        """
 
 
 class EndpointResource:
@@ -41,9 +45,11 @@ class EndpointResource:
         self._parsing = asyncio.Lock()
 
     async def on_post(self, req: Request, resp: Response) -> None:
+        body: RequestBody = req.scope[BODY]
         if not self._readiness.can_answer:
-            await self._readiness.wait()
-        resp.data = await self._endpoint.answer(await self._item(req.scope[BODY]))
+            await self._readiness.wait(body.deadline)
+        item = await self._item(body)
+        resp.data = await self._endpoint.answer(item, body.deadline)
         resp.content_type = falcon.MEDIA_JSON
 
     async def _item(self, body: RequestBody) -> Any:

@@ -16,7 +16,8 @@ from runtime.api.json_body import name_of, parse_object, show
 from runtime.errors import InvalidRequest
 from runtime.text.request import EmbedRequest, default_request
 
-Embed = Callable[[EmbedRequest], Awaitable[NDArray[np.float32]]]
+Embed = Callable[[EmbedRequest, float | None], Awaitable[NDArray[np.float32]]]
+"""Takes a request and its deadline."""
 
 DEFAULT_STRATEGY = "masked_mean"
 """Weaviate sends this whenever its user chose nothing, so it means "the model's own pooling"."""
@@ -48,8 +49,8 @@ class VectorsEndpoint:
     def fits(self, item: EmbedRequest) -> bool:
         return self._fits(item)
 
-    async def answer(self, item: EmbedRequest) -> bytes:
-        vector = await self._embed(item)
+    async def answer(self, item: EmbedRequest, deadline: float | None) -> bytes:
+        vector = await self._embed(item, deadline)
         answer = {"text": item.text, "vector": vector, "dim": len(vector)}
         return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 

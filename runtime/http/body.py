@@ -39,7 +39,9 @@ class IncomingBody:
     def __init__(self, decoder: BodyDecoder, announced: int | None, rules: BodyRules, link: Link, now: float) -> None:
         """``announced``: Content-Length, None for a chunked body. ``now``: when the head was complete."""
         self._decoder, self._announced, self._rules, self._link = decoder, announced, rules, link
-        self._arrived_at = self._progress_at = now
+        seconds = rules.deadlines.request
+        self.deadline = None if seconds is None else now + seconds
+        self._progress_at = now
         self._lease: Lease | None = None
         self._is_its_turn = self._is_reading = False
         self._deadline = math.inf
@@ -75,7 +77,7 @@ class IncomingBody:
         if self._is_its_turn:
             self._begin()
         else:
-            self._set_deadline(self._arrived_at, self._rules.deadlines.request)
+            self._deadline = math.inf if self.deadline is None else self.deadline
             self._link.hold()
         await self._ready
         return self._decoder.content()
@@ -106,9 +108,11 @@ class IncomingBody:
         return rest
 
     def postpone(self, seconds: float) -> None:
-        """Add time to the deadline, for which nobody could do anything."""
+        """Add time to the deadlines, for which nobody could do anything."""
         self._deadline += seconds
         self._progress_at += seconds
+        if self.deadline is not None:
+            self.deadline += seconds
 
     def check(self, now: float) -> None:
         """Fail where a deadline is over."""
@@ -142,11 +146,8 @@ class IncomingBody:
             return
         self._is_reading = True
         self._progress_at = asyncio.get_running_loop().time()
-        self._set_deadline(self._progress_at, self._rules.deadlines.body)
+        self._deadline = self._progress_at + self._rules.deadlines.body
         self._link.go_on()
-
-    def _set_deadline(self, start: float, seconds: float | None) -> None:
-        self._deadline = math.inf if seconds is None else start + seconds
 
     def _resolve(self) -> None:
         if self._is_its_turn:

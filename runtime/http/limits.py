@@ -31,7 +31,7 @@ class Deadlines:
     close: float = 2.0
     """For a client that still sends a body which is not read any more."""
     request: float | None = 60.0
-    """From the head of a request to the turn of its body; None: without end."""
+    """From the head of a request until it is begun; None: without end."""
     age: float = 60.0
     """Of a connection, on average: after that time, an answer closes it. Infinite: never."""
     check: float = 0.5

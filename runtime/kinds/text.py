@@ -63,9 +63,9 @@ def _load(
         settings.request_seconds,
     )
 
-    def embed(request: EmbedRequest, expires: bool = True) -> Coroutine[Any, Any, Vector]:
+    def embed(request: EmbedRequest, deadline: float | None) -> Coroutine[Any, Any, Vector]:
         priority = Priority.QUERY if request.is_query else Priority.PASSAGE
-        return scheduler.submit(request, request, embedders[request.encoder].estimate(request), priority, expires)
+        return scheduler.submit(request, request, embedders[request.encoder].estimate(request), priority, deadline)
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
@@ -73,9 +73,7 @@ def _load(
     source = cached(embed) if settings.enable_cache else embed
     return Model(
         endpoints={"/vectors": VectorsEndpoint(source, fits, text, settings.honor_pooling_strategy)},
-        golden_endpoints={
-            "/vectors": VectorsEndpoint(partial(embed, expires=False), fits, text, honor_pooling_strategy=False)
-        },
+        golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
             "long_text": settings.long_text,
             "window_tokens": limits,

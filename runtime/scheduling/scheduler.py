@@ -43,7 +43,7 @@ class Scheduler(Generic[Result]):
     is, and with it short ones as long as their runs go into one batch, up to its fair share of them, so that no other
     thread is left without. Unfinished jobs then rejoin the queue. The steps of one job run one after another, on any of
     the threads. A batch may use all cores if nothing else is in flight, and one core otherwise. A job that was not
-    begun within ``seconds`` fails. ``submit`` belongs to the event loop's thread.
+    begun before its deadline fails. ``submit`` belongs to the event loop's thread.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Scheduler(Generic[Result]):
         cores: int,
         seconds: float | None = None,
     ) -> None:
-        """``seconds``: None waits without end."""
+        """``seconds``: after which the deadlines of callers come, usually; None: there are none."""
         self._begin, self._new_batch, self._cores, self._seconds = begin, new_batch, cores, seconds
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
         self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, (seconds or USUAL_SECONDS) * FRESH_SHARE)
@@ -88,13 +88,13 @@ class Scheduler(Generic[Result]):
         key: Hashable = None,
         cost: int = 1,
         priority: Priority = Priority.PASSAGE,
-        expires: bool = True,
+        deadline: float | None = None,
     ) -> Result:
         """Return the job's result. Raises what ``begin``, a step or a run raised, and ``Unavailable`` at the deadline.
 
         Items with the same ``key`` have the same result, and those in flight are one job; None is never the same.
-        ``cost`` is the number of its runs, estimated; ``expires``: whether there is a deadline. If all callers of a job
-        are cancelled, it is closed before its next step; a job that has not started is never run.
+        ``cost`` is the number of its runs, estimated; ``deadline`` is by the event loop's clock, None: none. If all
+        callers of a job are cancelled, it is closed before its next step; a job that has not started is never run.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
@@ -104,18 +104,17 @@ class Scheduler(Generic[Result]):
             self._queue.join(job, priority)
         else:
             job = self._put(item, future, key, cost, priority)
-        seconds = self._seconds if expires else None
-        deadline = None if seconds is None else loop.call_later(seconds, self._expire, job, future)
+        timer = None if deadline is None else loop.call_at(deadline, self._expire, job, future)
         self._callers += 1
         try:
             return await future
         finally:
             self._callers -= 1
-            if deadline is not None:
-                deadline.cancel()
+            if timer is not None:
+                timer.cancel()
             self._leave(job, future)
             # NOTE: the future's error refers to this frame. Together they would keep the text until they are collected.
-            del item, key, job, future, deadline
+            del item, key, job, future, timer
 
     def _put(
         self, item: Any, future: asyncio.Future[Result], key: Hashable, cost: int, priority: Priority

@@ -16,19 +16,20 @@ MAX_SECONDS = 600.0
 ENTRY_BYTES = 1024
 """What an entry takes besides its text and its numbers: at most half of this was measured."""
 
-Embed = Callable[[EmbedRequest], Awaitable[Vector]]
+Embed = Callable[[EmbedRequest, float | None], Awaitable[Vector]]
+"""Takes a request and its deadline."""
 
 
 def cached(
     embed: Embed, recent: RecentResults[Vector] | None = None
-) -> Callable[[EmbedRequest], Coroutine[Any, Any, Vector]]:
+) -> Callable[[EmbedRequest, float | None], Coroutine[Any, Any, Vector]]:
     """``embed``, asked only for what is not among the ``recent`` vectors. What fails is not kept."""
     results = recent if recent is not None else RecentResults[Vector](MAX_BYTES, MAX_SECONDS)
 
-    async def embed_or_remember(request: EmbedRequest) -> Vector:
+    async def embed_or_remember(request: EmbedRequest, deadline: float | None) -> Vector:
         vector = results.get(request)
         if vector is None:
-            vector = await embed(request)
+            vector = await embed(request, deadline)
             # NOTE: a vector of fewer dimensions is a view of the whole one, which stays in memory.
             whole = vector if vector.base is None else vector.base
             results.put(request, vector, sys.getsizeof(request.text) + whole.nbytes + ENTRY_BYTES)

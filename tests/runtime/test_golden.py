@@ -32,7 +32,7 @@ class Embed:
         self.vector, self.requests, self.together = vector, [], []
         self._under_way = 0
 
-    async def __call__(self, request: EmbedRequest) -> np.ndarray:
+    async def __call__(self, request: EmbedRequest, deadline: float | None) -> np.ndarray:
         self.requests.append(request)
         self._under_way += 1
         await asyncio.sleep(0)
@@ -110,7 +110,7 @@ def test_a_long_body_is_cut_in_the_message():
 
 
 def test_what_stops_an_inference_is_passed_on():
-    async def fail(request: EmbedRequest) -> np.ndarray:
+    async def fail(request: EmbedRequest, deadline: float | None) -> np.ndarray:
         raise InferenceFailed("the model failed")
 
     endpoint = VectorsEndpoint(fail, lambda request: True, MODEL, honor_pooling_strategy=False)

@@ -38,7 +38,7 @@ class Endpoint:
     def fits(self, item: bytes) -> bool:
         return self.is_small
 
-    async def answer(self, item: bytes) -> bytes:
+    async def answer(self, item: bytes, deadline: float | None) -> bytes:
         if self.error is not None:
             raise self.error
         return b'{"answer": 1}'
@@ -129,7 +129,7 @@ def test_a_stop_during_the_check_is_no_failure(caplog):
     served = Served()
 
     class Waits(Endpoint):
-        async def answer(self, item: bytes) -> bytes:
+        async def answer(self, item: bytes, deadline: float | None) -> bytes:
             await asyncio.Event().wait()
             return b""
 

@@ -123,11 +123,19 @@ def test_starting_after_draining_does_not_turn_ready():
 
 
 def test_vectors_are_refused_where_the_server_does_not_start_in_time(encoder: FakeEncoder):
-    result = post(testing.TestClient(with_bodies(fake_app(encoder, Readiness(wait_seconds=0)))), {"text": "hi"})
+    result = post(testing.TestClient(with_bodies(fake_app(encoder, Readiness()), deadline=0.0)), {"text": "hi"})
     assert result.status_code == 503
     assert error_of(result) == "the server is starting"
     assert result.headers["retry-after"] == "5"
     assert encoder.requests == []
+
+
+@pytest.mark.parametrize("deadline", [None, 1e9])
+def test_the_deadline_of_a_request_is_that_of_its_text(encoder: FakeEncoder, deadline: float | None):
+    readiness = Readiness()
+    readiness.started()
+    post(testing.TestClient(with_bodies(fake_app(encoder, readiness), deadline)), {"text": "hi"})
+    assert encoder.deadlines == [deadline]
 
 
 def test_vectors_wait_while_the_server_starts(encoder: FakeEncoder):

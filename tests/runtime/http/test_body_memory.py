@@ -123,6 +123,31 @@ class TestMemoryForBodies:
         assert answer.startswith(b"HTTP/1.1 503")
         assert b"REQUEST_TIMEOUT" in answer
 
+    def test_waiting_for_memory_does_not_put_off_the_deadline_of_the_request(self):
+        app = RecordingApp()
+        seen: list[tuple[float, float, float]] = []
+
+        async def watching(scope, receive, send):
+            body, began = scope["cpu2vec.body"], asyncio.get_running_loop().time()
+            at_first = body.deadline
+            await app(scope, receive, send)
+            seen.append((began, at_first, body.deadline))
+
+        async def main() -> None:
+            async with serving(watching, HttpLimits(replace(PATIENT, request=100.0), self.MEMORY)) as server:
+                first, second = await server.client(), await server.client()
+                first.send(post(b"x" * 200_000, "/held"))
+                await until(lambda: app.bodies)
+                second.send(post(b"y" * 200_000))
+                await until(lambda: len(app.begun) == 2)
+                await asyncio.sleep(3 * SHORT)
+                app.release.set()
+                assert (await second.answer())[0] == 200
+                await until(lambda: len(seen) == 2)
+
+        run(main)
+        assert all(0 < at_first <= began + 100.0 and at_first == at_last for began, at_first, at_last in seen)
+
     def test_the_deadline_of_a_body_begins_with_its_turn(self):
         app = RecordingApp()
 

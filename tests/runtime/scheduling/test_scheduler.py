@@ -874,7 +874,7 @@ class TestDeadline:
 
         async def main(loop: SetLoop):
             tasks = await gate.closes(scheduler)
-            (late,) = await submitted(scheduler, [("late", 1)])
+            (late,) = await submitted(scheduler, [("late", 1)], deadline=loop.time() + DEADLINE)
             loop.ahead = DEADLINE
             with pytest.raises(Unavailable) as caught:
                 await late
@@ -898,9 +898,10 @@ class TestDeadline:
         scheduler = running(begin, cores=1, seconds=DEADLINE)
 
         async def main(loop: SetLoop):
-            begun = asyncio.create_task(scheduler.submit("begun"))
+            deadline = loop.time() + DEADLINE
+            begun = asyncio.create_task(scheduler.submit("begun", deadline=deadline))
             assert await asyncio.to_thread(entered.wait, PATIENCE)
-            (waiting,) = await submitted(scheduler, ["not begun"])
+            (waiting,) = await submitted(scheduler, ["not begun"], deadline=deadline)
             loop.ahead = DEADLINE
             with pytest.raises(Unavailable):
                 await waiting
@@ -916,9 +917,9 @@ class TestDeadline:
 
         async def main(loop: SetLoop):
             tasks = await gate.closes(scheduler)
-            (first,) = await submitted(scheduler, [("same", 1)], key="same")
+            (first,) = await submitted(scheduler, [("same", 1)], key="same", deadline=loop.time() + DEADLINE)
             loop.ahead = DEADLINE / 2
-            (second,) = await submitted(scheduler, [("same", 1)], key="same")
+            (second,) = await submitted(scheduler, [("same", 1)], key="same", deadline=loop.time() + DEADLINE)
             loop.ahead = DEADLINE
             with pytest.raises(Unavailable):
                 await first
@@ -929,13 +930,14 @@ class TestDeadline:
         assert on_set_clock(main) == "same"
         scheduler.stop()
 
-    @pytest.mark.parametrize(("seconds", "expires"), [(None, True), (2 * DEADLINE, True), (DEADLINE / 2, False)])
-    def test_before_the_deadline_or_without_one_a_job_waits(self, seconds: float | None, expires: bool):
+    @pytest.mark.parametrize("seconds", [None, 2 * DEADLINE])
+    def test_before_the_deadline_or_without_one_a_job_waits(self, seconds: float | None):
         gate = Gate()
-        scheduler = running(gate.before(counting([])), cores=1, seconds=seconds)
+        scheduler = running(gate.before(counting([])), cores=1, seconds=DEADLINE)
 
         async def main(loop: SetLoop):
-            tasks = await gate.closes(scheduler) + await submitted(scheduler, [("a", 1)], expires=expires)
+            deadline = seconds and loop.time() + seconds
+            tasks = await gate.closes(scheduler) + await submitted(scheduler, [("a", 1)], deadline=deadline)
             loop.ahead = DEADLINE
             for _ in range(10):
                 await asyncio.sleep(0)
@@ -960,9 +962,10 @@ def test_a_job_that_waits_is_forgotten_at_once_with_its_text(how: type[BaseExcep
         tasks = await gate.closes(scheduler)
         texts = [Text(n) for n in range(100)]
         references = [weakref.ref(text) for text in texts]
-        waiting = await submitted(scheduler, texts)
+        deadline = loop.time() + DEADLINE
+        waiting = await submitted(scheduler, texts, deadline=deadline)
         for text in texts:
-            waiting += await submitted(scheduler, [text], key=text)
+            waiting += await submitted(scheduler, [text], key=text, deadline=deadline)
         if how is Unavailable:
             loop.ahead = DEADLINE
         for task in waiting if how is asyncio.CancelledError else ():

@@ -16,6 +16,7 @@ from runtime.text.request import EmbedRequest
 from runtime.text.vector_cache import ENTRY_BYTES, MAX_BYTES, cached
 
 REQUEST = EmbedRequest("a text", "text", "", (PoolingMode.MEAN,), 0, None)
+DEADLINE = 60.0
 
 
 class Embed:
@@ -25,8 +26,9 @@ class Embed:
         self.asked: list[EmbedRequest] = []
         self.fails = False
 
-    async def __call__(self, request: EmbedRequest) -> np.ndarray:
+    async def __call__(self, request: EmbedRequest, deadline: float | None) -> np.ndarray:
         self.asked.append(request)
+        assert deadline == DEADLINE
         if self.fails:
             raise InferenceFailed("no memory")
         return np.full(384, len(self.asked), dtype=np.float32)[: request.dimensions]
@@ -37,7 +39,7 @@ def test_the_same_request_is_computed_once():
     answer = cached(embed)
 
     async def main():
-        return [await answer(REQUEST), await answer(dataclasses.replace(REQUEST, is_query=True))]
+        return [await answer(REQUEST, DEADLINE), await answer(dataclasses.replace(REQUEST, is_query=True), DEADLINE)]
 
     first, second = asyncio.run(main())
     assert len(embed.asked) == 1
@@ -54,7 +56,10 @@ def test_another_request_is_computed(other: dict, pooling: tuple):
     answer = cached(embed)
 
     async def main():
-        return [await answer(REQUEST), await answer(dataclasses.replace(REQUEST, pooling=pooling, **other))]
+        return [
+            await answer(REQUEST, DEADLINE),
+            await answer(dataclasses.replace(REQUEST, pooling=pooling, **other), DEADLINE),
+        ]
 
     asyncio.run(main())
     assert len(embed.asked) == 2
@@ -67,9 +72,9 @@ def test_a_failure_is_not_kept():
     async def main():
         embed.fails = True
         with pytest.raises(InferenceFailed):
-            await answer(REQUEST)
+            await answer(REQUEST, DEADLINE)
         embed.fails = False
-        return await answer(REQUEST)
+        return await answer(REQUEST, DEADLINE)
 
     assert asyncio.run(main())[0] == 2.0
 
@@ -79,7 +84,7 @@ def test_an_entry_counts_its_text_and_all_numbers_that_stay_in_memory():
     text = "an emoji 😀"
 
     async def main():
-        await cached(Embed(), recent)(dataclasses.replace(REQUEST, text=text, dimensions=2))
+        await cached(Embed(), recent)(dataclasses.replace(REQUEST, text=text, dimensions=2), DEADLINE)
 
     asyncio.run(main())
     assert recent.size == sys.getsizeof(text) + 384 * 4 + ENTRY_BYTES
@@ -91,7 +96,7 @@ def test_memory_is_bounded_whatever_is_asked():
 
     async def main():
         for number in range(60):
-            await answer(dataclasses.replace(REQUEST, text=f"{number}" + "x" * 1_000_000))
+            await answer(dataclasses.replace(REQUEST, text=f"{number}" + "x" * 1_000_000), DEADLINE)
 
     asyncio.run(main())
     assert MAX_BYTES - 1_100_000 < recent.size <= MAX_BYTES

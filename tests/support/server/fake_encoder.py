@@ -25,9 +25,11 @@ class FakeEncoder:
     def __init__(self, outcome: np.ndarray | Exception = VECTOR) -> None:
         self.outcome = outcome
         self.requests: list[EmbedRequest] = []
+        self.deadlines: list[float | None] = []
 
-    async def __call__(self, request: EmbedRequest) -> np.ndarray:
+    async def __call__(self, request: EmbedRequest, deadline: float | None) -> np.ndarray:
         self.requests.append(request)
+        self.deadlines.append(deadline)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome[: request.dimensions]
@@ -36,8 +38,8 @@ class FakeEncoder:
 class ArrivedBody:
     """A body that is there as a whole. Implements ``RequestBody``."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
+    def __init__(self, content: bytes, deadline: float | None = None) -> None:
+        self._content, self.deadline = content, deadline
         self.kept: int | None = None
 
     async def read(self) -> bytes:
@@ -47,7 +49,7 @@ class ArrivedBody:
         self.kept = size
 
 
-def with_bodies(app: AsgiApp) -> AsgiApp:
+def with_bodies(app: AsgiApp, deadline: float | None = None) -> AsgiApp:
     """An application that takes bodies from ASGI's events, as falcon's test client sends them."""
 
     async def receive_all(scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -61,7 +63,7 @@ def with_bodies(app: AsgiApp) -> AsgiApp:
         async def receive_again() -> dict[str, Any]:
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        body = {BODY: ArrivedBody(whole)} if scope["type"] == "http" else {}
+        body = {BODY: ArrivedBody(whole, deadline)} if scope["type"] == "http" else {}
         await app(scope | body, receive_again if body else receive, send)
 
     return receive_all

@@ -11,7 +11,7 @@ from runtime.errors import InvalidRequest
 
 
 class ReverseEndpoint:
-    def __init__(self, submit: Callable[[str], Awaitable[str]], max_characters: int) -> None:
+    def __init__(self, submit: Callable[[str, float | None], Awaitable[str]], max_characters: int) -> None:
         self._submit, self._max_characters = submit, max_characters
 
     def parse(self, body: bytes) -> str:
@@ -26,5 +26,5 @@ class ReverseEndpoint:
     def fits(self, item: str) -> bool:
         return True
 
-    async def answer(self, item: str) -> bytes:
-        return orjson.dumps({"text": await self._submit(item)})
+    async def answer(self, item: str, deadline: float | None) -> bytes:
+        return orjson.dumps({"text": await self._submit(item, deadline)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from typing import Any
 
 from sections.reverse import ReverseModel
@@ -26,7 +26,11 @@ def load(section: ReverseModel, cores: int) -> Model:
     from runtime.scheduling.scheduler import Scheduler
 
     scheduler: Scheduler[str] = Scheduler(reverse, lambda: RunBatch(MemoryBudget(0)), cores)
-    endpoint = ReverseEndpoint(scheduler.submit, section.max_characters)
+
+    def submit(text: str, deadline: float | None) -> Awaitable[str]:
+        return scheduler.submit(text, deadline=deadline)
+
+    endpoint = ReverseEndpoint(submit, section.max_characters)
     return Model({"/reverse": endpoint}, {"/reverse": endpoint}, {"max_characters": section.max_characters}, scheduler)
 
 
