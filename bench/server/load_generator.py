@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict
 
 from bench.errors import LoadFailed
@@ -20,7 +21,8 @@ from bench.report.statistics import percentile
 from bench.server.closed_loop import ClosedLoop
 from bench.server.exchange import Loss
 from bench.server.kept_connections import run_kept
-from bench.server.loads import Group, Load, LoadResult, LoadSpec, load_named
+from bench.server.loads import SLOW_CLIENTS, Group, Load, LoadResult, LoadSpec, load_named
+from bench.server.slow_clients import SlowClients
 from bench.server.texts import endless_texts
 from bench.server.wire import Request
 
@@ -37,8 +39,9 @@ def run_load(spec: LoadSpec, in_the_middle: Callable[[], None] = lambda: None) -
     Raises ``LoadFailed`` for wrong answers, and over kept connections for anything that is lost.
     """
     load = load_named(spec.load)
-    if load.group is Group.KEPT:
-        return run_kept(spec)
+    if not load.counts_losses:
+        with SlowClients(spec.port, SLOW_CLIENTS) if load.group is Group.SLOW else nullcontext():
+            return run_kept(spec)
     loop = ClosedLoop(spec.port, load.in_flight, _requests(load, spec), spec.dim)
     start = time.perf_counter()
     middle = _Once(in_the_middle)

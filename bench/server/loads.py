@@ -15,11 +15,16 @@ RATE_IN_FLIGHT = 8
 """With so many in flight, every core is busy and nothing waits for long: what a server can do."""
 
 
+SLOW_CLIENTS = 1000
+
+
 class Group(StrEnum):
     """Loads that are chosen together."""
 
     KEPT = "kept"
     """Connections that are kept, with one request in flight on each. Any loss ends the measurement."""
+    SLOW = "slow"
+    """The same, beside ``SLOW_CLIENTS`` that take connections and hardly use them."""
     WEAVIATE = "weaviate"
     """Weaviate's pattern: most connections are dialed anew. Losses are counted."""
     OVERLOAD = "overload"
@@ -31,6 +36,7 @@ class Group(StrEnum):
     def about(self) -> str:
         return {
             Group.KEPT: "connections that are kept: 1, 8, 32, with short and with long texts",
+            Group.SLOW: "32 connections with short texts, beside 1,000 slow clients and dropped connections",
             Group.WEAVIATE: "connections as Weaviate has them: 1 to 3,200 in flight short, 1 to 160 of 8 kB",
             Group.OVERLOAD: "640 and 3,200 in flight of 8 kB: more than can be answered in time",
             Group.RESTART: "160 in flight, and the server is restarted in the middle",
@@ -55,19 +61,26 @@ class Load:
         name = f"{self.length.name}-{self.in_flight}"
         return name if self.group is Group.KEPT else f"{self.group}-{name}"
 
+    @property
+    def counts_losses(self) -> bool:
+        """Whether a loss is counted, and does not end the measurement."""
+        return self.group not in (Group.KEPT, Group.SLOW)
+
     def __str__(self) -> str:
-        if self.group is Group.KEPT:
-            return f"{self.length}, {self.in_flight} connection{'s' if self.in_flight > 1 else ''}"
+        if not self.counts_losses:
+            beside = f", {SLOW_CLIENTS:,} slow clients" if self.group is Group.SLOW else ""
+            return f"{self.length}, {self.in_flight} connection{'s' if self.in_flight > 1 else ''}{beside}"
         return f"{self.length}, {self.in_flight:,} in flight{', a restart' if self.group is Group.RESTART else ''}"
 
     def max_requests(self, seconds: float) -> int:
         """The number of requests to send in that time. A faster system would end the load sooner."""
         count = max(1, round(seconds * MAX_WORDS_PER_SECOND / self.length.high))
-        return count if self.group is Group.KEPT else self.in_flight + count
+        return self.in_flight + count if self.counts_losses else count
 
 
 LOADS = (
     *(Load(length, count) for length in (SHORT, LONG) for count in (1, 8, 32)),
+    Load(SHORT, 32, Group.SLOW, 2),
     *(
         Load(SHORT, count, Group.WEAVIATE, times)
         for count, times in ((1, 1), (8, 1), (32, 1), (160, 2), (640, 4), (3200, 6))

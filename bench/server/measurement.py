@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from bench.progress import Log
 from bench.report.machine import commit, describe_machine
 from bench.server.base import BASE
-from bench.server.loads import Group, Load, loads_in
+from bench.server.loads import Load, loads_in
 from bench.server.measured_system import MeasuredSystem
 from bench.server.results import Results, Sample, Settings
 from bench.server.systems import INCUMBENT, System
@@ -105,10 +105,10 @@ def _run_round(
                 continue
             sample = system.run(load, settings.seconds, dim, f"round {number}, {load.name}", cores)
             log(f"round {number}/{settings.rounds}  {load!s:<38}{system.system.name:<12}{_figures(load, sample)}")
-            if load.group is not Group.KEPT and (waited := system.settle()) > NOTABLE_SECONDS:
+            if load.counts_losses and (waited := system.settle()) > NOTABLE_SECONDS:
                 log(f"  {system.system.name} went on working for {waited:.0f} s after the last caller had gone")
 
 
 def _figures(load: Load, sample: Sample) -> str:
     figures = f"{sample.requests_per_second:8.1f} requests/s  p50 {sample.p50_ms:7.2f}  p99 {sample.p99_ms:7.2f} ms"
-    return figures if load.group is Group.KEPT else f"{figures}  lost {sum(sample.lost.values())} of {sample.sent}"
+    return f"{figures}  lost {sum(sample.lost.values())} of {sample.sent}" if load.counts_losses else figures

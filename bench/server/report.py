@@ -120,7 +120,7 @@ def _losses(samples: Sequence[Sample]) -> tuple[str, str]:
 def _measured(results: Results, kept: bool) -> list[Load]:
     """The loads that any system was put under, either those over kept connections or the others."""
     names = {name for system in results.systems for name in system.samples}
-    return [load for load in LOADS if load.name in names and (load.group is Group.KEPT) == kept]
+    return [load for load in LOADS if load.name in names and load.counts_losses != kept]
 
 
 def _systems(results: Results) -> str:

@@ -10,7 +10,7 @@ import pytest
 from bench.errors import LoadFailed
 from bench.server.exchange import Loss
 from bench.server.load_generator import run_load
-from bench.server.loads import LOADS, Group, LoadResult, load_named, loads_in
+from bench.server.loads import LOADS, SLOW_CLIENTS, Group, LoadResult, load_named, loads_in
 from bench.server.measured_system import generate_load
 from bench.server.process import free_port
 from tests.support.paths import ROOT
@@ -24,6 +24,14 @@ def test_counts_what_the_server_answered(load: str):
         assert result.answers == len(seen.bodies) == load_named(load).in_flight + 50
     assert result.requests == 50
     assert 0 < result.p50_ms <= result.p99_ms <= result.max_ms
+
+
+def test_slow_clients_are_there_beside_the_load_alone():
+    with running() as (port, seen):
+        result = run_load(load_spec(port, "slow-short-32", requests=50))
+        assert result.answers == len(seen.bodies) == 32 + 50
+        assert seen.connections >= 32 + SLOW_CLIENTS
+    assert result.dials == 32
 
 
 @pytest.mark.parametrize("load", ["weaviate-short-1", "weaviate-8kb-32", "overload-8kb-640", "restart-short-160"])

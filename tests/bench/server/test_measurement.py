@@ -88,8 +88,8 @@ class TestCommandLine:
         [
             (["--systems", "nobody"], "a system must be one of incumbent, cpu2vec, not 'nobody'"),
             (["--systems", "cpu2vec,cpu2vec"], "named twice"),
-            (["--loads", "kept,all"], "loads must be among kept, weaviate, overload, restart, not 'all'"),
-            (["--loads", ""], "loads must be among kept, weaviate, overload, restart, not ''"),
+            (["--loads", "kept,all"], "loads must be among kept, slow, weaviate, overload, restart, not 'all'"),
+            (["--loads", ""], "loads must be among kept, slow, weaviate, overload, restart, not ''"),
             (["--systems", "incumbent", "--loads", "restart"], "none of the systems is put under these loads"),
             (["--rounds", "0"], "must be more than 0 and less than a million, not 0"),
             (["--seconds", "-1"], "must be more than 0 and less than a million, not -1"),

@@ -61,7 +61,11 @@ class Handler(BaseHTTPRequestHandler):
         self.do_POST()
 
     def do_POST(self) -> None:
-        self.body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        announced = int(self.headers.get("Content-Length", "0"))
+        self.body = self.rfile.read(announced)
+        if len(self.body) < announced or (self.command == "POST" and not announced):  # the client has gone
+            self.close_connection = True
+            return
         self.server.reply(self, self.server.note(self))
 
     def log_message(self, format: str, *args: Any) -> None:
