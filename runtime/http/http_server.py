@@ -124,8 +124,8 @@ class HttpServer:
             if (pause := now - checked_at - self._deadlines.check) > PAUSE_SECONDS:
                 self._connections.postpone(pause)
             else:
-                self._connections.check()
-            checked_at = now
+                await self._connections.check()
+            checked_at = self._loop.time()
             if self._large_bodies.was_emptied():
                 # The allocator would keep what the bodies and their texts had.
                 release_free_memory()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import AbstractEventLoop
 from typing import Protocol
 
 from runtime.api.auth import OPEN_PREFIX
 from runtime.http.exchange import Exchange
+
+CHECKED_TOGETHER = 32
+"""So many connections are looked at before others get a turn."""
 
 
 class Closable(Protocol):
@@ -65,11 +69,16 @@ class Connections:
             self.requests -= 1
             self.last_request_at = self._loop.time()
 
-    def check(self) -> None:
-        """Look at the deadlines of all connections."""
+    async def check(self) -> None:
+        """Look at the deadlines of all connections, with a turn for all others in between.
+
+        Thousands of requests that arrived together may expire together, and each takes up to a millisecond to answer.
+        """
         now = self._loop.time()
-        for connection in tuple(self._all):
+        for number, connection in enumerate(tuple(self._all), start=1):
             connection.check(now)
+            if number % CHECKED_TOGETHER == 0:
+                await asyncio.sleep(0)
 
     def postpone(self, seconds: float) -> None:
         """Add time to the deadlines of all connections."""
