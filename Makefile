@@ -97,7 +97,7 @@ what-to-compare:
 
 test: lint .venv/runtime/.tested .venv/build/.tested library  ## run all tests that need no Docker, QEMU or browser
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
-	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist worksteal
+	$(BUILD) -m pytest tests -m 'not system' --numprocesses 3 --dist worksteal
 
 test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests that take a few minutes in all
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
