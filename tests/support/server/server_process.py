@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -215,7 +215,9 @@ def running(
         finally:
             # PERF: asked to end, a server would wait three seconds for requests. Tests of that ask it themselves.
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                # NOTE: it may have ended since, and its group with it.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
 
 @functools.cache
