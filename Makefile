@@ -97,14 +97,14 @@ what-to-compare:
 
 test: lint .venv/runtime/.tested .venv/build/.tested library  ## run all tests that need no Docker, QEMU or browser
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
-	$(BUILD) -m pytest tests -m 'not system' --numprocesses 2 --dist worksteal
+	$(BUILD) -m pytest tests -m 'not system' --numprocesses 3 --dist worksteal
 
 test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests that take a few minutes in all
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
 test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
-	$(BUILD) -m pytest tests -m system
+	$(BUILD) -m pytest tests -m system --numprocesses 2 --dist loadgroup
 
 lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types
 	$(LINT)/ruff check .

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from tests.support.programs.forks import Forks
+    from tests.support.programs.hub_forks import HubForks
 
 IN_RUNTIME_ENVIRONMENT = importlib.util.find_spec("torch") is None
 RUNTIME_TESTS = Path(__file__).parent / "runtime"
@@ -72,6 +73,17 @@ def forks() -> Iterator[Forks]:
     from tests.support.programs.forks import Forks
 
     forks = Forks()
+    yield forks
+    forks.close()
+
+
+@pytest.fixture(scope="session")
+def hub_forks() -> Iterator[HubForks]:
+    """The same for programs that know the hub at its port."""
+    from tests.support.programs.forks import BUILD
+    from tests.support.programs.hub_forks import HubForks
+
+    forks = HubForks(BUILD)
     yield forks
     forks.close()
 

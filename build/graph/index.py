@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
 from build.graph.external_data import tensor_bytes, tensor_values
@@ -121,14 +121,22 @@ def ancestors(nodes: Sequence[NodeProto], values: Iterable[str], given: Collecti
     return found[::-1]
 
 
-def cut_at(graph: GraphProto, values: Sequence[str]) -> None:
-    """Make ``values`` the outputs of a graph, and remove the nodes, weights and inputs that none of them needs."""
-    nodes = ancestors(graph.node, values)
+def cut_at(graph: GraphProto, values: Sequence[str], given: Collection[str] = ()) -> None:
+    """Make ``values`` the outputs of a graph, and remove the nodes, weights and inputs that none of them needs.
+
+    Those of the values ``given`` that are needed become inputs. All are in fp32.
+    """
+    nodes = ancestors(graph.node, values, given)
     needed = {name for node in nodes for name in names_read(node)}.union(values)
     _replace(graph.node, nodes)
     _replace(graph.initializer, [tensor for tensor in graph.initializer if tensor.name in needed])
     _replace(graph.input, [value for value in graph.input if value.name in needed])
-    _replace(graph.output, [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in values])
+    graph.input.extend(_fp32_value(name) for name in given if name in needed)
+    _replace(graph.output, [_fp32_value(name) for name in values])
+
+
+def _fp32_value(name: str) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
 
 
 def _held_by_nodes(nodes: Iterable[NodeProto]) -> dict[str, TensorProto]:

@@ -32,7 +32,7 @@ LONG = " ".join(f"paragraph {n} speaks of rivers, bridges and the price of timbe
 
 @pytest.fixture(scope="module")
 def server(default_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with ready(default_bundle, tmp_path_factory.mktemp("contract") / "log") as server:
+    with ready(default_bundle, tmp_path_factory.mktemp("contract") / "log", []) as server:
         yield server
 
 

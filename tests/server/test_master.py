@@ -7,17 +7,14 @@ import os
 import re
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from build.fidelity.runtime_process import RUNTIME_PYTHON, free_port
-from tests.support.paths import ROOT
-from tests.support.server.server_process import Server, wait_until
-from tests.support.signals import restore_signals
+from build.fidelity.runtime_process import free_port
+from tests.support.server.server_process import Server, running, wait_until
 
 SERVES = "ready wait exit 0"
 CUTS_REQUESTS = "ready wait exit 3"
@@ -26,30 +23,20 @@ ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 @contextmanager
-def started(log: Path, *scripts: str, command: tuple[str, ...] = (), **plan: object) -> Iterator[Server]:
+def started(log: Path, *scripts: str, command: list[str] | None = None, **plan: object) -> Iterator[Server]:
     """A scripted server as a process, killed at the end if it still runs."""
     port = plan.setdefault("port", free_port())
-    program = [RUNTIME_PYTHON, "-W", "error", "-m", "tests.support.server.scripted_server"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*command, *program, json.dumps({"scripts": scripts, **plan})],
-            cwd=ROOT,
-            env={"PATH": os.defpath},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            preexec_fn=restore_signals,
-        )
-    server = Server(process, port, log)
-    try:
-        yield server
-    finally:
-        workers = server.workers() if process.poll() is None else []
-        process.kill()
-        process.wait()
-        for worker in workers:
-            wait_until(lambda worker=worker: not is_running(worker), "a worker outlives its master")
+    words = ["-m", "tests.support.server.scripted_server", json.dumps({"scripts": scripts, **plan})]
+    with running(words, {"PATH": os.defpath}, log, command) as process:
+        server = Server(process, port, log)
+        try:
+            yield server
+        finally:
+            workers = server.workers() if process.poll() is None else []
+            process.kill()
+            process.wait()
+            for worker in workers:
+                wait_until(lambda worker=worker: not is_running(worker), "a worker outlives its master")
 
 
 def is_running(pid: int) -> bool:
@@ -184,7 +171,7 @@ class TestStop:
         assert "worker 1 has finished" in server.output()
 
     def test_a_server_started_by_nohup_outlives_its_terminal(self, tmp_path: Path):
-        with started(tmp_path / "log", SERVES, command=("nohup",), log_level="debug") as server:
+        with started(tmp_path / "log", SERVES, command=["nohup"], log_level="debug") as server:
             says(server, "is ready")
             os.killpg(server.process.pid, signal.SIGHUP)
             for n in (1, 2):

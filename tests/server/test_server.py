@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ HOUR = 3600
 
 @pytest.fixture(scope="module")
 def server(default_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with ready(default_bundle, tmp_path_factory.mktemp("server") / "log", MAX_BODY_BYTES="5000") as server:
+    with ready(default_bundle, tmp_path_factory.mktemp("server") / "log", [], MAX_BODY_BYTES="5000") as server:
         yield server
 
 
@@ -45,8 +45,8 @@ def reseal(bundle: Path) -> None:
     (bundle / "manifest.json").write_text(json.dumps(manifest))
 
 
-def fails_to_start(bundle: Path, log: Path, command: Sequence[str] = (), **settings: str) -> tuple[int, str]:
-    with started(bundle, log, list(command), **settings) as server:
+def fails_to_start(bundle: Path, log: Path, command: list[str] | None = None, **settings: str) -> tuple[int, str]:
+    with started(bundle, log, command, **settings) as server:
         return server.exit_status(), server.output()
 
 
@@ -172,7 +172,7 @@ def test_a_port_that_the_user_may_not_have_stops_the_start_with_one_line(default
     if int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text()) <= 81:
         pytest.skip("here, every user may have every port")
     command = ["setpriv", "--bounding-set", "-net_bind_service", "--inh-caps", "-net_bind_service"]
-    status, output = fails_to_start(default_bundle, tmp_path / "log", command if os.getuid() == 0 else [], PORT="81")
+    status, output = fails_to_start(default_bundle, tmp_path / "log", command if os.getuid() == 0 else None, PORT="81")
     assert (status, output.splitlines()) == (
         2,
         ["cpu2vec: port 81 is not allowed for this user: set PORT to a port from 1024 on"],
@@ -266,7 +266,7 @@ def test_nothing_is_written_to_disk(default_bundle: Path, tmp_path: Path):
     home = tmp_path / "home"
     home.mkdir()
     places = {"HOME": str(home), "XDG_CACHE_HOME": str(home), "XDG_RUNTIME_DIR": str(home), "TMPDIR": str(home)}
-    with ready(default_bundle, tmp_path / "log", **places) as server:
+    with ready(default_bundle, tmp_path / "log", [], **places) as server:
         for n in range(50):
             assert server.embed(f"text {n}").status == 200
         assert server.terminate() == 0

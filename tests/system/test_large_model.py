@@ -25,6 +25,8 @@ from manifest import MANIFEST_FILE, Precision, read_manifest
 from tests.support.models.large_model import WEIGHTS_FP32, write_large_model
 from tests.support.server import server_process
 
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("large_model")]
+
 TWO_GB = 2**31
 PEAK_FACTOR = 3
 LEAST_COSINE = 0.99
@@ -100,7 +102,6 @@ def quantize(model: Path, precision: Precision, output: Path) -> int:
     return peak
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("precision", [Precision.INT8, Precision.FP32])
 def test_a_model_above_2_gb_is_built_served_and_compared(large: LargeModel, precision: Precision, tmp_path: Path):
     assert large.weights == WEIGHTS_FP32 > TWO_GB

@@ -19,6 +19,12 @@ from build.model.default_model import MODEL
 from build.precisions import PRECISIONS
 from manifest import Precision
 
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.xdist_group("without_vnni"),
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86"),
+]
+
 QEMU = "qemu-x86_64-static"
 AVX2_ONLY = ("-cpu", "Haswell")
 
@@ -87,8 +93,6 @@ def embed(bundle: Path, *emulator: str, isa: str | None = None) -> dict:
     return json.loads(result.stdout)
 
 
-@pytest.mark.system
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86")
 def test_onnxruntimes_kernels_give_the_same_without_vnni(stock_bundle: Path):
     assert shutil.which(QEMU), f"{QEMU} is missing: install qemu-user-static"
     here, emulated = embed(stock_bundle), embed(stock_bundle, QEMU, *AVX2_ONLY)
@@ -102,8 +106,6 @@ def test_onnxruntimes_kernels_give_the_same_without_vnni(stock_bundle: Path):
     assert emulated["wide"] == emulated["vectors"]
 
 
-@pytest.mark.system
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86")
 def test_native_kernels_choose_avx2_there_and_give_what_avx2_gives_on_a_newer_cpu(default_bundle: Path):
     here, emulated = embed(default_bundle, isa="avx2"), embed(default_bundle, QEMU, *AVX2_ONLY)
     assert emulated["kernels"] == here["kernels"] == "avx2"
@@ -111,8 +113,6 @@ def test_native_kernels_choose_avx2_there_and_give_what_avx2_gives_on_a_newer_cp
     assert emulated["wide"] == emulated["vectors"]
 
 
-@pytest.mark.system
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86")
 def test_one_core_and_two_give_the_same_bits(default_bundle: Path, stock_bundle: Path):
     for bundle in (default_bundle, stock_bundle):
         here = embed(bundle)

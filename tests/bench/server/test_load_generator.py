@@ -97,7 +97,7 @@ def test_its_process_is_ended_where_the_middle_fails():
         raise LoadFailed("no restart")
 
     with running() as (port, _), pytest.raises(LoadFailed, match="no restart"):
-        generate_load(load_spec(port, "restart-short-160", requests=100_000), fail)
+        generate_load(load_spec(port, "restart-short-160", requests=4000), fail)
 
 
 def test_every_load_has_a_name_of_its_own():

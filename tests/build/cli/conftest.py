@@ -14,6 +14,7 @@ from tests.support.models import tiny_models
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 from tests.support.programs.forks import Forks
+from tests.support.programs.hub_forks import HubForks
 from tests.support.quantize import TINY
 
 
@@ -22,6 +23,20 @@ def environment(tmp_path: Path) -> dict[str, str]:
     hub = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
     # PERF: tests run beside one another, and threads without a core of their own wait for one another.
     return {"PATH": os.defpath, "HOME": str(tmp_path), "OMP_NUM_THREADS": "1", **hub}
+
+
+@pytest.fixture
+def quantize_from_hub(
+    environment: dict[str, str], hub_forks: HubForks, tmp_path: Path
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the program with a hub at ``hub_forks.port``."""
+    hub_forks.set_home(tmp_path / "cache")
+    of_this_user = {name: value for name, value in environment.items() if not name.startswith("HF_")}
+
+    def run(*arguments: object, **more: str) -> subprocess.CompletedProcess[str]:
+        return hub_forks.run(["quantize.py", *arguments], of_this_user | more)
+
+    return run
 
 
 @pytest.fixture

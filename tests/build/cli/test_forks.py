@@ -47,6 +47,19 @@ def test_an_error_is_a_traceback_and_status_1(forks: Forks, program: Path):
     assert result.stderr.endswith("ValueError: no such thing\n")
 
 
+@pytest.mark.parametrize(
+    ("end", "status", "error"),
+    [("", 0, ""), ("sys.exit()", 0, ""), ("sys.exit(258)", 2, ""), ("sys.exit('no more')", 1, "no more\n")],
+)
+def test_it_ends_after_its_threads_and_exit_functions_and_all_is_written(
+    forks: Forks, program: Path, end: str, status: int, error: str
+):
+    thread = "threading.Thread(target=lambda: (threading.main_thread().join(), print('thread'))).start()"
+    program.write_text(f"import atexit, sys, threading\natexit.register(print, 'exit function')\n{thread}\n{end}\n")
+    result = forks.run([program], {})
+    assert (result.stdout, result.stderr, result.returncode) == ("thread\nexit function\n", error, status)
+
+
 def test_a_signal_is_its_status(forks: Forks, program: Path):
     program.write_text("print('begun', flush=True)\nimport signal\nsignal.pause()\n")
     with forks.started([program], {}) as fork:

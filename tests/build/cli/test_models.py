@@ -20,6 +20,7 @@ from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import TinyModel, change, write
 from tests.support.paths import ROOT
+from tests.support.programs.hub_forks import HubForks
 from tests.support.quantize import TINY, assert_nothing_but, message
 from tests.support.server import hub_server
 
@@ -134,12 +135,13 @@ def test_a_pickle_that_would_run_code_is_refused_even_where_pickles_are_allowed(
     assert not output.exists()
 
 
-def test_a_bundle_from_the_hub_is_that_of_the_directory_but_for_its_source(quantize, output: Path, tmp_path: Path):
-    with hub_server.running_hub() as hub:
+def test_a_bundle_from_the_hub_is_that_of_the_directory_but_for_its_source(
+    quantize, quantize_from_hub, hub_forks: HubForks, output: Path, tmp_path: Path
+):
+    with hub_server.running_hub(hub_forks.port) as hub:
         repository = hub_server.Repository(hub_server.files_of(tiny_models.make(TINY)))
         hub.repositories["org/public"] = repository
-        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0"}
-        result = quantize("org/public", "--revision", "main", "--output", output, "--precision", "fp32", **environment)
+        result = quantize_from_hub("org/public", "--revision", "main", "--output", output, "--precision", "fp32")
     assert result.returncode == 0, result.stderr
     local = tmp_path / "local"
     result = quantize(tiny_models.make(TINY), "--output", local, "--precision", "fp32")
@@ -153,12 +155,13 @@ def test_a_bundle_from_the_hub_is_that_of_the_directory_but_for_its_source(quant
             assert (output / name).read_bytes() == (local / name).read_bytes(), name
 
 
-def test_a_token_reaches_the_hub_and_no_file_or_line(quantize, output: Path, tmp_path: Path):
-    with hub_server.running_hub() as hub:
+def test_a_token_reaches_the_hub_and_no_file_or_line(
+    quantize_from_hub, hub_forks: HubForks, output: Path, tmp_path: Path
+):
+    with hub_server.running_hub(hub_forks.port) as hub:
         files = hub_server.files_of(tiny_models.make(TINY))
         hub.repositories["org/private"] = hub_server.Repository(files, token=TOKEN)
-        environment = {"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": "0", "HF_TOKEN": TOKEN}
-        result = quantize("org/private", "--output", output, "--precision", "fp32", **environment)
+        result = quantize_from_hub("org/private", "--output", output, "--precision", "fp32", HF_TOKEN=TOKEN)
     assert result.returncode == 0, result.stderr
     assert {request.token for request in hub.seen if request.host == "127.0.0.1"} == {TOKEN}
     assert TOKEN not in result.stdout + result.stderr

@@ -185,6 +185,14 @@ def test_a_graph_that_is_cut_keeps_what_its_new_outputs_need(
     assert [value.name for value in graph.input] == inputs
 
 
+def test_a_value_that_is_given_becomes_an_input():
+    graph = a_model(STEPS, weights()).graph
+    cut_at(graph, [OUTPUT], given=["a", "u"])
+    assert names([*graph.node]) == ["square", OUTPUT]
+    assert [tensor.name for tensor in graph.initializer] == ["down"]
+    assert [value.name for value in graph.input] == ["a"]
+
+
 def test_a_graph_that_is_cut_computes_what_it_did(tmp_path: Path):
     model = a_branching_model()
     cut_at(model.graph, ["k", "w"])

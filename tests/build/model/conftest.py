@@ -9,10 +9,11 @@ import pytest
 
 from build.model.files import ROUTER_CONFIG
 from tests.support.json_files import change, write
-from tests.support.models.hub_client import FILES, MODEL, UNWANTED, HubClient
+from tests.support.models.hub_client import FETCHING, FILES, MODEL, UNWANTED, HubClient
 from tests.support.models.sentence_directories import dense_config, module
 from tests.support.models.tiny_description import TinyModel
 from tests.support.models.tiny_sentence_files import write_sentence_files
+from tests.support.programs.hub_forks import HubForks
 from tests.support.server import hub_server
 from tests.support.server.hub_server import Hub, Repository
 
@@ -41,13 +42,21 @@ def routed(directory: Path) -> Path:
     return directory
 
 
+@pytest.fixture(scope="session")
+def fetching() -> Iterator[HubForks]:
+    """Starts fetches of models without their libraries' imports."""
+    forks = HubForks(FETCHING)
+    yield forks
+    forks.close()
+
+
 @pytest.fixture
-def hub() -> Iterator[Hub]:
-    with hub_server.running_hub() as hub:
+def hub(fetching: HubForks) -> Iterator[Hub]:
+    with hub_server.running_hub(fetching.port) as hub:
         hub.repositories[MODEL] = Repository(FILES | UNWANTED, refs=("main", "v1.0", "refs/pr/7"))
         yield hub
 
 
 @pytest.fixture
-def fetch(hub: Hub, tmp_path: Path) -> HubClient:
-    return HubClient(hub.endpoint, tmp_path)
+def fetch(hub: Hub, tmp_path: Path, fetching: HubForks) -> HubClient:
+    return HubClient(tmp_path, fetching)

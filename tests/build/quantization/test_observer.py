@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from build.errors import UnsupportedModel
 from build.graph.external_data import load_graph
 from build.graph.index import GraphIndex
+from build.graph.session import open_temporary
 from build.quantization import observer
 from build.quantization.linear_inputs import LinearInput, find_linear_inputs
 from build.quantization.observer import CHUNK_TOKENS, SAMPLE_TOKENS, ActivationStats, observe
@@ -131,6 +132,39 @@ def test_observing_fewer_at_a_time_gives_the_same(tmp_path: Path, monkeypatch: p
     assert list(at_once) == [f"x{n}" for n in range(5)]
     size = 4 * WIDTH**2 + 4 * WIDTH * (SAMPLE_TOKENS + 2 * CHUNK_TOKENS)
     monkeypatch.setattr(observer, "STATS_BYTES", together * size)
+    assert as_lists(observed(graph, texts)) == at_once
+
+
+def test_a_run_begins_where_the_one_before_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Counted in nodes: each run has the layers that it observes."""
+    nodes: list[int] = []
+
+    def counted(model: onnx.ModelProto, path: Path) -> object:
+        nodes.append(len(model.graph.node))
+        return open_temporary(model, path)
+
+    monkeypatch.setattr(observer, "open_temporary", counted)
+    monkeypatch.setattr(observer, "STATS_BYTES", 1)
+    observed(many(tmp_path / "graph.onnx", layers=4), some_texts())
+    assert nodes == [1, 2, 2, 2]
+
+
+def test_a_sum_over_all_layers_is_computed_from_the_inputs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """No activation that was observed leads to the next one alone."""
+    random = np.random.default_rng(5)
+    matrices = {f"w{n}": random.standard_normal((WIDTH, WIDTH)).astype(np.float32) for n in range(3)}
+    steps = [("Gather", ["words", "input_ids"], "r0")]
+    for n in range(3):
+        steps += [
+            ("Tanh", [f"r{n}"], f"x{n}"),
+            ("MatMul", [f"x{n}", f"w{n}"], f"y{n}"),
+            ("Add", [f"r{n}", f"y{n}"], f"r{n + 1}"),
+        ]
+    model = a_model(steps, matrices | {"words": weights()["words"]}, ("input_ids",), ("r3",))
+    graph, texts = written(model, tmp_path / "graph.onnx"), some_texts()
+    at_once = as_lists(observed(graph, texts))
+    assert list(at_once) == ["x0", "x1", "x2"]
+    monkeypatch.setattr(observer, "STATS_BYTES", 1)
     assert as_lists(observed(graph, texts)) == at_once
 
 

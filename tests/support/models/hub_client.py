@@ -12,28 +12,22 @@ from typing import Any
 
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
+from tests.support.programs.forks import Interpreter
+from tests.support.programs.hub_forks import HubForks
 
 MODEL = "Tiny-Org/Tiny-Model"
 
-FETCH = """
-import json, sys
-from logging import getLogger
-from build.errors import BuildError
-from build.model.fetch import fetch
-from build.model.trust import Trust
-model, revision, *trust = json.loads(sys.argv[1])
-try:
-    files = fetch(model, revision, Trust(*trust))
-except BuildError as error:
-    print(json.dumps({"error": type(error).__name__, "message": str(error)}))
-else:
-    names = sorted(p.relative_to(files.directory).as_posix() for p in files.directory.rglob("*") if p.is_file())
-    print(json.dumps({"model": files.model, "kind": files.source.kind, "revision": files.source.revision,
-                      "requested": files.requested_revision, "log level": getLogger("huggingface_hub").level,
-                      "code revision": files.source.code_revision,
-                      "code cache": files.code_cache and str(files.code_cache),
-                      "directory": str(files.directory), "names": names}))
-"""
+FETCH = ("-m", "tests.support.programs.fetch")
+
+FETCHING = Interpreter(
+    (sys.executable, "-W", "error"),
+    {"PATH": os.defpath},
+    ("build.model.fetch", "build.model.hub", "build.model.trust", "huggingface_hub.hf_api"),
+)
+"""With what a fetch imports."""
+
+READ_LATE = {"HF_TOKEN"}
+"""Of the hub's variables, those that are read only when they are needed."""
 
 FILES = {
     "config.json": b'{"model_type": "bert"}',
@@ -85,8 +79,8 @@ class Fetched:
 class HubClient:
     """A user whose home and cache are in a directory of a test."""
 
-    endpoint: str
     directory: Path
+    forks: HubForks
 
     def __call__(
         self,
@@ -98,25 +92,22 @@ class HubClient:
         **environment: str,
     ) -> Fetched:
         """Fetch a model, with more variables in the environment."""
-        request = [model, revision, with_code, with_pickle, code_revision]
-        result = subprocess.run(
-            [sys.executable, "-W", "error", "-c", FETCH, json.dumps(request)],
-            cwd=ROOT,
-            env={
-                "PATH": os.defpath,
-                "HOME": str(self.directory / "home"),
-                "HF_HOME": str(self.directory / "cache"),
-                "HF_ENDPOINT": self.endpoint,
-                # a busy machine must not look like a hub that does not answer
-                "HF_HUB_ETAG_TIMEOUT": "100",
-                "HF_HUB_DOWNLOAD_TIMEOUT": "100",
-                **environment,
-            },
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=PATIENCE,
-        )
+        request = json.dumps([model, revision, with_code, with_pickle, code_revision])
+        command = [*FETCH, request]
+        self.forks.set_home(self.directory / "cache")
+        given = {"PATH": os.defpath, "HOME": str(self.directory / "home"), **environment}
+        if set(environment) <= READ_LATE:
+            result = self.forks.run(command, given)
+        else:
+            result = subprocess.run(
+                [*FETCHING.command, *command],
+                cwd=ROOT,
+                env=self.forks.variables | given,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+        assert result.returncode == 0, result.stderr
         return Fetched(json.loads(result.stdout), result.stderr)
 
 

@@ -1,12 +1,13 @@
-"""The process that forks are made of: ``python -m tests.support.programs.fork_server SOCKET``, started by forks.py.
+"""The process that forks are made of: ``python -m tests.support.programs.fork_server SOCKET MODULE...``.
 
-It imports libraries, and runs none of their code: a fork keeps one thread alone, so there must be no other. Orders
-arrive on the socket, each with three descriptors: standard output, standard error, and a socket for the fork's process
-id and exit status. It ends when the other end of its socket is closed.
+forks.py starts it. It imports the modules, and runs none of their code: a fork keeps one thread alone, so there must be
+no other. Orders arrive on the socket, each with three descriptors: standard output, standard error, and a socket for
+the fork's process id and exit status. It ends when the other end of its socket is closed.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -17,29 +18,11 @@ import runpy
 import select
 import socket
 import sys
+import threading
 from dataclasses import dataclass
+from typing import NoReturn
 
 MESSAGE_BYTES = 65536
-
-LIBRARIES = (
-    "build.pipeline",
-    "build.progress",
-    "build.summary",
-    "build.fidelity.page",
-    "build.fidelity.verify",
-    "build.graph.optimize",
-    "build.kinds.text",
-    "build.native.lowering",
-    "build.pytorch.export",
-    "build.pytorch.head",
-    "build.quantization.calibrate",
-    "build.quantization.gptq",
-    "build.quantization.quantize",
-    "optimum.exporters.onnx.convert",
-    "transformers.models.bert.modeling_bert",
-    "transformers.models.bert.tokenization_bert_fast",
-)
-"""What a build imports sooner or later."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +36,24 @@ class Order:
     """No file may grow beyond this."""
     mounts: str | None
     """A file below /proc that stands for the mounts to see, instead of this process's."""
+    leads_group: bool
+    """Whether it gets a session and a process group of its own, with nothing on standard input."""
+    takes_libraries_apart: bool
+    """Whether it ends as an interpreter does, which takes PyTorch half a second."""
 
     def run(self) -> None:
-        """Become the program."""
+        """Become the program, to its end."""
+        status = 0
+        try:
+            self._run()
+        except SystemExit as end:
+            if self.takes_libraries_apart:
+                raise
+            status = exit_status(end)
+        if not self.takes_libraries_apart:
+            end_with(status)
+
+    def _run(self) -> None:
         if self.mounts is not None:
             see_mounts(self.mounts)
         os.environ.clear()
@@ -69,6 +67,23 @@ class Order:
         else:
             sys.argv = list(self.command)
             runpy.run_path(self.command[0], run_name="__main__")
+
+
+def exit_status(end: SystemExit) -> int:
+    """What the interpreter makes of it."""
+    if end.code is None or isinstance(end.code, int):
+        return (end.code or 0) & 0xFF
+    print(end.code, file=sys.stderr)
+    return 1
+
+
+def end_with(status: int) -> NoReturn:
+    """End this process once threads, exit functions and streams have finished."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 def see_mounts(file: str) -> None:
@@ -96,22 +111,28 @@ class ForkServer:
                 message, descriptors, _, _ = socket.recv_fds(self._orders, MESSAGE_BYTES, 3)
                 if not message:
                     return None
-                if self._fork(*descriptors):
-                    return Order(**json.loads(message))
+                order = Order(**json.loads(message))
+                if self._fork(order, *descriptors):
+                    return order
 
-    def _fork(self, stdout: int, stderr: int, status: int) -> bool:
+    def _fork(self, order: Order, stdout: int, stderr: int, status: int) -> bool:
         """Whether this process is the fork."""
+        told = socket.socket(fileno=status)
         pid = os.fork()
         if pid == 0:
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
-            for descriptor in (stdout, stderr, status, self._orders.fileno(), *self._forks):
+            if order.leads_group:
+                os.setsid()
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            told.send(str(os.getpid()).encode())
+            for other in (told, self._orders, *(other for _, other in self._forks.values())):
+                other.close()
+            for descriptor in (stdout, stderr, *self._forks):
                 os.close(descriptor)
             return True
         os.close(stdout)
         os.close(stderr)
-        told = socket.socket(fileno=status)
-        told.send(str(pid).encode())
         self._forks[os.pidfd_open(pid)] = (pid, told)
         return False
 
@@ -124,16 +145,15 @@ class ForkServer:
 
 
 def main() -> None:
-    from build.cli import LIBRARY_SETTINGS
-
-    os.environ.update(LIBRARY_SETTINGS)
-    for name in LIBRARIES:
+    _, orders, *modules = sys.argv
+    for name in modules:
         importlib.import_module(name)
     gc.collect()
-    gc.freeze()  # PERF: else each of the build's collections goes through all that the libraries have made.
+    gc.freeze()  # PERF: else each of a fork's collections goes through all that the libraries have made.
     threads = os.listdir("/proc/self/task")
     assert len(threads) == 1, f"{len(threads)} threads: a fork would lose them, and what they hold"
-    order = ForkServer(socket.socket(fileno=int(sys.argv[1]))).serve()
+    with socket.socket(fileno=int(orders)) as incoming:
+        order = ForkServer(incoming).serve()
     if order is not None:
         order.run()
 

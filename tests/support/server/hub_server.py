@@ -111,8 +111,9 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 @contextmanager
-def running_hub() -> Iterator[Hub]:
-    server = _HubServer()
+def running_hub(port: int = 0) -> Iterator[Hub]:
+    """A hub at a port, or at one that is free."""
+    server = _HubServer(port)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:
@@ -126,8 +127,8 @@ def running_hub() -> Iterator[Hub]:
 class _HubServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.hub = Hub(self.server_port)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import json
 import os
 import select
@@ -9,15 +11,16 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from build.fidelity.runtime_process import RUNTIME_PYTHON, free_port
+from build.fidelity.runtime_process import free_port
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
+from tests.support.programs.forks import RUNTIME, Fork, Forks
 from tests.support.signals import restore_signals
 
 CLOSE_SECONDS = 60
@@ -28,7 +31,7 @@ CLOSE_SECONDS = 60
 class Server:
     """A running server: its process (gunicorn's master), port, and the file that takes its output."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Fork
     port: int
     log: Path
 
@@ -172,33 +175,57 @@ def started(
 ) -> Iterator[Server]:
     """A server process on a free port, not yet ready; killed at the end if it still runs.
 
-    ``command``: what starts it. ``drain_seconds``: the setting DRAIN_SECONDS.
+    ``command``: what starts it, in place of a fork; empty, nothing does. ``drain_seconds``: the setting DRAIN_SECONDS.
     """
     port = free_port()
     environment = {"PATH": os.defpath, "BUNDLE_DIR": str(bundle), "PORT": str(port), **settings}
     if drain_seconds is not None:
         environment["DRAIN_SECONDS"] = str(drain_seconds)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*(command or []), RUNTIME_PYTHON, "-W", "error", "-m", "runtime"],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-            preexec_fn=restore_signals,
-        )
-    try:
+    with running(["-m", "runtime"], environment, log, command) as process:
         yield Server(process, port, log)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(CLOSE_SECONDS)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+
+
+@contextmanager
+def running(
+    words: list[str], environment: Mapping[str, str], log: Path, command: list[str] | None = None
+) -> Iterator[subprocess.Popen[bytes] | Fork]:
+    """A program in the runtime's environment that leads a process group, killed at the end with all that it started.
+
+    ``words``: what follows the interpreter's name. ``command``: see ``started``.
+    """
+    with ExitStack() as stack, log.open("wb") as output:
+        process: subprocess.Popen[bytes] | Fork
+        if command is None:
+            process = stack.enter_context(runtime_forks().leading(words, environment, output))
+        else:
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*command, *RUNTIME.command, *words],
+                    cwd=ROOT,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                    preexec_fn=restore_signals,
+                )
+            )
+        try:
+            yield process
+        finally:
+            # PERF: asked to end, a server would wait three seconds for requests. Tests of that ask it themselves.
+            if process.poll() is None:
+                # NOTE: it may have ended since, and its group with it.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+
+
+@functools.cache
+def runtime_forks() -> Forks:
+    """Starts programs in the runtime's environment for as long as this process runs."""
+    forks = Forks(RUNTIME)
+    atexit.register(forks.close)
+    return forks
 
 
 @contextmanager
