@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 
 from manifest import Target, describe_files, read_manifest, write_manifest
+from runtime.host.priority import LOWEST, NICER
+from tests.support.server.process_usage import nice_values
 from tests.support.server.server_process import Server, ready, started, wait_until
 
 LONG = "the quick brown fox jumps over the lazy dog " * 60
@@ -235,6 +237,15 @@ def test_threads_above_the_cores_are_lowered_with_a_warning(default_bundle: Path
     with ready(default_bundle, tmp_path / "log", ["taskset", "-c", core], THREADS="64") as server:
         assert "WARNING THREADS=64 is lowered to 1, the cores that affinity and quota allow" in server.output()
         assert "1 core(s)" in server.output()
+
+
+def test_all_threads_that_compute_give_way_to_the_one_that_answers(server: Server):
+    server.embed("a text")
+    (worker,) = server.workers()
+    computing = nice_values(worker)
+    answering = computing.pop(worker)
+    assert computing
+    assert set(computing.values()) == {min(LOWEST, answering + NICER)}
 
 
 def test_tokens_guard_vectors_and_meta_and_not_the_probes(default_bundle: Path, tmp_path: Path):

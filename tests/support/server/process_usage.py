@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -33,6 +34,13 @@ def cpu_ticks(pid: int) -> int:
     """The processor's time that it took so far, in ticks."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
+
+
+def nice_values(pid: int) -> dict[int, int]:
+    """The nice value of each thread, by its id. That of the main thread is the process's."""
+    return {
+        int(task.name): os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()
+    }
 
 
 def open_descriptors(pid: int) -> int:
