@@ -30,6 +30,8 @@ from sections.parts import OpSet as OpSet
 from sections.parts import Pooling as Pooling
 from sections.parts import PoolingMode as PoolingMode
 from sections.parts import WorkingMemory as WorkingMemory
+from sections.static import Reading as Reading
+from sections.static import StaticModel as StaticModel
 from sections.text import ONLY_ENCODER as ONLY_ENCODER
 from sections.text import Task as Task
 from sections.text import TextModel as TextModel
@@ -58,11 +60,15 @@ T = TypeVar("T")
 class Kind(StrEnum):
     """What a bundle answers. The name of a kind is the name of its section in ``manifest.json``."""
 
+    STATIC = "static"
+    """Texts in, vectors out, by a table of vectors."""
+
     TEXT = "text"
     """Texts in, vectors out."""
 
 
 SECTIONS: dict[Kind, type[Section]] = {
+    Kind.STATIC: StaticModel,
     Kind.TEXT: TextModel,
 }
 """The section of each kind."""
@@ -92,6 +98,9 @@ class Precision(StrEnum):
     """8 bits, for onnxruntime's own kernels."""
 
     FP32 = "fp32"
+
+    STORED = "stored"
+    """As the model's files have them; for static models."""
 
 
 class SourceKind(StrEnum):

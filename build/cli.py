@@ -16,13 +16,10 @@ from build.fidelity import thresholds
 from build.host.machine import host_target
 from build.model import trust
 from build.model.default_model import MODEL
-from build.names import bundle_name
+from build.names import BUNDLES
 from manifest import MACHINES, Precision, Target
 
 PROGRAM = "quantize.py"
-BUNDLES = Path("bundles")
-"""Bundles go here unless the user names another place."""
-
 PACKAGES = ("torch", "optimum", "sentence_transformers")
 """Packages that only the build's environment has."""
 
@@ -74,7 +71,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--force", action="store_true", help="replace a bundle or an empty directory at --output")
     add_model_options(parser)
     options = parser.read(arguments)
-    return run(PROGRAM, lambda: build(options, _outputs(options)), interrupted="nothing was left behind")
+    return run(PROGRAM, lambda: _build(options), interrupted="nothing was left behind")
+
+
+def _build(options: argparse.Namespace) -> int:
+    build(options, _outputs(options))
+    return 0
 
 
 def add_model_options(parser: Parser) -> None:
@@ -83,18 +85,20 @@ def add_model_options(parser: Parser) -> None:
         "--precision",
         type=PRECISIONS,
         metavar=PRECISIONS.metavar,
-        default=Precision.INT8,
         help="int8: 8-bit weights, run by the native kernels where they support the model's family, otherwise by "
-        "onnxruntime's; int8-stock: 8-bit weights, run by onnxruntime's kernels; fp32: the original weights "
-        "(default: int8)",
+        "onnxruntime's; int8-stock: 8-bit weights, run by onnxruntime's kernels; fp32: the original weights; stored: "
+        "a static model's table as it is (default: stored for static models, int8 for others)",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     trust.add_options(parser)
     thresholds.add_options(parser)
 
 
-def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path]]) -> int:
-    """Build a bundle for each target at its path, and print the table. Raises ``BuildError`` or ``OSError``."""
+def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path | None]]) -> Path:
+    """Build a bundle for each target at its path, and print the table; return the path of the first.
+
+    A path that is None is named after what is built. Raises ``BuildError`` or ``OSError``.
+    """
     if any(importlib.util.find_spec(name) is None for name in PACKAGES):
         raise SetupIncomplete(f"{sys.executable} lacks the build's packages: run `make setup` once, then try again")
     for name, value in LIBRARY_SETTINGS.items():
@@ -123,22 +127,17 @@ def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path]]) -
             raise
         advice = "make room, or choose another --output, or HF_HOME for downloads"
         raise OutOfDisk(f"the disk is full: {advice} ({system_message(error)})") from error
-    print(summary(result, output, build_options.extra_targets))
-    return 0
+    (_, path), *others = result.outputs
+    print(summary(result, path, others))
+    return path
 
 
-def _outputs(options: argparse.Namespace) -> list[tuple[Target, Path]]:
-    """The targets, and where the bundle for each goes."""
+def _outputs(options: argparse.Namespace) -> list[tuple[Target, Path | None]]:
+    """The targets, and where the bundle for each goes, as far as the user said so."""
     targets: tuple[Target, ...] = options.arch
     output: Path | None = options.output
     if output is None:
-        model = (options.model, options.revision, options.precision)
-        return [(target, default_output(*model, target)) for target in targets]
+        return [(target, None) for target in targets]
     if len(targets) == 1:
         return [(targets[0], output)]
     return [(target, output.with_name(f"{output.name}-{target}")) for target in targets]
-
-
-def default_output(model: str, revision: str | None, precision: Precision, target: Target) -> Path:
-    """The directory of a bundle that the user has not named."""
-    return BUNDLES / bundle_name(model, revision, precision, target)

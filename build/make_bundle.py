@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from build import announce
-from build.cli import add_model_options, build, default_output
+from build.cli import add_model_options, build
 from build.command_line import ARCHITECTURES, Parser, printable, run
 from build.errors import OutputExists
 from build.host.machine import host_target
+from build.kinds import modules
 from build.model.default_model import MODEL
 from build.model.fetch import is_path, refuse_revision
 from build.model.trust import read_options as read_trust
+from build.names import default_output
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, BundleError, Precision
 
@@ -40,7 +42,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--serve", action="store_true", help="serve the bundle")
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help=f"default: {DEFAULT_PORT}")
     add_model_options(parser)
-    parser.set_defaults(precision=None)
     options = parser.read(arguments)
     return run(PROGRAM, lambda: _make(options), interrupted="nothing was left behind")
 
@@ -49,26 +50,44 @@ def _make(options: argparse.Namespace) -> int:
     refuse_revision(options.model or MODEL, options.revision)
     read_trust(options)
     bundle = bundle_of(options)
-    if (bundle / MANIFEST_FILE).is_file():
+    if bundle is not None and (bundle / MANIFEST_FILE).is_file():
         refuse_another(bundle, options)
         if not options.serve:
             print(printable(f"{bundle} exists. If its model has changed, delete it to have it built again."))
     else:
-        _build(bundle, options)
+        bundle = _build(bundle, options)
     if options.serve:
         _serve(bundle, options.port)
     return 0
 
 
-def bundle_of(options: argparse.Namespace) -> Path:
-    """The bundle's directory. Raises ``BundleError`` for one that is given, does not exist and cannot be built."""
+def bundle_of(options: argparse.Namespace) -> Path | None:
+    """The bundle's directory; None where it depends on the kind of a model that no bundle was made of yet.
+
+    Raises ``BundleError`` for one that is given, does not exist and cannot be built.
+    """
     if options.bundle is None:
-        precision, target = options.precision or Precision.INT8, options.arch or host_target()
-        return default_output(options.model or MODEL, options.revision, precision, target)
+        return _named(options)
     bundle: Path = options.bundle
     if not (bundle / MANIFEST_FILE).is_file() and not options.model:
         raise BundleError(f"BUNDLE must be an existing bundle, not {str(bundle)!r}: to build one there, set MODEL too")
     return bundle
+
+
+def _named(options: argparse.Namespace) -> Path | None:
+    """The directory that is named after the model, in the precision asked for or in its kind's own."""
+    model, target = options.model or MODEL, options.arch or host_target()
+    if options.precision is not None:
+        return default_output(model, options.revision, options.precision, target)
+    defaults: dict[str, Precision] = {kind: module.PRECISIONS[0] for kind, module in modules().items()}
+    for precision in dict.fromkeys(defaults.values()):
+        bundle = default_output(model, options.revision, precision, target)
+        if not (bundle / MANIFEST_FILE).is_file():
+            continue
+        # NOTE: without a kind the manifest is damaged, which is for the server to say.
+        if defaults.get(_manifest(bundle).get("kind", ""), precision) == precision:
+            return bundle
+    return None
 
 
 def refuse_another(bundle: Path, options: argparse.Namespace) -> None:
@@ -118,13 +137,14 @@ def _model_name(model: str | None) -> str | None:
     return Path(model).expanduser().absolute().name
 
 
-def _build(bundle: Path, options: argparse.Namespace) -> None:
-    if os.path.lexists(bundle):
+def _build(bundle: Path | None, options: argparse.Namespace) -> Path:
+    if bundle is not None and os.path.lexists(bundle):
         raise OutputExists(f"{bundle} exists and is not a bundle: move it away, or set BUNDLE to another directory")
     model = options.model or MODEL
-    print(printable(f"building {bundle} from {model}: a minute or less for small models"), file=sys.stderr)
-    changes = {"model": model, "precision": options.precision or Precision.INT8, "force": False}
-    build(argparse.Namespace(**{**vars(options), **changes}), [(options.arch or host_target(), bundle)])
+    what = f"{bundle} from {model}" if bundle is not None else f"a bundle of {model}"
+    print(printable(f"building {what}: a minute or less for small models"), file=sys.stderr)
+    changes = {"model": model, "force": False}
+    return build(argparse.Namespace(**{**vars(options), **changes}), [(options.arch or host_target(), bundle)])
 
 
 def _serve(bundle: Path, port: int) -> NoReturn:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
+
+from manifest import Precision, Target
+
+BUNDLES = Path("bundles")
+"""Bundles go here unless the user names another place."""
 
 IMAGE_REPOSITORY = "cpu2vec"
 """The part of an image's default name before the colon."""
@@ -33,6 +39,11 @@ def bundle_name(model: str, revision: str | None, precision: str, arch: str) -> 
     digest = hashlib.sha256((subject + suffix).encode("utf-8", "surrogateescape")).hexdigest()[:HASH_LENGTH]
     ending = f"{suffix}-{digest}"
     return _valid(subject)[: MAX_LENGTH - len(ending)] + ending
+
+
+def default_output(model: str, revision: str | None, precision: Precision, target: Target) -> Path:
+    """The directory of a bundle that the user has not named."""
+    return BUNDLES / bundle_name(model, revision, precision, target)
 
 
 def _subject(model: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from build.bundle.output import refuse_existing, refuse_model_directory
 from build.bundle.retarget import retarget
 from build.bundle.staging import Staging, staged_output
 from build.bundle.writer import write_unverified
+from build.command_line import alternatives
+from build.errors import InvalidOption
 from build.fidelity.seal import seal
 from build.fidelity.thresholds import NO_OVERRIDES, ThresholdOverrides, Thresholds
 from build.host.resources import available_memory, check_resources, free_disk
@@ -16,6 +19,7 @@ from build.kinds import Assembled, ModelBuild, kind_of
 from build.model.fetch import fetch, is_path
 from build.model.files import ModelFiles
 from build.model.trust import NO_TRUST, Trust
+from build.names import default_output
 from build.precisions import PRECISIONS, PrecisionSpec
 from build.progress import Progress, silence_libraries
 from manifest import Kind, Manifest, Precision, Target
@@ -31,13 +35,27 @@ class BuildOptions:
     model: str
     revision: str | None
     target: Target
-    precision: Precision
-    output: Path
+    precision: Precision | None
+    """None: the kind's default."""
+    output: Path | None
+    """None: named after what is built."""
     force: bool
     trust: Trust = NO_TRUST
     thresholds: ThresholdOverrides = NO_OVERRIDES
-    extra_targets: tuple[tuple[Target, Path], ...] = ()
+    extra_targets: tuple[tuple[Target, Path | None], ...] = ()
     """Other targets that get the same bundle, and where."""
+
+    @property
+    def targets(self) -> tuple[tuple[Target, Path | None], ...]:
+        """All targets, and where their bundles go."""
+        return ((self.target, self.output), *self.extra_targets)
+
+    def outputs(self, precision: Precision) -> tuple[tuple[Target, Path], ...]:
+        """The same in this precision, with every place named."""
+        return tuple(
+            (target, output or default_output(self.model, self.revision, precision, target))
+            for target, output in self.targets
+        )
 
 
 @dataclass(frozen=True)
@@ -51,31 +69,52 @@ class BuildResult:
     """What it was held to."""
     summary: tuple[tuple[str, str], ...]
     """The kind's rows of the table at the end, as name and value."""
+    outputs: tuple[tuple[Target, Path], ...]
+    """Where the bundle of each target is."""
 
 
 def build_bundle(options: BuildOptions, progress: Progress) -> BuildResult:
     """Build the bundle at ``options.output``. Raises ``BuildError``. Failed or interrupted, it leaves nothing."""
-    outputs = (options.output, *(output for _, output in options.extra_targets))
-    for output in outputs:
-        if is_path(options.model):
-            refuse_model_directory(output, Path(options.model))
-        refuse_existing(output, options.force)
-    spec = PRECISIONS[options.precision]
-    thresholds = options.thresholds.over(spec.thresholds)
+    _refuse_outputs(options, [output for _, output in options.targets])
+    if options.precision is not None:
+        _refuse_outputs(options, [output for _, output in options.outputs(options.precision)])
     described = fetch_and_describe(options, progress)
+    spec = _spec(options.precision, described)
+    thresholds = options.thresholds.over(spec.thresholds)
+    targets = options.outputs(spec.precision)
+    outputs = [output for _, output in targets]
+    _refuse_outputs(options, outputs)
     for output in outputs:
         refuse_model_directory(output, described.files.directory)
     weights = described.build.weights
-    check_resources(weights.fp32, available_memory(), free_disk(options.output), options.output)
+    check_resources(weights.fp32, available_memory(), free_disk(outputs[0]), outputs[0])
 
-    with staged_output(options.output, options.force, outputs[1:]) as staging, silence_libraries():
+    with staged_output(outputs[0], options.force, outputs[1:]) as staging, silence_libraries():
         assembled, manifest = assemble(described, spec, options.target, staging, progress)
         with progress.stage(VERIFY, "against the original in fp32, on held-out inputs, through the real runtime"):
             verified = assembled.verify(staging.bundle, manifest, thresholds, progress.bars)
             manifest = seal(staging.bundle, manifest, verified)
-        for (target, _), directory in zip(options.extra_targets, staging.extra, strict=True):
+        for (target, _), directory in zip(targets[1:], staging.extra, strict=True):
             retarget(staging.bundle, manifest, target, directory)
-    return BuildResult(manifest, weights.stored, thresholds, assembled.summary)
+    return BuildResult(manifest, weights.stored, thresholds, assembled.summary, targets)
+
+
+def _refuse_outputs(options: BuildOptions, outputs: Sequence[Path | None]) -> None:
+    """Raise ``OutputExists`` or ``OutputNotAllowed`` for a place that no bundle may take; None is not known yet."""
+    for output in filter(None, outputs):
+        if is_path(options.model):
+            refuse_model_directory(output, Path(options.model))
+        refuse_existing(output, options.force)
+
+
+def _spec(wanted: Precision | None, described: Described) -> PrecisionSpec:
+    """The precision that was asked for, or else the kind's default. Raises ``InvalidOption``."""
+    if wanted is not None and wanted not in described.precisions:
+        raise InvalidOption(
+            f"--precision must be {alternatives(described.precisions)} for {described.files.model}, a model of kind "
+            f"{described.kind}, not {wanted}"
+        )
+    return PRECISIONS[wanted or described.precisions[0]]
 
 
 @dataclass(frozen=True)
@@ -84,6 +123,8 @@ class Described:
 
     files: ModelFiles
     kind: Kind
+    precisions: tuple[Precision, ...]
+    """What the kind can be built in, the default first."""
     build: ModelBuild
 
 
@@ -93,7 +134,7 @@ def fetch_and_describe(options: BuildOptions, progress: Progress) -> Described:
         files = fetch(options.model, options.revision, options.trust)
     with progress.stage("describe", files.model):
         kind, module = kind_of(files.directory)
-        described = Described(files, kind, module.describe(files, options.trust))
+        described = Described(files, kind, module.PRECISIONS, module.describe(files, options.trust))
     progress.expect((*module.STAGES, VERIFY))
     return described
 

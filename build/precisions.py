@@ -69,4 +69,13 @@ PRECISIONS = {
         golden_tolerance=1e-5,
         thresholds=FP32,
     ),
+    Precision.STORED: PrecisionSpec(
+        Precision.STORED,
+        quantize=False,
+        calibrate=False,
+        backend=Backend.STOCK,
+        stock_class=FLOATS,
+        golden_tolerance=1e-5,
+        thresholds=FP32,
+    ),
 }

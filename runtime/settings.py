@@ -59,7 +59,7 @@ VARIABLES = {
     "ENABLE_CACHE": "answer texts of the last minutes from memory (false)",
     "MAX_BODY_BYTES": "the largest request body (1048576)",
     "MAX_TOKENS": "the most tokens that are embedded in one run (the model's limit)",
-    "LONG_TEXT": "longer texts: chunk, truncate or error (chunk)",
+    "LONG_TEXT": "longer texts: chunk, truncate or error (by kind of model)",
     "HONOR_POOLING_STRATEGY": "take masked_mean in a request literally (false)",
     "KERNELS_ISA": "instruction set of the native ops (the best one that the CPU supports)",
     "AUTHENTICATION_ALLOWED_TOKENS": "comma-separated bearer tokens (none: no token needed)",
@@ -88,7 +88,8 @@ class Settings:
     max_body_bytes: int
     max_tokens: int | None
     """None: the model and the container's memory decide."""
-    long_text: LongText
+    long_text: LongText | None
+    """None: the kind of model decides."""
     honor_pooling_strategy: bool
     kernels_isa: str | None
     """None: the native ops choose."""
@@ -129,7 +130,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         enable_cache=read("ENABLE_CACHE", _boolean, False),
         max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), DEFAULT_MAX_BODY_BYTES),
         max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
-        long_text=read("LONG_TEXT", _choice(LongText), LongText.CHUNK),
+        long_text=read("LONG_TEXT", _choice(LongText), None),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),
         kernels_isa=read("KERNELS_ISA", _word, None),
         allowed_tokens=_tokens(environment.get("AUTHENTICATION_ALLOWED_TOKENS")),

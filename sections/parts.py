@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -120,6 +120,12 @@ class Layer:
             raise BundleError(f"{field}.{missing[0]} is missing")
 
 
+def normalizes(layers: Sequence[Layer]) -> bool:
+    """Whether the layers give vectors unit length, unless they are truncated after that."""
+    kinds = [layer.kind for layer in layers if layer.kind is not LayerKind.TRUNCATE]
+    return kinds[-1:] == [LayerKind.NORMALIZE]
+
+
 @dataclass(frozen=True)
 class WorkingMemory:
     """The most bytes that a run over n tokens takes besides weights: ``fixed`` + ``per_token`` n + ``per_pair`` n^2."""
@@ -154,8 +160,7 @@ class Encoder:
     @property
     def normalizes(self) -> bool:
         """Whether vectors have unit length, unless they are truncated after that."""
-        kinds = [layer.kind for layer in self.layers if layer.kind is not LayerKind.TRUNCATE]
-        return kinds[-1:] == [LayerKind.NORMALIZE]
+        return normalizes(self.layers)
 
     def files(self) -> set[str]:
         """Its tokenizer, and the tensors of its layers where they have some."""

@@ -13,10 +13,10 @@ from bench.commands import Command, run
 from bench.environment import INCUMBENT_ENVIRONMENT, RUNTIME_ENVIRONMENT, ensure_environment, python_in
 from bench.server.loads import Group
 from bench.server.process import Server, free_port
-from build.cli import default_output
 from build.host.machine import host_target
 from build.model.default_model import MODEL
 from build.model.files import ModelFiles
+from build.names import default_output
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, Precision
 

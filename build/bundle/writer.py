@@ -32,6 +32,7 @@ TOOLS = (
     "onnx",
     "onnxruntime",
     "tokenizers",
+    "model2vec",
 )
 """The packages whose versions a manifest names."""
 

@@ -11,7 +11,7 @@ DECIMALS = 6
 """Reports round cosines to this many decimals."""
 
 
-def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+def cosines(left: NDArray[np.floating], right: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the cosine of each pair of rows, (texts,) in float64.
 
     Two zero rows are equal: 1. A zero row and any other: 0. NaN where a row is not finite, because such a vector is

@@ -43,8 +43,8 @@ def _advice(precision: Precision, failed: list[tuple[Option, float]]) -> str:
         return "the model returns vectors that are not finite, and cannot be served"
     lower = " ".join(f"{option.flag} {_below(figure)}" for option, figure in failed)
     deliberately = f"lower the threshold deliberately with {lower}"
-    if precision is Precision.FP32:
-        return f"in fp32 this is an export error, not rounding: report it, or {deliberately}"
+    if precision in (Precision.FP32, Precision.STORED):
+        return f"in {precision} this is an export error, not rounding: report it, or {deliberately}"
     return f"build with --precision fp32, or {deliberately}"
 
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from build.fidelity.charts import error_of
 from build.fidelity.page_sections import YARDSTICK, cosine_section, weight_section
 from build.fidelity.report import FidelityReport, LengthFigures
-from manifest import COMMON_FILES, FIDELITY_PAGE_FILE, Manifest, Precision
+from manifest import COMMON_FILES, FIDELITY_PAGE_FILE, Kind, Manifest, Precision
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -41,6 +41,13 @@ MEANINGS = {
 }
 """What each precision means."""
 
+STATIC_MEANINGS = {
+    Precision.STORED: "The table has the numbers of the model's files.",
+    Precision.FP32: "The table is in 32-bit floating point.",
+    Precision.INT8: "The table's rows have 8 bits, with one scale each.",
+}
+"""What it means for static models."""
+
 
 def fidelity_page(report: FidelityReport, manifest: Manifest) -> str:
     """Render the whole page. The same report on the same files by the same project version gives the same bytes.
@@ -54,7 +61,7 @@ def fidelity_page(report: FidelityReport, manifest: Manifest) -> str:
         report=report,
         manifest=manifest,
         hub_page=f"{HUB}{manifest.model}" if HUB_ID.fullmatch(manifest.model) else None,
-        meaning=MEANINGS[manifest.precision],
+        meaning=(STATIC_MEANINGS if manifest.kind is Kind.STATIC else MEANINGS)[manifest.precision],
         files={name: files[name] for name in sorted(files.keys() - {*COMMON_FILES, FIDELITY_PAGE_FILE})},
         weights=weight_section(report.weight_records),
         cosine=None if report.cosine is None else cosine_section(report.cosine),

@@ -77,9 +77,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--precision",
         type=PRECISIONS,
-        default=Precision.INT8,
         metavar=PRECISIONS.metavar,
-        help="how weights are stored (default: int8); a bundle keeps its own",
+        help="how weights are stored (default: stored for static models, int8 for others); a bundle keeps its own",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     trust.add_options(parser)

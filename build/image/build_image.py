@@ -33,7 +33,8 @@ class ImageOptions:
     bundle: Path | None
     """A finished bundle."""
     target: Target
-    precision: Precision
+    precision: Precision | None
+    """None: the default of the model's kind."""
     revision: str | None
     """The branch, tag or commit on the hub."""
     trust: Trust
@@ -107,7 +108,7 @@ def _take_bundle(bundle: Path, target: Target, docker: Docker, context: Path) ->
 def _export(options: ImageOptions, docker: Docker, context: Path) -> Manifest:
     """Run the export stage, and put its bundle into ``context``."""
     arguments = {
-        "PRECISION": options.precision,
+        **({"PRECISION": options.precision} if options.precision is not None else {}),
         **options.thresholds.build_arguments(),
         **_model_arguments(options, context),
     }

@@ -115,6 +115,8 @@ UNUSED_OF_ONNXRUNTIME = (
     ),
 )
 
+WITHOUT_ONNXRUNTIME = (Unused("onnxruntime, where there is no graph to run", ("onnxruntime", "onnxruntime-*")),)
+
 UNUSED_OF_OTHERS = (
     Unused(
         "parts of numpy that it only imports on demand",
@@ -127,6 +129,7 @@ UNUSED_OF_OTHERS = (
 )
 
 UNUSED_BY_KIND = {
+    "static": (*WITHOUT_ONNXRUNTIME, *UNUSED_OF_OTHERS),
     "text": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
 }
 """The Python packages' files that are left out, for each kind of bundle (``manifest.Kind``).

@@ -14,9 +14,10 @@ from build.model.files import ModelFiles
 from build.model.trust import Trust
 from build.precisions import PrecisionSpec
 from build.progress import Progress
-from manifest import Kind, Manifest, Section, Target
+from manifest import Kind, Manifest, Precision, Section, Target
 
 KINDS: dict[Kind, str] = {
+    Kind.STATIC: "build.kinds.static",
     Kind.TEXT: "build.kinds.text",
 }
 """The module of each kind, by name, because torch takes seconds to import. The first that recognizes a directory
@@ -71,6 +72,9 @@ class KindModule(Protocol):
     STAGES: tuple[str, ...]
     """The names of the stages in ``ModelBuild.assemble``, in order."""
 
+    PRECISIONS: tuple[Precision, ...]
+    """What it can be built in, the default first."""
+
     def recognizes(self, directory: Path) -> bool:
         """Whether the model in ``directory`` is of this kind, by its files alone."""
 
@@ -80,5 +84,9 @@ class KindModule(Protocol):
 
 def kind_of(directory: Path) -> tuple[Kind, KindModule]:
     """The first kind that recognizes the model in ``directory``."""
-    modules: dict[Kind, KindModule] = {kind: import_module(name) for kind, name in KINDS.items()}
-    return next((kind, module) for kind, module in modules.items() if module.recognizes(directory))
+    return next((kind, module) for kind, module in modules().items() if module.recognizes(directory))
+
+
+def modules() -> dict[Kind, KindModule]:
+    """The module of each kind, in the order in which they are asked."""
+    return {kind: import_module(name) for kind, name in KINDS.items()}

@@ -19,7 +19,19 @@ from build.model.files import CONFIG, ModelFiles, weight_files, weights_in_fp32
 from build.model.trust import Trust
 from build.precisions import Backend, PrecisionSpec
 from build.progress import Progress
-from manifest import CONFIG_FILE, Encoder, Fidelity, Graph, Layer, Manifest, Target, TextModel, WorkingMemory, to_json
+from manifest import (
+    CONFIG_FILE,
+    Encoder,
+    Fidelity,
+    Graph,
+    Layer,
+    Manifest,
+    Precision,
+    Target,
+    TextModel,
+    WorkingMemory,
+    to_json,
+)
 
 if TYPE_CHECKING:
     from build.native.plan import NativePlan
@@ -30,6 +42,7 @@ if TYPE_CHECKING:
 
 
 STAGES = ("export", "calibrate", "quantize", "optimize", "package")
+PRECISIONS = (Precision.INT8, Precision.INT8_STOCK, Precision.FP32)
 
 
 def recognizes(directory: Path) -> bool:

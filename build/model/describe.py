@@ -14,7 +14,7 @@ from build.model.families import Family, family_of, whole_number
 from build.model.files import CONFIG, MODULES, TOKENIZER, TOKENIZER_CONFIG, VOCABULARIES
 from build.model.json_files import read_object
 from build.model.sentence_files import Prompts, SentenceFiles, has_sentence_files, read_sentence_files
-from build.model.sentence_modules import LayerSpec, ModuleChain, TensorNames
+from build.model.sentence_modules import LayerSpec, ModuleChain, TensorNames, finish_layers
 from manifest import ONLY_ENCODER, Activation, LayerKind, Pooling, Task, WorkingMemory
 
 NO_LIMIT = 1_000_000
@@ -123,16 +123,8 @@ def _encoder_spec(
     if family.pooled_by_network and has_sentence_files(directory):
         raise UnsupportedModel(f"{MODULES} is not supported with a {family.architectures[0]}")
     hidden = whole_number(config, family.keys.width)
-    width = hidden * len(chain.pooling.modes)
-    for layer in chain.layers:
-        if layer.in_features not in (None, width):
-            where = layer.tensors.folder if layer.tensors else layer.kind
-            raise UnsupportedModel(f"{where}: the layer accepts {layer.in_features} components, but receives {width}")
-        width = layer.out_features or width
+    layers, width = finish_layers(chain.layers, hidden * len(chain.pooling.modes), truncate_dim)
     _require_tokenizer(folder)
-    layers = chain.layers
-    if truncate_dim is not None and truncate_dim < width:
-        layers, width = (*layers, LayerSpec(LayerKind.TRUNCATE, out_features=truncate_dim)), truncate_dim
     return (
         EncoderSpec(
             folder=folder,

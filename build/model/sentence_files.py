@@ -68,7 +68,7 @@ def has_sentence_files(directory: Path) -> bool:
 
 def read_sentence_files(directory: Path) -> SentenceFiles:
     """Read them all. Raises ``UnsupportedModel`` that names the file and the key, or ``ModelNotFound``."""
-    modules = _read_modules(directory)
+    modules = read_modules(directory)
     routing = _read_routing(directory, modules)
     if routing is None:
         chains = {ONLY_ENCODER: read_chain(directory, modules, MODULES)}
@@ -99,7 +99,8 @@ def read_prompts(directory: Path) -> Prompts:
     return Prompts(dict(prompts), default, size)
 
 
-def _read_modules(directory: Path) -> list[Module]:
+def read_modules(directory: Path) -> list[Module]:
+    """The modules of ``modules.json``, in order. Raises ``ModelNotFound`` or ``UnsupportedModel``."""
     entries = read_json(directory, MODULES)
     try:
         pairs = [(str(entry["type"]), str(entry["path"])) for entry in entries]

@@ -119,13 +119,35 @@ def read_chain(directory: Path, modules: list[Module], name: str) -> ModuleChain
     if kinds[:2] != ["Transformer", "Pooling"] or not all(kind in LAYERS for kind in kinds[2:]):
         raise UnsupportedModel(f"{name}: the chain {' > '.join(kinds)} is not supported")
     transformer, pooling, *rest = modules
-    layers = [LAYERS[module.kind](directory, module.folder) for module in rest]
     return ModuleChain(
         transformer=transformer.folder,
         max_seq_length=_read_max_seq_length(directory, transformer.folder),
         pooling=_read_pooling(directory, f"{pooling.folder}/{CONFIG}"),
-        layers=tuple(layer for layer in layers if layer is not None),
+        layers=read_layers(directory, rest),
     )
+
+
+def read_layers(directory: Path, modules: list[Module]) -> tuple[LayerSpec, ...]:
+    """Read the modules that follow pooling, each of a kind in ``LAYERS``. Raises as ``read_chain``."""
+    layers = (LAYERS[module.kind](directory, module.folder) for module in modules)
+    return tuple(layer for layer in layers if layer is not None)
+
+
+def finish_layers(
+    layers: tuple[LayerSpec, ...], width: int, truncate_dim: int | None
+) -> tuple[tuple[LayerSpec, ...], int]:
+    """Add the truncation to ``truncate_dim``, if there is any; return the layers and the vectors' components.
+
+    ``width``: the components that the first layer receives. Raises ``UnsupportedModel`` for layers that do not fit.
+    """
+    for layer in layers:
+        if layer.in_features not in (None, width):
+            where = layer.tensors.folder if layer.tensors else layer.kind
+            raise UnsupportedModel(f"{where}: the layer accepts {layer.in_features} components, but receives {width}")
+        width = layer.out_features or width
+    if truncate_dim is not None and truncate_dim < width:
+        return (*layers, LayerSpec(LayerKind.TRUNCATE, out_features=truncate_dim)), truncate_dim
+    return layers, width
 
 
 def _read_pooling(directory: Path, name: str) -> Pooling:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,11 +45,13 @@ def read_head(directory: Path, description: Description) -> HeadLayers:
 
     Raises ``ModelNotFound`` for a tensor that is missing, ``UnsupportedModel`` for one of the wrong shape.
     """
+    return read_layers(directory, {name: encoder.layers for name, encoder in description.encoders.items()})
+
+
+def read_layers(directory: Path, specs: Mapping[str, tuple[LayerSpec, ...]]) -> HeadLayers:
+    """Read layers by the name of what they belong to. Raises as ``read_head``."""
     tensors: dict[str, Tensor] = {}
-    layers = {
-        name: tuple(_layer(directory, layer, tensors) for layer in encoder.layers)
-        for name, encoder in description.encoders.items()
-    }
+    layers = {name: tuple(_layer(directory, layer, tensors) for layer in chain) for name, chain in specs.items()}
     return HeadLayers(layers, tensors)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runtime.api.endpoint import Endpoint
 
 KINDS: dict[Kind, str] = {
+    Kind.STATIC: "runtime.kinds.static",
     Kind.TEXT: "runtime.kinds.text",
 }
 """The module of each kind, by name, so that only the libraries of the bundle's own kind are loaded."""

@@ -13,11 +13,15 @@ from runtime.host.capacity import Capacity
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
 from runtime.settings import Settings
+from runtime.text.long_text import LongText
 from runtime.text.window_limit import window_limit
 
 if TYPE_CHECKING:
     from runtime.text.embedder import Embedder
     from runtime.text.windows import Windows
+
+LONG_TEXT = LongText.CHUNK
+"""What is done with long texts unless the operator chose."""
 
 log = logging.getLogger("cpu2vec")
 
@@ -75,7 +79,7 @@ def _load(
         endpoints={"/vectors": VectorsEndpoint(source, fits, text, settings.honor_pooling_strategy)},
         golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
-            "long_text": settings.long_text,
+            "long_text": settings.long_text or LONG_TEXT,
             "window_tokens": limits,
             "kernels": kernels.isa if kernels is not None else None,
         },
@@ -104,7 +108,8 @@ def _load_embedders(
     heads = read_head(bundle.directory, text.encoders)
     embedders = {}
     for name, encoder in text.encoders.items():
-        windows = Windows(Tokenizer(bundle.directory / encoder.tokenizer), limits[name], settings.long_text)
+        tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
+        windows = Windows(tokenizer, limits[name], settings.long_text or LONG_TEXT)
         _check_capacity(windows, limits[name], text.prompts)
         embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name])
     return embedders

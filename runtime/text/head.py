@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +37,13 @@ class Head:
 
 def read_head(directory: Path, encoders: dict[str, Encoder]) -> dict[str, Head]:
     """Read each encoder's head. Raises ``BundleError`` for a file of tensors that is missing or damaged."""
-    tensors: dict[str, Array] = {}
-    if any(layer.weight is not None for encoder in encoders.values() for layer in encoder.layers):
-        try:
-            with (directory / HEAD_FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                tensors = {name: np.ascontiguousarray(file[name], dtype=np.float32) for name in file.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise BundleError(f"{HEAD_FILE} cannot be read: {error}") from None
+    tensors = _read_tensors(directory, [layer for encoder in encoders.values() for layer in encoder.layers])
     return {name: Head(encoder.layers, tensors) for name, encoder in encoders.items()}
+
+
+def read_only_head(directory: Path, layers: tuple[Layer, ...]) -> Head:
+    """Read the head of a model with one. Raises as ``read_head``."""
+    return Head(layers, _read_tensors(directory, layers))
 
 
 def normalize(vector: Array) -> Array:
@@ -53,6 +52,17 @@ def normalize(vector: Array) -> Array:
     wide = vector.astype(np.float64)
     # PERF: np.linalg.norm and np.maximum take twice as long. max() keeps a NaN that is its first argument.
     return vector / max(np.float32(math.sqrt(wide.dot(wide))), NORM_FLOOR)
+
+
+def _read_tensors(directory: Path, layers: Iterable[Layer]) -> dict[str, Array]:
+    """The tensors of the layers, by name; no file is opened where they have none."""
+    if not any(layer.weight is not None for layer in layers):
+        return {}
+    try:
+        with (directory / HEAD_FILE).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: np.ascontiguousarray(file[name], dtype=np.float32) for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{HEAD_FILE} cannot be read: {error}") from None
 
 
 def _prepare(layer: Layer, tensors: dict[str, Array]) -> Callable[[Array], Array]:

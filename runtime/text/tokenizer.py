@@ -79,6 +79,11 @@ class Tokenizer:
         # NOTE: with special tokens added here, it would only trim spans, and differently at the start of a segment.
         self._tokenizer.post_processor = None
 
+    @property
+    def vocabulary_size(self) -> int:
+        """How many tokens there are, special ones included."""
+        return int(self._tokenizer.get_vocab_size())
+
     def encode(self, text: str) -> list[int]:
         """Return all ids of the text, with special tokens."""
         return [*self.prefix, *self._ids(text), *self.suffix]

@@ -91,7 +91,7 @@ class TestOptions:
         ("argument", "sentence"),
         [
             ("--arch=mips", "--arch must be amd64 or arm64, not 'mips'"),
-            ("--precision=int4", "--precision must be int8, int8-stock or fp32, not 'int4'"),
+            ("--precision=int4", "--precision must be int8, int8-stock, fp32 or stored, not 'int4'"),
             ("--min-seconds=0", "--min-seconds must be a number greater than 0, not '0'"),
             ("--min-seconds=soon", "--min-seconds must be a number greater than 0, not 'soon'"),
             ("--allow-pickle=maybe", "--allow-pickle must be 1, true, yes, on, 0, false, no or off, not 'maybe'"),

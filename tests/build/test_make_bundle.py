@@ -103,6 +103,28 @@ def test_a_bundle_of_something_else_is_refused(make, bundle: Path, argument: str
     assert said == f"bundles/mine is a bundle of {found}, not of {wanted}: set BUNDLE to another directory"
 
 
+def named(home: Path, kind: str, precision: str) -> Path:
+    """What looks like a bundle of a kind, where a build would have put it."""
+    bundle = home / "bundles" / f"org-mine-{precision}-arm64"
+    bundle.mkdir(parents=True)
+    write(bundle / "manifest.json", {"model": "org/mine", "kind": kind, "precision": precision, "target": "arm64"})
+    return bundle
+
+
+@pytest.mark.parametrize(("kind", "precision"), [("text", "int8"), ("static", "stored")])
+def test_without_a_precision_the_kinds_own_is_found(make, tmp_path: Path, kind: str, precision: str):
+    bundle = named(tmp_path, kind, precision)
+    result = make("--model=org/mine", "--arch=arm64")
+    assert result.stdout.startswith(f"{bundle.relative_to(tmp_path)} exists."), result.stderr
+
+
+def test_another_precision_of_a_static_model_is_found_by_its_name_alone(make, tmp_path: Path):
+    other, own = named(tmp_path, "static", "int8"), named(tmp_path, "static", "stored")
+    assert make("--model=org/mine", "--arch=arm64").stdout.startswith(f"{own.relative_to(tmp_path)} exists.")
+    result = make("--model=org/mine", "--arch=arm64", "--precision=int8")
+    assert result.stdout.startswith(f"{other.relative_to(tmp_path)} exists.")
+
+
 def test_a_bundle_made_with_other_code_is_refused(make, bundle: Path):
     said = refusal(make("--bundle=bundles/mine", "--trust-remote-code", f"--code-revision={ANOTHER}"))
     assert said == (
@@ -149,7 +171,7 @@ def test_a_directory_that_is_not_a_bundle_is_kept(make, tmp_path: Path):
     [
         ("--arch=mips", "ARCH must be amd64 or arm64, not 'mips'"),
         ("--arch=both", "ARCH must be amd64 or arm64, not 'both'"),
-        ("--precision=int4", "PRECISION must be int8, int8-stock or fp32, not 'int4'"),
+        ("--precision=int4", "PRECISION must be int8, int8-stock, fp32 or stored, not 'int4'"),
         ("--port=0", "PORT must be a whole number from 1 to 65535, not '0'"),
         ("--port=65536", "PORT must be a whole number from 1 to 65535, not '65536'"),
         ("--port=http", "PORT must be a whole number from 1 to 65535, not 'http'"),

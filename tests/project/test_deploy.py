@@ -33,16 +33,28 @@ class Vectorizer:
     image_variable: str
     told_by: str
     model: str
+    module: str = "text2vec-transformers"
+    precision: Precision = Precision.INT8
 
 
-def default_tag(model: str, arch: str) -> str:
+def default_tag(model: str, arch: str, precision: Precision = Precision.INT8) -> str:
     """What `make image` calls a model's image."""
-    return image_tag(model, None, Precision.INT8, arch)
+    return image_tag(model, None, precision, arch)
 
 
 VECTORIZERS = {
     "docker-compose.yml": [
         Vectorizer("t2v-transformers", "T2V_IMAGE", "TRANSFORMERS_INFERENCE_API", MODEL),
+    ],
+    "docker-compose.model2vec.yml": [
+        Vectorizer(
+            "m2v",
+            "M2V_IMAGE",
+            "MODEL2VEC_INFERENCE_API",
+            "minishlab/potion-base-8M",
+            "text2vec-model2vec",
+            Precision.STORED,
+        ),
     ],
     "docker-compose.dpr.yml": [
         Vectorizer(
@@ -111,7 +123,7 @@ class TestCompose:
             r"cr\.weaviate\.io/semitechnologies/weaviate:\$\{WEAVIATE_VERSION:-\d+\.\d+\.\d+\}", weaviate["image"]
         )
         assert [vectorizer["image"] for vectorizer in vectorizers] == [
-            f"${{{vectorizer.image_variable}:-{default_tag(vectorizer.model, 'amd64')}}}"
+            f"${{{vectorizer.image_variable}:-{default_tag(vectorizer.model, 'amd64', vectorizer.precision)}}}"
             for vectorizer in VECTORIZERS[name]
         ]
 
@@ -125,8 +137,7 @@ class TestCompose:
 
     def test_weaviate_uses_the_vectorizers(self, name: str, weaviate: dict[str, Any]):
         assert weaviate["environment"] == {
-            "ENABLE_MODULES": "text2vec-transformers",
-            "DEFAULT_VECTORIZER_MODULE": "text2vec-transformers",
+            **dict.fromkeys(("ENABLE_MODULES", "DEFAULT_VECTORIZER_MODULE"), VECTORIZERS[name][0].module),
             **{vectorizer.told_by: f"http://{vectorizer.service}:8080" for vectorizer in VECTORIZERS[name]},
             "PERSISTENCE_DATA_PATH": "/var/lib/weaviate",
             "CLUSTER_HOSTNAME": "node1",
@@ -176,13 +187,13 @@ class TestCompose:
 
 
 def test_weaviate_is_the_same_in_all_files():
-    """But for the vectorizers that it is told of and waits for."""
+    """But for the module and the vectorizers that it is told of and waits for."""
     services = []
     for name, vectorizers in VECTORIZERS.items():
         weaviate = read(name)["services"]["weaviate"]
         del weaviate["depends_on"]
-        for vectorizer in vectorizers:
-            del weaviate["environment"][vectorizer.told_by]
+        for variable in ("ENABLE_MODULES", "DEFAULT_VECTORIZER_MODULE", *(found.told_by for found in vectorizers)):
+            del weaviate["environment"][variable]
         services.append(weaviate)
     assert all(service == services[0] for service in services)
 

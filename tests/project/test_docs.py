@@ -83,7 +83,7 @@ class TestSettings:
 
 
 def test_every_field_of_a_request_has_a_rule():
-    parser = (ROOT / "runtime" / "api" / "vectors.py").read_text()
+    parser = "".join((ROOT / "runtime" / "api" / name).read_text() for name in ("vectors.py", "vectors_fields.py"))
     read = {f"config.{name}" for name in re.findall(r'config\.get\("(\w+)"', parser)}
     tables = re.findall(r"^\| `(text|config\.\w+)` \|", (ROOT / "docs" / "http.md").read_text(), re.MULTILINE)
     assert sorted(tables) == sorted({"text", *read})

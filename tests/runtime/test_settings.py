@@ -24,7 +24,7 @@ def test_nothing_set_gives_the_documented_defaults():
         enable_cache=False,
         max_body_bytes=1 << 20,
         max_tokens=None,
-        long_text=LongText.CHUNK,
+        long_text=None,
         honor_pooling_strategy=False,
         kernels_isa=None,
         allowed_tokens=frozenset(),

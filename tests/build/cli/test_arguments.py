@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from build import cli
 from build.fidelity.runtime_process import RUNTIME_PYTHON
 from build.fidelity.thresholds import OPTIONS
+from build.names import default_output
 from manifest import (
     Precision,
     Target,
@@ -46,7 +46,7 @@ def test_help_shows_examples(quantize):
         ([], "the following arguments are required: MODEL"),
         (["a", "b"], "unrecognized arguments: b"),
         (["a", "--arch=mips"], "--arch must be amd64, arm64 or both, not 'mips'"),
-        (["a", "--precision=int4"], "--precision must be int8, int8-stock or fp32, not 'int4'"),
+        (["a", "--precision=int4"], "--precision must be int8, int8-stock, fp32 or stored, not 'int4'"),
         (["a", "--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["a", "--min-cosine-p1=2"], ""),
         (["a", "--code-revision=v1"], "--code-revision must be a commit of 40 hexadecimal digits, not 'v1'"),
@@ -87,7 +87,7 @@ def test_help_needs_no_package(checkout: Path, quantize):
 def test_wrong_arguments_are_named_before_setup(checkout: Path):
     result = before_setup(checkout, "a", "--precision=int4")
     assert (result.returncode, result.stdout) == (2, "")
-    assert "error: --precision must be int8, int8-stock or fp32, not 'int4'\n" in result.stderr
+    assert "error: --precision must be int8, int8-stock, fp32 or stored, not 'int4'\n" in result.stderr
 
 
 def test_before_setup_the_command_for_it_is_named(checkout: Path):
@@ -118,5 +118,5 @@ def test_an_environment_that_is_not_the_pythons_does_not_start_the_program_for_e
     ],
 )
 def test_without_an_output_the_bundle_is_named_after_the_model(model: str, name: str):
-    assert cli.default_output(model, None, Precision.INT8, Target.ARM64) == Path(f"bundles/{name}-int8-arm64")
-    assert cli.default_output(model, "v2", Precision.INT8, Target.ARM64) == Path(f"bundles/{name}-v2-int8-arm64")
+    assert default_output(model, None, Precision.INT8, Target.ARM64) == Path(f"bundles/{name}-int8-arm64")
+    assert default_output(model, "v2", Precision.INT8, Target.ARM64) == Path(f"bundles/{name}-v2-int8-arm64")

@@ -10,7 +10,8 @@ import pytest
 
 from build.fidelity.page_sections import SHOWN_WEIGHTS, YARDSTICK, by_error
 from build.fidelity.thresholds import Thresholds
-from manifest import Precision, Task
+from build.kinds import static, text
+from manifest import Kind, Precision, Task
 from tests.support.bundles.fidelity_pages import Page, class_figures, html_of, page_of, with_cosine
 from tests.support.bundles.fidelity_reports import WEIGHT_RECORDS, a_manifest, a_report, measured
 from tests.support.paths import ROOT
@@ -164,9 +165,15 @@ def test_without_records_of_weights_the_page_says_why(precision: Precision, word
     assert words in page_of(a_report(weight_records=()), precision=precision).text
 
 
-@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("precision", text.PRECISIONS)
 def test_the_facts_say_what_the_precision_means(precision: Precision):
     assert re.fullmatch(rf"{precision}\. Weights .+\.", page_of(precision=precision).facts["Precision"])
+
+
+@pytest.mark.parametrize("precision", static.PRECISIONS)
+def test_the_facts_say_what_it_means_for_a_static_model(precision: Precision):
+    facts = page_of(kind=Kind.STATIC, precision=precision).facts
+    assert re.fullmatch(rf"{precision}\. The table.+\.", facts["Precision"])
 
 
 def test_the_facts_name_the_project_version_the_cpus_and_the_files():

@@ -40,7 +40,7 @@ def test_a_hub_model_is_exported_first_and_the_image_made_from_that_bundle(docke
         assert call.option("--file") == ["Dockerfile.arm64"]
         assert call.option("--platform") == ["linux/arm64"]
         assert call.environment["DOCKER_BUILDKIT"] == "1"
-    assert export.arguments == {"MODEL": "baai/BGE-small-en-v1.5", "REVISION": "v2", "PRECISION": "int8"}
+    assert export.arguments == {"MODEL": "baai/BGE-small-en-v1.5", "REVISION": "v2"}
     assert export.option("--target") == ["bundle-from-model"]
     assert export.output is not None
     assert export.output.startswith("type=local,dest=.image-context/")

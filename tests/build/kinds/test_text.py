@@ -107,7 +107,7 @@ def test_one_of_two_routes_can_be_native(tmp_path: Path):
     (stock,) = (name for name, used in ops.items() if used is None)
     assert stock_reasons(made.assembled.transformers) == {stock: "the native kernels do not support t5"}
     spec = PRECISIONS[Precision.INT8]
-    table = summary(BuildResult(made.manifest, 0, spec.thresholds, made.assembled.summary), made.bundle)
+    table = summary(BuildResult(made.manifest, 0, spec.thresholds, made.assembled.summary, ()), made.bundle)
     assert f"  native; onnxruntime's own for {stock}, because the native kernels do not support t5\n" in table
     assert plan_verification(text, spec.stock_class, 0).runs[0].cpu_class.name.endswith("per token")
 

@@ -22,9 +22,10 @@ from build.model.json_files import read_object
 from build.model.trust import Trust
 from build.precisions import PrecisionSpec
 from build.progress import Progress
-from manifest import CONFIG_FILE, Fidelity, Golden, GoldenRequest, Manifest, Target, Tolerance
+from manifest import CONFIG_FILE, Fidelity, Golden, GoldenRequest, Manifest, Precision, Target, Tolerance
 
 STAGES = ("package",)
+PRECISIONS = (Precision.FP32,)
 WORDS = ("", "hello", "日本語")
 
 

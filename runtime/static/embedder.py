@@ -1,0 +1,99 @@
+"""Turns one checked request into one vector: tokens, their rows, the mean, what follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manifest import Reading, StaticModel
+from runtime.errors import InferenceFailed
+from runtime.scheduling.job import Step
+from runtime.static.limits import Limits
+from runtime.static.mean import Mean
+from runtime.static.request import StaticRequest
+from runtime.static.table import Array, Table
+from runtime.text.head import Head, normalize
+from runtime.text.tokenizer import SEGMENT_CHARACTERS, Tokenizer
+
+Vector = NDArray[np.float32] | NDArray[np.float64]
+
+SHORT_CHARACTERS = 4096
+"""A text of up to this many characters, a quarter of the tokenizer's segment, is embedded on the event loop."""
+
+NORM_FLOOR = 1e-32
+"""model2vec adds this to a norm before it divides by it."""
+
+
+class StaticEmbedder:
+    """A static model under the limits of a server. Thread-safe."""
+
+    def __init__(self, model: StaticModel, table: Table, tokenizer: Tokenizer, head: Head, limits: Limits) -> None:
+        self._model, self._table, self._tokenizer, self._limits = model, table, tokenizer, limits
+        self._follow = head.apply if model.reading is Reading.SENTENCE_TRANSFORMERS else self._model2vec
+
+    def is_short(self, request: StaticRequest) -> bool:
+        """Whether ``embed`` takes no longer than the event loop may be held."""
+        length = len(request.prompt) + len(request.text)
+        characters = self._limits.characters
+        return (length if characters is None else min(length, characters)) <= SHORT_CHARACTERS
+
+    def estimate(self, request: StaticRequest) -> int:
+        """How many steps the text takes, at least 1."""
+        return 1 + len(request.text) // SEGMENT_CHARACTERS
+
+    def embed(self, request: StaticRequest) -> Vector:
+        """The vector, (dim,) or (dimensions,), for a short text. Raises as ``begin``."""
+        text = self._limits.cut(request.prompt + request.text)
+        ids = self._tokenizer.encode(text)
+        mean = Mean(self._table)
+        mean.add(self._limits.take(ids, 0, 0, self._model.unknown_id))
+        return self._vector(mean.value, request.dimensions)
+
+    def begin(self, request: StaticRequest) -> Generator[Step, None, Vector]:
+        """The same in steps that tokenize one segment each, for a text of any length.
+
+        Raises ``InvalidRequest`` for a text that is too long where ``LONG_TEXT`` is error, and ``InferenceFailed``,
+        also for a vector that is not finite.
+        """
+        text = self._limits.cut(request.prompt + request.text)
+        mean, seen = Mean(self._table), 0
+        for ids, left in self._segments(text):
+            mean.add(self._limits.take(ids, seen, mean.count, self._model.unknown_id))
+            seen += len(ids)
+            if self._limits.reached(seen, mean.count):
+                break
+            yield Step(None, left)
+        return self._vector(mean.value, request.dimensions)
+
+    def _segments(self, text: str) -> Iterator[tuple[list[int], int]]:
+        """The ids of each segment, and how many segments probably follow, at least 1."""
+        for segment in self._tokenizer.segments(text):
+            end = segment.spans[-1][1] if segment.spans else 0
+            yield segment.ids, 1 + max(0, len(text) - end) // SEGMENT_CHARACTERS
+
+    def _vector(self, mean: Array, dimensions: int | None) -> Vector:
+        vector = self._follow(mean)
+        if self._model.normalizes:
+            # NOTE: no component of a unit vector loses more than 3e-8 by this.
+            vector = vector.astype(np.float32, copy=False)
+        elif vector.dtype == np.float16:
+            vector = vector.astype(np.float32)
+        if dimensions is not None:
+            vector = vector[:dimensions]
+            if self._model.normalizes:
+                vector = normalize(vector)
+        if not np.isfinite(vector).all():
+            raise InferenceFailed("the model returned a vector that is not finite")
+        return vector
+
+    def _model2vec(self, mean: Array) -> Array:
+        return _unit(mean) if self._model.normalizes else mean
+
+
+def _unit(vector: Array) -> Array:
+    """The vector divided by its norm, in its own type, as model2vec does it. A zero vector stays zero."""
+    with np.errstate(over="ignore"):
+        norm = np.sqrt(np.add.reduce(vector * vector))
+    return vector / (norm + NORM_FLOOR) if norm else vector

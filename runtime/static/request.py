@@ -1,0 +1,18 @@
+"""The request for a static model's vector. Nothing after this point checks it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class StaticRequest:
+    """A text, and how it is embedded."""
+
+    text: str
+    prompt: str
+    """The text to prepend."""
+    dimensions: int | None
+    """The components to keep; None keeps all."""
+    is_query: bool = field(default=False, compare=False)
+    """Whether somebody waits for a search, which decides who is served first and nothing about the vector."""
