@@ -53,19 +53,19 @@ def _load(
     head = read_only_head(bundle.directory, model.layers)
     scheduler: Scheduler[Vector] = Scheduler(lambda begin: begin(), NoRuns, cores, settings.request_seconds)
 
-    def endpoint(limits: Limits, expires: bool) -> StaticVectorsEndpoint:
+    def endpoint(limits: Limits) -> StaticVectorsEndpoint:
         embedder = StaticEmbedder(model, table, tokenizer, head, limits)
 
-        def submit(request: StaticRequest) -> Coroutine[Any, Any, Vector]:
+        def submit(request: StaticRequest, deadline: float | None) -> Coroutine[Any, Any, Vector]:
             priority = Priority.QUERY if request.is_query else Priority.PASSAGE
             begin, cost = partial(embedder.begin, request), embedder.estimate(request)
-            return scheduler.submit(begin, request if expires else None, cost, priority, expires)
+            return scheduler.submit(begin, (limits, request), cost, priority, deadline)
 
         return StaticVectorsEndpoint(embedder, submit, model)
 
     return Model(
-        endpoints={"/vectors": endpoint(limits, expires=True)},
-        golden_endpoints={"/vectors": endpoint(limits_of(model, LONG_TEXT, None), expires=False)},
+        endpoints={"/vectors": endpoint(limits)},
+        golden_endpoints={"/vectors": endpoint(limits_of(model, LONG_TEXT, None))},
         serving={"long_text": long_text, "max_tokens": limits.tokens, "max_characters": limits.characters},
         jobs=scheduler,
     )

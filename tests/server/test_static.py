@@ -228,7 +228,7 @@ def test_long_texts_and_short_ones_are_in_flight_together(bundle: Path, tmp_path
 
 
 def test_no_process_loads_onnxruntime(bundle: Path, tmp_path: Path):
-    with ready(bundle, tmp_path / "log") as server:
+    with ready(bundle, tmp_path / "log", []) as server:  # the plain command: a fork has what its server has loaded
         pids = [server.process.pid, *server.workers()]
         mapped = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
     assert "onnxruntime" not in mapped
