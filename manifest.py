@@ -30,6 +30,8 @@ from sections.parts import OpSet as OpSet
 from sections.parts import Pooling as Pooling
 from sections.parts import PoolingMode as PoolingMode
 from sections.parts import WorkingMemory as WorkingMemory
+from sections.static import MAX_PADDING as MAX_PADDING
+from sections.static import Padding as Padding
 from sections.static import Reading as Reading
 from sections.static import StaticModel as StaticModel
 from sections.text import ONLY_ENCODER as ONLY_ENCODER

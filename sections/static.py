@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,6 +19,35 @@ class Reading(StrEnum):
 
     SENTENCE_TRANSFORMERS = "sentence-transformers"
     """A StaticEmbedding in sentence-transformers: every token counts, and numbers are in fp32."""
+
+
+MAX_PADDING = 65_536
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Tokens that the tokenizer puts behind those of each text, and that count as the text's own in model2vec."""
+
+    token: int
+    length: int
+    """A text has at least so many tokens."""
+    multiple_of: int
+    """And a multiple of so many; 1: any number."""
+
+    def count(self, tokens: int) -> int:
+        """How many padding tokens follow the ``tokens`` of a text."""
+        least = max(tokens, self.length)
+        return math.ceil(least / self.multiple_of) * self.multiple_of - tokens
+
+    def check(self, name: str) -> None:
+        """Raises ``BundleError`` that names the first field whose value cannot be."""
+        for field, value in (("token", self.token), ("length", self.length)):
+            if value < 0:
+                raise BundleError(f"{name}.{field} must be at least 0, not {value}")
+        require_positive(f"{name}.multiple_of", self.multiple_of)
+        for field, value in (("length", self.length), ("multiple_of", self.multiple_of)):
+            if value > MAX_PADDING:
+                raise BundleError(f"{name}.{field} must be at most {MAX_PADDING}, not {value}")
 
 
 @dataclass(frozen=True)
@@ -45,6 +75,8 @@ class StaticModel:
     """Before that, the original cuts a text to ``max_tokens`` times so many characters; None: it does not."""
     tokenizer_limit: int | None
     """The tokenizer itself stops at so many tokens, unknown ones included; None: it does not stop."""
+    padding: Padding | None
+    """What follows the tokens of a text before unknown tokens are dropped; None: nothing."""
     layers: tuple[Layer, ...]
     """What follows the mean."""
     prompts: dict[str, str]
@@ -78,6 +110,8 @@ class StaticModel:
                 require_positive(f"static.{name}", limit)
         if self.characters_per_token is not None and self.max_tokens is None:
             raise BundleError("static.characters_per_token needs static.max_tokens")
+        if self.padding is not None:
+            self.padding.check("static.padding")
         for index, layer in enumerate(self.layers):
             layer.check(f"static.layers[{index}]")
         require_name("static.default_prompt", self.default_prompt, self.prompts)

@@ -89,6 +89,7 @@ def _section(described: StaticDescription, table: StaticTable, layers: tuple[Lay
         max_tokens=described.max_tokens,
         characters_per_token=described.characters_per_token,
         tokenizer_limit=described.tokenizer_limit,
+        padding=described.padding,
         layers=layers,
         prompts=described.prompts.prompts,
         default_prompt=described.prompts.default,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,7 +18,7 @@ from build.model.json_files import read_object
 from build.model.sentence_files import Prompts, read_modules, read_prompts
 from build.model.sentence_modules import LAYERS, LayerSpec, finish_layers, read_layers
 from build.static.layout import STATIC_MODULE, Layout, find_layout
-from manifest import LayerKind, Reading
+from manifest import MAX_PADDING, LayerKind, Padding, Reading
 
 MAX_TOKENS = 512
 """model2vec's ``encode`` reads so many tokens of a text unless it is told otherwise."""
@@ -40,6 +41,9 @@ class StaticDescription:
 
     tokenizer_limit: int | None
     """The tokenizer itself stops at so many tokens, unknown ones included."""
+
+    padding: Padding | None
+    """The tokens behind those of each text that count as well; None: there are none."""
 
     layers: tuple[LayerSpec, ...]
     """What follows the mean."""
@@ -72,16 +76,16 @@ def _model2vec(directory: Path, layout: Layout, width: int) -> StaticDescription
     if type(normalize) is not bool:
         raise UnsupportedModel(f"{layout.config.name}: normalize must be true or false, not {json.dumps(normalize)}")
     tokenizer = _load(layout)
-    if (padding := tokenizer.padding) and (padding["length"] or padding["pad_to_multiple_of"]):
-        raise UnsupportedModel(f"{TOKENIZER} pads each text, and padding would count as tokens: remove it")
     limit = _limit(tokenizer)
+    unknown_id = _unknown_id(tokenizer)
     return StaticDescription(
         layout=layout,
         tokenizer=_plain(tokenizer),
-        unknown_id=_unknown_id(tokenizer),
+        unknown_id=unknown_id,
         max_tokens=MAX_TOKENS,
         characters_per_token=_median_length(tokenizer),
         tokenizer_limit=limit,
+        padding=_padding(tokenizer, unknown_id),
         layers=(LayerSpec(LayerKind.NORMALIZE),) if normalize else (),
         prompts=Prompts({}, None, None),
         dim=width,
@@ -106,6 +110,7 @@ def _sentence_transformers(directory: Path, layout: Layout, width: int) -> Stati
         max_tokens=None,
         characters_per_token=None,
         tokenizer_limit=limit,
+        padding=None,
         layers=layers,
         prompts=prompts,
         dim=dim,
@@ -128,6 +133,24 @@ def _limit(tokenizer: Tokenizer) -> int | None:
     if truncation["direction"] != "right":
         raise UnsupportedModel(f"{TOKENIZER}: truncation.direction must be right, not {truncation['direction']}")
     return int(truncation["max_length"])
+
+
+def _padding(tokenizer: Tokenizer, unknown_id: int | None) -> Padding | None:
+    """What model2vec averages along with the tokens of a single text: it does not switch padding off."""
+    padding: dict[str, Any] | None = tokenizer.padding
+    if padding is None or padding["pad_id"] == unknown_id:
+        return None
+    length, multiple_of = padding["length"] or 0, padding["pad_to_multiple_of"] or 1
+    if length == 0 and multiple_of == 1:
+        return None  # texts are padded to the longest of those that are encoded together
+    # NOTE: a length is rounded up to the multiple, and longer texts are then left as they are.
+    rounded = math.ceil(length / multiple_of) * multiple_of
+    found = Padding(padding["pad_id"], rounded, 1 if length else multiple_of)
+    if padding["direction"] != "right":
+        raise UnsupportedModel(f"{TOKENIZER}: padding.direction must be right, not {padding['direction']}")
+    if max(found.length, found.multiple_of) > MAX_PADDING:
+        raise UnsupportedModel(f"{TOKENIZER}: padding must be to at most {MAX_PADDING} tokens")
+    return found
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:

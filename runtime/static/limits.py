@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from manifest import StaticModel
+from manifest import Padding, StaticModel
 from runtime.errors import InvalidRequest, SettingsError
 from runtime.text.long_text import LongText
 
@@ -47,6 +47,13 @@ class Limits:
             most = min(limit for limit in (self.tokenizer, self.tokens) if limit is not None)
             raise InvalidRequest(f"text must have at most {most} tokens, including its prompt (LONG_TEXT is error)")
         return taken
+
+    def pad(self, padding: Padding | None, seen: int, counted: int) -> list[int]:
+        """The padding tokens that count behind the ``seen`` tokens of a text, of which ``counted`` did."""
+        if padding is None:
+            return []
+        count = padding.count(seen if self.tokenizer is None else min(seen, self.tokenizer))
+        return [padding.token] * (count if self.tokens is None else min(count, max(0, self.tokens - counted)))
 
     def reached(self, seen: int, counted: int) -> bool:
         """Whether no further token can count. One more has to be seen where longer texts are refused."""

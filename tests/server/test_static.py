@@ -22,6 +22,7 @@ from tests.support.models.static_models import (
     byte_level_bpe,
     older_layout,
     own_layout,
+    padded,
     sentence_layout,
     unigram,
     wordpiece,
@@ -48,6 +49,12 @@ MODELS: dict[str, Make] = {
     "mapping-int8": lambda directory: own_layout(directory, wordpiece(), "int8", clusters=7),
     "byte-level-bpe": lambda directory: own_layout(directory, byte_level_bpe()),
     "unigram": lambda directory: own_layout(directory, unigram()),
+    "padded": lambda directory: own_layout(directory, padded(wordpiece(), length=8), "float16"),
+    "padded-to-a-rounded-length": lambda directory: own_layout(
+        directory, padded(wordpiece(), length=500, pad_to_multiple_of=7), weights="float32"
+    ),
+    "padded-to-multiples": lambda directory: own_layout(directory, padded(wordpiece(), pad_to_multiple_of=7)),
+    "padded-unknown": lambda directory: own_layout(directory, padded(wordpiece(), length=8, pad_id=1)),
     "older": lambda directory: older_layout(directory, wordpiece()),
     "older-in-a-folder": lambda directory: older_layout(directory, wordpiece(), "0_StaticEmbedding"),
     "sentence": lambda directory: sentence_layout(directory, wordpiece()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from build.kinds import kind_of
 from build.static.describe import describe_static
 from build.static.layout import find_layout
 from build.static.table import in_precision, read_table
-from manifest import Kind, LayerKind, Precision, Reading
+from manifest import MAX_PADDING, Kind, LayerKind, Padding, Precision, Reading
 from tests.support.models.static_models import older_layout, own_layout, rows, sentence_layout, unigram, wordpiece
 
 
@@ -80,11 +81,38 @@ def refused(directory: Path) -> str:
     return str(error.value)
 
 
-def test_padding_to_a_length_is_refused(own: Path):
+@pytest.mark.parametrize(
+    ("padding", "expected"),
+    [
+        ({"length": 8}, Padding(0, 8, 1)),
+        ({"length": 8, "pad_to_multiple_of": 3, "pad_id": 2}, Padding(2, 9, 1)),
+        ({"pad_to_multiple_of": 16}, Padding(0, 0, 16)),
+        ({}, None),
+        ({"length": 8, "pad_id": 1}, None),
+    ],
+    ids=["length", "both", "multiple", "longest of a batch", "unknown token"],
+)
+def test_padding_that_counts_is_kept(own: Path, padding: dict[str, Any], expected: Padding | None):
     tokenizer = wordpiece()
-    tokenizer.enable_padding(length=8)
+    tokenizer.enable_padding(**padding)
     tokenizer.save(str(own / "tokenizer.json"))
-    assert refused(own) == "tokenizer.json pads each text, and padding would count as tokens: remove it"
+    described = describe_static(own)
+    assert described.padding == expected
+    assert described.tokenizer.padding is None
+
+
+def test_padding_on_the_left_is_refused(own: Path):
+    tokenizer = wordpiece()
+    tokenizer.enable_padding(length=8, direction="left")
+    tokenizer.save(str(own / "tokenizer.json"))
+    assert refused(own) == "tokenizer.json: padding.direction must be right, not left"
+
+
+def test_padding_without_end_is_refused(own: Path):
+    tokenizer = wordpiece()
+    tokenizer.enable_padding(length=MAX_PADDING + 1)
+    tokenizer.save(str(own / "tokenizer.json"))
+    assert refused(own) == "tokenizer.json: padding must be to at most 65536 tokens"
 
 
 def test_truncation_from_the_left_is_refused(own: Path):

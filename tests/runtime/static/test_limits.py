@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifest import BundleError, Layer, LayerKind, Reading, StaticModel
+from manifest import MAX_PADDING, BundleError, Layer, LayerKind, Padding, Reading, StaticModel
 from runtime.errors import InvalidRequest, SettingsError
 from runtime.static.limits import Limits, limits_of
 from runtime.static.mean import BLOCK, Mean
@@ -30,6 +30,7 @@ def a_model(**changes: object) -> StaticModel:
         "max_tokens": 512,
         "characters_per_token": 6,
         "tokenizer_limit": None,
+        "padding": None,
         "layers": (Layer(LayerKind.NORMALIZE),),
         "prompts": {},
         "default_prompt": None,
@@ -53,6 +54,34 @@ class TestLimits:
         limits = limits_of(a_model(tokenizer_limit=3), LongText.CHUNK, None)
         assert limits == Limits(None, None, None, refuses=False)
         assert limits.take([5, 1, 6], 0, 10_000, 1) == [5, 6]
+
+    def test_padding_counts_up_to_the_limit_of_tokens(self):
+        padding = Padding(7, length=8, multiple_of=1)
+        limits = Limits(None, None, 6, refuses=True)
+        assert limits.pad(padding, seen=5, counted=4) == [7, 7]
+        assert limits.pad(padding, seen=5, counted=6) == []
+        assert limits.pad(None, seen=5, counted=4) == []
+        assert Limits(None, 4, None, refuses=False).pad(padding, seen=5, counted=4) == [7] * 4
+
+    @pytest.mark.parametrize(
+        ("tokens", "count"), [(0, 9), (1, 8), (7, 2), (8, 1), (9, 0), (10, 2), (12, 0)], ids=lambda value: str(value)
+    )
+    def test_padding_is_to_a_length_and_a_multiple(self, tokens: int, count: int):
+        assert Padding(7, length=7, multiple_of=3).count(tokens) == count
+
+    @pytest.mark.parametrize(
+        ("padding", "message"),
+        [
+            (Padding(-1, 8, 1), "static.padding.token must be at least 0, not -1"),
+            (Padding(0, -1, 1), "static.padding.length must be at least 0, not -1"),
+            (Padding(0, MAX_PADDING + 1, 1), "static.padding.length must be at most 65536, not 65537"),
+            (Padding(0, 8, 0), "static.padding.multiple_of must be"),
+            (Padding(0, 8, MAX_PADDING + 1), "static.padding.multiple_of must be at most 65536, not 65537"),
+        ],
+    )
+    def test_padding_that_cannot_be_is_refused(self, padding: Padding, message: str):
+        with pytest.raises(BundleError, match=message):
+            a_model(padding=padding).check()
 
     def test_a_model_without_a_limit_has_none(self):
         model = a_model(max_tokens=None, characters_per_token=None)

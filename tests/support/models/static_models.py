@@ -50,6 +50,12 @@ def unigram() -> Tokenizer:
     return tokenizer
 
 
+def padded(tokenizer: Tokenizer, **how: int) -> Tokenizer:
+    """The same, padding each text, as the tokenizers of many models do; ``how``: see ``enable_padding``."""
+    tokenizer.enable_padding(**how)
+    return tokenizer
+
+
 TOKENIZERS = {"wordpiece": wordpiece, "byte-level-bpe": byte_level_bpe, "unigram": unigram}
 
 
