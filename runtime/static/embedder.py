@@ -19,8 +19,9 @@ from runtime.text.tokenizer import SEGMENT_CHARACTERS, Tokenizer
 
 Vector = NDArray[np.float32] | NDArray[np.float64]
 
-SHORT_CHARACTERS = 4096
-"""A text of up to this many characters, a quarter of the tokenizer's segment, is embedded on the event loop."""
+SHORT_CHARACTERS = 1024
+"""A text of up to this many characters is embedded on the event loop. English takes 0.7 ms then, and the slowest text
+that was found 4 ms."""
 
 NORM_FLOOR = 1e-32
 """model2vec adds this to a norm before it divides by it."""
