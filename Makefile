@@ -104,7 +104,7 @@ test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests t
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
 test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
-	$(BUILD) -m pytest tests -m system --numprocesses 2 --dist loadgroup
+	$(BUILD) -m pytest tests -m system
 
 lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types
 	$(LINT)/ruff check .

@@ -34,7 +34,7 @@ from tests.support.server import hub_server
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("images")]
+pytestmark = pytest.mark.system
 
 TARGETS = tuple(Target)
 HOST = Target.ARM64 if platform.machine() == "aarch64" else Target.AMD64

@@ -25,7 +25,7 @@ from manifest import MANIFEST_FILE, Precision, read_manifest
 from tests.support.models.large_model import WEIGHTS_FP32, write_large_model
 from tests.support.server import server_process
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("large_model")]
+pytestmark = pytest.mark.system
 
 TWO_GB = 2**31
 PEAK_FACTOR = 3

@@ -21,7 +21,6 @@ from manifest import Precision
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.xdist_group("without_vnni"),
     pytest.mark.skipif(platform.machine() != "x86_64", reason="about x86"),
 ]
 
