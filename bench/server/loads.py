@@ -16,6 +16,7 @@ RATE_IN_FLIGHT = 8
 
 
 SLOW_CLIENTS = 1000
+"""Half of them send heads, half bodies, byte by byte."""
 
 
 class Group(StrEnum):

@@ -104,7 +104,7 @@ def _run_round(
             if load.group not in system.system.loads:
                 continue
             sample = system.run(load, settings.seconds, dim, f"round {number}, {load.name}", cores)
-            log(f"round {number}/{settings.rounds}  {load!s:<38}{system.system.name:<12}{_figures(load, sample)}")
+            log(f"round {number}/{settings.rounds}  {load!s:<48}{system.system.name:<12}{_figures(load, sample)}")
             if load.counts_losses and (waited := system.settle()) > NOTABLE_SECONDS:
                 log(f"  {system.system.name} went on working for {waited:.0f} s after the last caller had gone")
 

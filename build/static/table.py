@@ -109,7 +109,8 @@ def _rows(description: StaticDescription) -> Array:
 def _check(table: StaticTable, description: StaticDescription) -> None:
     """Raises ``UnsupportedModel`` for what the original could not use for every token."""
     vocabulary = description.tokenizer.get_vocab()
-    tokens = max(vocabulary.values(), default=-1) + 1
+    padding = description.padding
+    tokens = max([-1 if padding is None else padding.token, *vocabulary.values()]) + 1
     rows, mapping, weights = table.rows, table.mapping, table.weights
     if mapping is None and description.layout.reading is Reading.MODEL2VEC and len(rows) != len(vocabulary):
         raise UnsupportedModel(f"{WEIGHTS} has {len(rows)} rows, and the tokenizer {len(vocabulary)} tokens")

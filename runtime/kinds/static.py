@@ -50,6 +50,8 @@ def _load(
         raise BundleError(
             f"{model.tokenizer} has {tokenizer.vocabulary_size} tokens, and only {table.tokens} have a row"
         )
+    if model.padding is not None and model.padding.token >= table.tokens:
+        raise BundleError(f"static.padding.token must be less than {table.tokens}, not {model.padding.token}")
     head = read_only_head(bundle.directory, model.layers)
     scheduler: Scheduler[Vector] = Scheduler(lambda begin: begin(), NoRuns, cores, settings.request_seconds)
 

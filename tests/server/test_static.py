@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,7 +19,7 @@ from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from build.static.layout import find_layout
 from build.static.original import Original, load_original
-from manifest import Kind, Manifest, Precision, Target, Task, read_manifest
+from manifest import MANIFEST_FILE, Kind, Manifest, Precision, Target, Task, describe_files, read_manifest
 from tests.support.models.static_models import (
     byte_level_bpe,
     older_layout,
@@ -27,7 +29,7 @@ from tests.support.models.static_models import (
     unigram,
     wordpiece,
 )
-from tests.support.server.server_process import Server, ready
+from tests.support.server.server_process import Server, ready, started
 
 pytestmark = [
     pytest.mark.slow,
@@ -289,3 +291,27 @@ def test_what_serves_another_table_is_noticed(own: Path, tmp_path: Path, monkeyp
     with pytest.raises(BuildError):
         build(own, tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_padding_token_without_a_row_stops_the_start(bundle: Path, tmp_path: Path):
+    broken = Path(shutil.copytree(bundle, tmp_path / "broken"))
+    manifest = json.loads((broken / MANIFEST_FILE).read_text())
+    rows = len(np.load(broken / "table.npy"))
+    manifest["static"]["padding"] = {"token": rows, "length": 8, "multiple_of": 1}
+    (broken / MANIFEST_FILE).write_text(json.dumps(manifest))
+    with started(broken, tmp_path / "log") as server:
+        assert server.exit_status() == 3
+        assert f"static.padding.token must be less than {rows}, not {rows}" in server.output()
+
+
+def test_a_table_with_too_few_rows_stops_the_start(bundle: Path, tmp_path: Path):
+    broken = Path(shutil.copytree(bundle, tmp_path / "broken"))
+    rows = np.load(broken / "table.npy")
+    np.save(broken / "table.npy", rows[:-1])
+    manifest = json.loads((broken / MANIFEST_FILE).read_text())
+    for name, entry in describe_files(broken, read_manifest(broken).section).items():
+        manifest["files"][name] = {"size": entry.size, "sha256": entry.sha256}
+    (broken / MANIFEST_FILE).write_text(json.dumps(manifest))
+    with started(broken, tmp_path / "log") as server:
+        assert server.exit_status() == 3
+        assert f"tokenizer.json has {len(rows)} tokens, and only {len(rows) - 1} have a row" in server.output()

@@ -101,6 +101,14 @@ def test_padding_that_counts_is_kept(own: Path, padding: dict[str, Any], expecte
     assert described.tokenizer.padding is None
 
 
+def test_a_padding_token_without_a_row_is_refused(own: Path):
+    tokenizer = wordpiece()
+    size = tokenizer.get_vocab_size()
+    tokenizer.enable_padding(length=8, pad_id=size)
+    tokenizer.save(str(own / "tokenizer.json"))
+    assert refused(own) == f"model.safetensors has {size} rows, and the tokenizer the id {size}"
+
+
 def test_padding_on_the_left_is_refused(own: Path):
     tokenizer = wordpiece()
     tokenizer.enable_padding(length=8, direction="left")
