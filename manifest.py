@@ -30,6 +30,7 @@ from sections.parts import OpSet as OpSet
 from sections.parts import Pooling as Pooling
 from sections.parts import PoolingMode as PoolingMode
 from sections.parts import WorkingMemory as WorkingMemory
+from sections.rerank import RerankModel as RerankModel
 from sections.text import ONLY_ENCODER as ONLY_ENCODER
 from sections.text import Task as Task
 from sections.text import TextModel as TextModel
@@ -58,11 +59,15 @@ T = TypeVar("T")
 class Kind(StrEnum):
     """What a bundle answers. The name of a kind is the name of its section in ``manifest.json``."""
 
+    RERANK = "rerank"
+    """A query and documents in, a score for each document out."""
+
     TEXT = "text"
     """Texts in, vectors out."""
 
 
 SECTIONS: dict[Kind, type[Section]] = {
+    Kind.RERANK: RerankModel,
     Kind.TEXT: TextModel,
 }
 """The section of each kind."""
@@ -132,13 +137,17 @@ class CosineFigures:
 
 @dataclass(frozen=True)
 class ScoreFigures:
-    """Differences between the bundle's scores and those of the original model in fp32, on held-out inputs."""
+    """Differences between the bundle's logits and those of the original model in fp32, on held-out pairs."""
 
     count: int
     error_mean: float
     error_max: float
+    error_rms: float
+    """As a share of the standard deviation of the original's."""
     rank_agreement: float
     """Kendall's tau between the rankings of both, averaged over the queries."""
+    top_kept: float
+    """The share of queries whose best document stays the best."""
 
 
 @dataclass(frozen=True)

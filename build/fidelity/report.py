@@ -9,7 +9,7 @@ from build.fidelity.cosine import DECIMALS
 from build.fidelity.cpu_classes import CpuClass
 from build.fidelity.thresholds import Thresholds
 from build.quantization.record import WeightRecord
-from manifest import CosineFigures, Task
+from manifest import CosineFigures, ScoreFigures, Task
 
 LENGTHS = (1, 9, 17, 33, 65, 129, 257)
 """The bins of text lengths begin at these numbers of tokens; the last bin has no end."""
@@ -102,6 +102,14 @@ class CosineReport:
 
 
 @dataclass(frozen=True)
+class ClassScores:
+    """How far the scores of a class of CPUs are from the original's."""
+
+    cpu_class: CpuClass
+    figures: ScoreFigures
+
+
+@dataclass(frozen=True)
 class FidelityReport:
     """Everything that a build measured: one section for each sort of figures, and how weights are stored."""
 
@@ -112,6 +120,9 @@ class FidelityReport:
 
     stock_kernels: dict[str, str]
     """Graphs that onnxruntime's own kernels run although native ones were requested, with the reason."""
+
+    scores: tuple[ClassScores, ...] = ()
+    """What a reranker answers, by class of CPUs, this machine's best first."""
 
 
 def cosine_report(classes: Sequence[MeasuredClass], thresholds: Thresholds) -> CosineReport:

@@ -127,6 +127,7 @@ UNUSED_OF_OTHERS = (
 )
 
 UNUSED_BY_KIND = {
+    "rerank": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
     "text": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
 }
 """The Python packages' files that are left out, for each kind of bundle (``manifest.Kind``).

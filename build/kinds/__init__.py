@@ -17,6 +17,7 @@ from build.progress import Progress
 from manifest import Kind, Manifest, Section, Target
 
 KINDS: dict[Kind, str] = {
+    Kind.RERANK: "build.kinds.rerank",
     Kind.TEXT: "build.kinds.text",
 }
 """The module of each kind, by name, because torch takes seconds to import. The first that recognizes a directory

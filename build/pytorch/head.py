@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,14 @@ def read_head(directory: Path, description: Description) -> HeadLayers:
 
     Raises ``ModelNotFound`` for a tensor that is missing, ``UnsupportedModel`` for one of the wrong shape.
     """
+    return read_layers(directory, {name: encoder.layers for name, encoder in description.encoders.items()})
+
+
+def read_layers(directory: Path, layers: Mapping[str, Sequence[LayerSpec]]) -> HeadLayers:
+    """Read the ``layers`` of each encoder, by its name. Raises as ``read_head``."""
     tensors: dict[str, Tensor] = {}
-    layers = {
-        name: tuple(_layer(directory, layer, tensors) for layer in encoder.layers)
-        for name, encoder in description.encoders.items()
-    }
-    return HeadLayers(layers, tensors)
+    read = {name: tuple(_layer(directory, layer, tensors) for layer in specs) for name, specs in layers.items()}
+    return HeadLayers(read, tensors)
 
 
 def _layer(directory: Path, layer: LayerSpec, tensors: dict[str, Tensor]) -> Layer:
@@ -59,7 +62,10 @@ def _layer(directory: Path, layer: LayerSpec, tensors: dict[str, Tensor]) -> Lay
         is_dense = layer.activation is not None
         shape = (layer.out_features, layer.in_features) if is_dense else (layer.in_features,)
         weight = _add(directory, names, names.weight, shape, tensors)
-        bias = _add(directory, names, names.bias, (layer.out_features,), tensors) if names.bias else None
+        if names.bias is not None:
+            bias = _add(directory, names, names.bias, (layer.out_features,), tensors)
+        elif not is_dense:
+            bias = _add_zeros(f"{weight}.no_bias", tensors[weight], tensors)
     size = layer.out_features if names is None else None
     return Layer(layer.kind, weight=weight, bias=bias, activation=layer.activation, size=size)
 
@@ -73,6 +79,12 @@ def _add(
         if tensor.shape != shape:
             raise UnsupportedModel(f"{key} must have the shape {shape} of the layer's config, not {tensor.shape}")
         tensors[key] = tensor
+    return key
+
+
+def _add_zeros(key: str, like: Tensor, tensors: dict[str, Tensor]) -> str:
+    """Add the bias of a LayerNorm that has none."""
+    tensors[key] = np.zeros_like(like)
     return key
 
 

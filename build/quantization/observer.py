@@ -31,10 +31,12 @@ STATS_FRACTION, STATS_BYTES = 0.5, 500_000_000
 Each run takes time, and there is no point in using less memory than the export did.
 """
 
+TOKEN_TYPES = "token_type_ids"
+
 INPUTS: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
     "input_ids": lambda ids: ids,
     "attention_mask": np.ones_like,
-    "token_type_ids": np.zeros_like,
+    TOKEN_TYPES: np.zeros_like,
     "position_ids": lambda ids: np.arange(len(ids), dtype=np.int64),
 }
 """Each computes one of a graph's inputs from the token ids of a text."""
@@ -55,16 +57,20 @@ class ActivationStats:
 
 
 def observe(
-    graph: Path, inputs: Sequence[LinearInput], texts: Sequence[NDArray[np.int64]]
+    graph: Path,
+    inputs: Sequence[LinearInput],
+    texts: Sequence[NDArray[np.int64]],
+    types: Sequence[NDArray[np.int64]] | None = None,
 ) -> Iterator[tuple[LinearInput, ActivationStats]]:
     """Yield each input with its statistics, observing as many at a time as memory allows.
 
-    ``texts`` are token ids. Raises ``UnsupportedModel`` for a graph with an input that is not one of ``INPUTS``.
+    ``texts`` are token ids, and ``types`` their types; None: all are 0. Raises ``UnsupportedModel`` for a graph with an
+    input that is not one of ``INPUTS``.
     """
     limit = max(STATS_BYTES, int(STATS_FRACTION * _weight_bytes(graph)))
     for batch in _batches(inputs, limit):
         observers = [_Observer(linear_input.width) for linear_input in batch]
-        for outputs in _run(graph, [linear_input.name for linear_input in batch], texts):
+        for outputs in _run(graph, [linear_input.name for linear_input in batch], texts, types):
             for observer, rows in zip(observers, outputs, strict=True):
                 observer.add(rows.reshape(-1, rows.shape[-1]))
         release_free_memory()
@@ -72,7 +78,12 @@ def observe(
             yield batch[-len(observers)], observers.pop(0).finish()
 
 
-def _run(graph: Path, names: Sequence[str], texts: Sequence[NDArray[np.int64]]) -> Iterator[list[NDArray[np.float32]]]:
+def _run(
+    graph: Path,
+    names: Sequence[str],
+    texts: Sequence[NDArray[np.int64]],
+    types: Sequence[NDArray[np.int64]] | None,
+) -> Iterator[list[NDArray[np.float32]]]:
     """Yield the values ``names`` for each text."""
     model = load_graph(graph)
     cut_at(model.graph, names)  # PERF: the layers after those that are observed are most of the work.
@@ -81,8 +92,11 @@ def _run(graph: Path, names: Sequence[str], texts: Sequence[NDArray[np.int64]]) 
         raise UnsupportedModel(f"the graph has an input that this build cannot provide: {unknown[0]}")
     session = open_temporary(model, graph.with_name(OBSERVED))
     del model
-    for ids in texts:
-        yield session.run(list(names), {name: INPUTS[name](ids)[np.newaxis] for name in inputs})
+    for index, ids in enumerate(texts):
+        feed = {name: INPUTS[name](ids)[np.newaxis] for name in inputs}
+        if types is not None and TOKEN_TYPES in feed:
+            feed[TOKEN_TYPES] = types[index][np.newaxis]
+        yield session.run(list(names), feed)
 
 
 class _Observer:

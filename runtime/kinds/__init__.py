@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from manifest import Kind
 from runtime.bundle import Bundle
 from runtime.host.capacity import Capacity
-from runtime.settings import Settings
+from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings
 
 if TYPE_CHECKING:
     from runtime.api.endpoint import Endpoint
 
 KINDS: dict[Kind, str] = {
+    Kind.RERANK: "runtime.kinds.rerank",
     Kind.TEXT: "runtime.kinds.text",
 }
 """The module of each kind, by name, so that only the libraries of the bundle's own kind are loaded."""
@@ -46,6 +47,8 @@ class Model:
     serving: Mapping[str, Any]
     """What ``/meta`` shows about this server."""
     jobs: Jobs
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    """The largest body where the operator has not set one."""
 
 
 Load = Callable[[], Model]
