@@ -68,11 +68,11 @@ def is_reranker(directory: Path) -> bool:
     """Whether the files say that the model scores pairs of texts, by its architecture, its card or its modules."""
     if not (directory / CONFIG).is_file():
         return False
-    if _architecture(read_object(directory, CONFIG)).endswith(CLASSIFIER):
-        return True
     if (directory / SENTENCE_CONFIG).is_file():
         return bool(read_object(directory, SENTENCE_CONFIG).get("model_type") == CROSS_ENCODER)
-    return not (directory / MODULES).exists() and read_task(directory) == RANKING_TASK
+    if (directory / MODULES).exists():
+        return False
+    return _architecture(read_object(directory, CONFIG)).endswith(CLASSIFIER) or read_task(directory) == RANKING_TASK
 
 
 def describe_reranker(directory: Path) -> RerankDescription:

@@ -76,7 +76,7 @@ class TestTheLibrary:
         with pytest.raises(
             BundleError, match=rf"needs version {version} of the ops cpu2vec, and libcpu2vec-\w+.so has version 2: "
         ):
-            load_native_ops([None, OpSet("cpu2vec", 2), OpSet("cpu2vec", version)])
+            load_native_ops([None, OpSet("cpu2vec", 3), OpSet("cpu2vec", version)])
 
     def test_a_library_for_another_onnxruntime_is_refused(self, path: Path):
         library = library_to_refuse(ops.host_target(), "9.9.9")
