@@ -33,6 +33,7 @@ class Vectorizer:
     image_variable: str
     told_by: str
     model: str
+    module: str = "text2vec-transformers"
 
 
 def default_tag(model: str, arch: str) -> str:
@@ -43,6 +44,16 @@ def default_tag(model: str, arch: str) -> str:
 VECTORIZERS = {
     "docker-compose.yml": [
         Vectorizer("t2v-transformers", "T2V_IMAGE", "TRANSFORMERS_INFERENCE_API", MODEL),
+    ],
+    "docker-compose.rerank.yml": [
+        Vectorizer("t2v-transformers", "T2V_IMAGE", "TRANSFORMERS_INFERENCE_API", MODEL),
+        Vectorizer(
+            "reranker-transformers",
+            "RERANK_IMAGE",
+            "RERANKER_INFERENCE_API",
+            "cross-encoder/ms-marco-MiniLM-L6-v2",
+            "reranker-transformers",
+        ),
     ],
     "docker-compose.dpr.yml": [
         Vectorizer(
@@ -125,7 +136,7 @@ class TestCompose:
 
     def test_weaviate_uses_the_vectorizers(self, name: str, weaviate: dict[str, Any]):
         assert weaviate["environment"] == {
-            "ENABLE_MODULES": "text2vec-transformers",
+            "ENABLE_MODULES": ",".join(dict.fromkeys(vectorizer.module for vectorizer in VECTORIZERS[name])),
             "DEFAULT_VECTORIZER_MODULE": "text2vec-transformers",
             **{vectorizer.told_by: f"http://{vectorizer.service}:8080" for vectorizer in VECTORIZERS[name]},
             "PERSISTENCE_DATA_PATH": "/var/lib/weaviate",
@@ -180,7 +191,7 @@ def test_weaviate_is_the_same_in_all_files():
     services = []
     for name, vectorizers in VECTORIZERS.items():
         weaviate = read(name)["services"]["weaviate"]
-        del weaviate["depends_on"]
+        del weaviate["depends_on"], weaviate["environment"]["ENABLE_MODULES"]
         for vectorizer in vectorizers:
             del weaviate["environment"][vectorizer.told_by]
         services.append(weaviate)

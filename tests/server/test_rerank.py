@@ -180,7 +180,8 @@ def test_what_is_wrong_gets_a_400_that_names_it(minilm: Served):
 def test_a_body_of_eight_megabytes_is_read_and_a_larger_one_is_refused(minilm: Served):
     assert len(minilm.post(query="q", documents=["river " * 200_000] * 5)["scores"]) == 5
     with minilm.server.connect() as connection:
-        answer = connection.request("POST", "/rerank", headers={"Content-Length": "8388609"})
+        connection.send(b"POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8388609\r\n\r\n")
+        answer = connection.answer()
     assert answer.status == 413
     assert answer.json["error"] == "the body is larger than 8388608 bytes, the limit of this server (MAX_BODY_BYTES)"
 
