@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from build.fidelity.requests import VectorRequest
+from build.static.layout import find_layout
+from build.static.original import load_original
 from manifest import Kind, Precision, Target
 from tests.support.graphs.native_model import reseal
 from tests.support.image.containers import (
@@ -62,18 +65,17 @@ class Row:
     tolerance: float
     """The largest difference of a number."""
     largest: int
-    """Bytes without the bundle."""
-    absent: tuple[str, ...]
-    """Patterns of what its image does without."""
+    """Bytes of the image without the bundle."""
+    absent: tuple[str, ...] = ()
+    """Patterns of the files that its image does without."""
     variables: tuple[str, ...] = ()
     """Of ``make image``, besides the model and the architecture."""
 
 
 def model2vec(directory: Path) -> list[NDArray[np.floating]]:
-    from model2vec import StaticModel
-
-    model = StaticModel.from_pretrained(directory)
-    return [model.encode([text])[0] for text in TEXTS]
+    layout = find_layout(directory)
+    assert layout is not None
+    return list(load_original(directory, layout).embed([VectorRequest(text) for text in TEXTS]))
 
 
 ROWS = (
