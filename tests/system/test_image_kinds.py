@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from sentence_transformers import CrossEncoder
 
 from build.fidelity.requests import VectorRequest
 from build.static.layout import find_layout
@@ -29,10 +31,14 @@ from tests.support.image.containers import (
     make_image,
     require_engine,
 )
+from tests.support.models import tiny_models
 from tests.support.models.static_models import own_layout, wordpiece
+from tests.support.models.tiny_rerankers import a_reranker
 
 pytestmark = pytest.mark.system
 
+RERANKER = a_reranker("tiny-rerank", "bert", "bert", "Bert")
+QUERY = "When does the ferry leave?"
 TEXTS = (
     "",
     "zzz",
@@ -66,8 +72,10 @@ class Row:
     """The largest difference of a number."""
     largest: int
     """Bytes of the image without the bundle."""
+    present: tuple[str, ...] = ()
+    """Patterns of files that its image has."""
     absent: tuple[str, ...] = ()
-    """Patterns of the files that its image does without."""
+    """Patterns of files that its image does without."""
     variables: tuple[str, ...] = ()
     """Of ``make image``, besides the model and the architecture."""
 
@@ -78,7 +86,29 @@ def model2vec(directory: Path) -> list[NDArray[np.floating]]:
     return list(load_original(directory, layout).embed([VectorRequest(text) for text in TEXTS]))
 
 
+def cross_encoder(directory: Path) -> list[NDArray[np.floating]]:
+    model = CrossEncoder(str(directory), device="cpu", local_files_only=True)
+    pairs = [(QUERY, text) for text in TEXTS]
+    return [model.predict(pairs, activation_fn=torch.nn.Identity()), model.predict(pairs)]
+
+
 ROWS = (
+    Row(
+        Kind.RERANK,
+        Precision.INT8,
+        make=lambda directory: tiny_models.copy(RERANKER, directory),
+        route="/rerank",
+        bodies=tuple(
+            {"query": QUERY, "documents": TEXTS, "property": "", **more} for more in ({"raw_scores": True}, {})
+        ),
+        numbers_of=lambda answer: [entry["score"] for entry in answer["scores"]],
+        original=cross_encoder,
+        # Of random weights, int8 keeps less than of trained ones. The original's logits are from -0.92 to -0.14.
+        tolerance=0.1,
+        variables=("MIN_RANK_AGREEMENT=-1", "MIN_TOP_KEPT=0", "MAX_SCORE_ERROR=1"),
+        largest=200_000_000,
+        present=(r"^app/kernels/lib/libcpu2vec-(amd64|arm64)\.so$", r"/onnxruntime/"),
+    ),
     Row(
         Kind.STATIC,
         Precision.STORED,
@@ -187,6 +217,7 @@ def moved(answer: Any) -> Any:
 
 def test_it_only_holds_what_its_kind_uses(image: Image):
     assert {"app/manifest.py", "app/runtime/__main__.py", "bundle/manifest.json"} <= set(image.files)
+    assert [pattern for pattern in image.row.present if not any(re.search(pattern, name) for name in image.files)] == []
     assert [name for name in image.files for pattern in image.row.absent if re.search(pattern, name)] == []
 
 
