@@ -90,7 +90,7 @@ image: python  ## build the container image of a model or a bundle (needs Docker
 	@[ "$$MODEL$$BUNDLE" ] || MODEL=$(MODEL_BY_DEFAULT); [ "$$ARCH" ] || ARCH=$(HOST); \
 	  $(as_target) $(PYTHON) -m build.image $(bundle_options) $(call options,TAG:tag)
 
-compare: what-to-compare setup  ## tell whether a bundle's vectors are compatible with those of a running container
+compare: what-to-compare setup  ## tell whether a bundle can take the place of a running container
 	@$(as_target) $(BUILD) -m build.compare $(call options,OLD:old BUNDLE:bundle TEXTS:texts TASK:task \
 	  POOLING_STRATEGY:pooling-strategy JSON:json)
 

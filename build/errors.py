@@ -15,10 +15,11 @@ BuildError
 ├── VerificationFailed     the runtime does not serve the bundle
 ├── FidelityTooLow         the bundle's vectors are too far from the original's
 ├── NoTexts                a file of texts cannot be read, or has too few
-├── ContainerFailed        a container does not answer a request with a vector
+├── ContainerFailed        a container does not answer a request with a vector or scores
 │   ├── ContainerUnreachable   the address is wrong, the connection failed, or there was no answer in time
 │   ├── ContainerRefused       the answer is an error
-│   └── NoVector               the answer is something other than a vector of the usual length
+│   ├── NoVector               the answer is something other than a vector of the usual length
+│   └── NoScores               the answer is something other than one score for each document, in order
 ├── DockerFailed           there is no Docker engine, or a docker command failed
 ├── CompilerFailed         there is no compiler for the native kernels, or it failed
 └── InvalidOption          an option or a variable of the environment has a value that cannot be used
@@ -103,6 +104,10 @@ class ContainerRefused(ContainerFailed):
 
 
 class NoVector(ContainerFailed):
+    pass
+
+
+class NoScores(ContainerFailed):
     pass
 
 

@@ -16,6 +16,7 @@ def summary(result: BuildResult, output: Path, extra_targets: Sequence[tuple[Tar
     after = sum(entry.size for entry in manifest.files.values())
     rows = [
         ("model", f"{manifest.model} ({manifest.source.kind}, {manifest.source.revision})"),
+        ("kind", str(manifest.kind)),
         ("bundle", f"{manifest.precision} for {manifest.target}"),
         ("size", f"weights {_megabytes(result.weight_bytes)} → bundle {_megabytes(after)}"),
         *result.summary,

@@ -69,8 +69,10 @@ class Experiment:
     enough: float
     """Cosines of at least this (1st percentile) need no further explanation."""
 
-    def trials(self, hypothesis: Hypothesis) -> list[Trial]:
-        """Every explanation that differs in one thing from ``hypothesis``, tried."""
+    def trials(self, hypothesis: Hypothesis | None) -> list[Trial]:
+        """Every explanation that differs in one thing from ``hypothesis``, tried. None where nothing can be tried."""
+        if hypothesis is None:
+            return []
         return [Trial(found, self.embed(found.hypothesis)) for found in explanations(hypothesis, self.task)]
 
     def cosines(self, vectors: Vectors) -> Values:
@@ -91,18 +93,19 @@ def sample(old: Vectors, new: Vectors) -> NDArray[np.int64]:
     return np.concatenate([worst, rest[spread]])
 
 
-def find_causes(experiment: Experiment, hypothesis: Hypothesis, new: Vectors) -> tuple[Finding, ...]:
+def find_causes(experiment: Experiment, hypothesis: Hypothesis | None, new: Vectors) -> tuple[Finding, ...]:
     """Change one thing after another, always the one that explains most, until nothing explains more.
 
-    ``new`` (texts, dim) are the bundle's vectors of the sample under ``hypothesis``, which is how the bundle embeds.
+    ``new`` (texts, dim) are the bundle's vectors of the sample under ``hypothesis``, which is how the bundle embeds;
+    None for a kind of model about which there are no hypotheses.
     """
     findings: list[Finding] = []
     current = experiment.cosines(new)
     while _distance(current) > SAME and not (findings and experiment.explains_enough(current)):
         trials = experiment.trials(hypothesis)
-        best = min(trials, key=lambda trial: _distance(experiment.cosines(trial.vectors)))
-        values = experiment.cosines(best.vectors)
-        if _distance(values) > MAX_REMAINING * _distance(current):
+        best = min(trials, key=lambda trial: _distance(experiment.cosines(trial.vectors)), default=None)
+        values = experiment.cosines(best.vectors) if best is not None else current
+        if best is None or _distance(values) > MAX_REMAINING * _distance(current):
             rest = _long_texts(experiment, new, trials) or _unexplained(experiment, new, bool(findings))
             return (*findings, *_fewer_components(experiment.old, new), *rest)
         hypothesis, new, current = best.explanation.hypothesis, best.vectors, values

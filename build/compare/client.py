@@ -12,27 +12,30 @@ ANSWER_SECONDS = 60.0
 
 TOKEN_VARIABLE = "OLD_TOKEN"
 TOKEN_NEEDED = f"set {TOKEN_VARIABLE} to a bearer token that it accepts"
-NO_SUCH_PATH = "there is no POST /vectors below this address"
-HINTS = {401: TOKEN_NEEDED, 403: TOKEN_NEEDED, 404: NO_SUCH_PATH, 405: NO_SUCH_PATH}
-"""What a user can do about these statuses."""
+VECTORS, RERANK = "/vectors", "/rerank"
+"""The routes of containers that embed, and of rerankers."""
 
 
-def connect(address: str, token: str | None = None, seconds: float = ANSWER_SECONDS) -> VectorsClient:
-    """A client of the old container, which gets the bearer token with each request.
+def connect(
+    address: str, token: str | None = None, seconds: float = ANSWER_SECONDS, route: str = VECTORS
+) -> VectorsClient:
+    """A client of the old container, which gets the bearer token with each request and will be asked for ``route``.
 
     Raises ``ContainerUnreachable`` for what is not an address, and ``InvalidOption`` for what cannot be a token.
     """
     base, headers = parse_address(address).geturl(), _authorization(token)
-    return VectorsClient(f"the old container at {address}", base, seconds=seconds, headers=headers, hints=HINTS)
+    no_such_path = f"there is no POST {route} below this address"
+    hints = {401: TOKEN_NEEDED, 403: TOKEN_NEEDED, 404: no_such_path, 405: no_such_path}
+    return VectorsClient(f"the old container at {address}", base, seconds=seconds, headers=headers, hints=hints)
 
 
 def parse_address(address: str) -> SplitResult:
-    """The parts of ``http[s]://host[:port][/path]``, without the ``/vectors`` that may end it.
+    """The parts of ``http[s]://host[:port][/path]``, without the route that may end it.
 
     Raises ``ContainerUnreachable``. What is before the host might be a password, and is not repeated.
     """
     try:
-        parts = urlsplit(address.removesuffix("/").removesuffix("/vectors"))
+        parts = urlsplit(address.removesuffix("/").removesuffix(VECTORS).removesuffix(RERANK))
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False

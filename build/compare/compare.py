@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,14 +15,14 @@ from tqdm import tqdm
 from build.compare.causes import Experiment, Finding, Vectors, find_causes, sample
 from build.compare.client import connect
 from build.compare.figures import Figures, measure
-from build.compare.hypotheses import CHUNK, Hypothesis, pooled_by
+from build.compare.hypotheses import Hypothesis, pooled_by
 from build.compare.texts import read_texts
 from build.compare.variant_bundle import write_variant
 from build.compare.verdict import MIN_COSINE_P1, Judgment, Verdict, judge
 from build.fidelity.client import VectorsClient
 from build.fidelity.runtime_process import serve
 from build.progress import Progress
-from manifest import Manifest, PoolingMode, Task, TextModel, read_manifest
+from manifest import Manifest, PoolingMode, Section, Task, TextModel, read_manifest
 
 STAGES = ("embed", "measure", "explain")
 """The stages of a comparison, in order."""
@@ -101,7 +101,7 @@ def _embed_both(
     old, new = [], []
     # NOTE: a wrong address is reported before a large model is loaded.
     old_container.embed({"text": texts[0], "config": options.config})
-    with _served(options.bundle, CHUNK, options) as new_container:
+    with _served(options.bundle, {}, options) as new_container:
         for text in tqdm(texts, desc="Embedded", unit="text", disable=not bars):
             request = {"text": text, "config": options.config}
             old.append(old_container.embed(request))
@@ -118,21 +118,26 @@ def _explain(
     def embed(hypothesis: Hypothesis) -> Vectors:
         with tempfile.TemporaryDirectory(prefix="cpu2vec-compare-") as folder:
             write_variant(options.bundle, manifest, hypothesis.model, Path(folder))
-            with _served(Path(folder), hypothesis.long_text, options) as container:
+            with _served(Path(folder), {"LONG_TEXT": hypothesis.long_text}, options) as container:
                 # The variant declares its pooling, so that the request must not.
                 return np.stack([container.embed({"text": text, "config": options.task_config}) for text in tried])
 
-    text = manifest.section_as(TextModel)
-    model = pooled_by(text, PoolingMode.CLS) if options.strategy is Strategy.CLS else text
     experiment = Experiment(old[indices], options.task, embed, enough=MIN_COSINE_P1)
-    return find_causes(experiment, Hypothesis(model), new[indices])
+    return find_causes(experiment, _declared(manifest.section, options.strategy), new[indices])
+
+
+def _declared(section: Section, strategy: Strategy) -> Hypothesis | None:
+    """How the bundle embeds; None for a static model, which has nothing that other containers do differently."""
+    if not isinstance(section, TextModel):
+        return None
+    return Hypothesis(pooled_by(section, PoolingMode.CLS) if strategy is Strategy.CLS else section)
 
 
 @contextmanager
-def _served(bundle: Path, long_text: str, options: CompareOptions) -> Iterator[VectorsClient]:
-    """The bundle as a container serves it."""
+def _served(bundle: Path, settings: Mapping[str, str], options: CompareOptions) -> Iterator[VectorsClient]:
+    """The bundle as a container with these settings serves it."""
     with (
-        serve(bundle, settings={"LONG_TEXT": long_text}) as runtime,
+        serve(bundle, settings) as runtime,
         closing(VectorsClient("the new container", runtime.address, seconds=options.seconds)) as container,
     ):
         yield container

@@ -9,13 +9,11 @@ from build.command_line import clip
 from build.compare.causes import Finding
 from build.compare.compare import CompareOptions, Comparison
 from build.compare.figures import Cosines, Figures, Lengths
+from build.compare.table import CLIPPED_TEXT, format_rows, listed
 from build.compare.verdict import FEW_TEXTS, MAX_LENGTH_RATIO, MIN_COSINE_P1, MIN_MIXED_OVERLAP
 
 BAR_WIDTH = 40
 """The longest bar of the histogram has this many characters."""
-
-CLIPPED_TEXT = 70
-"""The table shows this many characters of a text."""
 
 ROUNDS_TO_ONE = 0.99995
 """From here on, a cosine rounds to 1.0000, and its text does not need a line."""
@@ -34,12 +32,11 @@ def table(options: CompareOptions, comparison: Comparison) -> str:
         *_overlap_rows(figures),
         *_furthest_rows(figures),
         ("verdict", judgment.verdict),
-        *_listed("because", judgment.reasons),
-        *_listed("why", tuple(_finding(finding) for finding in comparison.findings)),
-        *_listed("note", judgment.notes),
+        *listed("because", judgment.reasons),
+        *listed("why", tuple(_finding(finding) for finding in comparison.findings)),
+        *listed("note", judgment.notes),
     ]
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(_printable(f"{name:<{width}}  {value}") for name, value in rows)
+    return format_rows(rows)
 
 
 def as_json(options: CompareOptions, comparison: Comparison) -> str:
@@ -99,12 +96,7 @@ def _overlap_rows(figures: Figures) -> list[tuple[str, str]]:
 
 def _furthest_rows(figures: Figures) -> list[tuple[str, str]]:
     different = [furthest for furthest in figures.furthest if furthest.cosine < ROUNDS_TO_ONE]
-    lines = [f"{furthest.cosine:.4f}  {clip(furthest.text, CLIPPED_TEXT)}" for furthest in different]
-    return list(zip(["furthest", *[""] * (len(lines) - 1)], lines, strict=True)) if lines else []
-
-
-def _listed(name: str, sentences: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(name if index == 0 else "", sentence) for index, sentence in enumerate(sentences)]
+    return listed("furthest", [f"{furthest.cosine:.4f}  {clip(furthest.text, CLIPPED_TEXT)}" for furthest in different])
 
 
 def _finding(finding: Finding) -> str:
@@ -114,8 +106,3 @@ def _finding(finding: Finding) -> str:
 
 def _lengths(lengths: Lengths) -> str:
     return "unit length" if lengths.unit else f"lengths {lengths.minimum:.3g} to {lengths.maximum:.3g}"
-
-
-def _printable(line: str) -> str:
-    """The line without characters that could break the table or steer a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in line).rstrip()

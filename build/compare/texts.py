@@ -23,14 +23,18 @@ class OwnTexts:
 
 def read_texts(path: Path) -> OwnTexts:
     """Read one text per line, without blank lines. Raises ``NoTexts``."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise NoTexts(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8, one text per line") from None
-    except OSError as error:
-        raise NoTexts(f"{path} cannot be read: {error.strerror}") from None
-    given = [line for line in lines if line.strip()]
+    given = [line for line in read_lines(path) if line.strip()]
     texts = tuple(dict.fromkeys(given))
     if len(texts) < MIN_TEXTS:
         raise NoTexts(f"{path} must have at least {MIN_TEXTS} different texts, one per line, not {len(texts)}")
     return OwnTexts(texts, repeated=len(given) - len(texts))
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a user's file. Raises ``NoTexts``."""
+    try:
+        return path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise NoTexts(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8, one text per line") from None
+    except OSError as error:
+        raise NoTexts(f"{path} cannot be read: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Makes a temporary bundle that embeds in a different way than its model declares. It is served, never shipped."""
+"""Makes a temporary bundle that answers in a different way than its model declares. It is served, never shipped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from manifest import (
     FileEntry,
     Golden,
     Manifest,
-    TextModel,
+    Section,
     bundle_files,
     sha256_of,
     to_json,
@@ -18,12 +18,12 @@ from manifest import (
 )
 
 
-def write_variant(bundle: Path, manifest: Manifest, text: TextModel, directory: Path) -> None:
-    """Fill an empty ``directory`` with links to the bundle's files and a manifest that has ``text`` in it.
+def write_variant(bundle: Path, manifest: Manifest, section: Section, directory: Path) -> None:
+    """Fill an empty ``directory`` with links to the bundle's files and a manifest that has ``section`` in it.
 
     It has no golden texts, because a server would find that their vectors differ.
     """
-    names = bundle_files(text)
+    names = bundle_files(section)
     for name in names:
         if name != GOLDEN_FILE:
             (directory / name).symlink_to((bundle / name).resolve())
@@ -31,4 +31,4 @@ def write_variant(bundle: Path, manifest: Manifest, text: TextModel, directory: 
     golden.write_text(to_json(Golden(())), encoding="utf-8")
     entry = FileEntry(size=golden.stat().st_size, sha256=sha256_of(golden))
     files = {name: entry if name == GOLDEN_FILE else manifest.files[name] for name in names}
-    write_manifest(directory, replace(manifest, section=text, files=files, fidelity=None))
+    write_manifest(directory, replace(manifest, section=section, files=files, fidelity=None))

@@ -26,9 +26,11 @@ FEW_TEXTS = 20
 
 class Verdict(StrEnum):
     DROP_IN = "drop in"
-    """Old and new vectors can share an index."""
+    """Old and new vectors can share an index, or old and new scores rank documents alike."""
     REIMPORT = "re-import needed"
     """They cannot."""
+    OTHER_RANKINGS = "rankings differ"
+    """Of two rerankers: they put documents into another order."""
 
 
 @dataclass(frozen=True)

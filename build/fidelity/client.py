@@ -44,7 +44,7 @@ class VectorsClient:
         the container says when it answers with these statuses.
         """
         parts = urlsplit(address)
-        self._name, self._seconds, self._hints = name, seconds, hints or {}
+        self.name, self._seconds, self._hints = name, seconds, hints or {}
         self._path = parts.path.rstrip("/")
         self._headers = {"Content-Type": "application/json", **(headers or {})}
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
@@ -72,10 +72,10 @@ class VectorsClient:
         answer = self.post("/vectors", body, clipped)
         vector = _vector_of(answer)
         if vector is None:
-            raise NoVector(f"{self._name} answered {clipped} without a vector of finite numbers: {_error_of(answer)}")
+            raise NoVector(f"{self.name} answered {clipped} without a vector of finite numbers: {_error_of(answer)}")
         if self._dim not in (None, len(vector)):
             raise NoVector(
-                f"{self._name} answered {clipped} with {len(vector)} components, and earlier texts with {self._dim}"
+                f"{self.name} answered {clipped} with {len(vector)} components, and earlier texts with {self._dim}"
             )
         self._dim = len(vector)
         return vector
@@ -88,7 +88,7 @@ class VectorsClient:
         status, answer = self._post(route, json.dumps(body).encode())
         if status != http.client.OK:
             message = self._hints.get(status, f"{_error_of(answer)} (for {subject})")
-            raise ContainerRefused(f"{self._name} answered {status}: {message}")
+            raise ContainerRefused(f"{self.name} answered {status}: {message}")
         return answer
 
     def _post(self, route: str, body: bytes) -> tuple[int, bytes]:
@@ -100,9 +100,9 @@ class VectorsClient:
                 self._connection.close()
                 return self._exchange("POST", route, body)
         except TimeoutError:
-            raise ContainerUnreachable(f"{self._name} did not answer within {self._seconds:g} s") from None
+            raise ContainerUnreachable(f"{self.name} did not answer within {self._seconds:g} s") from None
         except (http.client.HTTPException, OSError, UnicodeError) as error:
-            raise ContainerUnreachable(f"the connection to {self._name} failed: {_reason(error)}") from None
+            raise ContainerUnreachable(f"the connection to {self.name} failed: {_reason(error)}") from None
 
     def _exchange(self, method: str, route: str, body: bytes | None = None) -> tuple[int, bytes]:
         self._connection.request(method, self._path + route, body, self._headers)
@@ -110,7 +110,7 @@ class VectorsClient:
             answer = response.read(MAX_ANSWER_BYTES + 1)
             left = response.length
         if len(answer) > MAX_ANSWER_BYTES:
-            raise NoVector(f"{self._name} answered with more than {MAX_ANSWER_BYTES} bytes")
+            raise NoVector(f"{self.name} answered with more than {MAX_ANSWER_BYTES} bytes")
         if left:
             raise http.client.IncompleteRead(answer, left)  # NOTE: http.client itself raises it for read() alone.
         return response.status, answer

@@ -82,6 +82,7 @@ def summary(image: Image) -> str:
     rows = [
         ("image", image.tag),
         ("model", f"{manifest.model}, {manifest.precision} for {manifest.target}"),
+        ("kind", str(manifest.kind)),
         ("size", f"{format_size(image.size)}, including {format_size(bundle)} for the bundle"),
         *_fidelity(manifest.fidelity),
         ("run it", f"docker run --rm -it --read-only --cap-drop=ALL -p 8080:8080 {image.tag}"),

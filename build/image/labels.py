@@ -34,7 +34,7 @@ def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
     cosine = manifest.fidelity.cosine if manifest.fidelity else None
     labels = {
         f"{OCI}.title": manifest.model,
-        f"{OCI}.description": f"{manifest.model} ({manifest.precision}) as an embedding server for CPUs, by cpu2vec",
+        f"{OCI}.description": f"{manifest.model} ({manifest.precision}), served on CPUs by cpu2vec",
         f"{OCI}.licenses": LICENSE,
         f"{OCI}.version": project.version,
         f"{OCI}.revision": project.revision,
@@ -47,6 +47,7 @@ def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
         "cpu2vec.model.url": None
         if manifest.source.kind is SourceKind.DIRECTORY
         else f"https://huggingface.co/{manifest.model}",
+        "cpu2vec.kind": manifest.kind,
         "cpu2vec.target": manifest.target,
         "cpu2vec.precision": manifest.precision,
         "cpu2vec.fidelity.texts": str(cosine.count) if cosine else None,

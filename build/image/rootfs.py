@@ -33,6 +33,7 @@ MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 
 STDLIB = "usr/lib/python3.11"
 PACKAGES = "usr/local/lib/python3.11/dist-packages"
+APPLICATION = "app"
 USER_ID = 65532
 
 
@@ -43,7 +44,9 @@ class Unused:
     why: str
     """Why the runtime never opens them."""
     patterns: tuple[str, ...]
-    """Glob patterns below a root."""
+    """Glob patterns below a directory."""
+    directory: str = PACKAGES
+    """Where it is in the image, for the rows that depend on a bundle's kind."""
 
 
 UNUSED_OF_DEBIAN = (
@@ -115,7 +118,10 @@ UNUSED_OF_ONNXRUNTIME = (
     ),
 )
 
-WITHOUT_ONNXRUNTIME = (Unused("onnxruntime, where there is no graph to run", ("onnxruntime", "onnxruntime-*")),)
+WITHOUT_GRAPHS = (
+    Unused("onnxruntime, where there is no graph to run", ("onnxruntime", "onnxruntime-*")),
+    Unused("the native ops, which only graphs have", ("kernels",), APPLICATION),
+)
 
 UNUSED_OF_OTHERS = (
     Unused(
@@ -130,10 +136,10 @@ UNUSED_OF_OTHERS = (
 
 UNUSED_BY_KIND = {
     "rerank": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
-    "static": (*WITHOUT_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+    "static": (*WITHOUT_GRAPHS, *UNUSED_OF_OTHERS),
     "text": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
 }
-"""The Python packages' files that are left out, for each kind of bundle (``manifest.Kind``).
+"""The files of Python packages and of the application that are left out, for each kind of bundle (``manifest.Kind``).
 
 A kind that does not use a package at all has a row for the whole package in place of rows for parts of it.
 """
@@ -214,10 +220,22 @@ def kind_of(bundle: Path) -> str:
 def compose_packages(kind: str, root: Path) -> None:
     """Prune, strip and compile the Python packages that pip has put into ``root``, for one kind of bundle."""
     packages = root / PACKAGES
-    prune(packages, UNUSED_BY_KIND[kind])
+    prune(packages, unused_of(kind, PACKAGES))
     libraries = [path for name in WITH_DEBUG_INFORMATION for path in (packages / name).rglob("*.so")]
     subprocess.run(["/usr/bin/strip", "--strip-debug", *libraries], check=True)
     compile_below(packages, root)
+
+
+def compose_application(kind: str, root: Path) -> None:
+    """Prune and compile the application that has been copied into ``root``, for one kind of bundle."""
+    application = root / APPLICATION
+    prune(application, unused_of(kind, APPLICATION))
+    compile_below(application, root)
+
+
+def unused_of(kind: str, directory: str) -> tuple[Unused, ...]:
+    """What is left out of a directory of the image, for one kind of bundle."""
+    return tuple(row for row in UNUSED_BY_KIND[kind] if row.directory == directory)
 
 
 def prune(root: Path, unused: tuple[Unused, ...]) -> None:
@@ -261,12 +279,12 @@ def main(arguments: list[str]) -> None:
             print(kind_of(Path(bundle)))
         case ["packages", kind, root]:
             compose_packages(kind, Path(root))
-        case ["compile", directory, root]:
-            compile_below(Path(directory), Path(root))
+        case ["application", kind, root]:
+            compose_application(kind, Path(root))
         case _:
             sys.exit(
                 "usage: rootfs.py missing BASE TARGET | debian BASE PACKAGES ROOT | kind BUNDLE | packages KIND ROOT | "
-                "compile DIRECTORY ROOT"
+                "application KIND ROOT"
             )
 
 

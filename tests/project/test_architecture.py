@@ -131,7 +131,7 @@ DIRECTIONS = {
             "static",
         },
         "image": {"model", "fidelity", "names"},
-        "compare": {"fidelity"},
+        "compare": {"fidelity", "ranking"},
         # modules beside them
         "errors": set(),
         "command_line": set(),

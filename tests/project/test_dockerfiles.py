@@ -124,6 +124,14 @@ def test_thresholds_only_reach_the_export_stage(text: str):
 
 
 @BOTH
+def test_the_application_leaves_files_out_by_the_bundles_kind(text: str):
+    application = stages(text)["application"]
+    pruned = application.index("COPY --from=kind /kind /") + 1
+    assert application[pruned].endswith(' python3 build/image/rootfs.py application "$(cat /kind)" /root-files')
+    assert pruned > max(number for number, line in enumerate(application) if " /root-files/app/" in line)
+
+
+@BOTH
 def test_packages_are_left_out_by_the_bundles_kind_and_kept_for_the_next_bundle(text: str):
     """The stage depends on a file with the kind alone, and on it only after the packages are installed."""
     found = stages(text)

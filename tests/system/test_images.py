@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import io
 import json
 import os
-import platform
 import re
 import shlex
 import shutil
@@ -24,7 +22,18 @@ from build.fidelity.requests import heldout_texts
 from build.kernels import ARCHITECTURES
 from build.model.default_model import MODEL
 from manifest import Target
-from tests.support.image.emulation import emulated_cpu, write_cpuinfo
+from tests.support.image.containers import (
+    HOST,
+    LOCKED,
+    READY_SECONDS,
+    Container,
+    archive,
+    docker,
+    emulation,
+    inspect,
+    make_image,
+    require_engine,
+)
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import Dense
 from tests.support.models.tiny_models import TinyModel
@@ -37,16 +46,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 TARGETS = tuple(Target)
-HOST = Target.ARM64 if platform.machine() == "aarch64" else Target.AMD64
-READY_SECONDS = 600
 STOP_SECONDS = 110
 """Less than the server keeps an idle connection."""
 LARGEST = 200_000_000
 LARGEST_LIBRARY = 1_000_000
-LOCKED = (
-    *("--read-only", "--cap-drop=ALL", "--security-opt", "no-new-privileges"),
-    *("--user", "12345:12345", "--network", "none"),
-)
 TEXTS = heldout_texts()[::20]
 TINY = TinyModel(
     "tiny", "bert", "bert", "BertModel", normalize=True, prompts={"query": "query: "}, layers=(Dense(16, True, "GELU"),)
@@ -55,77 +58,11 @@ TOKEN = "hf_aVeryPrivateToken0123456789"
 ELF_MACHINE = {Target.AMD64: b"\x3e\x00", Target.ARM64: b"\xb7\x00"}
 """e_machine of the ELF header, little-endian."""
 
-CLIENT = """
-import http.client, json, sys, time
-connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=600)
-def ask(method, path, body=None):
-    connection.request(method, path, json.dumps(body) if body else None)
-    answer = connection.getresponse()
-    return answer.status, answer.read().decode()
-"""
-
-
-class Container:
-    """One running image. Talks to the server with the image's own Python, because nothing else is in reach."""
-
-    def __init__(self, image: str, *options: str) -> None:
-        self.name = docker("run", "--detach", *options, image).strip().splitlines()[-1]
-
-    def python(self, code: str, given: object = None) -> str:
-        return docker(*self.command(code), given=json.dumps(given))
-
-    def command(self, code: str) -> list[str]:
-        return ["exec", "--interactive", self.name, "/usr/bin/python3.11", "-c", CLIENT + code]
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        ask = "try:\n    print(ask('GET', '/.well-known/ready')[0])\nexcept OSError as error:\n    print(error)"
-        while self.state["Running"] and time.monotonic() < deadline:
-            try:
-                if self.python(ask).strip() == "204":
-                    return
-            except AssertionError:  # It ended in between.
-                break
-            time.sleep(0.2)
-        pytest.fail(f"the container does not turn ready; it says:\n{self.log()}")
-
-    def log(self, *options: str) -> str:
-        command = ["docker", "logs", *options, self.name]
-        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
-
-    @property
-    def state(self) -> dict:
-        return json.loads(docker("inspect", "--format", "{{json .State}}", self.name))
-
-    def remove(self) -> None:
-        docker("rm", "--force", self.name)
-
-
-def docker(*words: str, given: str | None = None) -> str:
-    ran = subprocess.run(["docker", *words], input=given, capture_output=True, text=True)
-    assert ran.returncode == 0, f"docker {words[0]} failed: {ran.stderr.strip()}"
-    return ran.stdout
-
-
-def emulation(target: Target, directory: Path) -> list[str]:
-    """Options for an arm64 container on amd64, as docs/images.md has them.
-
-    QEMU shows the host's /proc/cpuinfo, from which onnxruntime counts cores, and crashes. So the container gets one
-    that fits the processor that QEMU simulates.
-    """
-    if target is HOST or target is Target.AMD64:
-        return []
-    return ["--volume", f"{write_cpuinfo(directory)}:/proc/cpuinfo:ro", "--env", f"QEMU_CPU={emulated_cpu()}"]
-
 
 @pytest.fixture(scope="session")
 def images() -> Iterator[dict[Target, str]]:
     """Both images' tags."""
-    if shutil.which("docker") is None:
-        pytest.fail("these tests need Docker, and there is none on PATH")
-    engine = subprocess.run(["docker", "version"], capture_output=True, text=True)
-    if engine.returncode != 0:
-        pytest.fail(f"these tests need a Docker engine: {engine.stderr.strip()}")
+    require_engine()
     tags = {target: f"cpu2vec:system-test-{target}" for target in TARGETS}
     # PERF: another spelling of the model is exported again, so that one of the two is what `make image` makes.
     spelled = {HOST: (f"MODEL={MODEL.lower()}", "PRECISION=int8")}
@@ -134,20 +71,6 @@ def images() -> Iterator[dict[Target, str]]:
         assert ran.returncode == 0, ran.stdout
     yield tags
     docker("image", "rm", *tags.values())
-
-
-def make_image(*variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """What `make image` says and does for a user, who does not call it from another make."""
-    outer_make = {"MAKELEVEL", "MAKEFLAGS", "MFLAGS"}
-    inherited = {name: value for name, value in os.environ.items() if name not in outer_make}
-    return subprocess.run(
-        ["make", "image", *variables],
-        cwd=ROOT,
-        env={**inherited, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
 
 
 def last_line(ran: subprocess.CompletedProcess[str]) -> str:
@@ -192,19 +115,6 @@ def target(request: pytest.FixtureRequest) -> Target:
 def files(images: dict[Target, str], target: Target) -> dict[str, tarfile.TarInfo]:
     """Everything in an image's file system, by path without a leading slash."""
     return {member.name: member for member in archive(images[target], target).getmembers()}
-
-
-def archive(tag: str, target: Target) -> tarfile.TarFile:
-    name = docker("create", "--platform", f"linux/{target}", tag).strip().splitlines()[-1]
-    try:
-        exported = subprocess.run(["docker", "export", name], check=True, capture_output=True).stdout
-    finally:
-        docker("rm", name)
-    return tarfile.open(fileobj=io.BytesIO(exported))
-
-
-def inspect(tag: str) -> dict:
-    return json.loads(docker("image", "inspect", tag))[0]
 
 
 def cosines(left: np.ndarray, right: np.ndarray) -> np.ndarray:

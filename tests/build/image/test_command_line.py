@@ -66,6 +66,7 @@ def test_the_summary_says_what_was_built_and_how_to_run_it(docker: FakeDocker):
     assert ran.stdout.splitlines() == [
         f"image      {BGE}",
         "model      BAAI/bge-small-en-v1.5, int8 for arm64",
+        "kind       text",
         "size       123.5 MB, including 0.0 MB for the bundle",
         "fidelity   mean cosine 0.9928, minimum 0.9700 to the original model, on 240 texts",
         f"run it     docker run --rm -it --read-only --cap-drop=ALL -p 8080:8080 {BGE}",

@@ -18,9 +18,7 @@ PROJECT = Project(version="1.2.3", revision="0123abc", source="https://code.exam
 def test_labels_say_what_is_in_the_image():
     assert image_labels(a_manifest(), PROJECT) == {
         "org.opencontainers.image.title": "BAAI/bge-small-en-v1.5",
-        "org.opencontainers.image.description": (
-            "BAAI/bge-small-en-v1.5 (int8) as an embedding server for CPUs, by cpu2vec"
-        ),
+        "org.opencontainers.image.description": "BAAI/bge-small-en-v1.5 (int8), served on CPUs by cpu2vec",
         "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.version": "1.2.3",
         "org.opencontainers.image.revision": "0123abc",
@@ -30,6 +28,7 @@ def test_labels_say_what_is_in_the_image():
         "cpu2vec.model.revision": "c0ffee",
         "cpu2vec.model.license": "mit",
         "cpu2vec.model.url": "https://huggingface.co/BAAI/bge-small-en-v1.5",
+        "cpu2vec.kind": "text",
         "cpu2vec.target": "arm64",
         "cpu2vec.precision": "int8",
         "cpu2vec.fidelity.texts": "240",

@@ -108,6 +108,22 @@ class TestKinds:
         with pytest.raises(LookupError, match="has no row in UNUSED_BY_KIND, which knows rerank, static, text"):
             rootfs.main(["kind", str(tmp_path)])
 
+    def test_the_application_is_pruned_by_the_rows_of_its_kind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+        rows = (rootfs.Unused("packages'", ("package",)), rootfs.Unused("unused", ("library",), rootfs.APPLICATION))
+        monkeypatch.setattr(rootfs, "UNUSED_BY_KIND", {"one": rows, "other": rows[:1]})
+        for kind, left in (("one", {"code"}), ("other", {"code", "library"})):
+            application = tmp_path / kind / rootfs.APPLICATION
+            for name in ("code", "library"):
+                (application / name).mkdir(parents=True)
+            (application / "code" / "module.py").write_text("")
+            rootfs.main(["application", kind, str(tmp_path / kind)])
+            assert {path.name for path in application.iterdir()} == left
+            assert [path.name for path in (application / "code" / "__pycache__").iterdir()]
+
+    def test_kernels_are_in_images_of_kinds_that_run_graphs(self):
+        without = [kind for kind in Kind if any("kernels" in row.patterns for row in rootfs.UNUSED_BY_KIND[kind])]
+        assert without == [Kind.STATIC]
+
     @pytest.mark.skipif(not Path("/usr/bin/strip").exists(), reason="binutils is missing")
     def test_packages_are_pruned_by_the_rows_of_their_kind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         rows = {kind: (rootfs.Unused("unused", (f"{kind}_only",)),) for kind in ("one", "other")}

@@ -105,3 +105,15 @@ def always(status: int, body: bytes) -> Reply:
 
 def vector_of(*components: float) -> bytes:
     return json.dumps({"text": "as sent", "vector": components, "dim": len(components)}).encode()
+
+
+def scoring(score: Callable[[str], float]) -> Reply:
+    """Answers as Weaviate's reranker does, with the score of each document."""
+
+    def reply(handler: Handler, number: int) -> None:
+        body = json.loads(handler.body)
+        scores = [{"document": document, "score": score(document)} for document in body["documents"]]
+        answer = {"query": body["query"], "scores": scores, "property": None, "score": None}
+        send(handler, 200, json.dumps(answer).encode())
+
+    return reply

@@ -1,0 +1,1 @@
+"""Compares rerankers: the user's own queries with documents, their scores by both containers, and a verdict."""
