@@ -91,11 +91,17 @@ def summary(image: Image) -> str:
 
 
 def _fidelity(fidelity: Fidelity | None) -> list[tuple[str, str]]:
-    """The row about fidelity, if the bundle has cosines."""
-    if fidelity is None or (cosine := fidelity.cosine) is None:
+    """A row for each kind of figures that the bundle has."""
+    if fidelity is None:
         return []
-    to_original = f"mean cosine {cosine.mean:.4f}, minimum {cosine.minimum:.4f} to the original model"
-    return [("fidelity", f"{to_original}, on {cosine.count} texts")]
+    rows = []
+    if cosine := fidelity.cosine:
+        to_original = f"mean cosine {cosine.mean:.4f}, minimum {cosine.minimum:.4f} to the original model"
+        rows.append(("fidelity", f"{to_original}, on {cosine.count} texts"))
+    if scores := fidelity.scores:
+        order = f"Kendall's tau {scores.rank_agreement:.4f}, best documents kept {scores.top_kept:.1%}"
+        rows.append(("fidelity", f"{order}, on {scores.count} pairs"))
+    return rows
 
 
 def _take_bundle(bundle: Path, target: Target, docker: Docker, context: Path) -> Manifest:

@@ -31,7 +31,7 @@ class Project:
 
 def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
     """OCI's labels about the image and this project, and ``cpu2vec.*`` about the model. None for what is not known."""
-    cosine = manifest.fidelity.cosine if manifest.fidelity else None
+    cosine, scores = (manifest.fidelity.cosine, manifest.fidelity.scores) if manifest.fidelity else (None, None)
     labels = {
         f"{OCI}.title": manifest.model,
         f"{OCI}.description": f"{manifest.model} ({manifest.precision}), served on CPUs by cpu2vec",
@@ -54,6 +54,10 @@ def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
         "cpu2vec.fidelity.cosine_mean": f"{cosine.mean:.6f}" if cosine else None,
         "cpu2vec.fidelity.cosine_p1": f"{cosine.p1:.6f}" if cosine else None,
         "cpu2vec.fidelity.cosine_min": f"{cosine.minimum:.6f}" if cosine else None,
+        "cpu2vec.fidelity.pairs": str(scores.count) if scores else None,
+        "cpu2vec.fidelity.rank_agreement": f"{scores.rank_agreement:.6f}" if scores else None,
+        "cpu2vec.fidelity.top_kept": f"{scores.top_kept:.6f}" if scores else None,
+        "cpu2vec.fidelity.error_rms": f"{scores.error_rms:.6f}" if scores else None,
     }
     return {name: str(value) for name, value in labels.items() if value is not None}
 

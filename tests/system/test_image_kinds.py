@@ -72,6 +72,8 @@ class Row:
     """The largest difference of a number."""
     largest: int
     """Bytes of the image without the bundle."""
+    fidelity: str
+    """What is said of it begins like this."""
     present: tuple[str, ...] = ()
     """Patterns of files that its image has."""
     absent: tuple[str, ...] = ()
@@ -107,6 +109,7 @@ ROWS = (
         tolerance=0.1,
         variables=("MIN_RANK_AGREEMENT=-1", "MIN_TOP_KEPT=0", "MAX_SCORE_ERROR=1"),
         largest=200_000_000,
+        fidelity="Kendall's tau",
         present=(r"^app/kernels/lib/libcpu2vec-(amd64|arm64)\.so$", r"/onnxruntime/"),
     ),
     Row(
@@ -119,6 +122,7 @@ ROWS = (
         original=model2vec,
         tolerance=1e-6,
         largest=110_000_000,
+        fidelity="mean cosine 1.0000",
         absent=(r"libcpu2vec", r"onnxruntime", r"^app/kernels"),
     ),
 )
@@ -182,6 +186,7 @@ def test_the_kind_is_found_in_the_files_and_said(image: Image):
     labels = inspect(image.tag)["Config"]["Labels"]
     assert labels["cpu2vec.kind"] == image.row.kind
     assert (labels["cpu2vec.target"], labels["cpu2vec.precision"]) == (image.target, image.row.precision)
+    assert re.search(rf"^fidelity +{image.row.fidelity}", image.printed, re.MULTILINE)
 
 
 def test_answers_are_the_originals(image: Image, container: Container):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from build.image.labels import describe_project, image_labels
-from manifest import MANIFEST_FILE, Precision, Source, SourceKind
+from manifest import MANIFEST_FILE, Fidelity, Precision, ScoreFigures, Source, SourceKind
 from tests.support.image.fake_docker import FakeDocker, a_manifest, bundle_in_context, write_bundle
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
@@ -71,6 +71,14 @@ def test_the_summary_says_what_was_built_and_how_to_run_it(docker: FakeDocker):
         "fidelity   mean cosine 0.9928, minimum 0.9700 to the original model, on 240 texts",
         f"run it     docker run --rm -it --read-only --cap-drop=ALL -p 8080:8080 {BGE}",
     ]
+
+
+def test_the_summary_has_the_figures_that_the_bundle_has(docker: FakeDocker, tmp_path: Path):
+    scores = ScoreFigures(544, error_mean=0.01, error_max=0.1, error_rms=0.02, rank_agreement=0.98765, top_kept=1.0)
+    bundle = write_bundle(tmp_path / "mine", fidelity=Fidelity(scores=scores))
+    ran = docker.run("--bundle", str(bundle), "--arch", "arm64")
+    figures = "fidelity   Kendall's tau 0.9877, best documents kept 100.0%, on 544 pairs"
+    assert [line for line in ran.stdout.splitlines() if line.startswith("fidelity")] == [figures]
 
 
 def test_thresholds_only_reach_the_export_stage(docker: FakeDocker):

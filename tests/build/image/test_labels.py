@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from build.image.labels import Project, describe_project, image_labels
-from manifest import Source, SourceKind
+from manifest import CosineFigures, Fidelity, ScoreFigures, Source, SourceKind
 from tests.support.image.fake_docker import a_manifest
 from tests.support.paths import ROOT
 
@@ -38,6 +38,20 @@ def test_labels_say_what_is_in_the_image():
     }
 
 
+SCORES = ScoreFigures(544, error_mean=0.01, error_max=0.1, error_rms=0.0123456, rank_agreement=0.987, top_kept=1.0)
+
+
+def test_a_rerankers_labels_are_about_its_scores():
+    labels = image_labels(a_manifest(fidelity=Fidelity(scores=SCORES)), PROJECT)
+    figures = {name: value for name, value in labels.items() if name.startswith("cpu2vec.fidelity.")}
+    assert figures == {
+        "cpu2vec.fidelity.pairs": "544",
+        "cpu2vec.fidelity.rank_agreement": "0.987000",
+        "cpu2vec.fidelity.top_kept": "1.000000",
+        "cpu2vec.fidelity.error_rms": "0.012346",
+    }
+
+
 def test_the_commit_of_code_in_another_repository_has_a_label():
     manifest = a_manifest(source=Source(SourceKind.HUB, "c0ffee", code_revision="decade"))
     assert image_labels(manifest, PROJECT)["cpu2vec.model.code_revision"] == "decade"
@@ -58,7 +72,8 @@ def test_the_license_is_that_of_the_project():
 
 def test_the_page_names_every_label():
     page = (ROOT / "docs" / "images.md").read_text()
-    assert not [name for name in image_labels(a_manifest(), PROJECT) if f"`{name}`" not in page]
+    both = Fidelity(CosineFigures(count=240, mean=1.0, p1=1.0, minimum=1.0), SCORES)
+    assert not [name for name in image_labels(a_manifest(fidelity=both), PROJECT) if f"`{name}`" not in page]
 
 
 @pytest.fixture
