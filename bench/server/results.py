@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.load.loads import Group, Load
 from bench.process_tree import Memory
 from bench.report.machine import Machine
 from bench.report.statistics import median
-from bench.server.loads import Group
 from manifest import CosineFigures
 
 
@@ -68,7 +68,8 @@ class SystemResult:
     memory_after_load: Memory
     idle_cpu_percent: float
     """Percent of one core."""
-    fidelity: CosineFigures
+    fidelity: CosineFigures | None
+    """None for a system without a model."""
     samples: dict[str, list[Sample]]
     """By the load's name, one sample for each round; none for a load that the system was not put under."""
 
@@ -89,6 +90,8 @@ class Results:
     """The name of the system that the other systems' figures are divided by, whether it was measured or not."""
     machine: Machine
     settings: Settings
+    loads: list[Load]
+    """In the order in which they were run."""
     systems: list[SystemResult]
 
     def system(self, name: str) -> SystemResult | None:

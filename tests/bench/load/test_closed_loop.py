@@ -15,10 +15,11 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from bench.errors import LoadFailed
-from bench.server.closed_loop import RESEND_PAUSES, ClosedLoop
-from bench.server.exchange import SOURCES, Dialer, IdleConnections, Loss
-from bench.server.texts import SHORT, endless_texts
-from bench.server.wire import Request
+from bench.load.closed_loop import RESEND_PAUSES, ClosedLoop
+from bench.load.exchange import SOURCES, Dialer, IdleConnections, Loss
+from bench.load.texts import SHORT, endless_texts
+from bench.load.vectors import Vectors, vector_request
+from bench.load.wire import Request
 from tests.support.paths import ROOT
 from tests.support.server.server_process import wait_until
 from tests.support.server.stub_container import Handler, Reply, send, serving
@@ -35,13 +36,15 @@ def reset(handler: BaseHTTPRequestHandler) -> None:
 
 def requests(count: int, words: int = 0) -> Iterator[Request]:
     texts = endless_texts(SHORT, "test") if not words else itertools.repeat("word " * words)
-    return (Request.of(text, 0) for text in itertools.islice(texts, count))
+    return (vector_request(text, 0) for text in itertools.islice(texts, count))
 
 
 def load(reply: Reply, count: int, in_flight: int = 1, give_up_seconds: float = 600, words: int = 0) -> ClosedLoop:
     """Send ``count`` requests to a server that replies so."""
     with serving(reply) as (address, seen):
-        loop = ClosedLoop(int(address.rpartition(":")[2]), in_flight, requests(count, words), DIM, give_up_seconds)
+        loop = ClosedLoop(
+            int(address.rpartition(":")[2]), in_flight, requests(count, words), Vectors(DIM), give_up_seconds
+        )
         loop.run(lambda: True)
     assert loop.tally.sent == loop.tally.answers + loop.tally.lost.total() == count
     assert loop.dials == seen.connections
@@ -217,7 +220,7 @@ class TestLosses:
 class TestLimits:
     PROGRAM = """
 import resource
-from bench.server.closed_loop import allow_descriptors
+from bench.load.closed_loop import allow_descriptors
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128))
 allow_descriptors({count})
