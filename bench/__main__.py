@@ -86,7 +86,6 @@ def main(arguments: list[str]) -> int:
         seconds=options.seconds or defaults.seconds,
         starts=defaults.starts,
         idle_seconds=defaults.idle_seconds,
-        loads=groups,
     )
     interrupt_on_terminate()
     try:

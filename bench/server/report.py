@@ -57,7 +57,7 @@ def render(results: Results) -> str:
 
 def _heading(results: Results) -> str:
     machine, settings = results.machine, results.settings
-    multiples = "" if set(settings.loads) <= {Group.KEPT} else " or a multiple of it"
+    multiples = "" if {load.group for load in results.loads} <= {Group.KEPT} else " or a multiple of it"
     lines = [
         f"{results.model}, {results.date}, commit {results.commit or 'unknown'}",
         f"{machine}; load average before: {machine.load_average:.2f}",

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from bench.load.loads import Group, Load
+from bench.load.loads import Load
 from bench.process_tree import Memory
 from bench.report.machine import Machine
 from bench.report.statistics import median
@@ -23,7 +23,6 @@ class Settings:
     """How many starts of each server are timed."""
     idle_seconds: float
     """How long all servers are left idle, to see what CPU time they use."""
-    loads: tuple[Group, ...] = (Group.KEPT,)
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,16 @@ def distilled_model() -> ModelFiles:
     revision = source.source.revision.rpartition(":")[2][:12]
     directory = MODELS / f"{NAME}-{version('model2vec')}-{revision}"
     if not directory.is_dir():
-        _distill(source.directory, directory)
+        distil(source.directory, directory, DIMENSIONS)
     names = wanted_files(files_below(directory), NO_TRUST)
     return ModelFiles(NAME, Source(SourceKind.DIRECTORY, content_hash(directory, names)), directory)
 
 
-def _distill(source: Path, directory: Path) -> None:
-    """In a process of its own, because torch stays in memory otherwise."""
-    unfinished = directory.with_name(directory.name + ".unfinished")
-    run([sys.executable, "-c", DISTILL, source, unfinished, str(DIMENSIONS)], "the static model cannot be distilled")
-    unfinished.rename(directory)
+def distil(source: Path, output: Path, dimensions: int) -> None:
+    """Make the model ``output`` of the one in ``source``. Raises ``SetupFailed``.
+
+    In a process of its own, because torch would stay in this one's memory.
+    """
+    unfinished = output.with_name(output.name + ".unfinished")
+    run([sys.executable, "-c", DISTILL, source, unfinished, str(dimensions)], "the static model cannot be distilled")
+    unfinished.rename(output)

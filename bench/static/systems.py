@@ -24,9 +24,22 @@ def _launch_incumbent(model: ModelFiles, port: int) -> Launch:
     return serve_app(INCUMBENT_ENVIRONMENT, "static_app", model.directory, port)
 
 
-def _launch_stub(model: ModelFiles, port: int) -> Launch:
-    command = [python_in(RUNTIME_ENVIRONMENT), "-m", "bench.static.stub", str(DIMENSIONS)]
-    return Launch(command, {"PORT": str(port), "LOG_LEVEL": "warning"})
+def http_server_alone(dim: int) -> System:
+    """What answers with vectors of ``dim`` components, and needs no model for that."""
+
+    def launch(model: ModelFiles, port: int) -> Launch:
+        command = [python_in(RUNTIME_ENVIRONMENT), "-m", "bench.static.stub", str(dim)]
+        return Launch(command, {"PORT": str(port), "LOG_LEVEL": "warning"})
+
+    return System(
+        name=STUB,
+        about="this project's HTTP server alone, with the same vector for every text",
+        environment=RUNTIME_ENVIRONMENT,
+        packages=RUNTIME_PACKAGES,
+        prepare=lambda model: None,
+        launch=launch,
+        has_model=False,
+    )
 
 
 STATIC_SYSTEMS = (
@@ -39,13 +52,5 @@ STATIC_SYSTEMS = (
         launch=_launch_incumbent,
     ),
     runtime_system(PRECISION),
-    System(
-        name=STUB,
-        about="this project's HTTP server alone, with the same vector for every text",
-        environment=RUNTIME_ENVIRONMENT,
-        packages=RUNTIME_PACKAGES,
-        prepare=lambda model: None,
-        launch=_launch_stub,
-        has_model=False,
-    ),
+    http_server_alone(DIMENSIONS),
 )

@@ -42,9 +42,8 @@ def requests(count: int, words: int = 0) -> Iterator[Request]:
 def load(reply: Reply, count: int, in_flight: int = 1, give_up_seconds: float = 600, words: int = 0) -> ClosedLoop:
     """Send ``count`` requests to a server that replies so."""
     with serving(reply) as (address, seen):
-        loop = ClosedLoop(
-            int(address.rpartition(":")[2]), in_flight, requests(count, words), Vectors(DIM), give_up_seconds
-        )
+        port = int(address.rpartition(":")[2])
+        loop = ClosedLoop(port, in_flight, requests(count, words), Vectors(DIM), give_up_seconds)
         loop.run(lambda: True)
     assert loop.tally.sent == loop.tally.answers + loop.tally.lost.total() == count
     assert loop.dials == seen.connections
@@ -101,7 +100,7 @@ class TestConnections:
                 return b""
 
         with serving(reply) as (address, seen):
-            loop = Looking(int(address.rpartition(":")[2]), 8, requests(24), DIM)
+            loop = Looking(int(address.rpartition(":")[2]), 8, requests(24), Vectors(DIM))
             loop.run(lambda: True)
         assert (loop.tally.answers, loop.dials, seen.connections) == (24, 8 + 6 + 6, 20)
 
@@ -182,7 +181,7 @@ class TestLosses:
             over.set()
 
         with serving(reply) as (address, _):
-            loop = ClosedLoop(int(address.rpartition(":")[2]), 1, requests(1), DIM, give_up_seconds=0.2)
+            loop = ClosedLoop(int(address.rpartition(":")[2]), 1, requests(1), Vectors(DIM), give_up_seconds=0.2)
             loop.run(lambda: True)
             assert over.wait(600)
         assert loop.tally.lost == {Loss.TIMEOUT: 1}
@@ -206,7 +205,7 @@ class TestLosses:
         with socket.socket() as reserved:
             reserved.bind(("127.0.0.1", 0))
             port = reserved.getsockname()[1]
-            loop = ClosedLoop(port, 4, requests(10**9), DIM)
+            loop = ClosedLoop(port, 4, requests(10**9), Vectors(DIM))
             thread = threading.Thread(target=loop.run, args=(lambda: loop.tally.answers < 20,))
             thread.start()
             wait_until(lambda: loop.tally.lost[Loss.REFUSED] >= 20, "nothing is refused")

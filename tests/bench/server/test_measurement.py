@@ -42,16 +42,8 @@ class TestMeasurement:
         assert "other" in render(measured)
 
     def test_a_restart_is_counted_and_the_successor_serves_on(self):
-        settings = replace(QUICK, loads=(Group.RESTART,), seconds=0.1)
-        measured = measure(
-            [stub_system("one")],
-            MODEL,
-            loads_in(TEXT_LOADS, settings.loads),
-            ["a"],
-            stub_vectors,
-            settings,
-            lambda line: None,
-        )
+        settings, loads = replace(QUICK, seconds=0.1), loads_in(TEXT_LOADS, {Group.RESTART})
+        measured = measure([stub_system("one")], MODEL, loads, ["a"], stub_vectors, settings, lambda line: None)
         (system,) = measured.systems
         ((name, (sample,)),) = system.samples.items()
         assert name == "restart-short-160"
@@ -72,17 +64,9 @@ class TestMeasurement:
         one = replace(stub_system("one"), loads=frozenset({Group.KEPT}))
         other = replace(stub_system("other"), loads=frozenset({Group.RESTART}))
         third = replace(stub_system("third"), loads=frozenset({Group.OVERLOAD}))
-        settings = replace(QUICK, loads=(Group.KEPT, Group.RESTART))
+        loads = loads_in(TEXT_LOADS, {Group.KEPT, Group.RESTART})
         lines: list[str] = []
-        measured = measure(
-            [one, other, third],
-            MODEL,
-            loads_in(TEXT_LOADS, settings.loads),
-            ["a"],
-            stub_vectors,
-            settings,
-            lines.append,
-        )
+        measured = measure([one, other, third], MODEL, loads, ["a"], stub_vectors, QUICK, lines.append)
         assert [set(system.samples) for system in measured.systems] == [
             {load.name for load in KEPT},
             {"restart-short-160"},
