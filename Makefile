@@ -14,7 +14,8 @@ override options = $(foreach pair,$(1),$(call option,$(word 1,$(subst :, ,$(pair
 override option = $${$(1):+"--$(2)=$$$(1)"}
 override model_options := $(call options,PRECISION:precision REVISION:revision TRUST_REMOTE_CODE:trust-remote-code \
   CODE_REVISION:code-revision ALLOW_PICKLE:allow-pickle \
-  MIN_COSINE_MEAN:min-cosine-mean MIN_COSINE_P1:min-cosine-p1 MIN_COSINE_MIN:min-cosine-min)
+  MIN_COSINE_MEAN:min-cosine-mean MIN_COSINE_P1:min-cosine-p1 MIN_COSINE_MIN:min-cosine-min \
+  MIN_RANK_AGREEMENT:min-rank-agreement MIN_TOP_KEPT:min-top-kept MAX_SCORE_ERROR:max-score-error)
 override bundle_options := $(call options,MODEL:model BUNDLE:bundle ARCH:arch) $(model_options)
 # Makes a command report errors in the name of the target.
 override as_target = MAKE_TARGET=$@
@@ -52,7 +53,9 @@ help:  ## list the targets and their variables
 #:                   1: run Python code that comes with the model; read pickled weights, as data
 #: CODE_REVISION     commit of that code, if it is in another repository on the hub
 #: MIN_COSINE_MEAN, MIN_COSINE_P1, MIN_COSINE_MIN
-#:                   fidelity below which a build fails (by precision)
+#:                   fidelity of vectors below which a build fails (by precision)
+#: MIN_RANK_AGREEMENT, MIN_TOP_KEPT, MAX_SCORE_ERROR
+#:                   the same of a reranker's scores (by precision)
 #: PORT              port of make serve (8080); docs/settings.md lists the other settings of the server
 #: TAG               name of the image (cpu2vec:<model>[-<revision>]-<precision>-<arch>)
 #: DOCKER_BUILD_ARGS more arguments for docker build
@@ -95,7 +98,7 @@ what-to-compare:
 	@$(foreach name,OLD BUNDLE TEXTS,$(if $(value $(name)),,\
 	  $(error $(name)= is missing: make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt)))
 
-test: lint .venv/runtime/.tested .venv/build/.tested library  ## run all tests that need no Docker, QEMU or browser
+test: lint .venv/runtime/.tested .venv/build/.tested .venv/clients/.ready library  ## run all tests that need no Docker, QEMU or browser
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
 	$(BUILD) -m pytest tests -m 'not system' --numprocesses 3 --dist worksteal
 
@@ -139,7 +142,8 @@ lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	lock "$$@" $(addprefix --no-emit-package ,$(NEVER_IMPORTED)) bench/openvino-requirements.in \
 	  -o bench/openvino-requirements.txt; \
 	lock "$$@" tests/requirements.in -o tests/requirements.txt; \
-	lock "$$@" tests/lint-requirements.in -o tests/lint-requirements.txt
+	lock "$$@" tests/lint-requirements.in -o tests/lint-requirements.txt; \
+	lock "$$@" tests/clients-requirements.in -o tests/clients-requirements.txt
 
 clean:  ## remove environments and what builds left behind, but no bundle
 	rm -rf .venv kernels/lib .image-context
@@ -150,7 +154,8 @@ clean-bundles:  ## remove bundles/
 .venv/runtime/.ready: requirements.txt
 .venv/build/.ready: build/requirements.txt build/torch-requirement.txt
 .venv/lint/.ready: tests/lint-requirements.txt
-.venv/runtime/.ready .venv/build/.ready .venv/lint/.ready: | python
+.venv/clients/.ready: tests/clients-requirements.txt
+.venv/runtime/.ready .venv/build/.ready .venv/lint/.ready .venv/clients/.ready: | python
 	@$(PYTHON) build/host/check.py
 	@$(torch_links) $(PYTHON) -m build.host.environment $(notdir $(@D))
 	@touch $@

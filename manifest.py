@@ -30,6 +30,7 @@ from sections.parts import OpSet as OpSet
 from sections.parts import Pooling as Pooling
 from sections.parts import PoolingMode as PoolingMode
 from sections.parts import WorkingMemory as WorkingMemory
+from sections.rerank import RerankModel as RerankModel
 from sections.static import MAX_PADDING as MAX_PADDING
 from sections.static import Padding as Padding
 from sections.static import Reading as Reading
@@ -62,6 +63,9 @@ T = TypeVar("T")
 class Kind(StrEnum):
     """What a bundle answers. The name of a kind is the name of its section in ``manifest.json``."""
 
+    RERANK = "rerank"
+    """A query and documents in, a score for each document out."""
+
     STATIC = "static"
     """Texts in, vectors out, by a table of vectors."""
 
@@ -70,6 +74,7 @@ class Kind(StrEnum):
 
 
 SECTIONS: dict[Kind, type[Section]] = {
+    Kind.RERANK: RerankModel,
     Kind.STATIC: StaticModel,
     Kind.TEXT: TextModel,
 }
@@ -143,13 +148,17 @@ class CosineFigures:
 
 @dataclass(frozen=True)
 class ScoreFigures:
-    """Differences between the bundle's scores and those of the original model in fp32, on held-out inputs."""
+    """Differences between the bundle's logits and those of the original model in fp32, on held-out pairs."""
 
     count: int
     error_mean: float
     error_max: float
+    error_rms: float
+    """As a share of the standard deviation of the original's."""
     rank_agreement: float
     """Kendall's tau between the rankings of both, averaged over the queries."""
+    top_kept: float
+    """The share of queries whose best document stays the best."""
 
 
 @dataclass(frozen=True)

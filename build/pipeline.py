@@ -13,7 +13,7 @@ from build.bundle.writer import write_unverified
 from build.command_line import alternatives
 from build.errors import InvalidOption
 from build.fidelity.seal import seal
-from build.fidelity.thresholds import NO_OVERRIDES, ThresholdOverrides, Thresholds
+from build.fidelity.thresholds import NO_OVERRIDES, ThresholdOverrides
 from build.host.resources import available_memory, check_resources, free_disk
 from build.kinds import Assembled, ModelBuild, kind_of
 from build.model.fetch import fetch, is_path
@@ -65,8 +65,6 @@ class BuildResult:
     manifest: Manifest
     weight_bytes: int
     """The size of the weights that it was made from."""
-    thresholds: Thresholds
-    """What it was held to."""
     summary: tuple[tuple[str, str], ...]
     """The kind's rows of the table at the end, as name and value."""
     outputs: tuple[tuple[Target, Path], ...]
@@ -80,7 +78,6 @@ def build_bundle(options: BuildOptions, progress: Progress) -> BuildResult:
         _refuse_outputs(options, [output for _, output in options.outputs(options.precision)])
     described = fetch_and_describe(options, progress)
     spec = _spec(options.precision, described)
-    thresholds = options.thresholds.over(spec.thresholds)
     targets = options.outputs(spec.precision)
     outputs = [output for _, output in targets]
     _refuse_outputs(options, outputs)
@@ -92,11 +89,11 @@ def build_bundle(options: BuildOptions, progress: Progress) -> BuildResult:
     with staged_output(outputs[0], options.force, outputs[1:]) as staging, silence_libraries():
         assembled, manifest = assemble(described, spec, options.target, staging, progress)
         with progress.stage(VERIFY, "against the original in fp32, on held-out inputs, through the real runtime"):
-            verified = assembled.verify(staging.bundle, manifest, thresholds, progress.bars)
+            verified = assembled.verify(staging.bundle, manifest, options.thresholds, progress.bars)
             manifest = seal(staging.bundle, manifest, verified)
         for (target, _), directory in zip(targets[1:], staging.extra, strict=True):
             retarget(staging.bundle, manifest, target, directory)
-    return BuildResult(manifest, weights.stored, thresholds, assembled.summary, targets)
+    return BuildResult(manifest, weights.stored, (*assembled.summary, *verified.summary), targets)
 
 
 def _refuse_outputs(options: BuildOptions, outputs: Sequence[Path | None]) -> None:
@@ -134,6 +131,7 @@ def fetch_and_describe(options: BuildOptions, progress: Progress) -> Described:
         files = fetch(options.model, options.revision, options.trust)
     with progress.stage("describe", files.model):
         kind, module = kind_of(files.directory)
+        options.thresholds.require(module.THRESHOLDS, f"{files.model}, a model of kind {kind}")
         described = Described(files, kind, module.PRECISIONS, module.describe(files, options.trust))
     progress.expect((*module.STAGES, VERIFY))
     return described

@@ -19,7 +19,6 @@ def summary(result: BuildResult, output: Path, extra_targets: Sequence[tuple[Tar
         ("bundle", f"{manifest.precision} for {manifest.target}"),
         ("size", f"weights {_megabytes(result.weight_bytes)} → bundle {_megabytes(after)}"),
         *result.summary,
-        *_fidelity(result),
         ("report", str(output / FIDELITY_PAGE_FILE)),
         ("output", str(output)),
         *((f"for {target}", str(path)) for target, path in extra_targets),
@@ -27,24 +26,6 @@ def summary(result: BuildResult, output: Path, extra_targets: Sequence[tuple[Tar
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
-
-
-def _fidelity(result: BuildResult) -> list[tuple[str, str]]:
-    """What was measured, and what was required."""
-    fidelity, required = result.manifest.fidelity, result.thresholds
-    if fidelity is None or (cosine := fidelity.cosine) is None:
-        return []
-    return [
-        (
-            "fidelity",
-            f"cosine to the fp32 original on {cosine.count} held-out texts: mean {cosine.mean:.6f}, "
-            f"1st percentile {cosine.p1:.6f}, minimum {cosine.minimum:.6f}",
-        ),
-        (
-            "required",
-            f"mean {required.mean:g}, 1st percentile {required.p1:g}, minimum {required.minimum:g}: passed",
-        ),
-    ]
 
 
 def _megabytes(size: int) -> str:

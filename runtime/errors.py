@@ -51,7 +51,10 @@ class Unauthorized(ServingError):
 
 
 class Unavailable(ServingError):
-    pass
+    @classmethod
+    def not_begun(cls, seconds: float) -> Unavailable:
+        """With the sentence that names the deadline."""
+        return cls(f"the request was not begun within {seconds:g} seconds (REQUEST_TIMEOUT)")
 
 
 class InferenceFailed(ServingError):

@@ -54,7 +54,7 @@ async def _check(entry: GoldenRequest, endpoint: Endpoint[Any], item: Any) -> No
 def compare(expected: Any, value: Any, tolerance: Tolerance) -> str | None:
     """What is wrong with the ``value`` of an answer's field; None if it is within the tolerance.
 
-    A list of numbers is a vector; lists of vectors are compared one by one.
+    A list of numbers is a vector; lists of vectors are compared one by one, and objects by the expected fields.
     """
     if _is_vector(expected) and tolerance.min_cosine is not None:
         cosine = cosine_of(expected, value) if _is_vector(value) else -1.0
@@ -62,6 +62,9 @@ def compare(expected: Any, value: Any, tolerance: Tolerance) -> str | None:
         return None if cosine >= required else f"has a cosine of {cosine:.6f} to the original, below {required:.6f}"
     if isinstance(expected, list) and isinstance(value, list) and len(expected) == len(value):
         differences = (compare(*pair, tolerance) for pair in zip(expected, value, strict=True))
+        return next(filter(None, differences), None)
+    if isinstance(expected, dict) and isinstance(value, dict):
+        differences = (compare(part, value.get(name), tolerance) for name, part in expected.items())
         return next(filter(None, differences), None)
     if _is_number(expected) and _is_number(value) and tolerance.max_error is not None:
         error = abs(value - expected)

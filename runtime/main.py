@@ -107,15 +107,16 @@ def make_service(
     from runtime.readiness import Readiness
     from runtime.service import Service
 
+    model = load()
+    max_body = settings.max_body_bytes or model.max_body_bytes
     limits = HttpLimits(
         Deadlines(request=settings.request_seconds, age=settings.connection_seconds),
-        memory=Memory.of(capacity.memory_bytes, settings.max_body_bytes),
+        memory=Memory.of(capacity.memory_bytes, max_body),
         draining=Draining(settings.linger_seconds, settings.drain_seconds),
     )
-    if limits.memory.max_body < settings.max_body_bytes:
+    if limits.memory.max_body < max_body:
         log.warning("MAX_BODY_BYTES is lowered to %d: more does not fit into memory", limits.memory.max_body)
     readiness = Readiness()
-    model = load()
     app = create_app(
         model.endpoints,
         meta_of(bundle, model.serving),

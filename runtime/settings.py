@@ -15,6 +15,7 @@ from runtime.text.long_text import LongText
 
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 1 << 20
+"""Of a kind of model whose requests are one text."""
 DEFAULT_DRAIN_SECONDS = 8
 """With a second for the rest, below the 10 s after which `docker stop` kills."""
 DEFAULT_LINGER_SECONDS = 1
@@ -57,7 +58,7 @@ VARIABLES = {
     "THREADS": "number of inference threads, at most the container's cores (all of them)",
     "REQUEST_TIMEOUT": "seconds until a request that was not begun gets 503; 0: never (60)",
     "ENABLE_CACHE": "answer texts of the last minutes from memory (false)",
-    "MAX_BODY_BYTES": "the largest request body (1048576)",
+    "MAX_BODY_BYTES": "the largest request body (1048576, for rerankers 8388608)",
     "MAX_TOKENS": "the most tokens that are embedded in one run (the model's limit)",
     "LONG_TEXT": "longer texts: chunk, truncate or error (by kind of model)",
     "HONOR_POOLING_STRATEGY": "take masked_mean in a request literally (false)",
@@ -85,7 +86,8 @@ class Settings:
     """How long a request may wait to be begun; None: without end."""
     enable_cache: bool
     """Whether recent vectors are kept."""
-    max_body_bytes: int
+    max_body_bytes: int | None
+    """None: the kind of model decides."""
     max_tokens: int | None
     """None: the model and the container's memory decide."""
     long_text: LongText | None
@@ -128,7 +130,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         threads=read("THREADS", _integer(1, 1024), None),
         request_seconds=read("REQUEST_TIMEOUT", _integer(0, 86_400), DEFAULT_REQUEST_SECONDS) or None,
         enable_cache=read("ENABLE_CACHE", _boolean, False),
-        max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), DEFAULT_MAX_BODY_BYTES),
+        max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), None),
         max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
         long_text=read("LONG_TEXT", _choice(LongText), None),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),

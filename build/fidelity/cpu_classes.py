@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
-from manifest import TextModel
+from manifest import Graph
 
 
 @dataclass(frozen=True)
@@ -88,12 +88,12 @@ class VerificationPlan:
     """Its cosine may be lower than that by this much."""
 
 
-def plan_verification(text: TextModel, stock_class: CpuClass, tolerance: float) -> VerificationPlan:
-    """Plan the runs for a finished bundle on this machine.
+def plan_verification(graphs: Mapping[str, Graph], stock_class: CpuClass, tolerance: float) -> VerificationPlan:
+    """Plan the runs for the ``graphs`` of a finished bundle on this machine.
 
     Compiles the native kernels if the bundle needs them and they are missing. Raises ``BuildError``.
     """
-    if all(graph.ops is None for graph in text.graphs.values()):
+    if all(graph.ops is None for graph in graphs.values()):
         return stock_plan(stock_class, tolerance)
     return native_plan(instruction_sets(ensure(host_target())), tolerance)
 

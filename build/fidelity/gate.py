@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from build.errors import FidelityTooLow
 from build.fidelity.report import MeasuredClass, MeasuredText, by_cosine
-from build.fidelity.thresholds import OPTIONS, Option, Thresholds
+from build.fidelity.thresholds import COSINE_OPTIONS, Option, Thresholds
 from manifest import Precision
 
 SHOWN_TEXTS = 3
@@ -26,7 +26,7 @@ def check(measured: MeasuredClass, thresholds: Thresholds, precision: Precision)
     figures = (cosine.mean, cosine.p1, lowest)
     required = (thresholds.mean, thresholds.p1, thresholds.minimum)
     # NOTE: negated, because every comparison with NaN is false.
-    failed = [row for row in zip(OPTIONS, figures, required, strict=True) if not row[1] >= row[2]]
+    failed = [row for row in zip(COSINE_OPTIONS, figures, required, strict=True) if not row[1] >= row[2]]
     if failed:
         listed = ", ".join(f"{option.figure} {figure:.6f} (required: {bound:g})" for option, figure, bound in failed)
         advice = _advice(precision, [(option, figure) for option, figure, _ in failed])

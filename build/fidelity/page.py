@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from build.fidelity.charts import error_of
-from build.fidelity.page_sections import YARDSTICK, cosine_section, weight_section
+from build.fidelity.page_sections import YARDSTICK, cosine_section, score_section, weight_section
 from build.fidelity.report import FidelityReport, LengthFigures
 from manifest import COMMON_FILES, FIDELITY_PAGE_FILE, Kind, Manifest, Precision
 
@@ -65,6 +65,7 @@ def fidelity_page(report: FidelityReport, manifest: Manifest) -> str:
         files={name: files[name] for name in sorted(files.keys() - {*COMMON_FILES, FIDELITY_PAGE_FILE})},
         weights=weight_section(report.weight_records),
         cosine=None if report.cosine is None else cosine_section(report.cosine),
+        scores=None if report.scores is None else score_section(report.scores),
         yardstick=YARDSTICK,
     )
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from build.fidelity.charts import Bar, Histogram, error_bars, error_of, histogram
 from build.fidelity.cpu_classes import CpuClass
-from build.fidelity.report import ClassFigures, CosineReport, LengthFigures
-from build.fidelity.thresholds import OPTIONS, Thresholds
+from build.fidelity.report import ClassFigures, ClassScores, CosineReport, LengthFigures, QueryScores, ScoreReport
+from build.fidelity.thresholds import COSINE_OPTIONS, SCORE_OPTIONS, Option, Thresholds
 from build.quantization.record import WeightRecord
 
 SHOWN_WEIGHTS = 10
@@ -36,16 +36,21 @@ YARDSTICK = Yardstick("all-MiniLM-L6-v2", 0.99285, 0.912, 0.99972, 0.978)
 
 @dataclass(frozen=True)
 class Figure:
-    """A cosine beside the lowest value that the build accepts."""
+    """A figure beside the value that the build accepts at the worst."""
 
-    label: str
+    option: Option
     value: float
     required: float
 
     @property
+    def label(self) -> str:
+        """Its name."""
+        return self.option.figure[:1].upper() + self.option.figure[1:]
+
+    @property
     def passes(self) -> bool:
-        """Whether the figure reaches its threshold; NaN does not."""
-        return self.value >= self.required
+        """Whether the figure is within its threshold; NaN is not."""
+        return self.option.passes(self.value, self.required)
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class ClassRow:
     """A class of CPUs with its figures."""
 
     cpu_class: CpuClass
-    texts: int
+    count: int
+    """How many held-out texts or pairs they stand on."""
     figures: tuple[Figure, ...]
 
 
@@ -73,6 +79,19 @@ class CosineSection:
     @property
     def passes(self) -> bool:
         """Whether every figure of every class reaches its threshold."""
+        return all(figure.passes for row in self.classes for figure in row.figures)
+
+
+@dataclass(frozen=True)
+class ScoreSection:
+    """What the page shows of a ``ScoreReport``."""
+
+    classes: tuple[ClassRow, ...]
+    worst: tuple[QueryScores, ...]
+
+    @property
+    def passes(self) -> bool:
+        """Whether every figure of every class is within its threshold."""
         return all(figure.passes for row in self.classes for figure in row.figures)
 
 
@@ -111,6 +130,11 @@ def cosine_section(report: CosineReport) -> CosineSection:
     )
 
 
+def score_section(report: ScoreReport) -> ScoreSection:
+    """Return what the page shows of a report on scores."""
+    return ScoreSection(tuple(map(_score_row, report.classes)), report.worst)
+
+
 def weight_section(records: Sequence[WeightRecord]) -> WeightSection | None:
     """Return what the page shows of the weights; None if nothing is known of them."""
     if not records:
@@ -126,11 +150,15 @@ def by_error(records: Sequence[WeightRecord]) -> list[WeightRecord]:
 
 
 def _class_row(found: ClassFigures, thresholds: Thresholds) -> ClassRow:
-    figures = (
-        Figure(option.figure.capitalize(), getattr(found.figures, option.field), getattr(thresholds, option.field))
-        for option in OPTIONS
-    )
-    return ClassRow(found.cpu_class, found.figures.count, tuple(figures))
+    return ClassRow(found.cpu_class, found.figures.count, _figures(COSINE_OPTIONS, found.figures, thresholds))
+
+
+def _score_row(found: ClassScores) -> ClassRow:
+    return ClassRow(found.cpu_class, found.figures.count, _figures(SCORE_OPTIONS, found.figures, found.thresholds))
+
+
+def _figures(options: Sequence[Option], found: object, required: object) -> tuple[Figure, ...]:
+    return tuple(Figure(option, getattr(found, option.field), getattr(required, option.field)) for option in options)
 
 
 def _storage(record: WeightRecord) -> str:

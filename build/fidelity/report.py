@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from build.fidelity.cosine import DECIMALS
 from build.fidelity.cpu_classes import CpuClass
-from build.fidelity.thresholds import Thresholds
+from build.fidelity.thresholds import ScoreThresholds, Thresholds
 from build.quantization.record import WeightRecord
-from manifest import CosineFigures, Task
+from manifest import CosineFigures, ScoreFigures, Task
 
 LENGTHS = (1, 9, 17, 33, 65, 129, 257)
 """The bins of text lengths begin at these numbers of tokens; the last bin has no end."""
@@ -102,6 +102,38 @@ class CosineReport:
 
 
 @dataclass(frozen=True)
+class ClassScores:
+    """How far the scores of a class of CPUs are from the original's."""
+
+    cpu_class: CpuClass
+    figures: ScoreFigures
+    thresholds: ScoreThresholds
+    """The figures of this class must reach these."""
+
+
+@dataclass(frozen=True)
+class QueryScores:
+    """The documents of one held-out query."""
+
+    query: str
+    rank_agreement: float
+    """Kendall's tau."""
+    error_rms: float
+    """As a share of the spread of all logits of the original."""
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """Logits of the bundle beside the original's, on held-out queries with documents."""
+
+    classes: tuple[ClassScores, ...]
+    """The class of the best instruction set of the machine that verified the bundle comes first."""
+
+    worst: tuple[QueryScores, ...]
+    """The queries with the lowest agreement in the first class, the lowest first."""
+
+
+@dataclass(frozen=True)
 class FidelityReport:
     """Everything that a build measured: one section for each sort of figures, and how weights are stored."""
 
@@ -112,6 +144,9 @@ class FidelityReport:
 
     stock_kernels: dict[str, str]
     """Graphs that onnxruntime's own kernels run although native ones were requested, with the reason."""
+
+    scores: ScoreReport | None = None
+    """None for a kind of model that does not answer with scores."""
 
 
 def cosine_report(classes: Sequence[MeasuredClass], thresholds: Thresholds) -> CosineReport:

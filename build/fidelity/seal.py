@@ -29,6 +29,8 @@ class Verified:
     """The content of ``fidelity.json``."""
     page: str
     """The content of ``fidelity.html``."""
+    summary: tuple[tuple[str, str], ...]
+    """Rows, as name and value, of the table at the end of a build: what was measured, and what was required."""
 
 
 def seal(directory: Path, manifest: Manifest, verified: Verified) -> Manifest:

@@ -1,11 +1,15 @@
-"""The lowest cosines that a bundle may have, and the command-line options that set them."""
+"""The figures that a bundle must reach, and the command-line options that set them."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+from build.errors import InvalidOption
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,49 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class ScoreThresholds:
+    """What the scores of a reranker's bundle must reach."""
+
+    rank_agreement: float
+    """The lowest mean of Kendall's tau over the queries."""
+    top_kept: float
+    """The lowest share of queries whose best document stays the best."""
+    error_rms: float
+    """The highest RMS error, as a share of the spread of the original's logits."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The values that a threshold can have."""
+
+    metavar: str
+    what: str
+    lowest: float
+    highest: float
+
+    def read(self, text: str) -> float:
+        """Raises ``ArgumentTypeError`` for anything else."""
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not self.lowest <= value <= self.highest or math.isinf(value):
+            raise ArgumentTypeError(f"must be {self.what}, not {text!r}")
+        return value
+
+
+COSINE = Scale("COSINE", "a cosine, a number from -1 to 1 such as 0.98", -1, 1)
+TAU = Scale("TAU", "a number from -1 to 1 such as 0.95", -1, 1)
+SHARE = Scale("SHARE", "a number from 0 to 1 such as 0.95", 0, 1)
+ERROR = Scale("ERROR", "a number of at least 0 such as 0.03", 0, math.inf)
+
+
+@dataclass(frozen=True)
 class Option:
     """One threshold as an option."""
 
     field: str
-    """Its field in ``Thresholds``."""
+    """Its field in ``Thresholds`` or ``ScoreThresholds``."""
 
     flag: str
 
@@ -32,24 +74,53 @@ class Option:
     figure: str
     """The figure that it bounds, in words."""
 
+    scale: Scale = COSINE
 
-OPTIONS = (
+    is_highest: bool = False
+    """Whether it is the highest value that is accepted, and not the lowest."""
+
+    def passes(self, figure: float, threshold: float) -> bool:
+        """Whether the figure is within the threshold; NaN never is."""
+        return figure <= threshold if self.is_highest else figure >= threshold
+
+
+COSINE_OPTIONS = (
     Option("mean", "--min-cosine-mean", "MIN_COSINE_MEAN", "mean"),
     Option("p1", "--min-cosine-p1", "MIN_COSINE_P1", "1st percentile"),
     Option("minimum", "--min-cosine-min", "MIN_COSINE_MIN", "minimum"),
 )
+"""For kinds that return vectors."""
+
+SCORE_OPTIONS = (
+    Option("rank_agreement", "--min-rank-agreement", "MIN_RANK_AGREEMENT", "Kendall's tau", TAU),
+    Option("top_kept", "--min-top-kept", "MIN_TOP_KEPT", "share of best documents kept", SHARE),
+    Option("error_rms", "--max-score-error", "MAX_SCORE_ERROR", "RMS error by spread", ERROR, is_highest=True),
+)
+"""For rerankers."""
+
+OPTIONS = (*COSINE_OPTIONS, *SCORE_OPTIONS)
 """All thresholds can be set."""
+
+AnyThresholds = TypeVar("AnyThresholds", Thresholds, ScoreThresholds)
 
 
 @dataclass(frozen=True)
 class ThresholdOverrides:
-    """The thresholds that the user set, by their field in ``Thresholds``."""
+    """The thresholds that the user set, by their field."""
 
     values: Mapping[str, float] = field(default_factory=dict)
 
-    def over(self, defaults: Thresholds) -> Thresholds:
-        """Return ``defaults`` with these values in their place."""
-        return dataclasses.replace(defaults, **self.values)
+    def over(self, defaults: AnyThresholds) -> AnyThresholds:
+        """Return ``defaults`` with these values in their place; those of other thresholds change nothing."""
+        names = {one.name for one in dataclasses.fields(defaults)}
+        return dataclasses.replace(defaults, **{name: value for name, value in self.values.items() if name in names})
+
+    def require(self, options: Sequence[Option], what: str) -> None:
+        """Raise ``InvalidOption`` if a threshold was set that is not of these ``options``, which ``what`` has."""
+        for option in OPTIONS:
+            if option.field in self.values and option not in options:
+                own = ", ".join(one.flag for one in options)
+                raise InvalidOption(f"{option.flag} does not apply to {what}, which has {own}")
 
     def build_arguments(self) -> dict[str, str]:
         """Return the same as arguments of a Dockerfile."""
@@ -61,20 +132,21 @@ NO_OVERRIDES = ThresholdOverrides()
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Add the three options, each of which takes a cosine."""
+    """Add an option for each threshold."""
     group = parser.add_argument_group(
         "fidelity",
-        "A build compares the bundle's vectors with those of the original model in fp32, on held-out texts, and fails "
-        "if a cosine is below its threshold. Lower a threshold deliberately: 0 accepts almost anything. "
-        "docs/fidelity.md lists the defaults of each precision.",
+        "A build compares the bundle's answers with those of the original model in fp32, on held-out inputs, and fails "
+        "if a figure does not reach its threshold: cosines of vectors, or, for rerankers, the agreement of scores. "
+        "Change a threshold deliberately. docs/fidelity.md lists the defaults.",
     )
     for option in OPTIONS:
+        bound = "highest" if option.is_highest else "lowest"
         group.add_argument(
             option.flag,
-            type=_cosine,
-            metavar="COSINE",
+            type=option.scale.read,
+            metavar=option.scale.metavar,
             dest=_destination(option),
-            help=f"lowest {option.figure} that is accepted (default: depends on the precision)",
+            help=f"{bound} {option.figure} that is accepted (default: depends on the precision)",
         )
 
 
@@ -86,13 +158,3 @@ def read_options(options: Namespace) -> ThresholdOverrides:
 
 def _destination(option: Option) -> str:
     return option.variable.lower()
-
-
-def _cosine(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not -1 <= value <= 1:
-        raise ArgumentTypeError(f"must be a cosine, a number from -1 to 1 such as 0.98, not {text!r}")
-    return value

@@ -40,6 +40,7 @@ ENVIRONMENTS = {
         "PyTorch for CPUs, and what exports and quantizes a model", "1.9 GB", (UNHASHED, "build/requirements.txt")
     ),
     "lint": Environment("what make lint runs", "0.2 GB", ("tests/lint-requirements.txt",)),
+    "clients": Environment("clients of others that tests use", "0.1 GB", ("tests/clients-requirements.txt",)),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from build.bundle.staging import Staging
 from build.fidelity.seal import Verified
-from build.fidelity.thresholds import Thresholds
+from build.fidelity.thresholds import Option, ThresholdOverrides
 from build.model.files import ModelFiles
 from build.model.trust import Trust
 from build.precisions import PrecisionSpec
@@ -18,6 +18,7 @@ from manifest import Kind, Manifest, Precision, Section, Target
 
 KINDS: dict[Kind, str] = {
     Kind.STATIC: "build.kinds.static",
+    Kind.RERANK: "build.kinds.rerank",
     Kind.TEXT: "build.kinds.text",
 }
 """The module of each kind, by name, because torch takes seconds to import. The first that recognizes a directory
@@ -43,11 +44,11 @@ class Assembled(Protocol):
     def summary(self) -> tuple[tuple[str, str], ...]:
         """Rows, as name and value, of the table at the end of a build."""
 
-    def verify(self, bundle: Path, manifest: Manifest, thresholds: Thresholds, bars: bool) -> Verified:
+    def verify(self, bundle: Path, manifest: Manifest, thresholds: ThresholdOverrides, bars: bool) -> Verified:
         """Serve the bundle with the real runtime and compare its answers with the original's.
 
-        ``bars``: whether to draw progress bars. Raises ``FidelityTooLow`` below the thresholds, and
-        ``VerificationFailed`` where the bundle cannot be served.
+        ``thresholds``: those that the user set. ``bars``: whether to draw progress bars. Raises ``FidelityTooLow``
+        below the thresholds, and ``VerificationFailed`` where the bundle cannot be served.
         """
 
 
@@ -74,6 +75,9 @@ class KindModule(Protocol):
 
     PRECISIONS: tuple[Precision, ...]
     """What it can be built in, the default first."""
+
+    THRESHOLDS: tuple[Option, ...]
+    """What can be set of what its bundles must reach."""
 
     def recognizes(self, directory: Path) -> bool:
         """Whether the model in ``directory`` is of this kind, by its files alone."""

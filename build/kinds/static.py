@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from build.bundle.staging import Staging
 from build.fidelity.seal import Verified
-from build.fidelity.thresholds import Thresholds
+from build.fidelity.thresholds import COSINE_OPTIONS, ThresholdOverrides
 from build.kinds import Weights
 from build.kinds.static_summary import static_summary
 from build.model.files import TOKENIZER, ModelFiles, weight_files, weights_in_fp32
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 STAGES = ("package",)
 PRECISIONS = (Precision.STORED, Precision.FP32, Precision.INT8)
+THRESHOLDS = COSINE_OPTIONS
 
 
 def recognizes(directory: Path) -> bool:
@@ -114,20 +115,23 @@ class AssembledStatic:
     def summary(self) -> tuple[tuple[str, str], ...]:
         return static_summary(self.section, self.description.layout, self.before, self.after)
 
-    def verify(self, bundle: Path, manifest: Manifest, thresholds: Thresholds, bars: bool) -> Verified:
+    def verify(self, bundle: Path, manifest: Manifest, thresholds: ThresholdOverrides, bars: bool) -> Verified:
         from build.fidelity.gate import check
         from build.fidelity.page import fidelity_page
         from build.fidelity.report import FidelityReport, cosine_report
+        from build.fidelity.summary import cosine_rows
         from build.static.original import load_original
         from build.static.verify import verify_static
 
         original = load_original(self.files.directory, self.description.layout)
         found = verify_static(bundle, self.description, original, self.spec, bars)
-        check(found.measured, thresholds, self.spec.precision)
-        report = FidelityReport(cosine_report([found.measured], thresholds), (), {})
+        required = thresholds.over(self.spec.thresholds)
+        check(found.measured, required, self.spec.precision)
+        report = FidelityReport(cosine_report([found.measured], required), (), {})
         return Verified(
             fidelity=Fidelity(cosine=found.measured.cosine),
             golden=found.golden,
             report=to_json(report),
             page=fidelity_page(report, manifest),
+            summary=cosine_rows(found.measured.cosine, required),
         )

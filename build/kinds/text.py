@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING
 
 from build.bundle.staging import Staging
 from build.fidelity.seal import Verified
-from build.fidelity.thresholds import Thresholds
+from build.fidelity.thresholds import COSINE_OPTIONS, ThresholdOverrides
 from build.kinds import Weights
 from build.kinds.text_summary import summary_rows
-from build.model.describe import Description, EncoderSpec
+from build.kinds.transformer import (
+    Transformer,
+    export_transformer,
+    lower,
+    optimize_stock,
+    stock_reasons,
+    what_is_quantized,
+)
+from build.model.describe import Description
 from build.model.describe import describe as describe_files
 from build.model.files import CONFIG, ModelFiles, weight_files, weights_in_fp32
 from build.model.trust import Trust
-from build.precisions import Backend, PrecisionSpec
+from build.precisions import PrecisionSpec
 from build.progress import Progress
 from manifest import (
     CONFIG_FILE,
@@ -29,20 +37,17 @@ from manifest import (
     Precision,
     Target,
     TextModel,
-    WorkingMemory,
     to_json,
 )
 
 if TYPE_CHECKING:
-    from build.native.plan import NativePlan
     from build.pytorch.head import HeadLayers
     from build.pytorch.reference import Reference
-    from build.quantization.calibrated import CalibratedWeights
-    from build.quantization.record import WeightRecord
 
 
 STAGES = ("export", "calibrate", "quantize", "optimize", "package")
 PRECISIONS = (Precision.INT8, Precision.INT8_STOCK, Precision.FP32)
+THRESHOLDS = COSINE_OPTIONS
 
 
 def recognizes(directory: Path) -> bool:
@@ -81,41 +86,27 @@ class TextBuild:
         families = ", ".join(sorted({transformer.encoder.family.model_type for transformer in transformers}))
         with progress.stage("export", f"{families} to ONNX, fp32"):
             head = read_head(self.files.directory, self.description)
-            transformers = [self._export(transformer, spec.backend) for transformer in transformers]
+            transformers = [
+                export_transformer(transformer, spec.backend, self.trust, self.files.code_cache)
+                for transformer in transformers
+            ]
             staging.discard_except(transformer.graph for transformer in transformers)
         what = "scales and rounding, by measured error" if spec.calibrate else "nothing to do"
         with progress.stage("calibrate", what):
             if spec.calibrate:
                 transformers = self._calibrate(transformers, progress.bars)
-        with progress.stage("quantize", _quantization(spec, target, transformers)):
-            transformers = [_lower(transformer, spec) for transformer in transformers]
+        with progress.stage("quantize", what_is_quantized(spec, target, transformers)):
+            transformers = [lower(transformer, spec) for transformer in transformers]
             staging.discard_except(transformer.graph for transformer in transformers)
         stock = [transformer for transformer in transformers if transformer.native is None]
         with progress.stage("optimize", "graph" if stock else "nothing to do"):
-            transformers = [_optimize(transformer) for transformer in transformers]
+            transformers = [optimize_stock(transformer) for transformer in transformers]
             staging.discard_except(transformer.graph for transformer in transformers)
         with progress.stage("package", self.files.model):
             reference = self._load_reference()
             section = package(self.description, transformers, head, reference, staging.bundle)
             staging.discard_except()
         return AssembledText(section, reference, spec, tuple(transformers))
-
-    def _export(self, transformer: Transformer, backend: Backend) -> Transformer:
-        from build.graph.external_data import externalize_weights
-        from build.native.encoder import NotNative
-        from build.native.plan import plan_native
-        from build.pytorch.export import export
-
-        encoder, work = transformer.encoder, transformer.work
-        exported = export(encoder.folder, encoder.family, work, self.trust, self.files.code_cache)
-        graph = externalize_weights(exported, work)
-        transformer = replace(transformer, graph=graph)
-        if backend is not Backend.NATIVE:
-            return transformer
-        try:
-            return replace(transformer, native=plan_native(graph, encoder))
-        except NotNative as reason:
-            return replace(transformer, stock_reason=str(reason))
 
     def _load_reference(self) -> Reference:
         from build.pytorch.reference import load_reference
@@ -142,29 +133,6 @@ class TextBuild:
         return calibrated
 
 
-@dataclass(frozen=True)
-class Transformer:
-    """One transformer on its way through the build; each stage returns it with a new graph or more facts."""
-
-    name: str
-    """Of its graph in the bundle."""
-    encoder_name: str
-    """Of the first encoder that uses it."""
-    encoder: EncoderSpec
-    work: Path
-    """The directory of its graphs."""
-    graph: Path
-    native: NativePlan | None = None
-    """How the native kernels compute it; None: onnxruntime's own do."""
-    stock_reason: str | None = None
-    """Why the native kernels that were requested do not compute it, as part of a sentence."""
-    calibrated: CalibratedWeights | None = None
-    records: tuple[WeightRecord, ...] = ()
-    """How each weight is stored."""
-    memory: WorkingMemory | None = None
-    """What a run takes, if it is not what the description says."""
-
-
 def transformers_of(description: Description, work: Path) -> list[Transformer]:
     """The transformers of all encoders, each once, before export."""
     first: dict[Path, str] = {}
@@ -180,52 +148,6 @@ def transformers_of(description: Description, work: Path) -> list[Transformer]:
         )
         for index, name in enumerate(first.values())
     ]
-
-
-def _lower(transformer: Transformer, spec: PrecisionSpec) -> Transformer:
-    """Quantize to the native kernels' ops where they compute it, and otherwise to onnxruntime's."""
-    from build.native.lowering import native_records, write_native
-    from build.native.memory import native_memory
-    from build.quantization.calibrated import UNCALIBRATED
-    from build.quantization.quantize import quantize
-
-    calibrated, plan = transformer.calibrated or UNCALIBRATED, transformer.native
-    if plan is None:
-        if not spec.quantize:
-            return transformer
-        return replace(transformer, graph=quantize(transformer.graph, transformer.work, calibrated))
-    return replace(
-        transformer,
-        graph=write_native(plan.graph, plan.encoder, calibrated, transformer.work),
-        records=tuple(native_records(calibrated.weight_records, plan.encoder.embeddings, plan.graph)),
-        memory=native_memory(plan.encoder, plan.graph),
-    )
-
-
-def _optimize(transformer: Transformer) -> Transformer:
-    """onnxruntime's rewrites, for graphs of its own ops."""
-    from build.graph.optimize import optimize
-
-    if transformer.native is not None:
-        return transformer
-    return replace(transformer, graph=optimize(transformer.graph, transformer.work))
-
-
-def _quantization(spec: PrecisionSpec, target: Target, transformers: Sequence[Transformer]) -> str:
-    """What the stage does, and which graphs stay with onnxruntime although native kernels were requested."""
-    if not (stock := stock_reasons(transformers)):
-        return f"{spec.precision} for {target}"
-    reasons = "; ".join(f"{name}: {reason}" if len(stock) > 1 else reason for name, reason in stock.items())
-    return f"{spec.precision} for {target} in onnxruntime's own kernels: {reasons}"
-
-
-def stock_reasons(transformers: Sequence[Transformer]) -> dict[str, str]:
-    """By graph, why the native kernels that were requested do not run it."""
-    return {
-        transformer.name: transformer.stock_reason
-        for transformer in transformers
-        if transformer.stock_reason is not None
-    }
 
 
 def package(
@@ -299,21 +221,23 @@ class AssembledText:
     def summary(self) -> tuple[tuple[str, str], ...]:
         return summary_rows(self.section, stock_reasons(self.transformers))
 
-    def verify(self, bundle: Path, manifest: Manifest, thresholds: Thresholds, bars: bool) -> Verified:
+    def verify(self, bundle: Path, manifest: Manifest, thresholds: ThresholdOverrides, bars: bool) -> Verified:
         from build.fidelity.cpu_classes import plan_verification
         from build.fidelity.gate import check
         from build.fidelity.golden import choose_golden_requests
         from build.fidelity.page import fidelity_page
         from build.fidelity.report import FidelityReport, cosine_report
+        from build.fidelity.summary import cosine_rows
         from build.fidelity.verify import verify
 
         golden = choose_golden_requests(self.section, self.reference.tokenizer)
-        plan = plan_verification(self.section, self.spec.stock_class, self.spec.golden_tolerance)
+        plan = plan_verification(self.section.graphs, self.spec.stock_class, self.spec.golden_tolerance)
         found = verify(bundle, self.section, self.reference, golden, plan, bars)
+        required = thresholds.over(self.spec.thresholds)
         for measured in found.classes:
-            check(measured, thresholds, self.spec.precision)
+            check(measured, required, self.spec.precision)
         report = FidelityReport(
-            cosine_report(found.classes, thresholds),
+            cosine_report(found.classes, required),
             tuple(record for transformer in self.transformers for record in transformer.records),
             stock_reasons(self.transformers),
         )
@@ -322,4 +246,5 @@ class AssembledText:
             golden=found.golden,
             report=to_json(report),
             page=fidelity_page(report, manifest),
+            summary=cosine_rows(found.best.cosine, required),
         )

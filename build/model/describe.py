@@ -83,7 +83,8 @@ def describe(directory: Path, trust_remote_code: bool) -> Description:
     encoders: dict[str, EncoderSpec] = {}
     widths: dict[str, int] = {}
     for name, chain in files.chains.items():
-        encoders[name], widths[name] = _encoder_spec(directory, chain, files.prompts.truncate_dim, trust_remote_code)
+        family = family_of(read_object(directory / chain.transformer, CONFIG), trust_remote_code)
+        encoders[name], widths[name] = encoder_spec(directory, chain, family, files.prompts.truncate_dim)
     if len(set(widths.values())) > 1:
         lengths = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise UnsupportedModel(f"the routes return vectors of different lengths: {lengths}")
@@ -110,16 +111,18 @@ def _bare_transformer(directory: Path, trust_remote_code: bool) -> SentenceFiles
     return SentenceFiles({ONLY_ENCODER: chain}, {}, ONLY_ENCODER, Prompts({}, None, None))
 
 
-def _encoder_spec(
-    directory: Path, chain: ModuleChain, truncate_dim: int | None, trust_remote_code: bool
+def encoder_spec(
+    directory: Path, chain: ModuleChain, family: Family, truncate_dim: int | None = None
 ) -> tuple[EncoderSpec, int]:
-    """Return the encoder of a chain of modules, and the number of components of its vectors."""
+    """Return the encoder of a chain of modules, and the number of components of its vectors.
+
+    Raises ``ModelNotFound`` or ``UnsupportedModel``.
+    """
     folder = directory / chain.transformer
     config = read_object(folder, CONFIG)
     for name in (TOKENIZER, TOKENIZER_CONFIG):
         if (folder / name).exists():
             read_object(folder, name)  # NOTE: a damaged file is named here; its library checks the rest.
-    family = family_of(config, trust_remote_code)
     if family.pooled_by_network and has_sentence_files(directory):
         raise UnsupportedModel(f"{MODULES} is not supported with a {family.architectures[0]}")
     hidden = whole_number(config, family.keys.width)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from manifest import NATIVE_DOMAIN, OpSet
 
-NATIVE_OPS = OpSet(NATIVE_DOMAIN, 2)
+NATIVE_OPS = OpSet(NATIVE_DOMAIN, 3)
 """The op set that the native kernels register (docs/kernels.md, "Ops")."""
 
 
@@ -57,7 +57,7 @@ class LayerNorm:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The embedding tables, by the names of their initializers; every token has the type 0."""
+    """The embedding tables, by the names of their initializers."""
 
     word: str
     """The word table, (vocabulary, width)."""
@@ -67,6 +67,9 @@ class Embeddings:
 
     token_type: str | None
     """The table of token types, (types, width); None: the model has none."""
+
+    reads_types: bool
+    """Whether the graph has an input of token types. Without it, every token has the type 0."""
 
     first_position: int
     """The row of a text's first token in the position table."""

@@ -23,7 +23,7 @@ from build.quantization.rounding import quantize_per_row
 
 NATIVE = "native.onnx"
 IR_VERSION = 9
-IDS, LENGTHS = "input_ids", "lengths"
+IDS, LENGTHS, TYPES = "input_ids", "lengths", "token_type_ids"
 ABSENT = ""
 """ONNX's name for an input that is left out."""
 
@@ -69,12 +69,15 @@ class _Writer:
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
         self._state, self._width = "embeddings", 0
+        self._reads_types = False
 
     def graph(self) -> GraphProto:
         inputs = [
             helper.make_tensor_value_info(IDS, TensorProto.INT64, ["tokens"]),
             helper.make_tensor_value_info(LENGTHS, TensorProto.INT64, ["texts"]),
         ]
+        if self._reads_types:
+            inputs.append(helper.make_tensor_value_info(TYPES, TensorProto.INT64, ["tokens"]))
         outputs = [helper.make_tensor_value_info(self._graph.outputs[0], TensorProto.FLOAT, ["tokens", self._width])]
         return helper.make_graph(self._nodes, "encoder", inputs, outputs, self._initializers)
 
@@ -87,8 +90,10 @@ class _Writer:
     def embed(self, embeddings: Embeddings) -> None:
         word = quantize_per_row(self._graph.read(embeddings.word))
         position = self._graph.read(embeddings.position)
-        if embeddings.token_type is not None:
-            position = position + self._graph.read(embeddings.token_type)[0]
+        types = None if embeddings.token_type is None else self._graph.read(embeddings.token_type)
+        self._reads_types = embeddings.reads_types
+        if types is not None and not self._reads_types:
+            position = position + types[0]
         self._width = position.shape[1]
         inputs = [
             IDS,
@@ -98,6 +103,8 @@ class _Writer:
             self.add("embeddings.position", position),
             *self._norm("embeddings", embeddings.norm),
         ]
+        if types is not None and self._reads_types:
+            inputs += [TYPES, self.add("embeddings.token_type", types)]
         attributes = {"epsilon": embeddings.norm.epsilon, "first_position": embeddings.first_position}
         self._node("Embedding", inputs, self._state, **attributes)
 

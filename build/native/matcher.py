@@ -18,14 +18,18 @@ from build.native.relative_bias import BUCKETS
 
 EMBEDDINGS = "embeddings"
 
+TOKEN_TYPES = "token_type_ids"
+"""The name of a graph's input of token types."""
 
-def match_encoder(graph: GraphIndex, family: NativeFamily, heads: int) -> NativeEncoder:
+
+def match_encoder(graph: GraphIndex, family: NativeFamily, heads: int, token_types: bool = False) -> NativeEncoder:
     """Return the encoder that the graph computes: embeddings and a chain of the family's layers, and nothing else.
 
+    ``token_types``: whether tokens may have other types than 0.
     The chain is followed value by value from the token ids to the graph's output, so that no node is missed. The parts
     between weights are run and compared with what the kernels compute. Raises ``NotNative`` if anything differs.
     """
-    matcher = _Matcher(graph, family)
+    matcher = _Matcher(graph, family, token_types)
     embeddings = matcher.embeddings()
     shape = AttentionShape(matcher.width, heads, matcher.relative_bias(heads))
     layers: list[EncoderLayer] = []
@@ -39,8 +43,8 @@ def match_encoder(graph: GraphIndex, family: NativeFamily, heads: int) -> Native
 
 
 class _Matcher:
-    def __init__(self, graph: GraphIndex, family: NativeFamily) -> None:
-        self._graph, self._family = graph, family
+    def __init__(self, graph: GraphIndex, family: NativeFamily, token_types: bool) -> None:
+        self._graph, self._family, self._token_types = graph, family, token_types
         self._width: int | None = None
         self._first_state = ""
 
@@ -68,10 +72,13 @@ class _Matcher:
             raise NotNative("its word embeddings are not looked up by token id")
         if "token_type" in found and not reads_first_type(self._graph, found["token_type"].input[1], vocabulary):
             raise NotNative("its tokens do not all have the type 0")
+        if self._token_types and "token_type" in found and found["token_type"].input[1] != TOKEN_TYPES:
+            raise NotNative("its token types are not looked up by its input of token types")
         return Embeddings(
             word=tables["word"],
             position=tables["position"],
             token_type=tables.get("token_type"),
+            reads_types=self._token_types and "token_type" in found,
             first_position=first_position(self._graph, found["position"].input[1], vocabulary),
             norm=self._norm(node),
         )

@@ -28,7 +28,7 @@ class NativeFamily:
 
 BERT = NativeFamily(
     # NOTE: the encoder that is exported of DPR is a BERT.
-    ("bert", "dpr", "roberta", "xlm-roberta"),
+    ("bert", "dpr", "electra", "roberta", "xlm-roberta"),
     layer="encoder/layer.",
     query="attention/self/query",
     key="attention/self/key",

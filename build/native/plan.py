@@ -24,11 +24,14 @@ class NativePlan:
     encoder: NativeEncoder
 
 
-def plan_native(graph: Path, encoder: EncoderSpec) -> NativePlan:
-    """Match an exported graph, which has its fp32 weights beside it. Raises ``NotNative`` with the reason why not."""
+def plan_native(graph: Path, encoder: EncoderSpec, token_types: bool = False) -> NativePlan:
+    """Match an exported graph, which has its fp32 weights beside it. Raises ``NotNative`` with the reason why not.
+
+    ``token_types``: whether the native graph gets an input of token types, where the exported one has it.
+    """
     family = native_family(encoder.family.model_type)
     if family is None:
         raise NotNative(f"the native kernels do not support {encoder.family.model_type}")
     index = GraphIndex(load_graph(graph), graph.parent)
     heads = whole_number(read_object(encoder.folder, CONFIG), encoder.family.keys.heads)
-    return NativePlan(index, match_encoder(index, family, heads))
+    return NativePlan(index, match_encoder(index, family, heads, token_types))

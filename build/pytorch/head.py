@@ -62,7 +62,10 @@ def _layer(directory: Path, layer: LayerSpec, tensors: dict[str, Tensor]) -> Lay
         is_dense = layer.activation is not None
         shape = (layer.out_features, layer.in_features) if is_dense else (layer.in_features,)
         weight = _add(directory, names, names.weight, shape, tensors)
-        bias = _add(directory, names, names.bias, (layer.out_features,), tensors) if names.bias else None
+        if names.bias is not None:
+            bias = _add(directory, names, names.bias, (layer.out_features,), tensors)
+        elif not is_dense:
+            bias = _add_zeros(f"{weight}.no_bias", tensors[weight], tensors)
     size = layer.out_features if names is None else None
     return Layer(layer.kind, weight=weight, bias=bias, activation=layer.activation, size=size)
 
@@ -76,6 +79,12 @@ def _add(
         if tensor.shape != shape:
             raise UnsupportedModel(f"{key} must have the shape {shape} of the layer's config, not {tensor.shape}")
         tensors[key] = tensor
+    return key
+
+
+def _add_zeros(key: str, like: Tensor, tensors: dict[str, Tensor]) -> str:
+    """Add the bias of a LayerNorm that has none."""
+    tensors[key] = np.zeros_like(like)
     return key
 
 

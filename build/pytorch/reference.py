@@ -53,16 +53,7 @@ class Reference(ABC):
 
         Where the model declares lower-casing, the tokenizer does it. Raises ``UnsupportedModel``.
         """
-        tokenizer = self._tokenizer_of(encoder)
-        if not tokenizer.is_fast:
-            raise UnsupportedModel(f"the tokenizer {type(tokenizer).__name__} has no fast version")
-        if tokenizer.truncation_side != "right":
-            side = tokenizer.truncation_side
-            raise UnsupportedModel(f"{TOKENIZER_CONFIG}: truncation_side must be right, not {side}")
-        fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        fast.no_truncation()
-        fast.no_padding()
-        return fast
+        return fast_tokenizer(self._tokenizer_of(encoder))
 
     def prompt(self, task: Task | None, name: str | None = None) -> str:
         """Return the text to prepend: the prompt ``name``; without a name the task's, or the default without a task."""
@@ -75,6 +66,22 @@ class Reference(ABC):
         tokenizer = self._tokenizer_of(encoder)
         ids: list[int] = tokenizer(prompt)["input_ids"] if prompt else []
         return len(ids) - (1 if ids and ids[-1] in tokenizer.all_special_ids else 0)
+
+
+def fast_tokenizer(tokenizer: Any) -> Tokenizer:
+    """Return the fast tokenizer inside transformers' own, without truncation and padding.
+
+    Raises ``UnsupportedModel`` where there is none, or where it truncates at another side than the right.
+    """
+    if not tokenizer.is_fast:
+        raise UnsupportedModel(f"the tokenizer {type(tokenizer).__name__} has no fast version")
+    if tokenizer.truncation_side != "right":
+        side = tokenizer.truncation_side
+        raise UnsupportedModel(f"{TOKENIZER_CONFIG}: truncation_side must be right, not {side}")
+    fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    fast.no_truncation()
+    fast.no_padding()
+    return fast
 
 
 def load_reference(

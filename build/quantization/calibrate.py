@@ -32,10 +32,16 @@ ERROR_DECIMALS = 6
 
 
 def calibrate(
-    graph: Path, work: Path, texts: Sequence[NDArray[np.int64]], scheme: QuantizationScheme, progress: bool
+    graph: Path,
+    work: Path,
+    texts: Sequence[NDArray[np.int64]],
+    scheme: QuantizationScheme,
+    progress: bool,
+    types: Sequence[NDArray[np.int64]] | None = None,
 ) -> CalibratedWeights:
     """Run the fp32 ``graph`` over ``texts`` (token ids), choose a scaling for each input, quantize its matrices.
 
+    ``types``: the type of each token of each text; None: all are 0.
     ``scheme`` is that of the kernels that will run the graph. The result depends on nothing but the arguments.
     Quantized matrices are written below ``work``.
     """
@@ -44,7 +50,7 @@ def calibrate(
     scaled: list[ScaledInput] = []
     quantized: dict[str, QuantizedMatrix] = {}
     records: list[WeightRecord] = []
-    observed = observe(graph, inputs, texts)
+    observed = observe(graph, inputs, texts, types)
     for linear_input, stats in tqdm(observed, desc="Calibrated", total=len(inputs), disable=not progress):
         matrices = [index.read(name) for name in linear_input.matrices]
         choice = choose(linear_input, stats, matrices, scheme)

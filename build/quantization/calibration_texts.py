@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
+from dataclasses import dataclass
+from itertools import cycle, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,16 @@ MAX_TOKENS_PER_TEXT = 256
 
 MAX_TOKENS = 10_000
 """All texts together have at most this many tokens: more change the weights less than other texts would."""
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """Two texts that a model reads together."""
+
+    ids: NDArray[np.int64]
+    """Of both texts, with special tokens."""
+    types: NDArray[np.int64]
+    """Which text each token belongs to, as the tokenizer says it."""
 
 
 def calibration_texts() -> list[str]:
@@ -39,4 +50,19 @@ def calibration_ids(tokenizer: Tokenizer, prompts: Sequence[str], max_tokens: in
         if len(ids):
             chosen.append(ids)
             tokens += len(ids)
+    return chosen
+
+
+def calibration_pairs(tokenizer: Tokenizer, max_tokens: int) -> list[TokenPair]:
+    """Pair each calibration text with the next until there are enough tokens, at most ``max_tokens`` per pair."""
+    texts = calibration_texts()
+    tokenizer.enable_truncation(min(max_tokens, MAX_TOKENS_PER_TEXT))
+    chosen: list[TokenPair] = []
+    tokens = 0
+    for pair in pairwise(texts):
+        encoding = tokenizer.encode(*pair)
+        tokens += len(encoding.ids)
+        if tokens > MAX_TOKENS:
+            break
+        chosen.append(TokenPair(np.array(encoding.ids, dtype=np.int64), np.array(encoding.type_ids, dtype=np.int64)))
     return chosen

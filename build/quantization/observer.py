@@ -32,10 +32,12 @@ Each run takes time, and there is no point in using less memory than the export 
 to begin with is a few percent of that.
 """
 
+TOKEN_TYPES = "token_type_ids"
+
 INPUTS: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
     "input_ids": lambda ids: ids,
     "attention_mask": np.ones_like,
-    "token_type_ids": np.zeros_like,
+    TOKEN_TYPES: np.zeros_like,
     "position_ids": lambda ids: np.arange(len(ids), dtype=np.int64),
 }
 """Each computes one of a graph's inputs from the token ids of a text."""
@@ -56,11 +58,15 @@ class ActivationStats:
 
 
 def observe(
-    graph: Path, inputs: Sequence[LinearInput], texts: Sequence[NDArray[np.int64]]
+    graph: Path,
+    inputs: Sequence[LinearInput],
+    texts: Sequence[NDArray[np.int64]],
+    types: Sequence[NDArray[np.int64]] | None = None,
 ) -> Iterator[tuple[LinearInput, ActivationStats]]:
     """Yield each input with its statistics, observing as many at a time as memory allows.
 
-    ``texts`` are token ids. Raises ``UnsupportedModel`` for a graph with an input that is not one of ``INPUTS``.
+    ``texts`` are token ids, and ``types`` their types; None: all are 0. Raises ``UnsupportedModel`` for a graph with an
+    input that is not one of ``INPUTS``.
     """
     limit = max(STATS_BYTES, int(STATS_FRACTION * _weight_bytes(graph)))
     batches = list(_batches(inputs, limit))
@@ -70,7 +76,7 @@ def observe(
         kept = _start_of(graph, [linear_input.name for linear_input in following], names)
         observers = [_Observer(linear_input.width) for linear_input in batch]
         values: dict[str, list[NDArray[np.float32]]] = {name: [] for name in kept}
-        for outputs in _run(graph, names, texts, known):
+        for outputs in _run(graph, names, texts, types, known):
             for observer, rows in zip(observers, outputs, strict=True):
                 observer.add(rows.reshape(-1, rows.shape[-1]))
             for name in kept:
@@ -96,6 +102,7 @@ def _run(
     graph: Path,
     names: Sequence[str],
     texts: Sequence[NDArray[np.int64]],
+    types: Sequence[NDArray[np.int64]] | None,
     known: Mapping[str, Sequence[NDArray[np.float32]]],
 ) -> Iterator[list[NDArray[np.float32]]]:
     """Yield the values ``names`` for each text. ``known``: values of each text from which they can be computed."""
@@ -109,8 +116,10 @@ def _run(
     session = open_temporary(model, graph.with_name(OBSERVED))
     del model
     for index, ids in enumerate(texts):
-        begun = {name: known[name][index] for name in needed}
-        yield session.run(list(names), {name: INPUTS[name](ids)[np.newaxis] for name in inputs} | begun)
+        feed = {name: INPUTS[name](ids)[np.newaxis] for name in inputs}
+        if types is not None and TOKEN_TYPES in feed:
+            feed[TOKEN_TYPES] = types[index][np.newaxis]
+        yield session.run(list(names), feed | {name: known[name][index] for name in needed})
 
 
 class _Observer:

@@ -279,16 +279,21 @@ void test_embedding(const Kernels& kernels, Random& random) {
   }
   Block<int64_t> ids(rows);
   for (int64_t i = 0; i < rows; ++i) ids.data[i] = random.below(words + random.below(2)) - random.below(50) / 49;
+  const int kinds = random.below(3);
+  Block<int64_t> types(rows);
+  for (int64_t i = 0; i < rows; ++i) types.data[i] = kinds ? random.below(kinds + random.below(50) / 49) : 0;  // rarely one too many
   Block<int8_t> word((size_t)words * width);
+  Block<float> token_type((size_t)kinds * width);
   Block<float> scale(words), position((size_t)positions * width), gamma(width), beta(width);
   Block<float> y(rows * width), expected(y.size);
-  word.fill(random, 127), scale.fill(random), position.fill(random), gamma.fill(random), beta.fill(random);
+  token_type.fill(random), word.fill(random, 127), scale.fill(random), position.fill(random), gamma.fill(random), beta.fill(random);
   const Norm norm = {gamma.data, beta.data, 1e-2f};
   const EmbeddingTables tables = {word.data,      scale.data, random.below(2) ? position.data : nullptr, words, positions,
-                                  random.below(3), width,      random.below(2) ? &norm : nullptr};
+                                  random.below(3), width,      random.below(2) ? &norm : nullptr, token_type.data, kinds};
+  const int64_t* given = kinds ? types.data : nullptr;
   const Lengths of = {lengths.data, texts};
-  const Error a = embedding(kScalar, threads(1), ids.data, rows, of, tables, expected.data);
-  const Error b = embedding(kernels, threads(1), ids.data, rows, of, tables, y.data);
+  const Error a = embedding(kScalar, threads(1), ids.data, given, rows, of, tables, expected.data);
+  const Error b = embedding(kernels, threads(1), ids.data, given, rows, of, tables, y.data);
   check(!strcmp(a.text, b.text), kernels.name, "the same error", "%s and %s", a.text, b.text);
   check(a || is_close(y, expected, 1e-4), kernels.name, "embedding", "width %d", width);
 }

@@ -82,7 +82,8 @@ struct Kernels {
   // y = LayerNorm(y + residual); residual and norm may be null.
   void (*add_norm)(float* y, const float* residual, int rows, int n, const Norm* norm);
   // out[n] = LayerNorm(word * scale + position); position and norm may be null.
-  void (*embed)(const int8_t* word, float scale, const float* position, int n, const Norm* norm, float* out);
+  void (*embed)(const int8_t* word, float scale, const float* position, const float* type, int n, const Norm* norm,
+                float* out);
   size_t (*attention_scratch)(int tokens, int width);  // bytes, linear in tokens
   void (*attention)(const AttentionHead& head, void* scratch);
 #ifdef CPU2VEC_BENCH

@@ -149,7 +149,7 @@ Error check_lengths(const Lengths& lengths, int64_t rows) {
   return check_rows(rows);
 }
 
-Error check_ids(const int64_t* ids, const Lengths& lengths, const EmbeddingTables& tables) {
+Error check_ids(const int64_t* ids, const int64_t* types, const Lengths& lengths, const EmbeddingTables& tables) {
   int64_t row = 0;
   for (int64_t text = 0; text < lengths.texts; row += lengths.of[text++]) {
     const int64_t length = lengths.of[text], longest = tables.positions - tables.first_position;
@@ -160,22 +160,27 @@ Error check_ids(const int64_t* ids, const Lengths& lengths, const EmbeddingTable
       if (ids[row + i] < 0 || ids[row + i] >= tables.words)
         return error("token %lld of text %lld must have an id of the word table, 0 to %lld, not %lld", (long long)i,
                      (long long)text, (long long)tables.words - 1, (long long)ids[row + i]);
+    for (int64_t i = 0; types && i < length; ++i)
+      if (types[row + i] < 0 || types[row + i] >= tables.types)
+        return error("token %lld of text %lld must have a type of the table of types, 0 to %lld, not %lld",
+                     (long long)i, (long long)text, (long long)tables.types - 1, (long long)types[row + i]);
   }
   return {};
 }
 
 }  // namespace
 
-Error embedding(const Kernels& kernels, const Threads&, const int64_t* ids, int64_t rows, const Lengths& lengths,
-                const EmbeddingTables& tables, float* y) {
+Error embedding(const Kernels& kernels, const Threads&, const int64_t* ids, const int64_t* types, int64_t rows,
+                const Lengths& lengths, const EmbeddingTables& tables, float* y) {
   if (Error e = check_lengths(lengths, rows)) return e;
-  if (Error e = check_ids(ids, lengths, tables)) return e;
+  if (Error e = check_ids(ids, types, lengths, tables)) return e;
   const size_t width = tables.width;
   for (int64_t text = 0; text < lengths.texts; ++text)
-    for (int64_t i = 0; i < lengths.of[text]; ++i, ++ids, y += width)
-      kernels.embed(tables.word + *ids * width, tables.scale[*ids],
-                    tables.position ? tables.position + (tables.first_position + i) * width : nullptr, tables.width,
-                    tables.norm, y);
+    for (int64_t i = 0; i < lengths.of[text]; ++i, ++ids, y += width) {
+      const float* position = tables.position ? tables.position + (tables.first_position + i) * width : nullptr;
+      const float* type = types ? tables.type + *types++ * width : nullptr;
+      kernels.embed(tables.word + *ids * width, tables.scale[*ids], position, type, tables.width, tables.norm, y);
+    }
   return {};
 }
 

@@ -24,7 +24,9 @@ struct EmbeddingTables {
   const float* position;  // [positions][width] or null
   int64_t words, positions, first_position;
   int width;
-  const Norm* norm;  // or null
+  const Norm* norm;   // or null
+  const float* type;  // [types][width] or null
+  int64_t types;
 };
 
 struct LinearStep {
@@ -41,8 +43,9 @@ struct AttentionShape {
   int reach;
 };
 
-Error embedding(const Kernels&, const Threads&, const int64_t* ids, int64_t rows, const Lengths&,
-                const EmbeddingTables&, float* y);
+// `types`: of each row, or null if the tables have none.
+Error embedding(const Kernels&, const Threads&, const int64_t* ids, const int64_t* types, int64_t rows,
+                const Lengths&, const EmbeddingTables&, float* y);
 Error linear(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep&, float* y);
 // y = LayerNorm(x + second(first(x))); the residual of both steps is ignored, the second's is x.
 Error feed_forward(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep& first,

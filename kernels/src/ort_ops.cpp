@@ -19,7 +19,8 @@ struct Embedding : Node {
       {"ids", ort::kInt64, true, false},       {"lengths", ort::kInt64, true, false},
       {"word", ort::kInt8, true, true},        {"word_scale", ort::kFloat, true, true},
       {"position", ort::kFloat, false, true},  {"gamma", ort::kFloat, false, true},
-      {"beta", ort::kFloat, false, true},
+      {"beta", ort::kFloat, false, true},      {"types", ort::kInt64, false, false},
+      {"token_type", ort::kFloat, false, true},
   };
   static constexpr NormInputs kNorm = {5, 6};
   float epsilon;
@@ -28,32 +29,39 @@ struct Embedding : Node {
   Error create() {
     epsilon = number("epsilon", 1e-12f);
     first_position = integer("first_position", 0);
-    const Shape &word = constant[2], &position = constant[4];
+    const Shape &word = constant[2], &position = constant[4], &token_type = constant[8];
     if (word.rank != 2 || word.of[1] < 1 || word.of[1] > 1 << 20)
       return error("word must have the shape [words, width]");
     if (Error e = vector(3, word.of[0])) return e;
     if (position.given() && (position.rank != 2 || position.of[1] != word.of[1]))
       return error("position must have the shape [positions, %lld]", (long long)word.of[1]);
+    if (token_type.given() && (token_type.rank != 2 || token_type.of[1] != word.of[1]))
+      return error("token_type must have the shape [types, %lld]", (long long)word.of[1]);
     if (first_position < 0 || (position.given() && first_position > position.of[0]))
       return error("first_position must be a row of the position table, not %lld", (long long)first_position);
     return kNorm.check(*this, (int)word.of[1]);
   }
 
   Error run(Call& call) const {
-    Shape ids_shape, lengths_shape;
+    Shape ids_shape, lengths_shape, types_shape;
     const int64_t* ids = call.input<int64_t>(0, ids_shape);
     const Lengths lengths = {call.input<int64_t>(1, lengths_shape), lengths_shape.of[0]};
+    const int64_t* types = call.inputs() > 7 ? call.input<int64_t>(7, types_shape) : nullptr;
     if (call.failed) return call.failed;
     if (ids_shape.rank != 1 || lengths_shape.rank != 1) return error("ids and lengths must be one-dimensional");
+    if (types_shape.given() != constant[8].given()) return error("types and token_type must be given together");
+    if (types_shape.given() && !types_shape.is(ids_shape.of[0]))
+      return error("types must have the shape of ids, [%lld]", (long long)ids_shape.of[0]);
     Norm norm;
     const int width = (int)constant[2].of[1];
     const EmbeddingTables tables = {call.initializer<int8_t>(2), call.initializer<float>(3),
                                     call.initializer<float>(4),  constant[2].of[0],
                                     constant[4].of[0],           first_position,
-                                    width,                       kNorm.read(call, epsilon, norm)};
+                                    width,                       kNorm.read(call, epsilon, norm),
+                                    call.initializer<float>(8),  constant[8].of[0]};
     float* y = call.output(ids_shape.of[0], width);
     if (call.failed) return call.failed;
-    return embedding(*settings.kernels, call.threads(), ids, ids_shape.of[0], lengths, tables, y);
+    return embedding(*settings.kernels, call.threads(), ids, types, ids_shape.of[0], lengths, tables, y);
   }
 };
 

@@ -93,8 +93,9 @@ void add_norm(float* y, const float* residual, int rows, int n, const Norm* norm
   }
 }
 
-void embed(const int8_t* word, float scale, const float* position, int n, const Norm* norm, float* out) {
-  for (int i = 0; i < n; ++i) out[i] = (float)word[i] * scale + (position ? position[i] : 0);
+void embed(const int8_t* word, float scale, const float* position, const float* type, int n, const Norm* norm,
+           float* out) {
+  for (int i = 0; i < n; ++i) out[i] = (float)word[i] * scale + (position ? position[i] : 0) + (type ? type[i] : 0);
   if (norm) normalize(out, n, *norm);
 }
 

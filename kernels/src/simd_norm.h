@@ -47,11 +47,13 @@ INLINE Floats load_bytes(const int8_t* p, int count) {
   return __builtin_convertvector(load_as<Chars>(lanes), Floats);
 }
 
-void embed(const int8_t* word, float scale, const float* position, int n, const Norm* norm, float* out) {
+void embed(const int8_t* word, float scale, const float* position, const float* type, int n, const Norm* norm,
+           float* out) {
   Floats sums = splat(0);
   each_vector(n, [&](int i, int count) {
     Floats v = load_bytes(word + i, count) * splat(scale);
     if (position) v += load(position + i, count);
+    if (type) v += load(type + i, count);
     store(out + i, v, count);
     sums += v;
   });

@@ -13,9 +13,10 @@ MAX_STRUCTURE_BYTES = 64 * 1024
 many; a megabyte of brackets takes 140 ms, and a megabyte of text half of one."""
 
 
-def parse_object(body: bytes) -> dict[str, Any]:
-    """The fields of the body. Raises ``InvalidRequest`` for what is no object or has too much JSON around strings.
+def parse_object(body: bytes, what: str = "an object with a text") -> dict[str, Any]:
+    """The fields of the body; ``what``: what it must be, in messages.
 
+    Raises ``InvalidRequest`` for what is no object or has too much JSON around strings.
     Raises ``MemoryError`` where there is none left.
     """
     if not has_little_structure(body):
@@ -30,7 +31,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
             raise MemoryError(error.msg) from None
         raise InvalidRequest(f"the body is not valid JSON in UTF-8: {error}") from None
     if not isinstance(value, dict):
-        raise InvalidRequest(f"the body must be an object with a text, not {name_of(value)}")
+        raise InvalidRequest(f"the body must be {what}, not {name_of(value)}")
     return value
 
 

@@ -24,6 +24,7 @@ class PackedEngine:
     INPUTS: ClassVar[dict[str, Callable[[TokenBatch], NDArray[np.int64]]]] = {
         "input_ids": lambda batch: batch.ids,
         "lengths": lambda batch: batch.lengths,
+        "token_type_ids": lambda batch: batch.token_types,
     }
     """The inputs that a graph may have, from a batch."""
 

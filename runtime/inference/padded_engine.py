@@ -25,13 +25,13 @@ class PaddedEngine:
     Dynamic int8 has one scale per tensor, so that a text's vector would depend on its neighbors in a joint run.
     """
 
-    INPUTS: ClassVar[dict[str, Callable[[Ids], Ids]]] = {
-        "input_ids": lambda ids: ids,
-        "attention_mask": np.ones_like,
-        "token_type_ids": np.zeros_like,
-        "position_ids": lambda ids: np.arange(len(ids), dtype=np.int64),
+    INPUTS: ClassVar[dict[str, Callable[[Ids, Ids], Ids]]] = {
+        "input_ids": lambda ids, types: ids,
+        "attention_mask": lambda ids, types: np.ones_like(ids),
+        "token_type_ids": lambda ids, types: types,
+        "position_ids": lambda ids, types: np.arange(len(ids), dtype=np.int64),
     }
-    """The inputs that a graph may have, from the ids of one text."""
+    """The inputs that a graph may have, from the ids and the token types of one text."""
 
     supports_batching = False
 
@@ -43,12 +43,13 @@ class PaddedEngine:
 
     def run(self, batch: TokenBatch, cores: int) -> NDArray[np.float32]:
         """See ``engine.Engine``."""
-        texts = np.split(batch.ids, np.cumsum(batch.lengths)[:-1])
-        outputs = [self._run_text(ids, cores) for ids in texts]
+        ends = np.cumsum(batch.lengths)[:-1]
+        texts = zip(np.split(batch.ids, ends), np.split(batch.token_types, ends), strict=True)
+        outputs = [self._run_text(ids, types, cores) for ids, types in texts]
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
 
-    def _run_text(self, ids: Ids, cores: int) -> NDArray[np.float32]:
-        feed = {name: self.INPUTS[name](ids)[np.newaxis] for name in self._inputs}
+    def _run_text(self, ids: Ids, types: Ids, cores: int) -> NDArray[np.float32]:
+        feed = {name: self.INPUTS[name](ids, types)[np.newaxis] for name in self._inputs}
         embeddings: NDArray[np.float32] = self._sessions.run(self._output, feed, len(ids), cores)[0]
         return embeddings
 

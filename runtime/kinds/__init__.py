@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from manifest import Kind
 from runtime.bundle import Bundle
 from runtime.host.capacity import Capacity
-from runtime.settings import Settings
+from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings
 
 if TYPE_CHECKING:
     from runtime.api.endpoint import Endpoint
 
 KINDS: dict[Kind, str] = {
+    Kind.RERANK: "runtime.kinds.rerank",
     Kind.STATIC: "runtime.kinds.static",
     Kind.TEXT: "runtime.kinds.text",
 }
@@ -47,6 +48,8 @@ class Model:
     serving: Mapping[str, Any]
     """What ``/meta`` shows about this server."""
     jobs: Jobs
+    max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
+    """The largest body where the operator has not set one."""
 
 
 Load = Callable[[], Model]

@@ -54,9 +54,10 @@ class Scheduler(Generic[Result]):
         seconds: float | None = None,
     ) -> None:
         """``seconds``: after which the deadlines of callers come, usually; None: there are none."""
-        self._begin, self._new_batch, self._cores, self._seconds = begin, new_batch, cores, seconds
+        self._begin, self._new_batch, self._cores = begin, new_batch, cores
+        self._seconds = seconds or USUAL_SECONDS
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
-        self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, (seconds or USUAL_SECONDS) * FRESH_SHARE)
+        self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, self._seconds * FRESH_SHARE)
         # The two below belong to the event loop's thread.
         self._by_key: dict[Hashable, Job[Result]] = {}
         self._callers = 0
@@ -133,9 +134,7 @@ class Scheduler(Generic[Result]):
     def _expire(self, job: Job[Result], future: asyncio.Future[Result]) -> None:
         # NOTE: a late answer beats a refusal, so a job that was begun is finished.
         if not job.begun and not future.done():
-            future.set_exception(
-                Unavailable(f"the request was not begun within {self._seconds:g} seconds (REQUEST_TIMEOUT)")
-            )
+            future.set_exception(Unavailable.not_begun(self._seconds))
 
     def _leave(self, job: Job[Result], future: asyncio.Future[Result]) -> None:
         """The caller of this future is served or gone. A job without callers is dropped, now or by its thread."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,22 @@ class Segment:
     """
 
 
+@dataclass(frozen=True)
+class PairFrame:
+    """The special tokens around and between two texts, and the types of all tokens."""
+
+    prefix: tuple[int, ...] = ()
+    middle: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
+    prefix_types: tuple[int, ...] = ()
+    middle_types: tuple[int, ...] = ()
+    suffix_types: tuple[int, ...] = ()
+    first_type: int = 0
+    """Of the first text's own tokens."""
+    second_type: int = 1
+    """Of the second text's own tokens."""
+
+
 class Tokenizer:
     """A tokenizer of the library ``tokenizers`` that adds special tokens by itself.
 
@@ -76,6 +93,7 @@ class Tokenizer:
             self.prefix, self.suffix = self._special_tokens(path.name)
         except InferenceFailed as error:
             raise BundleError(f"{path.name} cannot tokenize plain words: {error}") from None
+        self._name, self._post_processor = path.name, self._tokenizer.post_processor
         # NOTE: with special tokens added here, it would only trim spans, and differently at the start of a segment.
         self._tokenizer.post_processor = None
 
@@ -87,6 +105,25 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Return all ids of the text, with special tokens."""
         return [*self.prefix, *self._ids(text), *self.suffix]
+
+    def plain(self, text: str) -> list[int]:
+        """Return all ids of the text, without special tokens."""
+        return self._ids(text)
+
+    def pair_frame(self) -> PairFrame:
+        """Return what surrounds the tokens of every pair of texts. Not thread-safe.
+
+        Raises ``BundleError`` for a tokenizer that treats pairs in different ways.
+        """
+        if self._post_processor is None:
+            return PairFrame()
+        self._tokenizer.post_processor = self._post_processor
+        frames = {self._frame_of(*pair) for pair in itertools.permutations(SAMPLE_TEXTS[1:])}
+        self._tokenizer.post_processor = None
+        frame = frames.pop()
+        if frames or frame is None:
+            raise BundleError(f"{self._name} has a post-processor that does more than put the same tokens around pairs")
+        return frame
 
     def segments(self, text: str) -> Iterator[Segment]:
         """Yield the text's tokens, without special tokens, segment by segment, each tokenized when it is asked for.
@@ -125,6 +162,27 @@ class Tokenizer:
             if self._ids(left + right) != self._ids(left) + self._ids(right):
                 return False
         return True
+
+    def _frame_of(self, first: str, second: str) -> PairFrame | None:
+        """Return what surrounds the tokens of this pair; None if they themselves are changed."""
+        lengths = len(self._ids(first)), len(self._ids(second))
+        pair = self._tokenizer.encode(first, second)
+        begins = [index for index, text in enumerate(pair.sequence_ids) if text == 0]
+        follows = [index for index, text in enumerate(pair.sequence_ids) if text == 1]
+        if (len(begins), len(follows)) != lengths or begins[-1] > follows[0]:
+            return None
+        ids, types = pair.ids, pair.type_ids
+        before, between, after = slice(begins[0]), slice(begins[-1] + 1, follows[0]), slice(follows[-1] + 1, None)
+        return PairFrame(
+            prefix=tuple(ids[before]),
+            middle=tuple(ids[between]),
+            suffix=tuple(ids[after]),
+            prefix_types=tuple(types[before]),
+            middle_types=tuple(types[between]),
+            suffix_types=tuple(types[after]),
+            first_type=types[begins[0]],
+            second_type=types[follows[0]],
+        )
 
     def _special_tokens(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the only (prefix, suffix) that surrounds the ids of every sample text."""

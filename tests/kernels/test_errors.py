@@ -19,7 +19,15 @@ from manifest import Target
 from runtime.host.cpu import host_target
 from tests.support.graphs import kernel_ops as ops
 from tests.support.graphs.kernel_ops import Op, graph, options, run
-from tests.support.graphs.op_inputs import attention, attention_inputs, embedding, feed_forward, floats, linear
+from tests.support.graphs.op_inputs import (
+    attention,
+    attention_inputs,
+    embedding,
+    feed_forward,
+    floats,
+    linear,
+    typed_embedding,
+)
 from tests.support.server.interpreter_lock import others_run_during
 
 LIBRARY = ops.host_library()
@@ -143,6 +151,7 @@ class TestLinear:
 
 TABLES = [
     ("Embedding", embedding(), {}, ("word", "word_scale", "position", "gamma", "beta")),
+    ("Embedding", typed_embedding(), {}, ("token_type",)),
     (
         "Linear",
         linear(smooth=floats(20), shift=floats(20), gamma=floats(24), beta=floats(24)),
@@ -212,6 +221,7 @@ class TestFeedForward:
 TOO_MANY = "lengths must add up to the number of tokens, 7, not to 8 or more"
 TOO_LONG = "lengths[0] must be 0 to 1048576 tokens, not"
 NO_WORD = "must have an id of the word table, 0 to 49, not"
+NO_TYPE = "must have a type of the table of types, 0 to 2, not"
 
 
 class TestAttention:
@@ -257,6 +267,21 @@ class TestEmbedding:
     )
     def test_ids_lengths_and_tables(self, changed, attributes, sentence):
         refused(embedding(**changed), "Embedding", sentence, **attributes)
+
+    @pytest.mark.parametrize(
+        ("changed", "sentence"),
+        [
+            ({"types": np.array([0, 1, 2, 3, 0, 0, 0])}, f"token 0 of text 1 {NO_TYPE} 3"),
+            ({"types": np.array([0, -1, 2, 0, 0, 0, 0])}, f"token 1 of text 0 {NO_TYPE} -1"),
+            ({"types": np.zeros(6, np.int64)}, "types must have the shape of ids, [7]"),
+            ({"types": np.zeros((7, 1), np.int64)}, "types must have the shape of ids, [7]"),
+            ({"types": None}, "types and token_type must be given together"),
+            ({"token_type": None}, "types and token_type must be given together"),
+            ({"token_type": floats(3, 15)}, "token_type must have the shape [types, 16]"),
+        ],
+    )
+    def test_types_and_their_table(self, changed, sentence):
+        refused(typed_embedding(**changed), "Embedding", sentence)
 
     def test_a_call_without_texts(self):
         nothing = np.zeros(0, np.int64)

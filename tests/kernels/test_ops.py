@@ -323,16 +323,21 @@ class TestEmbedding:
         width=ODD.filter(lambda width: width > 3),
         position=st.booleans(),
         norm=st.booleans(),
+        types=st.booleans(),
         first=st.sampled_from([0, 2]),
     )
     @examples
-    def test_word_and_position_are_added_and_normalized(self, isa, seed, lengths, width, position, norm, first):
+    def test_word_position_and_type_are_added_and_normalized(
+        self, isa, seed, lengths, width, position, norm, types, first
+    ):
         rng = np.random.default_rng(seed)
-        inputs = embedding_inputs(rng, lengths, width, position, norm)
+        inputs = embedding_inputs(rng, lengths, width, position, norm, types)
         expected = inputs["word"][inputs["ids"]] * inputs["word_scale"][inputs["ids"], np.newaxis].astype(np.float64)
         if position:
             where = np.concatenate([np.arange(length) + first for length in lengths] + [np.zeros(0, int)]).astype(int)
             expected = expected + inputs["position"][where]
+        if types:
+            expected = expected + inputs["token_type"][inputs["types"]]
         if norm:
             expected = ops.layer_norm(expected, inputs["gamma"], inputs["beta"], 1e-5)
         actual = run("Embedding", inputs, isa, epsilon=1e-5, first_position=first)

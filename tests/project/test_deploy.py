@@ -56,6 +56,16 @@ VECTORIZERS = {
             Precision.STORED,
         ),
     ],
+    "docker-compose.rerank.yml": [
+        Vectorizer("t2v-transformers", "T2V_IMAGE", "TRANSFORMERS_INFERENCE_API", MODEL),
+        Vectorizer(
+            "reranker-transformers",
+            "RERANK_IMAGE",
+            "RERANKER_INFERENCE_API",
+            "cross-encoder/ms-marco-MiniLM-L6-v2",
+            "reranker-transformers",
+        ),
+    ],
     "docker-compose.dpr.yml": [
         Vectorizer(
             "t2v-passage",
@@ -137,7 +147,8 @@ class TestCompose:
 
     def test_weaviate_uses_the_vectorizers(self, name: str, weaviate: dict[str, Any]):
         assert weaviate["environment"] == {
-            **dict.fromkeys(("ENABLE_MODULES", "DEFAULT_VECTORIZER_MODULE"), VECTORIZERS[name][0].module),
+            "ENABLE_MODULES": ",".join(dict.fromkeys(vectorizer.module for vectorizer in VECTORIZERS[name])),
+            "DEFAULT_VECTORIZER_MODULE": VECTORIZERS[name][0].module,
             **{vectorizer.told_by: f"http://{vectorizer.service}:8080" for vectorizer in VECTORIZERS[name]},
             "PERSISTENCE_DATA_PATH": "/var/lib/weaviate",
             "CLUSTER_HOSTNAME": "node1",

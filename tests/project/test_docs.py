@@ -13,13 +13,23 @@ from pathlib import Path
 import pytest
 
 import manifest
-from build.fidelity.cpu_classes import CLASSES, CpuClass
-from build.fidelity.report import ClassFigures, CosineReport, FidelityReport, LengthFigures, MeasuredText
-from build.fidelity.thresholds import OPTIONS, Thresholds
+from build.fidelity.cpu_classes import CLASSES, FLOATS, PER_TOKEN, PER_TOKEN_7_BITS, CpuClass
+from build.fidelity.report import (
+    ClassFigures,
+    ClassScores,
+    CosineReport,
+    FidelityReport,
+    LengthFigures,
+    MeasuredText,
+    QueryScores,
+    ScoreReport,
+)
+from build.fidelity.thresholds import COSINE_OPTIONS, SCORE_OPTIONS, ScoreThresholds, Thresholds
 from build.kinds.text import STAGES
 from build.pipeline import VERIFY
 from build.precisions import PRECISIONS
 from build.quantization.record import WeightRecord
+from build.ranking.gate import default_thresholds
 from manifest import LayerKind, PoolingMode, Precision
 from runtime.http.limits import BYTES_PER_BODY_BYTE, SMALL_BODY, SPARE_CONNECTIONS, TINY_BODY, Deadlines, Memory
 from runtime.settings import DEFAULT_MAX_BODY_BYTES, FALSE, TRUE, LogFormat, LogLevel, read_settings
@@ -307,7 +317,16 @@ class TestFidelity:
                 f"`{one.variable}`",
                 *(f"{getattr(row, one.field):g}" for row in (int8, fp32)),
             ]
-            for one in OPTIONS
+            for one in COSINE_OPTIONS
+        ]
+
+    def test_the_thresholds_of_rerankers_are_those_of_the_gate(self):
+        int8, fp32 = PRECISIONS[Precision.INT8], PRECISIONS[Precision.FP32]
+        columns = ((PER_TOKEN, int8), (PER_TOKEN_7_BITS, int8), (FLOATS, fp32))
+        required = [default_thresholds(*column) for column in columns]
+        assert table(section(self.PAGE, "### Rerankers")) == [
+            [one.figure, f"`{one.flag}`", f"`{one.variable}`", *(f"{getattr(row, one.field):g}" for row in required)]
+            for one in SCORE_OPTIONS
         ]
 
     def test_every_field_of_the_report_is_named(self):
@@ -319,6 +338,11 @@ class TestFidelity:
             CpuClass,
             manifest.CosineFigures,
             Thresholds,
+            ScoreReport,
+            ClassScores,
+            QueryScores,
+            ScoreThresholds,
+            manifest.ScoreFigures,
             MeasuredText,
             LengthFigures,
             WeightRecord,

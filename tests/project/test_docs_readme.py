@@ -84,7 +84,7 @@ class TestQuickstart:
 
     def test_the_table_at_the_end_of_a_build_has_these_rows(self):
         (shown,) = re.findall(r"^```text\n(.*?)^```$", self.PAGE, re.DOTALL | re.MULTILINE)
-        modules = ("build/summary.py", "build/kinds/text_summary.py")
+        modules = ("build/summary.py", "build/fidelity/summary.py", "build/kinds/text_summary.py")
         sources = "".join((ROOT / name).read_text() for name in modules)
         for line in shown.splitlines():
             name = line.split("  ")[0]

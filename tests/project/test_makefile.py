@@ -69,6 +69,9 @@ OPTIONS = {
         "MIN_COSINE_MEAN": "--min-cosine-mean",
         "MIN_COSINE_P1": "--min-cosine-p1",
         "MIN_COSINE_MIN": "--min-cosine-min",
+        "MIN_RANK_AGREEMENT": "--min-rank-agreement",
+        "MIN_TOP_KEPT": "--min-top-kept",
+        "MAX_SCORE_ERROR": "--max-score-error",
         "PORT": "--port",
     },
     "bundle": {"MODEL": "--model", "BUNDLE": "--bundle", "REVISION": "--revision"},
@@ -81,6 +84,7 @@ OPTIONS = {
         "TRUST_REMOTE_CODE": "--trust-remote-code",
         "CODE_REVISION": "--code-revision",
         "MIN_COSINE_P1": "--min-cosine-p1",
+        "MAX_SCORE_ERROR": "--max-score-error",
         "TAG": "--tag",
     },
     "compare": {

@@ -22,7 +22,7 @@ def test_nothing_set_gives_the_documented_defaults():
         threads=None,
         request_seconds=60,
         enable_cache=False,
-        max_body_bytes=1 << 20,
+        max_body_bytes=None,
         max_tokens=None,
         long_text=None,
         honor_pooling_strategy=False,

@@ -212,7 +212,7 @@ def test_weights_have_a_byte_and_a_scale_for_each_group_of_channels_or_row_of_a_
 
 def test_the_graph_is_of_the_native_kernels_ops(bundle: Path, manifest: Manifest):
     graph = manifest.section.graphs["model"]
-    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 2))
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 3))
     report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
     assert report.cosine.classes[0].cpu_class in (PER_TOKEN, PER_TOKEN_7_BITS)
     assert report.stock_kernels == {}

@@ -47,7 +47,7 @@ def test_stock_kernels_are_measured_once():
 
 def test_a_bundle_of_stock_graphs_is_measured_in_the_class_of_its_precision():
     for spec in PRECISIONS.values():
-        plan = plan_verification(a_text_model(), spec.stock_class, 0)
+        plan = plan_verification(a_text_model().graphs, spec.stock_class, 0)
         assert plan.runs == (VerificationRun(spec.stock_class),)
 
 

@@ -15,7 +15,7 @@ from build.fidelity.cosine import DECIMALS, summarize
 from build.fidelity.cpu_classes import PER_TOKEN_7_BITS
 from build.fidelity.gate import check
 from build.fidelity.report import MeasuredClass, MeasuredText
-from build.fidelity.thresholds import OPTIONS, Thresholds
+from build.fidelity.thresholds import COSINE_OPTIONS, Thresholds
 from manifest import CosineFigures, Precision, Task
 
 BOUNDS = Thresholds(mean=0.99, p1=0.975, minimum=0.95)
@@ -52,12 +52,12 @@ def test_a_bundle_at_its_thresholds_passes():
     check(a_class(figures(0.99, 0.975, 0.95), [measured(0.95)], [measured(0.95)]), BOUNDS, Precision.INT8)
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.field)
+@pytest.mark.parametrize("option", COSINE_OPTIONS, ids=lambda option: option.field)
 @pytest.mark.parametrize("figure", [0.94, math.nan])
 def test_each_figure_that_falls_short_is_named_and_no_other(option, figure: float):
     said = refusal(figures(**{option.field: figure}), measured(0.96))
     assert f": {option.figure} {figure:.6f} (required: {getattr(BOUNDS, option.field):g}): " in said
-    assert not any(other.figure in said for other in OPTIONS if other is not option)
+    assert not any(other.figure in said for other in COSINE_OPTIONS if other is not option)
 
 
 def test_all_figures_that_fall_short_are_named_with_what_to_do():
@@ -73,7 +73,7 @@ def test_all_figures_that_fall_short_are_named_with_what_to_do():
 @given(SHORT, SHORT, SHORT)
 def test_the_thresholds_that_are_suggested_let_the_bundle_pass(mean: float, p1: float, minimum: float):
     said = refusal(figures(mean, p1, minimum), measured(minimum)).split(";")[0].split()
-    given = [float(said[said.index(option.flag) + 1]) for option in OPTIONS]
+    given = [float(said[said.index(option.flag) + 1]) for option in COSINE_OPTIONS]
     check(a_class(figures(mean, p1, minimum), [measured(minimum)]), Thresholds(*given), Precision.INT8)
     assert all(-1 <= value <= 1 for value in given)
 

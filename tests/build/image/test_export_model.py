@@ -41,11 +41,15 @@ def test_every_argument_becomes_an_option():
         "MIN_COSINE_MEAN": "0.9",
         "MIN_COSINE_P1": "0.8",
         "MIN_COSINE_MIN": "-0.5",
+        "MIN_RANK_AGREEMENT": "0.7",
+        "MIN_TOP_KEPT": "0.6",
+        "MAX_SCORE_ERROR": "0.5",
     }
     assert set(given) == {*VALUES, *SWITCHES}
     assert quantize_options({**given, "MODEL": "org/model"}) == [
         *("--arch=arm64", "--precision=fp32", "--revision=a b; $(c)", "--code-revision=c0ffee"),
         *("--min-cosine-mean=0.9", "--min-cosine-p1=0.8", "--min-cosine-min=-0.5"),
+        *("--min-rank-agreement=0.7", "--min-top-kept=0.6", "--max-score-error=0.5"),
         *("--trust-remote-code", "--allow-pickle", "--output=/bundle", "--", "org/model"),
     ]
 

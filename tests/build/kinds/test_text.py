@@ -27,7 +27,7 @@ from tests.support.models.tiny_description import Routes, TinyModel
 
 pytestmark = pytest.mark.slow
 
-NATIVE = OpSet("cpu2vec", 2)
+NATIVE = OpSet("cpu2vec", 3)
 BERT = NATIVE_MODELS[0]
 T5 = TinyModel("stock-t5", "t5", "t5", "T5EncoderModel")
 TWO = TinyModel("native-router", "bert", "bert", "BertModel", router=Routes(SMALL_QUERY, LARGE_DOCUMENT))
@@ -107,9 +107,9 @@ def test_one_of_two_routes_can_be_native(tmp_path: Path):
     (stock,) = (name for name, used in ops.items() if used is None)
     assert stock_reasons(made.assembled.transformers) == {stock: "the native kernels do not support t5"}
     spec = PRECISIONS[Precision.INT8]
-    table = summary(BuildResult(made.manifest, 0, spec.thresholds, made.assembled.summary, ()), made.bundle)
+    table = summary(BuildResult(made.manifest, 0, made.assembled.summary, ()), made.bundle)
     assert f"  native; onnxruntime's own for {stock}, because the native kernels do not support t5\n" in table
-    assert plan_verification(text, spec.stock_class, 0).runs[0].cpu_class.name.endswith("per token")
+    assert plan_verification(text.graphs, spec.stock_class, 0).runs[0].cpu_class.name.endswith("per token")
 
 
 def test_the_report_has_every_measured_class(tmp_path: Path):

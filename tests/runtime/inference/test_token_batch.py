@@ -26,6 +26,14 @@ def test_joined_batches_have_all_texts_in_order(texts: list[list[int]]):
     assert [part.tolist() for part in parts] == texts
 
 
+def test_texts_without_types_have_the_type_0_beside_others():
+    assert TokenBatch.of([5, 6]).token_types.tolist() == [0, 0]
+    typed = TokenBatch.of([7, 8], np.array([0, 1]))
+    joined = TokenBatch.joined([TokenBatch.of([5]), typed])
+    assert joined.token_types.tolist() == [0, 0, 1]
+    assert TokenBatch.joined([TokenBatch.of([5]), TokenBatch.of([6])]).types is None
+
+
 def test_a_lone_batch_is_not_copied():
     batch = TokenBatch.of([1, 2])
     assert TokenBatch.joined([batch]) is batch

@@ -149,11 +149,16 @@ def _embedding(
     position: Array,
     gamma: Array,
     beta: Array,
+    types: Array | None = None,
+    token_type: Array | None = None,
+    *,
     epsilon: float,
     first_position: int,
 ) -> Array:
     positions = first_position + np.concatenate([np.arange(length) for length in lengths])
     rows = word[ids].astype(np.float64) * scale[ids, np.newaxis] + position[positions]
+    if types is not None and token_type is not None:
+        rows += token_type[types]
     return layer_norm(rows, gamma, beta, epsilon)
 
 

@@ -41,6 +41,10 @@ def embedding(**changed: Any) -> Inputs:
     return {**embedding_inputs(np.random.default_rng(4), [3, 4], 16), **changed}
 
 
+def typed_embedding(**changed: Any) -> Inputs:
+    return {**embedding_inputs(np.random.default_rng(4), [3, 4], 16, types=True), **changed}
+
+
 def attention_inputs(rng: np.random.Generator, lengths: list[int], heads: int, width: int, bias: int = 0) -> Inputs:
     """``bias``: how far the relative bias reaches; 0 leaves it out."""
     qkv = rng.normal(size=(sum(lengths), 3 * heads * width)).astype(np.float32)
@@ -49,9 +53,14 @@ def attention_inputs(rng: np.random.Generator, lengths: list[int], heads: int, w
 
 
 def embedding_inputs(
-    rng: np.random.Generator, lengths: list[int], width: int, position: bool = True, norm: bool = True
+    rng: np.random.Generator,
+    lengths: list[int],
+    width: int,
+    position: bool = True,
+    norm: bool = True,
+    types: bool = False,
 ) -> Inputs:
-    """Tables of 50 words and of 24 positions."""
+    """Tables of 50 words, of 24 positions, and of 3 types if tokens have ``types``."""
 
     def normal(*shape: int) -> NDArray[np.float32]:
         return np.asarray(rng.normal(size=shape), np.float32)
@@ -64,4 +73,6 @@ def embedding_inputs(
         "position": normal(24, width) if position else None,
         "gamma": normal(width) if norm else None,
         "beta": normal(width) if norm else None,
+        "types": rng.integers(0, 3, sum(lengths)) if types else None,
+        "token_type": normal(3, width) if types else None,
     }

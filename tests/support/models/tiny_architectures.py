@@ -31,6 +31,7 @@ TABLE_BEYOND_TOKENIZER = 28
 CONFIGS = {
     "bert": "BertConfig",
     "distilbert": "DistilBertConfig",
+    "electra": "ElectraConfig",
     "roberta": "RobertaConfig",
     "xlm-roberta": "XLMRobertaConfig",
     "mpnet": "MPNetConfig",
@@ -90,6 +91,8 @@ def _settings(model: TinyModel, tokenizer: Any) -> dict[str, Any]:
             family = common | {"dim": HIDDEN, "hidden_dim": INTERMEDIATE, "n_layers": LAYERS, "n_heads": HEADS}
         case "bert" | "dpr":
             family = common | SIZES | {"type_vocab_size": TYPES}
+        case "electra":
+            family = common | SIZES | {"type_vocab_size": TYPES, "embedding_size": HIDDEN}
         case "roberta" | "xlm-roberta":
             family = common | SIZES | {"type_vocab_size": 1}
         case "mpnet":

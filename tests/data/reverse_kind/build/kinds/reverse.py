@@ -15,7 +15,7 @@ from build.bundle.staging import Staging
 from build.errors import VerificationFailed
 from build.fidelity.runtime_process import serve
 from build.fidelity.seal import Verified
-from build.fidelity.thresholds import Thresholds
+from build.fidelity.thresholds import ThresholdOverrides
 from build.kinds import Weights
 from build.model.files import CONFIG, ModelFiles
 from build.model.json_files import read_object
@@ -26,6 +26,7 @@ from manifest import CONFIG_FILE, Fidelity, Golden, GoldenRequest, Manifest, Pre
 
 STAGES = ("package",)
 PRECISIONS = (Precision.FP32,)
+THRESHOLDS = ()
 WORDS = ("", "hello", "日本語")
 
 
@@ -58,7 +59,7 @@ class AssembledReverse:
     def summary(self) -> tuple[tuple[str, str], ...]:
         return (("longest", f"{self.section.max_characters} characters"),)
 
-    def verify(self, bundle: Path, manifest: Manifest, thresholds: Thresholds, bars: bool) -> Verified:
+    def verify(self, bundle: Path, manifest: Manifest, thresholds: ThresholdOverrides, bars: bool) -> Verified:
         expected = [GoldenRequest("/reverse", {"text": word}, {"text": word[::-1]}, Tolerance()) for word in WORDS]
         with serve(bundle) as client:
             connection = http.client.HTTPConnection(urlsplit(client.address).netloc)
@@ -67,4 +68,4 @@ class AssembledReverse:
                 if json.loads(connection.getresponse().read()) != request.answer:
                     raise VerificationFailed(f"{request.body} is not reversed")
             connection.close()
-        return Verified(Fidelity(), Golden(tuple(expected)), report="{}\n", page="<!DOCTYPE html>\n")
+        return Verified(Fidelity(), Golden(tuple(expected)), report="{}\n", page="<!DOCTYPE html>\n", summary=())

@@ -1,0 +1,1 @@
+"""Verifies rerankers: held-out queries with documents, figures of their scores, and the gate."""

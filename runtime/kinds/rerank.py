@@ -1,0 +1,107 @@
+"""Rerankers: the limit is checked in the master, tokenizer and engine are loaded in the worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Hashable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from manifest import RerankModel
+from runtime.bundle import Bundle
+from runtime.errors import SettingsError
+from runtime.host.capacity import Capacity
+from runtime.inference.native_ops import NativeOps, load_native_ops
+from runtime.kinds import Load, Model
+from runtime.settings import Settings
+from runtime.text.long_text import LongText
+from runtime.text.window_limit import window_limit
+
+if TYPE_CHECKING:
+    from runtime.api.rerank_forms import Question
+    from runtime.rerank.scorer import Scorer
+
+log = logging.getLogger("cpu2vec")
+
+DEFAULT_MAX_BODY_BYTES = 8 << 20
+"""32 long documents, as Weaviate sends them, are more than a text's limit of 1 MiB."""
+
+RANKING_PATHS = ("/v1/rerank", "/v2/rerank")
+
+
+def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
+    """Implements ``KindModule.plan``."""
+    if settings.long_text is LongText.CHUNK:
+        raise SettingsError("LONG_TEXT must be truncate or error for a reranker, which reads both texts at once")
+    model = bundle.manifest.section_as(RerankModel)
+    # Texts in work share one half of the memory; weights and everything else have the other.
+    budget_bytes = capacity.memory_bytes // 2
+    limit = window_limit(model.encoder, settings.max_tokens, budget_bytes)
+    kernels = load_native_ops([graph.ops for graph in model.graphs.values()], settings.kernels_isa)
+    if kernels is not None:
+        log.info("native ops use %s", kernels.isa)
+    return partial(_load, bundle, model, settings, capacity.cores, budget_bytes, limit, kernels)
+
+
+def _load(
+    bundle: Bundle,
+    model: RerankModel,
+    settings: Settings,
+    cores: int,
+    budget_bytes: int,
+    limit: int,
+    kernels: NativeOps | None,
+) -> Model:
+    """Raises ``BundleError`` for a file that cannot be loaded."""
+    # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
+    from runtime.api.rerank import RerankEndpoint
+    from runtime.api.rerank_forms import parse_ranking, parse_rerank
+    from runtime.inference.token_run import RunBatch
+    from runtime.rerank.reranker import Reranker, documents_in_flight
+    from runtime.rerank.scorer import Pair, QueryText
+    from runtime.scheduling.cost_class import Priority
+    from runtime.scheduling.memory_budget import MemoryBudget
+    from runtime.scheduling.scheduler import Scheduler
+
+    scorer = _load_scorer(bundle, model, cores, limit, kernels)
+    budget = MemoryBudget(budget_bytes)
+    scheduler: Scheduler[Any] = Scheduler(scorer.begin, lambda: RunBatch(budget), cores, settings.request_seconds)
+    in_flight = documents_in_flight(cores, model.encoder.memory.of(limit), budget_bytes)
+
+    def submit(item: QueryText | Pair, key: Hashable) -> Coroutine[Any, Any, Any]:
+        return scheduler.submit(item, key, priority=Priority.QUERY)
+
+    reranker = Reranker(submit, in_flight, settings.request_seconds)
+
+    def endpoint(parse: Callable[[bytes], Question]) -> RerankEndpoint:
+        return RerankEndpoint(reranker.logits, scorer.fits, model.activation, parse)
+
+    truncate = settings.long_text is not LongText.ERROR
+    ranking = endpoint(partial(parse_ranking, model=bundle.manifest.model, truncate=truncate))
+    return Model(
+        endpoints={
+            "/rerank": endpoint(partial(parse_rerank, truncate=truncate)),
+            **dict.fromkeys(RANKING_PATHS, ranking),
+        },
+        golden_endpoints={"/rerank": endpoint(parse_rerank)},
+        serving={
+            "max_tokens": limit,
+            "documents_in_flight": in_flight,
+            "kernels": kernels.isa if kernels is not None else None,
+        },
+        jobs=scheduler,
+        max_body_bytes=DEFAULT_MAX_BODY_BYTES,
+    )
+
+
+def _load_scorer(bundle: Bundle, model: RerankModel, cores: int, limit: int, kernels: NativeOps | None) -> Scorer:
+    from runtime.inference.engine import open_engine
+    from runtime.rerank.pair_tokens import PairTokens
+    from runtime.rerank.scorer import Scorer
+    from runtime.text.head import read_head
+    from runtime.text.tokenizer import Tokenizer
+
+    engine = open_engine(bundle.directory / model.graph.file, model.graph, cores, kernels)
+    head = read_head(bundle.directory, {"rerank": model.encoder})["rerank"]
+    pairs = PairTokens(Tokenizer(bundle.directory / model.encoder.tokenizer), limit, model.token_types)
+    return Scorer(model.encoder, pairs, engine, head)
