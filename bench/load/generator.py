@@ -23,7 +23,6 @@ from bench.load.kept_connections import run_kept
 from bench.load.loads import SLOW_CLIENTS, Group, LoadResult, LoadSpec
 from bench.load.routes import Route
 from bench.load.slow_clients import SlowClients
-from bench.load.vectors import Vectors
 from bench.load.wire import Request
 from bench.report.statistics import percentile
 
@@ -39,7 +38,8 @@ def run_load(spec: LoadSpec, in_the_middle: Callable[[], None] = lambda: None) -
 
     Raises ``LoadFailed`` for wrong answers, and over kept connections for anything that is lost.
     """
-    load, route = spec.load, Vectors(spec.dim)
+    load = spec.load
+    route = load.module.route(spec.dim)
     if not load.counts_losses:
         with SlowClients(spec.port, SLOW_CLIENTS) if load.group is Group.SLOW else nullcontext():
             return run_kept(spec, route)

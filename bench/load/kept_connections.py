@@ -106,7 +106,7 @@ def _measure(
     last = 0.0
     gc.disable()
     try:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         deadline = start + spec.seconds
         in_flight = 0
         for connection in connections[: len(requests)]:
@@ -128,6 +128,7 @@ def _measure(
                     in_flight -= 1
                 # PERF: checked after the next request is sent, so that no connection is idle during the check.
                 route.check(response, answered)
+        used = time.process_time() - used
     finally:
         gc.enable()
     return LoadResult(
@@ -138,6 +139,7 @@ def _measure(
         max_ms=max(latencies) * 1e3,
         answers=len(latencies) + len(connections),
         dials=len(connections),
+        cpu_seconds=used,
     )
 
 

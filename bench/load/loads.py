@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from bench.load.modules import Module
 from bench.load.texts import Length
 
 MAX_WORDS_PER_SECOND = 250_000
@@ -56,6 +57,8 @@ class Load:
     """It lasts so many times as long as the settings say: the more wait, the later the first is answered."""
     max_words_per_second: int = MAX_WORDS_PER_SECOND
     """The load ends sooner where a system is faster than that."""
+    module: Module = Module.TEXT2VEC_TRANSFORMERS
+    """Whose requests are sent."""
 
     @property
     def name(self) -> str:
@@ -102,8 +105,8 @@ class LoadSpec:
     def read(cls, fields: Mapping[str, Any]) -> LoadSpec:
         """From what ``asdict`` made of one."""
         load = fields["load"]
-        length, group = Length(**load["length"]), Group(load["group"])
-        return cls(**{**fields, "load": Load(**{**load, "length": length, "group": group})})
+        length, group, module = Length(**load["length"]), Group(load["group"]), Module(load["module"])
+        return cls(**{**fields, "load": Load(**{**load, "length": length, "group": group, "module": module})})
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class LoadResult:
     resends: int = 0
     """How many requests were sent again because a kept connection had broken."""
     cpu_seconds: float = 0.0
-    """CPU time of the load generator during the load; 0 over kept connections, where it is not observed."""
+    """CPU time of the load generator during the load."""
     lost: dict[str, int] = field(default_factory=dict)
     """How many requests were given up, by reason."""
     silence_seconds: float = 0.0

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bench.load.texts import Length, endless_texts
 from bench.load.wire import HEADER_END, Request, body_of, check_status, post, wrong
+
+TRANSFORMERS = {"pooling_strategy": "masked_mean", "task_type": "passage"}
+"""The configuration that text2vec-transformers sends with an object's text."""
+MODEL2VEC = {"task_type": "passage"}
+"""That of text2vec-model2vec."""
 
 
 class Vectors:
     """Implements ``Route`` for vectors of ``dim`` components."""
 
-    def __init__(self, dim: int) -> None:
-        self._dim = dim
+    def __init__(self, dim: int, config: Mapping[str, str] = TRANSFORMERS) -> None:
+        self._dim, self._config = dim, config
 
     def requests(self, length: Length, port: int, seed: str) -> Iterator[Request]:
-        return (vector_request(text, port) for text in endless_texts(length, seed))
+        return (vector_request(text, port, self._config) for text in endless_texts(length, seed))
 
     def check(self, response: bytes | bytearray, request: Request) -> None:
         """Counts commas, and requires a text in which JSON escapes nothing; ``parse`` does not."""
@@ -34,15 +39,9 @@ class Vectors:
         return parse_vector(response, request.echo.decode())
 
 
-def vector_request(text: str, port: int) -> Request:
+def vector_request(text: str, port: int, config: Mapping[str, str] = TRANSFORMERS) -> Request:
     """Weaviate's client sends more keys than the text and its configuration."""
-    fields = {
-        "text": text,
-        "dims": 0,
-        "vector": None,
-        "error": "",
-        "config": {"pooling_strategy": "masked_mean", "task_type": "passage"},
-    }
+    fields = {"text": text, "dims": 0, "vector": None, "error": "", "config": config}
     return Request(text.encode(), post("/vectors", fields, port))
 
 

@@ -42,7 +42,7 @@ class Sample:
     others_cpu_percent: float
     """Percent of all cores that neither the server nor the load generator used; should be close to 0."""
     generator_cpu_ms_per_request: float = 0.0
-    """CPU time of the load generator for each request; 0 over kept connections, where it is not observed."""
+    """CPU time of the load generator for each request."""
     sent: int = 0
     """All requests, including those that were under way when the load's time was over."""
     lost: dict[str, int] = field(default_factory=dict)

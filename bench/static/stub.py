@@ -15,6 +15,7 @@ from runtime.api.app import create_app
 from runtime.api.vectors_fields import read_fields, vector_answer
 from runtime.host.capacity import measure_capacity
 from runtime.http.limits import Deadlines, Draining, HttpLimits, Memory
+from runtime.kinds.rerank import DEFAULT_MAX_BODY_BYTES
 from runtime.logs import configure_logging
 from runtime.readiness import Readiness
 from runtime.server.listener import listen
@@ -62,9 +63,10 @@ class StubService:
 
 
 def limits_of(settings: Settings) -> HttpLimits:
+    max_body = settings.max_body_bytes or DEFAULT_MAX_BODY_BYTES
     return HttpLimits(
         Deadlines(request=settings.request_seconds, age=settings.connection_seconds),
-        memory=Memory.of(measure_capacity(settings.threads).memory_bytes, settings.max_body_bytes),
+        memory=Memory.of(measure_capacity(settings.threads).memory_bytes, max_body),
         draining=Draining(settings.linger_seconds, settings.drain_seconds),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.commands import Command
 from bench.environment import ENVIRONMENTS, RUNTIME_ENVIRONMENT, ensure_environment, python_in
 from bench.server.runtime import RUNTIME_PACKAGES, runtime_system
 from bench.server.system import INCUMBENT, STUB, Launch, System
@@ -28,7 +29,7 @@ def http_server_alone(dim: int) -> System:
     """What answers with vectors of ``dim`` components, and needs no model for that."""
 
     def launch(model: ModelFiles, port: int) -> Launch:
-        command = [python_in(RUNTIME_ENVIRONMENT), "-m", "bench.static.stub", str(dim)]
+        command: Command = [python_in(RUNTIME_ENVIRONMENT), "-m", "bench.static.stub", str(dim)]
         return Launch(command, {"PORT": str(port), "LOG_LEVEL": "warning"})
 
     return System(

@@ -8,6 +8,7 @@ from itertools import islice
 import pytest
 
 from bench.errors import LoadFailed
+from bench.load.modules import Module
 from bench.load.texts import SHORT
 from bench.load.vectors import Vectors, parse_vector, vector_request
 from bench.load.wire import Request
@@ -28,6 +29,12 @@ class TestRequests:
             "error": "",
             "config": {"pooling_strategy": "masked_mean", "task_type": "passage"},
         }
+
+    def test_of_text2vec_model2vec_name_no_pooling(self):
+        request = next(Module.TEXT2VEC_MODEL2VEC.route(2).requests(SHORT, 8080, "a"))
+        fields = json.loads(request.wire.partition(b"\r\n\r\n")[2])
+        assert list(fields) == ["text", "dims", "vector", "error", "config"]
+        assert fields["config"] == {"task_type": "passage"}
 
     def test_have_texts_of_the_length_and_the_answer_must_echo_them(self):
         for request in islice(Vectors(2).requests(SHORT, 8080, "a"), 20):
