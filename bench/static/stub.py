@@ -15,12 +15,11 @@ from runtime.api.app import create_app
 from runtime.api.vectors_fields import read_fields, vector_answer
 from runtime.host.capacity import measure_capacity
 from runtime.http.limits import Deadlines, Draining, HttpLimits, Memory
-from runtime.kinds.rerank import DEFAULT_MAX_BODY_BYTES
 from runtime.logs import configure_logging
 from runtime.readiness import Readiness
 from runtime.server.listener import listen
 from runtime.server.server import Server
-from runtime.settings import Settings, read_settings
+from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings, read_settings
 
 
 class SameVector:
