@@ -61,7 +61,7 @@ help:  ## list the targets and their variables
 #: DOCKER_BUILD_ARGS more arguments for docker build
 #: OLD, BUNDLE, TEXTS, TASK, POOLING_STRATEGY, JSON
 #:                   of make compare: docs/compare.md
-#: MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB, BASE, LOADS
+#: KIND, BASE, LOADS, MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB
 #:                   of the benchmarks: docs/performance.md
 #: PYTHON            Python 3.11, 3.12 or 3.13; for make image alone, 3.11 or newer
 #: HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
@@ -118,8 +118,8 @@ lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style
 kernels: .venv/build/.ready  ## compile the native kernels for an architecture
 	@[ "$$ARCH" ] || ARCH=$(HOST); $(as_target) $(BUILD) -m build.kernels $(call options,ARCH:arch)
 
-bench: setup  ## measure this server beside the container that it replaces
-	@$(torch_links) $(BUILD) -m bench $(call options,BASE:base LOADS:loads)
+bench: setup  ## measure this server beside the container that it replaces (KIND=static: static models)
+	@$(torch_links) $(BUILD) -m bench $(call options,KIND:kind BASE:base LOADS:loads)
 
 bench-fidelity: setup  ## measure what int8 costs in fidelity and time
 	@$(BUILD) -m bench.precisions $(call options,MODEL:model STSB:stsb)
@@ -137,7 +137,8 @@ lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	lock "$$@" --no-deps requirements.in -o requirements.txt; \
 	lock "$$@" --no-emit-package torch build/requirements.in -o build/requirements.txt; \
 	sed -n '/^ziglang==/,/[^\]$$/p' build/requirements.txt > build/compiler-requirement.txt; \
-	lock "$$@" --no-emit-package torch bench/incumbent-requirements.in -o bench/incumbent-requirements.txt; \
+	lock "$$@" --no-emit-package torch bench/incumbent-text-requirements.in -o bench/incumbent-text-requirements.txt; \
+	lock "$$@" bench/incumbent-static-requirements.in -o bench/incumbent-static-requirements.txt; \
 	lock "$$@" $(addprefix --no-emit-package ,$(NEVER_IMPORTED)) bench/openvino-requirements.in \
 	  -o bench/openvino-requirements.txt; \
 	lock "$$@" tests/requirements.in -o tests/requirements.txt; \

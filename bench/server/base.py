@@ -13,10 +13,10 @@ from pathlib import Path
 from bench.environment import ENVIRONMENTS, python_in
 from bench.errors import SetupFailed
 from bench.report.machine import commit
-from bench.server.systems import RUNTIME_PACKAGES, Launch, System, build_bundle, serve_bundle
+from bench.server.runtime import RUNTIME_PACKAGES, build_bundle, serve_bundle
+from bench.server.system import BASE, Launch, System
 from build.model.files import ModelFiles
-
-BASE = "base"
+from manifest import Precision
 
 PROGRAMS = ("quantize.py", "manifest.py", "runtime/__main__.py")
 """A checkout of this project has these files, whichever commit it is at."""
@@ -26,7 +26,7 @@ KERNELS = Path("kernels", "lib")
 """git ignores the compiled kernels. They are copied as well: the build compiles them again unless they are current."""
 
 
-def base_system(checkout: Path, copy: Path) -> System:
+def base_system(checkout: Path, copy: Path, precision: Precision) -> System:
     """The row of ``checkout``, whose files are copied to ``copy``, a new directory. Raises ``SetupFailed``."""
     _check(checkout)
     _copy_files(checkout, copy)
@@ -34,14 +34,14 @@ def base_system(checkout: Path, copy: Path) -> System:
     bundle = copy / "bundle"
 
     def prepare(model: ModelFiles) -> None:
-        build_bundle(python_in(environments["build"]), model.model, bundle, copy)
+        build_bundle(python_in(environments["build"]), model, precision, bundle, copy)
 
     def launch(model: ModelFiles, port: int) -> Launch:
         return serve_bundle(environments["runtime"], bundle, port, copy)
 
     return System(
         name=BASE,
-        about=f"another checkout's runtime on its own int8 bundle, commit {commit(checkout) or 'unknown'}",
+        about=f"another checkout's runtime on its own {precision} bundle, commit {commit(checkout) or 'unknown'}",
         environment=environments["runtime"],
         packages=RUNTIME_PACKAGES,
         prepare=prepare,

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.errors import LoadFailed
-from bench.server.kept_connections import Connection
-from bench.server.wire import Request, parse_answer
+from bench.load.kept_connections import Connection
+from bench.load.vectors import parse_vector, vector_request
 from build.fidelity.cosine import cosines, summarize
 from manifest import CosineFigures
 
@@ -18,10 +18,10 @@ def served_vectors(port: int, texts: list[str]) -> NDArray[np.float32]:
     try:
         vectors = []
         for text in texts:
-            connection.send(Request.of(text, port))
+            connection.send(vector_request(text, port))
             while (response := connection.receive()) is None:
                 pass
-            vectors.append(parse_answer(response, text))
+            vectors.append(parse_vector(response, text))
     except OSError as error:
         raise LoadFailed(f"the connection failed: {error}") from None
     finally:

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from bench import process_tree
 from bench.errors import BenchError, LoadFailed, ServerFailed
+from bench.load.generator import MIDDLE
+from bench.load.loads import Group, Load, LoadResult, LoadSpec
 from bench.process_tree import Memory
 from bench.report.machine import children_cpu_seconds, others_percent, versions_in
 from bench.server.fidelity import compare, served_vectors
-from bench.server.load_generator import MIDDLE
-from bench.server.loads import Group, Load, LoadResult, LoadSpec
 from bench.server.process import Server
 from bench.server.results import Sample, SystemResult
-from bench.server.systems import System
+from bench.server.system import System
 from build.model.files import ModelFiles
 from build.paths import ROOT
 from manifest import CosineFigures
@@ -89,7 +89,7 @@ class MeasuredSystem:
     def run(self, load: Load, seconds: float, dim: int, seed: str, cores: int) -> Sample:
         """Put the server under one load, and keep the sample. ``seconds``: those of the settings."""
         seconds *= load.times
-        spec = LoadSpec(self._server.port, load.name, seconds, load.max_requests(seconds), dim, seed)
+        spec = LoadSpec(self._server.port, load, seconds, load.max_requests(seconds), dim, seed)
         with self._naming_the_system():
             server, reaped = self._server.cpu_seconds(), self._server.reaped_cpu_seconds
             machine, children = process_tree.machine_cpu_seconds(), children_cpu_seconds()
@@ -132,8 +132,6 @@ class MeasuredSystem:
 
     def result(self) -> SystemResult:
         """All that was measured; the memory is read now."""
-        if self._fidelity is None:
-            raise ValueError("the system has not been measured")
         with self._naming_the_system():
             memory = self._server.memory()
         return SystemResult(
@@ -191,7 +189,7 @@ def generate_load(spec: LoadSpec, in_the_middle: Callable[[], None] = lambda: No
 
 def _load_generator(errors: IO[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "bench.server.load_generator"],
+        [sys.executable, "-m", "bench.load.generator"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

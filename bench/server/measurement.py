@@ -7,32 +7,27 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from bench.load.loads import Load
 from bench.progress import Log
 from bench.report.machine import commit, describe_machine
-from bench.server.base import BASE
-from bench.server.loads import Load, loads_in
+from bench.server.kind import Original
 from bench.server.measured_system import MeasuredSystem
 from bench.server.results import Results, Sample, Settings
-from bench.server.systems import INCUMBENT, System
+from bench.server.system import BASE, INCUMBENT, System
 from build.model.files import ModelFiles
 from build.paths import ROOT
 
 NOTABLE_SECONDS = 2.0
 """Of a server that goes on working after a load."""
 
-Original = Callable[[Path, list[str]], NDArray[np.float32]]
-
 
 def measure(
     systems: Sequence[System],
     model: ModelFiles,
+    loads: Sequence[Load],
     texts: list[str],
     original: Original,
     settings: Settings,
@@ -40,12 +35,12 @@ def measure(
 ) -> Results:
     """All figures of all systems that are put under any of the loads.
 
-    ``original`` returns the vectors of ``texts`` that the systems' are compared with. However it ends, the servers
-    that it started are stopped. Raises ``BenchError``.
+    ``original`` returns the vectors of ``texts`` that those of systems with a model are compared with. However it
+    ends, the servers that it started are stopped. Raises ``BenchError``.
     """
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     machine = describe_machine()
-    systems = [system for system in systems if system.loads & set(settings.loads)]
+    systems = [system for system in systems if system.loads & {load.group for load in loads}]
     measured = [MeasuredSystem(system, model) for system in systems]
     for system in measured:
         log(f"preparing {system.system.name}: {system.system.about}")
@@ -58,12 +53,12 @@ def measure(
             log(f"starting {system.system.name}, {settings.starts + 1} times")
             start_seconds = system.start(settings.starts)
             log(f"  ready after {', '.join(f'{seconds:.2f}' for seconds in start_seconds)} s")
-        for system in measured:
+        for system in (each for each in measured if each.system.has_model):
             fidelity = system.compare(texts, reference)
             log(f"mean cosine of {system.system.name} to the original: {fidelity.mean:.4f}")
         _leave_idle(measured, settings.idle_seconds, log)
         for number in range(1, settings.rounds + 1):
-            _run_round(measured, number, settings, reference.shape[1], machine.cores, log)
+            _run_round(measured, loads, number, settings, reference.shape[1], machine.cores, log)
         results = [system.result() for system in measured]
     return Results(
         date=date,
@@ -72,6 +67,7 @@ def measure(
         baseline=_baseline(systems),
         machine=machine,
         settings=settings,
+        loads=list(loads),
         systems=results,
     )
 
@@ -93,13 +89,19 @@ def _leave_idle(measured: Sequence[MeasuredSystem], seconds: float, log: Log) ->
 
 
 def _run_round(
-    measured: Sequence[MeasuredSystem], number: int, settings: Settings, dim: int, cores: int, log: Log
+    measured: Sequence[MeasuredSystem],
+    loads: Sequence[Load],
+    number: int,
+    settings: Settings,
+    dim: int,
+    cores: int,
+    log: Log,
 ) -> None:
     """Put every load on every system, one at a time. All get the same texts; no text is sent twice in a measurement.
 
     The order of systems is reversed in every other round, so that none always runs after the same one.
     """
-    for load in loads_in(settings.loads):
+    for load in loads:
         for system in measured if number % 2 else reversed(measured):
             if load.group not in system.system.loads:
                 continue

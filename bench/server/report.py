@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from bench.load.loads import RATE_IN_FLIGHT, Group, Load
 from bench.report.machine import DISTURBED_PERCENT
 from bench.report.statistics import median, median_ratio, spread_percent
 from bench.report.tables import table
-from bench.server.base import BASE
-from bench.server.loads import LOADS, RATE_IN_FLIGHT, Group, Load
 from bench.server.results import Results, Sample, SystemResult
-from bench.server.systems import CPU2VEC
+from bench.server.system import BASE, CPU2VEC, STUB
 
 RATE = "requests_per_second"
 
@@ -50,6 +49,7 @@ def render(results: Results) -> str:
         _counting_loads(results),
         _systems(results),
         _against_base(results),
+        _below_the_stub(results),
         _notes(results),
     )
     return "\n\n".join(part for part in parts if part)
@@ -57,7 +57,7 @@ def render(results: Results) -> str:
 
 def _heading(results: Results) -> str:
     machine, settings = results.machine, results.settings
-    multiples = "" if set(settings.loads) <= {Group.KEPT} else " or a multiple of it"
+    multiples = "" if {load.group for load in results.loads} <= {Group.KEPT} else " or a multiple of it"
     lines = [
         f"{results.model}, {results.date}, commit {results.commit or 'unknown'}",
         f"{machine}; load average before: {machine.load_average:.2f}",
@@ -120,7 +120,7 @@ def _losses(samples: Sequence[Sample]) -> tuple[str, str]:
 def _measured(results: Results, kept: bool) -> list[Load]:
     """The loads that any system was put under, either those over kept connections or the others."""
     names = {name for system in results.systems for name in system.samples}
-    return [load for load in LOADS if load.name in names and load.counts_losses != kept]
+    return [load for load in results.loads if load.name in names and load.counts_losses != kept]
 
 
 def _systems(results: Results) -> str:
@@ -131,7 +131,8 @@ def _systems(results: Results) -> str:
             row.append(_with_ratio(value_of(system), value_of(base) if base else None, digits))
         fidelity = system.fidelity
         row.append(f"{system.idle_cpu_percent:.1f} %")
-        row += [f"{value:.4f}" for value in (fidelity.mean, fidelity.p1, fidelity.minimum)]
+        cosines = (fidelity.mean, fidelity.p1, fidelity.minimum) if fidelity is not None else ()
+        row += [f"{value:.4f}" for value in cosines] or [NOTHING] * 3
         rows.append(row)
     costs = [title for title, _, _ in COST_COLUMNS]
     return table(["system", *costs, "idle CPU", "cosine mean", "1st percentile", "minimum"], rows, left=1)
@@ -149,21 +150,46 @@ def _with_baseline(results: Results, load: Load | None = None) -> list[tuple[Sys
 
 def _against_base(results: Results) -> str:
     """This checkout round by round beside the other one; empty unless both were measured."""
-    ours, base = results.system(CPU2VEC), results.system(BASE)
-    if ours is None or base is None:
-        return ""
     rows = []
-    for load in LOADS:
-        if load.name not in ours.samples or load.name not in base.samples:
-            continue
-        rates, base_rates = ours.values_of(load.name, RATE), base.values_of(load.name, RATE)
-        ratios = [own / other if other else 0.0 for own, other in zip(rates, base_rates, strict=True)]
-        row = [str(load), *(f"{value:.3f}" for value in (median(ratios), min(ratios), max(ratios)))]
-        for field in ("p50_ms", "cpu_ms_per_request"):
-            row.append(_ratio(ours.values_of(load.name, field), base.values_of(load.name, field)))
-        rows.append([*row, *_verdict(median(ratios), rates, base_rates)])
-    ratio_columns = (f"requests/s × {BASE}", "worst round", "best round", f"p50 × {BASE}", f"CPU × {BASE}")
-    return table([f"{CPU2VEC} beside {BASE}", *ratio_columns, "spread", "verdict"], rows, left=1) if rows else ""
+    for load, ours, base in _both_measured(results, BASE):
+        ratios = _rate_ratios(ours, base, load)
+        verdict = _verdict(median(ratios), ours.values_of(load.name, RATE), base.values_of(load.name, RATE))
+        rows.append([*_beside(ours, base, load), *verdict])
+    return table([*_beside_header(BASE), "spread", "verdict"], rows, left=1) if rows else ""
+
+
+def _below_the_stub(results: Results) -> str:
+    """How near this checkout comes to what its HTTP server reaches without a model; empty unless both were measured."""
+    rows = [_beside(ours, stub, load) for load, ours, stub in _both_measured(results, STUB)]
+    return table(_beside_header(STUB), rows, left=1) if rows else ""
+
+
+def _both_measured(results: Results, other: str) -> list[tuple[Load, SystemResult, SystemResult]]:
+    """This checkout and the other system, with each load that both were put under."""
+    ours, theirs = results.system(CPU2VEC), results.system(other)
+    if ours is None or theirs is None:
+        return []
+    both = ours.samples.keys() & theirs.samples.keys()
+    return [(load, ours, theirs) for load in results.loads if load.name in both]
+
+
+def _beside_header(other: str) -> list[str]:
+    ratios = (f"requests/s × {other}", "worst round", "best round", f"p50 × {other}", f"CPU × {other}")
+    return [f"{CPU2VEC} beside {other}", *ratios]
+
+
+def _beside(ours: SystemResult, other: SystemResult, load: Load) -> list[str]:
+    """One load: the ratios of the rates round by round, then those of the medians of other figures."""
+    ratios = _rate_ratios(ours, other, load)
+    row = [str(load), *(f"{value:.3f}" for value in (median(ratios), min(ratios), max(ratios)))]
+    for field in ("p50_ms", "cpu_ms_per_request"):
+        row.append(_ratio(ours.values_of(load.name, field), other.values_of(load.name, field)))
+    return row
+
+
+def _rate_ratios(ours: SystemResult, other: SystemResult, load: Load) -> list[float]:
+    pairs = zip(ours.values_of(load.name, RATE), other.values_of(load.name, RATE), strict=True)
+    return [own / theirs if theirs else 0.0 for own, theirs in pairs]
 
 
 def _ratio(values: Sequence[float], reference: Sequence[float]) -> str:

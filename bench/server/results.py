@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from bench.load.loads import Load
 from bench.process_tree import Memory
 from bench.report.machine import Machine
 from bench.report.statistics import median
-from bench.server.loads import Group
 from manifest import CosineFigures
 
 
@@ -23,7 +23,6 @@ class Settings:
     """How many starts of each server are timed."""
     idle_seconds: float
     """How long all servers are left idle, to see what CPU time they use."""
-    loads: tuple[Group, ...] = (Group.KEPT,)
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Sample:
     others_cpu_percent: float
     """Percent of all cores that neither the server nor the load generator used; should be close to 0."""
     generator_cpu_ms_per_request: float = 0.0
-    """CPU time of the load generator for each request; 0 over kept connections, where it is not observed."""
+    """CPU time of the load generator for each request."""
     sent: int = 0
     """All requests, including those that were under way when the load's time was over."""
     lost: dict[str, int] = field(default_factory=dict)
@@ -68,7 +67,8 @@ class SystemResult:
     memory_after_load: Memory
     idle_cpu_percent: float
     """Percent of one core."""
-    fidelity: CosineFigures
+    fidelity: CosineFigures | None
+    """None for a system without a model."""
     samples: dict[str, list[Sample]]
     """By the load's name, one sample for each round; none for a load that the system was not put under."""
 
@@ -89,6 +89,8 @@ class Results:
     """The name of the system that the other systems' figures are divided by, whether it was measured or not."""
     machine: Machine
     settings: Settings
+    loads: list[Load]
+    """In the order in which they were run."""
     systems: list[SystemResult]
 
     def system(self, name: str) -> SystemResult | None:

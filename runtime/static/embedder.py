@@ -50,7 +50,7 @@ class StaticEmbedder:
         ids = self._tokenizer.encode(text)
         mean = Mean(self._table)
         mean.add(self._limits.take(ids, 0, 0, self._model.unknown_id))
-        mean.add(self._limits.pad(self._model.padding, len(ids), mean.count))
+        mean.add_padding(self._limits.pad(self._model.padding, len(ids), mean.count))
         return self._vector(mean.value, request.dimensions)
 
     def begin(self, request: StaticRequest) -> Generator[Step, None, Vector]:
@@ -67,7 +67,7 @@ class StaticEmbedder:
             if self._limits.reached(seen, mean.count):
                 break
             yield Step(None, left)
-        mean.add(self._limits.pad(self._model.padding, seen, mean.count))
+        mean.add_padding(self._limits.pad(self._model.padding, seen, mean.count))
         return self._vector(mean.value, request.dimensions)
 
     def _segments(self, text: str) -> Iterator[tuple[list[int], int]]:

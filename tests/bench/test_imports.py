@@ -1,4 +1,4 @@
-"""Imports in the bench go one way: no benchmark knows another, and what reports share knows none."""
+"""Imports in the bench go one way: no benchmark knows another, no kind of model another, and reports know neither."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ FOLDERS = {path.parent.name for path in BENCH.glob("*/__init__.py")}
 ALLOWED = {
     "report": {"process_tree"},
     "incumbent": set(),
-    **dict.fromkeys(("server", "models", "precisions", "kernels"), SHARED | {"report"}),
+    "load": SHARED | {"report"},
+    "server": SHARED | {"report", "load"},
+    **dict.fromkeys(("text", "static"), SHARED | {"load", "server"}),
+    **dict.fromkeys(("models", "precisions", "kernels"), SHARED | {"report"}),
 }
 """What the modules of each folder may import of the bench, besides their own folder."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.server.closed_loop import allow_descriptors
+from bench.load.closed_loop import allow_descriptors
 from tests.support.server.process_usage import (
     MB,
     cpu_ticks,

@@ -11,16 +11,19 @@ import pytest
 from bench.__main__ import main
 from bench.environment import ENVIRONMENTS, RUNTIME_ENVIRONMENT
 from bench.errors import SetupFailed
+from bench.load.loads import Group, loads_in
 from bench.original import reference_vectors
-from bench.server.base import BASE, base_system
+from bench.server.base import base_system
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings
-from bench.server.systems import CPU2VEC, System, serve_bundle
+from bench.server.runtime import serve_bundle
+from bench.server.system import BASE, CPU2VEC, System
+from bench.text.loads import TEXT_LOADS
 from build.host.machine import host_target
 from build.kernels import ensure
 from build.model.files import ModelFiles
-from manifest import Source, SourceKind
+from manifest import Precision, Source, SourceKind
 from tests.support.models import tiny_models
 from tests.support.models.tiny_description import TinyModel
 from tests.support.paths import ROOT
@@ -30,6 +33,8 @@ LEFT_OUT = (".git", ".venv", ".*_cache", ".hypothesis", "__pycache__", "objects-
 
 MARK = '\n\nimport pathlib\n\npathlib.Path("SERVED").touch()\n'
 """Appended to a module of the checkout's runtime, so that it shows which runtime served."""
+
+KEPT = loads_in(TEXT_LOADS, {Group.KEPT})
 
 TINY = TinyModel("base", "bert", "bert", "BertModel", pooling="mean", normalize=True)
 
@@ -56,7 +61,7 @@ def test_its_own_programs_build_and_serve_beside_this_checkouts(checkout: Path, 
     with (checkout / "runtime" / "__init__.py").open("a") as module:
         module.write(MARK)
     before = files_below(checkout)
-    base = base_system(checkout, copy := tmp_path / "copy")
+    base = base_system(checkout, copy := tmp_path / "copy", Precision.INT8)
     own = System(
         name=CPU2VEC,
         about="this checkout's runtime on the same bundle",
@@ -69,7 +74,7 @@ def test_its_own_programs_build_and_serve_beside_this_checkouts(checkout: Path, 
     model = ModelFiles(str(directory), Source(SourceKind.DIRECTORY, "sha256:0"), directory)
     log: list[str] = []
     settings = Settings(rounds=2, seconds=0.05, starts=1, idle_seconds=0.05)
-    results = measure([base, own], model, ["a text", "and another one"], reference_vectors, settings, log.append)
+    results = measure([base, own], model, KEPT, ["a text", "and another one"], reference_vectors, settings, log.append)
 
     assert [system.name for system in results.systems] == [BASE, CPU2VEC]
     assert results.baseline == BASE
@@ -88,10 +93,10 @@ def test_its_own_programs_build_and_serve_beside_this_checkouts(checkout: Path, 
 
 def test_a_bundle_that_cannot_be_built_is_one_line(checkout: Path, tmp_path: Path):
     (checkout / "quantize.py").write_text("import sys\nprint('stage 1')\nsys.exit('quantize.py: no such model')\n")
-    base = base_system(checkout, tmp_path / "copy")
+    base = base_system(checkout, tmp_path / "copy", Precision.INT8)
     model = ModelFiles("some/model", Source(SourceKind.DIRECTORY, "sha256:0"), tmp_path)
     with pytest.raises(SetupFailed, match=r"^base: the bundle cannot be built: quantize\.py: no such model$"):
-        measure([base], model, ["a"], reference_vectors, Settings(1, 0.1, 1, 0.1), lambda line: None)
+        measure([base], model, KEPT, ["a"], reference_vectors, Settings(1, 0.1, 1, 0.1), lambda line: None)
 
 
 def test_what_git_does_not_ignore_is_copied_as_it_is_now(checkout: Path, tmp_path: Path):
@@ -102,7 +107,7 @@ def test_what_git_does_not_ignore_is_copied_as_it_is_now(checkout: Path, tmp_pat
     (checkout / "bundles" / "large").touch()
     (checkout / ".venv").symlink_to(tmp_path)  # git's pattern for environments matches directories alone
     copy = tmp_path / "copy"
-    base_system(checkout, copy)
+    base_system(checkout, copy, Precision.INT8)
     assert (copy / "manifest.py").read_text() == "changed\n"
     assert (copy / "runtime" / "new.py").read_text() == "untracked\n"
     assert not (copy / "runtime" / "bundle.py").exists()
@@ -114,7 +119,7 @@ def test_its_own_environments_are_used_where_it_has_them(checkout: Path, tmp_pat
     python = checkout / ".venv" / "runtime" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.touch()
-    base_system(checkout, copy := tmp_path / "copy")
+    base_system(checkout, copy := tmp_path / "copy", Precision.INT8)
     assert (copy / ".venv" / "runtime").readlink() == checkout / ".venv" / "runtime"
     assert (copy / ".venv" / "build").readlink() == ENVIRONMENTS / "build"
 
@@ -123,14 +128,14 @@ def test_its_own_environments_are_used_where_it_has_them(checkout: Path, tmp_pat
 def test_a_directory_that_lacks_a_program_is_no_checkout(checkout: Path, tmp_path: Path, name: str):
     (checkout / name).unlink()
     with pytest.raises(SetupFailed, match=rf"^BASE must be a checkout of this project, not .*: it has no {name}$"):
-        base_system(checkout, tmp_path / "copy")
+        base_system(checkout, tmp_path / "copy", Precision.INT8)
 
 
 def test_a_checkout_without_git_is_refused(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.rmtree(checkout / ".git")
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     with pytest.raises(SetupFailed, match=r"BASE must be a checkout of this project, not .*: .*not a git repository"):
-        base_system(checkout, tmp_path / "copy")
+        base_system(checkout, tmp_path / "copy", Precision.INT8)
 
 
 def test_the_command_reports_a_base_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

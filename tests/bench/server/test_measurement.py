@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 
 from bench import process_tree
-from bench.__main__ import main
+from bench.__main__ import KINDS, main
 from bench.errors import BenchError, ServerFailed
-from bench.server.loads import Group, loads_in
+from bench.load.loads import Group, loads_in
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings, save
-from bench.server.systems import INCUMBENT, SYSTEMS
+from bench.server.system import CPU2VEC, INCUMBENT, STUB
+from bench.text.loads import TEXT_LOADS
 from tests.support.server.stub_server import MODEL, stub_system, stub_vectors
 
-KEPT = loads_in({Group.KEPT})
+KEPT = loads_in(TEXT_LOADS, {Group.KEPT})
 QUICK = Settings(rounds=1, seconds=0.05, starts=1, idle_seconds=0.05)
 
 
@@ -28,7 +29,7 @@ class TestMeasurement:
     def test_yields_every_figure_of_every_system(self, tmp_path: Path):
         lines: list[str] = []
         systems = [stub_system(INCUMBENT), stub_system("other")]
-        measured = measure(systems, MODEL, ["a", "bb"], stub_vectors, QUICK, lines.append)
+        measured = measure(systems, MODEL, KEPT, ["a", "bb"], stub_vectors, QUICK, lines.append)
         assert [system.name for system in measured.systems] == [INCUMBENT, "other"]
         for system in measured.systems:
             assert system.fidelity.minimum == 1
@@ -41,8 +42,8 @@ class TestMeasurement:
         assert "other" in render(measured)
 
     def test_a_restart_is_counted_and_the_successor_serves_on(self):
-        settings = replace(QUICK, loads=(Group.RESTART,), seconds=0.1)
-        measured = measure([stub_system("one")], MODEL, ["a"], stub_vectors, settings, lambda line: None)
+        settings, loads = replace(QUICK, seconds=0.1), loads_in(TEXT_LOADS, {Group.RESTART})
+        measured = measure([stub_system("one")], MODEL, loads, ["a"], stub_vectors, settings, lambda line: None)
         (system,) = measured.systems
         ((name, (sample,)),) = system.samples.items()
         assert name == "restart-short-160"
@@ -51,13 +52,21 @@ class TestMeasurement:
         assert system.memory_after_load.rss_mb > 1
         assert "a restart" in render(measured)
 
+    def test_a_system_without_a_model_is_compared_with_no_original(self):
+        without = replace(stub_system(STUB), has_model=False)
+        measured = measure([stub_system(CPU2VEC), without], MODEL, KEPT, ["a"], stub_vectors, QUICK, lambda line: None)
+        ours, stub = measured.systems
+        assert ours.fidelity is not None
+        assert stub.fidelity is None
+        assert "cpu2vec beside stub" in render(measured)
+
     def test_a_system_is_put_under_its_own_loads_only(self):
         one = replace(stub_system("one"), loads=frozenset({Group.KEPT}))
         other = replace(stub_system("other"), loads=frozenset({Group.RESTART}))
         third = replace(stub_system("third"), loads=frozenset({Group.OVERLOAD}))
-        settings = replace(QUICK, loads=(Group.KEPT, Group.RESTART))
+        loads = loads_in(TEXT_LOADS, {Group.KEPT, Group.RESTART})
         lines: list[str] = []
-        measured = measure([one, other, third], MODEL, ["a"], stub_vectors, settings, lines.append)
+        measured = measure([one, other, third], MODEL, loads, ["a"], stub_vectors, QUICK, lines.append)
         assert [set(system.samples) for system in measured.systems] == [
             {load.name for load in KEPT},
             {"restart-short-160"},
@@ -73,13 +82,13 @@ class TestMeasurement:
 
         children = set(process_tree.tree(os.getpid()))
         with pytest.raises(error):
-            measure([stub_system("one"), stub_system("two")], MODEL, ["a"], stub_vectors, QUICK, interrupt)
+            measure([stub_system("one"), stub_system("two")], MODEL, KEPT, ["a"], stub_vectors, QUICK, interrupt)
         assert set(process_tree.tree(os.getpid())) <= children
 
     def test_names_the_system_that_fails(self):
         broken = stub_system("broken", [sys.executable, "-c", "raise SystemExit('no such model')"])
         with pytest.raises(ServerFailed, match="broken: .*no such model"):
-            measure([broken], MODEL, ["a"], stub_vectors, QUICK, lambda line: None)
+            measure([broken], MODEL, KEPT, ["a"], stub_vectors, QUICK, lambda line: None)
 
 
 class TestCommandLine:
@@ -88,6 +97,10 @@ class TestCommandLine:
         [
             (["--systems", "nobody"], "a system must be one of incumbent, cpu2vec, not 'nobody'"),
             (["--systems", "cpu2vec,cpu2vec"], "named twice"),
+            (["--systems", "stub"], "a system must be one of incumbent, cpu2vec, not 'stub'"),
+            (["--kind", "image"], "a kind must be one of text, static, not 'image'"),
+            (["--kind", "static", "--loads", "overload"], "models of the kind static are not put under these loads"),
+            (["--kind", "static", "--systems", "base"], "a system must be one of incumbent, cpu2vec, stub, not 'base'"),
             (["--loads", "kept,all"], "loads must be among kept, slow, weaviate, overload, restart, not 'all'"),
             (["--loads", ""], "loads must be among kept, slow, weaviate, overload, restart, not ''"),
             (["--systems", "incumbent", "--loads", "restart"], "none of the systems is put under these loads"),
@@ -108,8 +121,14 @@ class TestCommandLine:
         shown = capsys.readouterr().out
         assert all(f"  {group} " in shown and group.about in shown for group in Group)
 
+    def test_help_names_every_kind(self, capsys: pytest.CaptureFixture[str]):
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        shown = capsys.readouterr().out
+        assert all(f"  {name} " in shown and kind.about in shown for name, kind in KINDS.items())
+
     def test_help_names_every_system(self, capsys: pytest.CaptureFixture[str]):
         with pytest.raises(SystemExit):
             main(["--help"])
         shown = capsys.readouterr().out
-        assert all(system.name in shown for system in SYSTEMS)
+        assert all(f"  {system.name} " in shown for kind in KINDS.values() for system in kind.systems)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.load.loads import Group, loads_in
 from bench.process_tree import Memory
 from bench.report.machine import Machine
-from bench.server.base import BASE
-from bench.server.loads import Group, loads_in
 from bench.server.report import render
 from bench.server.results import Results, Sample, Settings, SystemResult, save
-from bench.server.systems import CPU2VEC, INCUMBENT
+from bench.server.system import BASE, CPU2VEC, INCUMBENT, STUB
+from bench.text.loads import TEXT_LOADS
 from manifest import CosineFigures
 
 
@@ -45,7 +45,7 @@ def system(
         memory_after_load=Memory(rss_mb=500 / factor, pss_mb=490 / factor),
         idle_cpu_percent=0.25,
         fidelity=CosineFigures(count=2, mean=0.99, p1=0.98, minimum=0.97),
-        samples={load.name: samples for load in loads_in({Group.KEPT})},
+        samples={load.name: samples for load in loads_in(TEXT_LOADS, {Group.KEPT})},
     )
 
 
@@ -57,6 +57,7 @@ def results(others: float = 0.0) -> Results:
         baseline=INCUMBENT,
         machine=Machine("A CPU", "x86_64", 2, ("avx2",), "6.1", "3.11", 0.1),
         settings=Settings(rounds=3, seconds=1.0, starts=1, idle_seconds=1.0),
+        loads=list(TEXT_LOADS),
         systems=[system(INCUMBENT, 1.0, others), system(CPU2VEC, 4.0, others)],
     )
 
@@ -82,7 +83,7 @@ class TestReport:
         path = tmp_path / "deep" / "figures.json"
         save(results(), path)
         saved = json.loads(path.read_text(encoding="utf-8"))
-        assert set(saved) == {"date", "commit", "model", "baseline", "machine", "settings", "systems"}
+        assert set(saved) == {"date", "commit", "model", "baseline", "machine", "settings", "loads", "systems"}
         assert saved["machine"]["flags"] == ["avx2"]
         assert saved["settings"]["rounds"] == 3
         system = saved["systems"][1]
@@ -139,7 +140,7 @@ class TestAgainstAnotherCheckout:
 
     def test_ratios_are_those_of_the_rounds(self):
         rows = self.rows(ours=(100, 90, 120), base=(100, 100, 100))
-        assert [row[0] for row in rows] == [str(load) for load in loads_in({Group.KEPT})]
+        assert [row[0] for row in rows] == [str(load) for load in loads_in(TEXT_LOADS, {Group.KEPT})]
         assert all(
             row[1:] == ["1.000", "0.900", "1.200", "1.000", "1.000", "30 %", "within the spread"] for row in rows
         )
@@ -156,3 +157,22 @@ class TestAgainstAnotherCheckout:
 
     def test_without_the_other_checkout_there_is_no_such_table(self):
         assert "beside base" not in render(results())
+
+
+class TestBelowTheHttpServerAlone:
+    def test_ratios_are_those_of_the_rounds(self):
+        stub = replace(system(STUB, 1.0, rates=(200, 200, 240)), fidelity=None)
+        both = replace(results(), systems=[system(CPU2VEC, 1.0, rates=(100, 150, 240)), stub])
+        parts = render(both).split("\n\n")
+        beside = next(part for part in parts if part.startswith("| cpu2vec beside stub"))
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in beside.splitlines()[2:]]
+        assert [row[0] for row in rows] == [str(load) for load in loads_in(TEXT_LOADS, {Group.KEPT})]
+        assert all(row[1:4] == ["0.750", "0.500", "1.000"] for row in rows)
+
+    def test_a_system_without_a_model_has_no_cosine(self):
+        stub = replace(system(STUB, 1.0), fidelity=None)
+        costs = next(line for line in render(replace(results(), systems=[stub])).splitlines() if "0.2 %" in line)
+        assert [cell.strip() for cell in costs.strip("|").split("|")][-3:] == ["–", "–", "–"]
+
+    def test_without_it_there_is_no_such_table(self):
+        assert "beside stub" not in render(results())

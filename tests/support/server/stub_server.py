@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.server.loads import LoadSpec
-from bench.server.systems import Launch, System
+from bench.load.loads import Load, LoadSpec
+from bench.server.system import Launch, System
+from bench.text.loads import TEXT_LOADS
 from build.model.files import ModelFiles
 from manifest import Source, SourceKind
 from tests.support.paths import ROOT
@@ -91,6 +92,11 @@ def stub_system(name: str, command: list[str | Path] | None = None) -> System:
     )
 
 
+def load_named(name: str) -> Load:
+    """One of those of text embedding models."""
+    return next(load for load in TEXT_LOADS if load.name == name)
+
+
 def load_spec(port: int, load: str = "short-8", requests: int = 100, seconds: float = 600) -> LoadSpec:
     """Ends after so many requests, however long they take."""
-    return LoadSpec(port=port, load=load, seconds=seconds, requests=requests, dim=DIM, seed="test")
+    return LoadSpec(port=port, load=load_named(load), seconds=seconds, requests=requests, dim=DIM, seed="test")

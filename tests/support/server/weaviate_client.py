@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.errors import LoadFailed
-from bench.server.closed_loop import ClosedLoop
-from bench.server.texts import SHORT, endless_texts
-from bench.server.wire import Request
+from bench.load.closed_loop import ClosedLoop
+from bench.load.texts import SHORT, endless_texts
+from bench.load.vectors import Vectors, vector_request
 from tests.support.patience import PATIENCE
 from tests.support.server.server_process import wait_until
 
@@ -26,7 +26,7 @@ class Outcome:
 
     answers: int
     lost: dict[str, int]
-    """By reason: a ``bench.server.exchange.Loss``, or such as ``status 503``. Nothing was lost where it is empty."""
+    """By reason: a ``bench.load.exchange.Loss``, or such as ``status 503``. Nothing was lost where it is empty."""
     first_wrong: str
     """What was wrong with the first wrong answer."""
     dials: int
@@ -54,8 +54,8 @@ class WeaviateClient:
         none is due to the machine's speed.
         """
         texts = endless_texts(SHORT, "weaviate client") if texts is None else texts
-        requests = (Request.of(text, port) for text in texts)
-        self._loop = ClosedLoop(port, in_flight, requests, dim, give_up_seconds)
+        requests = (vector_request(text, port) for text in texts)
+        self._loop = ClosedLoop(port, in_flight, requests, Vectors(dim), give_up_seconds)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._error: LoadFailed | None = None

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.errors import LoadFailed
-from bench.server.closed_loop import allow_descriptors
+from bench.load.closed_loop import allow_descriptors
 
 HEAD = b"POST /vectors HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
 BODY = b'POST /vectors HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n{"text": "'

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bench.errors import LoadFailed
-from bench.server.exchange import Call, Dialer, IdleConnections, Loss
-from bench.server.wire import ANSWER_SECONDS, OK, Request, check_answer, closes, parse_answer, status_of
+from bench.load.exchange import Call, Dialer, IdleConnections, Loss
+from bench.load.routes import Route
+from bench.load.wire import ANSWER_SECONDS, OK, Request, closes, status_of
 
 RESEND_PAUSES = (0.05, 0.25)
 """Before a request is sent again; each is prolonged by up to its own length, at random."""
@@ -61,10 +62,16 @@ class ClosedLoop:
     """One load; it is run once. ``tally`` may be read from other threads in the meantime."""
 
     def __init__(
-        self, port: int, in_flight: int, requests: Iterator[Request], dim: int, give_up_seconds: float = ANSWER_SECONDS
+        self,
+        port: int,
+        in_flight: int,
+        requests: Iterator[Request],
+        route: Route,
+        give_up_seconds: float = ANSWER_SECONDS,
     ) -> None:
+        """``route``: it checks the answers to the ``requests``."""
         self.tally = Tally()
-        self._in_flight, self._requests, self._dim = in_flight, requests, dim
+        self._in_flight, self._requests, self._route = in_flight, requests, route
         self._give_up_seconds = give_up_seconds
         self._dialer, self._idle = Dialer(port), IdleConnections()
         self._open: dict[Call, None] = {}
@@ -190,9 +197,9 @@ class ClosedLoop:
                 self.tally.lost[f"{Loss.STATUS} {status_of(response)}"] += 1
                 continue
             try:
-                check_answer(response, call.request.text, self._dim)
+                self._route.check(response, call.request)
                 if self.tally.answers < PARSED_ANSWERS:
-                    parse_answer(response, call.request.text.decode())
+                    self._route.parse(response, call.request)
             except LoadFailed as error:
                 self._note_wrong(error)
                 self.tally.lost[Loss.WRONG] += 1

@@ -8,16 +8,17 @@ import sys
 import pytest
 
 from bench.errors import LoadFailed
-from bench.server.exchange import Loss
-from bench.server.load_generator import run_load
-from bench.server.loads import LOADS, SLOW_CLIENTS, Group, LoadResult, load_named, loads_in
+from bench.load.exchange import Loss
+from bench.load.generator import run_load
+from bench.load.loads import SLOW_CLIENTS, Group, LoadResult, loads_in
 from bench.server.measured_system import generate_load
 from bench.server.process import free_port
+from bench.text.loads import TEXT_LOADS
 from tests.support.paths import ROOT
-from tests.support.server.stub_server import SOUND_ANSWERS, load_spec, running
+from tests.support.server.stub_server import SOUND_ANSWERS, load_named, load_spec, running
 
 
-@pytest.mark.parametrize("load", [load.name for load in loads_in({Group.KEPT})])
+@pytest.mark.parametrize("load", [load.name for load in loads_in(TEXT_LOADS, {Group.KEPT})])
 def test_counts_what_the_server_answered(load: str):
     with running() as (port, seen):
         result = run_load(load_spec(port, load, requests=50))
@@ -100,11 +101,6 @@ def test_its_process_is_ended_where_the_middle_fails():
         generate_load(load_spec(port, "restart-short-160", requests=4000), fail)
 
 
-def test_every_load_has_a_name_of_its_own():
-    assert [load_named(load.name) for load in LOADS] == list(LOADS)
-    assert len({str(load) for load in LOADS}) == len(LOADS)
-
-
 def test_ends_when_the_time_is_over():
     with running() as (port, seen):
         result = run_load(load_spec(port, "short-8", requests=5000, seconds=1e-9))
@@ -147,7 +143,7 @@ def test_is_a_process_of_its_own():
 
 
 def test_stays_small():
-    program = "import bench.server.load_generator, sys; sys.exit(bool({'numpy', 'torch', 'build'} & set(sys.modules)))"
+    program = "import bench.load.generator, sys; sys.exit(bool({'numpy', 'torch', 'build'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 

@@ -6,15 +6,16 @@ Nothing may be lost: the first wrong answer, closed connection or silence ends t
 from __future__ import annotations
 
 import gc
+import itertools
 import selectors
 import socket
 import time
 
 from bench.errors import LoadFailed
+from bench.load.loads import LoadResult, LoadSpec
+from bench.load.routes import Route
+from bench.load.wire import ANSWER_SECONDS, Request, response_size
 from bench.report.statistics import percentile
-from bench.server.loads import LoadResult, LoadSpec, load_named
-from bench.server.texts import make_texts
-from bench.server.wire import ANSWER_SECONDS, Request, check_answer, parse_answer, response_size
 
 
 class Connection:
@@ -49,13 +50,13 @@ class Connection:
         return response
 
 
-def run_kept(spec: LoadSpec) -> LoadResult:
-    """Prepare the texts, send one request on each connection and check its answer thoroughly, then load the server.
+def run_kept(spec: LoadSpec, route: Route) -> LoadResult:
+    """Prepare the requests, send one request on each connection and check its answer thoroughly, then load the server.
 
     Raises ``LoadFailed`` at the first wrong answer, closed connection or silence.
     """
-    count = load_named(spec.load).in_flight
-    requests = prepare_requests(spec)
+    count = spec.load.in_flight
+    requests = prepare_requests(spec, route)
     connections: list[Connection] = []
     try:
         for _ in range(count):
@@ -63,8 +64,8 @@ def run_kept(spec: LoadSpec) -> LoadResult:
         with selectors.DefaultSelector() as selector:
             for connection in connections:
                 selector.register(connection.socket, selectors.EVENT_READ, connection)
-            _warm_up(selector, connections, requests, spec.dim)
-            return _measure(selector, connections, requests, spec)
+            _warm_up(selector, connections, requests, route)
+            return _measure(selector, connections, requests, spec, route)
     except OSError as error:
         raise LoadFailed(f"the connection failed: {error}") from None
     finally:
@@ -72,15 +73,14 @@ def run_kept(spec: LoadSpec) -> LoadResult:
             connection.socket.close()
 
 
-def prepare_requests(spec: LoadSpec) -> list[Request]:
+def prepare_requests(spec: LoadSpec, route: Route) -> list[Request]:
     """In reverse order: the next request to send is the last of the list."""
-    load = load_named(spec.load)
-    texts = make_texts(load.length, load.in_flight + spec.requests, spec.seed)
-    return [Request.of(text, spec.port) for text in reversed(texts)]
+    endless = route.requests(spec.load.length, spec.port, spec.seed)
+    return list(itertools.islice(endless, spec.load.in_flight + spec.requests))[::-1]
 
 
 def _warm_up(
-    selector: selectors.BaseSelector, connections: list[Connection], requests: list[Request], dim: int
+    selector: selectors.BaseSelector, connections: list[Connection], requests: list[Request], route: Route
 ) -> None:
     for connection in connections:
         connection.send(requests.pop())
@@ -88,13 +88,17 @@ def _warm_up(
     while missing:
         for connection in _readable(selector):
             if response := connection.receive():
-                check_answer(response, connection.request.text, dim)
-                parse_answer(response, connection.request.text.decode())
+                route.check(response, connection.request)
+                route.parse(response, connection.request)
                 missing -= 1
 
 
 def _measure(
-    selector: selectors.BaseSelector, connections: list[Connection], requests: list[Request], spec: LoadSpec
+    selector: selectors.BaseSelector,
+    connections: list[Connection],
+    requests: list[Request],
+    spec: LoadSpec,
+    route: Route,
 ) -> LoadResult:
     """Answers after the deadline count in the latencies, which would otherwise miss the slowest ones."""
     latencies: list[float] = []
@@ -102,7 +106,7 @@ def _measure(
     last = 0.0
     gc.disable()
     try:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         deadline = start + spec.seconds
         in_flight = 0
         for connection in connections[: len(requests)]:
@@ -123,7 +127,8 @@ def _measure(
                 else:
                     in_flight -= 1
                 # PERF: checked after the next request is sent, so that no connection is idle during the check.
-                check_answer(response, answered.text, spec.dim)
+                route.check(response, answered)
+        used = time.process_time() - used
     finally:
         gc.enable()
     return LoadResult(
@@ -134,6 +139,7 @@ def _measure(
         max_ms=max(latencies) * 1e3,
         answers=len(latencies) + len(connections),
         dials=len(connections),
+        cpu_seconds=used,
     )
 
 

@@ -13,7 +13,7 @@ import socket
 from enum import StrEnum
 
 from bench.errors import LoadFailed
-from bench.server.wire import Request, response_size
+from bench.load.wire import Request, response_size
 
 MAX_IDLE = 2
 """Go's ``DefaultMaxIdleConnsPerHost``, which Weaviate does not change."""

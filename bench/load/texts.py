@@ -46,15 +46,6 @@ def endless_texts(length: Length, seed: str) -> Iterator[str]:
         yield _sentences(source.choices(vocabulary, k=source.randint(length.low, length.high)), source)
 
 
-def make_texts(length: Length, count: int, seed: str) -> list[str]:
-    """The first ``count`` of ``endless_texts``, each of them once."""
-    endless = endless_texts(length, seed)
-    texts: dict[str, None] = {}
-    while len(texts) < count:
-        texts[next(endless)] = None
-    return list(texts)
-
-
 def _sentences(chosen: list[str], source: random.Random) -> str:
     sentences = []
     start = 0

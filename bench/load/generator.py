@@ -1,6 +1,6 @@
 """Puts one server under one load: one thread, raw sockets.
 
-A process of its own, ``python -m bench.server.load_generator``, so that it shares no interpreter lock with anybody.
+A process of its own, ``python -m bench.load.generator``, so that it shares no interpreter lock with anybody.
 It reads a ``LoadSpec`` from standard input and writes a ``LoadResult`` to standard output, both as JSON. Before the
 result it writes the line ``MIDDLE`` in the middle of a load that counts its losses.
 """
@@ -17,14 +17,14 @@ from contextlib import nullcontext
 from dataclasses import asdict
 
 from bench.errors import LoadFailed
+from bench.load.closed_loop import ClosedLoop
+from bench.load.exchange import Loss
+from bench.load.kept_connections import run_kept
+from bench.load.loads import SLOW_CLIENTS, Group, LoadResult, LoadSpec
+from bench.load.routes import Route
+from bench.load.slow_clients import SlowClients
+from bench.load.wire import Request
 from bench.report.statistics import percentile
-from bench.server.closed_loop import ClosedLoop
-from bench.server.exchange import Loss
-from bench.server.kept_connections import run_kept
-from bench.server.loads import SLOW_CLIENTS, Group, Load, LoadResult, LoadSpec, load_named
-from bench.server.slow_clients import SlowClients
-from bench.server.texts import endless_texts
-from bench.server.wire import Request
 
 EXIT_FAILED = 1
 MIDDLE = "middle"
@@ -38,11 +38,12 @@ def run_load(spec: LoadSpec, in_the_middle: Callable[[], None] = lambda: None) -
 
     Raises ``LoadFailed`` for wrong answers, and over kept connections for anything that is lost.
     """
-    load = load_named(spec.load)
+    load = spec.load
+    route = load.module.route(spec.dim)
     if not load.counts_losses:
         with SlowClients(spec.port, SLOW_CLIENTS) if load.group is Group.SLOW else nullcontext():
-            return run_kept(spec)
-    loop = ClosedLoop(spec.port, load.in_flight, _requests(load, spec), spec.dim)
+            return run_kept(spec, route)
+    loop = ClosedLoop(spec.port, load.in_flight, _requests(spec, route), route)
     start = time.perf_counter()
     middle = _Once(in_the_middle)
 
@@ -76,9 +77,9 @@ class _Once:
             self._waiting.pop()()
 
 
-def _requests(load: Load, spec: LoadSpec) -> Iterator[Request]:
-    requests = (Request.of(text, spec.port) for text in endless_texts(load.length, spec.seed))
-    limited = itertools.islice(requests, spec.requests)
+def _requests(spec: LoadSpec, route: Route) -> Iterator[Request]:
+    load = spec.load
+    limited = itertools.islice(route.requests(load.length, spec.port, spec.seed), spec.requests)
     prepared = load.in_flight + round(spec.seconds * PREPARED_WORDS_PER_SECOND / load.length.high)
     return itertools.chain(list(itertools.islice(limited, prepared)), limited)
 
@@ -107,7 +108,7 @@ def _result(loop: ClosedLoop, cpu_seconds: float, start: float, seconds: float) 
 
 
 def main() -> int:
-    spec = LoadSpec(**json.load(sys.stdin))
+    spec = LoadSpec.read(json.load(sys.stdin))
     try:
         result = run_load(spec, lambda: print(MIDDLE, flush=True))
     except LoadFailed as error:

@@ -15,10 +15,11 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from bench.errors import LoadFailed
-from bench.server.closed_loop import RESEND_PAUSES, ClosedLoop
-from bench.server.exchange import SOURCES, Dialer, IdleConnections, Loss
-from bench.server.texts import SHORT, endless_texts
-from bench.server.wire import Request
+from bench.load.closed_loop import RESEND_PAUSES, ClosedLoop
+from bench.load.exchange import SOURCES, Dialer, IdleConnections, Loss
+from bench.load.texts import SHORT, endless_texts
+from bench.load.vectors import Vectors, vector_request
+from bench.load.wire import Request
 from tests.support.paths import ROOT
 from tests.support.server.server_process import wait_until
 from tests.support.server.stub_container import Handler, Reply, send, serving
@@ -35,13 +36,14 @@ def reset(handler: BaseHTTPRequestHandler) -> None:
 
 def requests(count: int, words: int = 0) -> Iterator[Request]:
     texts = endless_texts(SHORT, "test") if not words else itertools.repeat("word " * words)
-    return (Request.of(text, 0) for text in itertools.islice(texts, count))
+    return (vector_request(text, 0) for text in itertools.islice(texts, count))
 
 
 def load(reply: Reply, count: int, in_flight: int = 1, give_up_seconds: float = 600, words: int = 0) -> ClosedLoop:
     """Send ``count`` requests to a server that replies so."""
     with serving(reply) as (address, seen):
-        loop = ClosedLoop(int(address.rpartition(":")[2]), in_flight, requests(count, words), DIM, give_up_seconds)
+        port = int(address.rpartition(":")[2])
+        loop = ClosedLoop(port, in_flight, requests(count, words), Vectors(DIM), give_up_seconds)
         loop.run(lambda: True)
     assert loop.tally.sent == loop.tally.answers + loop.tally.lost.total() == count
     assert loop.dials == seen.connections
@@ -98,7 +100,7 @@ class TestConnections:
                 return b""
 
         with serving(reply) as (address, seen):
-            loop = Looking(int(address.rpartition(":")[2]), 8, requests(24), DIM)
+            loop = Looking(int(address.rpartition(":")[2]), 8, requests(24), Vectors(DIM))
             loop.run(lambda: True)
         assert (loop.tally.answers, loop.dials, seen.connections) == (24, 8 + 6 + 6, 20)
 
@@ -179,7 +181,7 @@ class TestLosses:
             over.set()
 
         with serving(reply) as (address, _):
-            loop = ClosedLoop(int(address.rpartition(":")[2]), 1, requests(1), DIM, give_up_seconds=0.2)
+            loop = ClosedLoop(int(address.rpartition(":")[2]), 1, requests(1), Vectors(DIM), give_up_seconds=0.2)
             loop.run(lambda: True)
             assert over.wait(600)
         assert loop.tally.lost == {Loss.TIMEOUT: 1}
@@ -203,7 +205,7 @@ class TestLosses:
         with socket.socket() as reserved:
             reserved.bind(("127.0.0.1", 0))
             port = reserved.getsockname()[1]
-            loop = ClosedLoop(port, 4, requests(10**9), DIM)
+            loop = ClosedLoop(port, 4, requests(10**9), Vectors(DIM))
             thread = threading.Thread(target=loop.run, args=(lambda: loop.tally.answers < 20,))
             thread.start()
             wait_until(lambda: loop.tally.lost[Loss.REFUSED] >= 20, "nothing is refused")
@@ -217,7 +219,7 @@ class TestLosses:
 class TestLimits:
     PROGRAM = """
 import resource
-from bench.server.closed_loop import allow_descriptors
+from bench.load.closed_loop import allow_descriptors
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 128))
 allow_descriptors({count})

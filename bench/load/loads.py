@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from bench.server.texts import EIGHT_KB, LONG, SHORT, Length
+from bench.load.modules import Module
+from bench.load.texts import Length
 
 MAX_WORDS_PER_SECOND = 250_000
-"""No system here is nearly that fast. It bounds the number of texts that are sent."""
+"""No system with a network is nearly that fast. It bounds the number of texts that are made for a load."""
 
 RATE_IN_FLIGHT = 8
 """With so many in flight, every core is busy and nothing waits for long: what a server can do."""
@@ -36,26 +38,27 @@ class Group(StrEnum):
     @property
     def about(self) -> str:
         return {
-            Group.KEPT: "connections that are kept: 1, 8, 32, with short and with long texts",
-            Group.SLOW: "32 connections with short texts, beside 1,000 slow clients and dropped connections",
-            Group.WEAVIATE: "connections as Weaviate has them: 1 to 3,200 in flight short, 1 to 160 of 8 kB",
-            Group.OVERLOAD: "640 and 3,200 in flight of 8 kB: more than can be answered in time",
-            Group.RESTART: "160 in flight, and the server is restarted in the middle",
+            Group.KEPT: "connections that are kept, with one request in flight on each",
+            Group.SLOW: "the same, beside 1,000 slow clients and dropped connections",
+            Group.WEAVIATE: "connections as Weaviate has them, most of them dialed anew",
+            Group.OVERLOAD: "the same, with more in flight than can be answered in time",
+            Group.RESTART: "the same, and the server is restarted in the middle",
         }[self]
-
-
-DEFAULT_GROUPS = (Group.KEPT, Group.WEAVIATE, Group.RESTART)
 
 
 @dataclass(frozen=True)
 class Load:
-    """Requests of one length, always so many of them in flight."""
+    """Requests whose texts have one length, always so many of them in flight."""
 
     length: Length
     in_flight: int
     group: Group = Group.KEPT
     times: float = 1
     """It lasts so many times as long as the settings say: the more wait, the later the first is answered."""
+    max_words_per_second: int = MAX_WORDS_PER_SECOND
+    """The load ends sooner where a system is faster than that."""
+    module: Module = Module.TEXT2VEC_TRANSFORMERS
+    """Whose requests are sent."""
 
     @property
     def name(self) -> str:
@@ -75,31 +78,13 @@ class Load:
 
     def max_requests(self, seconds: float) -> int:
         """The number of requests to send in that time. A faster system would end the load sooner."""
-        count = max(1, round(seconds * MAX_WORDS_PER_SECOND / self.length.high))
+        count = max(1, round(seconds * self.max_words_per_second / self.length.high))
         return self.in_flight + count if self.counts_losses else count
 
 
-LOADS = (
-    *(Load(length, count) for length in (SHORT, LONG) for count in (1, 8, 32)),
-    Load(SHORT, 32, Group.SLOW, 2),
-    *(
-        Load(SHORT, count, Group.WEAVIATE, times)
-        for count, times in ((1, 1), (8, 1), (32, 1), (160, 2), (640, 4), (3200, 6))
-    ),
-    *(Load(EIGHT_KB, count, Group.WEAVIATE, times) for count, times in ((1, 2), (8, 2), (32, 5), (160, 12))),
-    *(Load(EIGHT_KB, count, Group.OVERLOAD, 25) for count in (640, 3200)),
-    Load(SHORT, 160, Group.RESTART, 7),
-)
-
-
-def load_named(name: str) -> Load:
-    """Raises ``KeyError``."""
-    return {load.name: load for load in LOADS}[name]
-
-
-def loads_in(groups: Collection[Group]) -> tuple[Load, ...]:
-    """In the order of ``LOADS``."""
-    return tuple(load for load in LOADS if load.group in groups)
+def loads_in(loads: Collection[Load], groups: Collection[Group]) -> tuple[Load, ...]:
+    """Those of these groups, in the order of ``loads``."""
+    return tuple(load for load in loads if load.group in groups)
 
 
 @dataclass(frozen=True)
@@ -107,8 +92,7 @@ class LoadSpec:
     """What to send, where, and for how long. The same ``seed`` gives the same texts."""
 
     port: int
-    load: str
-    """The name of one of ``LOADS``."""
+    load: Load
     seconds: float
     """The load ends after that time."""
     requests: int
@@ -116,6 +100,13 @@ class LoadSpec:
     dim: int
     """The number of components that each vector must have."""
     seed: str
+
+    @classmethod
+    def read(cls, fields: Mapping[str, Any]) -> LoadSpec:
+        """From what ``asdict`` made of one."""
+        load = fields["load"]
+        length, group, module = Length(**load["length"]), Group(load["group"]), Module(load["module"])
+        return cls(**{**fields, "load": Load(**{**load, "length": length, "group": group, "module": module})})
 
 
 @dataclass(frozen=True)
@@ -135,7 +126,7 @@ class LoadResult:
     resends: int = 0
     """How many requests were sent again because a kept connection had broken."""
     cpu_seconds: float = 0.0
-    """CPU time of the load generator during the load; 0 over kept connections, where it is not observed."""
+    """CPU time of the load generator during the load."""
     lost: dict[str, int] = field(default_factory=dict)
     """How many requests were given up, by reason."""
     silence_seconds: float = 0.0

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 import pytest
 
 from bench.errors import LoadFailed
-from bench.server import slow_clients
+from bench.load import slow_clients
+from bench.load.slow_clients import BODY, HEAD, SlowClients
 from bench.server.process import free_port
-from bench.server.slow_clients import BODY, HEAD, SlowClients
 from tests.support.patience import PATIENCE
 
 

@@ -1,0 +1,19 @@
+"""Weaviate's modules: each asks a route of its own, or in its own words."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from bench.load.routes import Route
+from bench.load.vectors import MODEL2VEC, TRANSFORMERS, Vectors
+
+
+class Module(StrEnum):
+    """Whose requests are sent."""
+
+    TEXT2VEC_TRANSFORMERS = "text2vec-transformers"
+    TEXT2VEC_MODEL2VEC = "text2vec-model2vec"
+
+    def route(self, dim: int) -> Route:
+        """``dim``: the components of each vector."""
+        return Vectors(dim, MODEL2VEC if self is Module.TEXT2VEC_MODEL2VEC else TRANSFORMERS)
