@@ -7,7 +7,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import FrameType
@@ -19,6 +21,7 @@ from manifest import MACHINES, BundleError, Target
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 MAKE_TARGET = "MAKE_TARGET"
 """The environment variable in which the Makefile names the target that a command runs for."""
@@ -181,10 +184,34 @@ def raise_on_signals() -> list[int]:
         received.append(signum)
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in INTERRUPTIONS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, interrupt)
     return received
+
+
+@contextmanager
+def interruptions_deferred() -> Iterator[None]:
+    """Keep a signal that interrupts until the end of the block, where it interrupts as usual.
+
+    So a process that is started in the block is known to the caller before anything can take control away. Without
+    effect outside of the main thread, which signals do not interrupt.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in INTERRUPTIONS}
+    replaced = {number: handler for number, handler in handlers.items() if handler not in (signal.SIG_IGN, None)}
+    for number in replaced:
+        signal.signal(number, lambda signum, frame: received.append(signum))
+    try:
+        yield
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+    for signum in received[:1]:
+        signal.raise_signal(signum)
 
 
 def fail(name: str, message: str, status: int = EXIT_FAILED) -> int:

@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from build.command_line import interruptions_deferred
 from build.errors import ContainerFailed, SetupIncomplete, VerificationFailed
 from build.fidelity.client import VectorsClient
 from build.fidelity.requests import VectorRequest
@@ -61,24 +62,27 @@ def serve(bundle: Path, settings: Mapping[str, str] = AS_THE_ORIGINAL) -> Iterat
         raise SetupIncomplete("the runtime's environment, which checks the bundle, is missing: run `make setup`")
     port = free_port()
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [RUNTIME_PYTHON, "-m", "runtime"],
-            cwd=ROOT,
-            env={
-                "PATH": os.defpath,
-                "BUNDLE_DIR": str(bundle.absolute()),
-                "PORT": str(port),
-                "LOG_LEVEL": "warning",
-                "DRAIN_SECONDS": "0",  # PERF: its only client asks for nothing more.
-                **settings,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        environment = {
+            "PATH": os.defpath,
+            "BUNDLE_DIR": str(bundle.absolute()),
+            "PORT": str(port),
+            "LOG_LEVEL": "warning",
+            "DRAIN_SECONDS": "0",  # PERF: its only client asks for nothing more.
+            **settings,
+        }
         client = RuntimeClient(port)
+        process: subprocess.Popen[bytes] | None = None
         try:
+            with interruptions_deferred():
+                process = subprocess.Popen(
+                    [RUNTIME_PYTHON, "-m", "runtime"],
+                    cwd=ROOT,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
             deadline = time.monotonic() + START_SECONDS
             while not client.is_ready():
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -87,12 +91,17 @@ def serve(bundle: Path, settings: Mapping[str, str] = AS_THE_ORIGINAL) -> Iterat
             yield client
         finally:
             client.close()
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            if process is not None:
+                _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:

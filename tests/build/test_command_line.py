@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -19,6 +20,7 @@ from build.command_line import (
     clip,
     fail,
     format_size,
+    interruptions_deferred,
     positive,
     program_name,
     raise_on_signals,
@@ -213,6 +215,41 @@ class TestRuns:
         received = raise_on_signals()
         signal.raise_signal(signal.SIGHUP)
         assert received == []
+
+    @pytest.mark.parametrize("signum", SIGNALS)
+    def test_one_that_is_deferred_comes_at_the_end_of_the_block(self, signum):
+        received = raise_on_signals()
+        done = []
+
+        def block() -> None:
+            with interruptions_deferred():
+                signal.raise_signal(signum)
+                done.append("the rest of the block")
+
+        with pytest.raises(KeyboardInterrupt):
+            block()
+        assert done == ["the rest of the block"]
+        assert received == [signum]
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signum)
+
+    def test_an_ignored_hangup_stays_ignored_while_others_are_deferred(self):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        raise_on_signals()
+        with interruptions_deferred():
+            signal.raise_signal(signal.SIGHUP)
+
+    def test_outside_of_the_main_thread_there_is_nothing_to_defer(self):
+        done = []
+
+        def block() -> None:
+            with interruptions_deferred():
+                done.append(True)
+
+        thread = threading.Thread(target=block)
+        thread.start()
+        thread.join()
+        assert done == [True]
 
 
 class TestWording:
