@@ -99,8 +99,16 @@ def test_an_instruction_set_can_be_forced(bundle: Path, tmp_path: Path):
     ("op_set", "settings", "said"),
     [
         (OPS, {"KERNELS_ISA": "avx9"}, "KERNELS_ISA must be one of "),
-        (OpSet("cpu2vec", 1), {}, "the bundle needs version 1 of the ops cpu2vec, and libcpu2vec-"),
-        (OpSet("cpu2vec", 3), {}, "the bundle needs version 3 of the ops cpu2vec, and libcpu2vec-"),
+        (
+            OpSet("cpu2vec", OPS.version - 1),
+            {},
+            f"the bundle needs version {OPS.version - 1} of the ops cpu2vec, and libcpu2vec-",
+        ),
+        (
+            OpSet("cpu2vec", OPS.version + 1),
+            {},
+            f"the bundle needs version {OPS.version + 1} of the ops cpu2vec, and libcpu2vec-",
+        ),
         (OpSet("other", 1), {}, "the bundle's ops must be of the domain 'cpu2vec', not 'other'"),
     ],
 )
