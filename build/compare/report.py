@@ -9,7 +9,7 @@ from build.command_line import clip
 from build.compare.causes import Finding
 from build.compare.compare import CompareOptions, Comparison
 from build.compare.figures import Cosines, Figures, Lengths
-from build.compare.table import CLIPPED_TEXT, format_rows, listed
+from build.compare.table import CLIPPED_TEXT, bundle_facts, format_rows, listed
 from build.compare.verdict import FEW_TEXTS, MAX_LENGTH_RATIO, MIN_COSINE_P1, MIN_MIXED_OVERLAP
 
 BAR_WIDTH = 40
@@ -41,16 +41,9 @@ def table(options: CompareOptions, comparison: Comparison) -> str:
 
 def as_json(options: CompareOptions, comparison: Comparison) -> str:
     """All figures, the limits that they must meet, the verdict and its reasons. The token is left out."""
-    manifest = comparison.manifest
     value = {
         "old": options.old,
-        "new": {
-            "bundle": str(options.bundle),
-            "model": manifest.model,
-            "revision": manifest.source.revision,
-            "precision": manifest.precision,
-            "target": manifest.target,
-        },
+        "new": bundle_facts(options.bundle, comparison.manifest),
         "request": options.config,
         "repeated": comparison.repeated,
         "figures": asdict(comparison.figures),

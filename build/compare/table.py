@@ -1,11 +1,25 @@
-"""Formats the tables of all comparisons: lines with a name and a value each."""
+"""What the reports of all comparisons share: tables of names and values, and the facts about the bundle."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from manifest import Manifest
 
 CLIPPED_TEXT = 70
 """Tables show this many characters of a text."""
+
+
+def bundle_facts(bundle: Path, manifest: Manifest) -> dict[str, str]:
+    """What the JSON of a comparison says of the new bundle."""
+    return {
+        "bundle": str(bundle),
+        "model": manifest.model,
+        "revision": manifest.source.revision,
+        "precision": manifest.precision,
+        "target": manifest.target,
+    }
 
 
 def format_rows(rows: Sequence[tuple[str, str]]) -> str:

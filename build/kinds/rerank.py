@@ -13,6 +13,9 @@ from build.fidelity.seal import Verified
 from build.fidelity.thresholds import SCORE_OPTIONS, ThresholdOverrides
 from build.kinds import Weights
 from build.kinds.transformer import (
+    STAGES as TRANSFORMER_STAGES,
+)
+from build.kinds.transformer import (
     Transformer,
     export_transformer,
     lower,
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from build.pytorch.head import HeadLayers
     from build.quantization.calibration_texts import TokenPair
 
-STAGES = ("export", "calibrate", "quantize", "optimize", "package")
+STAGES = TRANSFORMER_STAGES
 PRECISIONS = (Precision.INT8, Precision.INT8_STOCK, Precision.FP32)
 THRESHOLDS = SCORE_OPTIONS
 

@@ -14,6 +14,9 @@ from build.fidelity.thresholds import COSINE_OPTIONS, ThresholdOverrides
 from build.kinds import Weights
 from build.kinds.text_summary import summary_rows
 from build.kinds.transformer import (
+    STAGES as TRANSFORMER_STAGES,
+)
+from build.kinds.transformer import (
     Transformer,
     export_transformer,
     lower,
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from build.pytorch.reference import Reference
 
 
-STAGES = ("export", "calibrate", "quantize", "optimize", "package")
+STAGES = TRANSFORMER_STAGES
 PRECISIONS = (Precision.INT8, Precision.INT8_STOCK, Precision.FP32)
 THRESHOLDS = COSINE_OPTIONS
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from build.quantization.record import WeightRecord
 
 
+STAGES = ("export", "calibrate", "quantize", "optimize", "package")
+"""Of a build."""
+
+
 @dataclass(frozen=True)
 class Transformer:
     """One transformer on its way through the build; each stage returns it with a new graph or more facts."""

@@ -23,7 +23,7 @@ from tests.support.bundles.rerankers import unverified_reranker
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.models.tiny_rerankers import NATIVE, RERANKERS
-from tests.support.server.server_process import Server, ready
+from tests.support.server.server_process import Server, ready, started
 
 QUERY = "the river walk"
 LONG = "stone paper green " * 60
@@ -180,3 +180,19 @@ def test_meta_is_an_object_with_the_models_config(minilm: Served):
     assert meta["model"]["architectures"] == ["BertForSequenceClassification"]
     assert meta["bundle"]["kind"] == "rerank"
     assert meta["serving"]["max_tokens"] == 64
+
+
+def test_long_pairs_can_be_refused_in_weaviates_form_too(tmp_path: Path):
+    body = json.dumps({"query": "q", "documents": ["a", LONG]}).encode()
+    bundle = unverified_reranker(RERANKERS[0])
+    with ready(bundle, tmp_path / "log", LONG_TEXT="error") as server, server.connect() as connection:
+        answer = connection.request("POST", "/rerank", body)
+    assert answer.status == 400
+    assert answer.json["error"].startswith("documents[1] and the query must have at most 64 tokens together")
+
+
+def test_a_reranker_has_no_windows_to_average(tmp_path: Path):
+    with started(unverified_reranker(RERANKERS[0]), tmp_path / "log", LONG_TEXT="chunk") as server:
+        assert server.exit_status() == 2
+    said = "cpu2vec: LONG_TEXT must be truncate or error for a reranker, which reads both texts at once\n"
+    assert server.output() == said

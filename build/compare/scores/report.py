@@ -9,7 +9,7 @@ from build.command_line import clip
 from build.compare.scores.compare import ScoreComparison, ScoreOptions
 from build.compare.scores.figures import Range, RankingFigures
 from build.compare.scores.verdict import FEW_QUERIES, MAX_ERROR_RMS, MIN_RANK_AGREEMENT, MIN_TOP_KEPT
-from build.compare.table import CLIPPED_TEXT, format_rows, listed
+from build.compare.table import CLIPPED_TEXT, bundle_facts, format_rows, listed
 
 
 def score_table(options: ScoreOptions, comparison: ScoreComparison) -> str:
@@ -36,16 +36,9 @@ def score_table(options: ScoreOptions, comparison: ScoreComparison) -> str:
 
 def scores_as_json(options: ScoreOptions, comparison: ScoreComparison) -> str:
     """All figures, the limits that they must meet, the verdict and its reasons. The token is left out."""
-    manifest = comparison.manifest
     value = {
         "old": options.old,
-        "new": {
-            "bundle": str(options.bundle),
-            "model": manifest.model,
-            "revision": manifest.source.revision,
-            "precision": manifest.precision,
-            "target": manifest.target,
-        },
+        "new": bundle_facts(options.bundle, comparison.manifest),
         "repeated": comparison.repeated,
         "figures": asdict(comparison.figures),
         "limits": {
