@@ -15,6 +15,7 @@ import pytest
 from onnx import TensorProto
 
 from build import kernels
+from build.native.encoder import NATIVE_OPS
 from manifest import Target
 from runtime.host.cpu import host_target
 from tests.support.graphs import kernel_ops as ops
@@ -44,7 +45,7 @@ class TestRegistration:
         names = ops.available()
         assert library.cpu2vec_kernels_isa().decode() == names[0]
         assert names[-1] == "scalar"
-        assert library.cpu2vec_kernels_opset() == 2
+        assert library.cpu2vec_kernels_opset() == NATIVE_OPS.version
 
     @pytest.mark.parametrize("isa", ["avx10", "AVX2", "x" * 63])
     def test_an_unknown_instruction_set(self, isa):
