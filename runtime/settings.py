@@ -28,6 +28,8 @@ ACCEPTED_WITHOUT_EFFECT = (
     "CUDA_MEMORY_FRACTION",
     "CUDA_PER_PROCESS_MEMORY_FRACTION",
     "T2V_TRANSFORMERS_DIRECT_TOKENIZE",
+    "TRUST_REMOTE_CODE",
+    "USE_QUERY_PROMPT",
     "USE_SENTENCE_TRANSFORMERS_MULTI_PROCESS",
     "USE_SENTENCE_TRANSFORMERS_VECTORIZER",
 )
@@ -62,6 +64,7 @@ VARIABLES = {
     "MAX_TOKENS": "the most tokens that are embedded in one run (the model's limit)",
     "LONG_TEXT": "longer texts: chunk, truncate or error (by kind of model)",
     "HONOR_POOLING_STRATEGY": "take masked_mean in a request literally (false)",
+    "USE_QUERY_PASSAGE_PREFIXES": "prepend query: and passage: in place of the model's own prompts (false)",
     "KERNELS_ISA": "instruction set of the native ops (the best one that the CPU supports)",
     "AUTHENTICATION_ALLOWED_TOKENS": "comma-separated bearer tokens (none: no token needed)",
     "DRAIN_SECONDS": "the most seconds that a stop waits for requests (8)",
@@ -93,6 +96,8 @@ class Settings:
     long_text: LongText | None
     """None: the kind of model decides."""
     honor_pooling_strategy: bool
+    query_passage_prefixes: bool
+    """Whether texts get prefixes by their task in place of the model's own prompts."""
     kernels_isa: str | None
     """None: the native ops choose."""
     allowed_tokens: frozenset[str]
@@ -134,6 +139,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
         long_text=read("LONG_TEXT", _choice(LongText), None),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),
+        query_passage_prefixes=read("USE_QUERY_PASSAGE_PREFIXES", _boolean, False),
         kernels_isa=read("KERNELS_ISA", _word, None),
         allowed_tokens=_tokens(environment.get("AUTHENTICATION_ALLOWED_TOKENS")),
         drain_seconds=read("DRAIN_SECONDS", _integer(0, MOST_SECONDS), DEFAULT_DRAIN_SECONDS),

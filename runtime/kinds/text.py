@@ -14,6 +14,7 @@ from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
 from runtime.settings import Settings
 from runtime.text.long_text import LongText
+from runtime.text.prefixes import with_prefixes
 from runtime.text.window_limit import window_limit
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def _load(
     from runtime.text.request import EmbedRequest
     from runtime.text.vector_cache import cached
 
-    embedders = _load_embedders(bundle, text, settings, cores, limits, kernels)
+    served = with_prefixes(text) if settings.query_passage_prefixes else text
+    embedders = _load_embedders(bundle, served, settings, cores, limits, kernels)
     budget = MemoryBudget(budget_bytes)
     scheduler: Scheduler[Vector] = Scheduler(
         lambda request: embedders[request.encoder].begin(request),
@@ -76,7 +78,7 @@ def _load(
 
     source = cached(embed) if settings.enable_cache else embed
     return Model(
-        endpoints={"/vectors": VectorsEndpoint(source, fits, text, settings.honor_pooling_strategy)},
+        endpoints={"/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy)},
         golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
             "long_text": settings.long_text or LONG_TEXT,

@@ -26,6 +26,7 @@ def test_nothing_set_gives_the_documented_defaults():
         max_tokens=None,
         long_text=None,
         honor_pooling_strategy=False,
+        query_passage_prefixes=False,
         kernels_isa=None,
         allowed_tokens=frozenset(),
         drain_seconds=8,
