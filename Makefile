@@ -36,6 +36,8 @@ override LINT := .venv/lint/bin
 override torch_links := [ "$$PIP_FIND_LINKS" ] || \
   export TORCH_LINKS="$${TORCH_LINKS-https://download.pytorch.org/whl/cpu/torch/}";
 
+override large_model_tests := tests/system/test_large_model.py
+
 # NNCF requires these packages (120 MB), but imports none of them when it quantizes an OpenVINO graph.
 override NEVER_IMPORTED := scikit-learn joblib cloudpickle narwhals threadpoolctl ninja pydot pyparsing
 
@@ -106,8 +108,15 @@ test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests t
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
+# PERF: the large model takes as long as all others, and hardly more than one core.
 test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
-	$(BUILD) -m pytest tests -m system
+	@$(MAKE) --no-print-directory --jobs 2 test-large-model test-other-systems
+
+test-large-model:
+	$(BUILD) -m pytest $(large_model_tests) -m system
+
+test-other-systems:
+	$(BUILD) -m pytest tests -m system --ignore $(large_model_tests)
 
 lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types
 	$(LINT)/ruff check .
@@ -168,5 +177,6 @@ python:
 	@command -v $(firstword $(PYTHON) python3) > /dev/null || { echo 'cpu2vec: no Python was found on PATH:' \
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
-.PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system lint \
-  kernels bench bench-fidelity bench-kernels bench-models lock clean clean-bundles python
+.PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system \
+  test-large-model test-other-systems lint kernels bench bench-fidelity bench-kernels bench-models lock clean \
+  clean-bundles python

@@ -39,6 +39,9 @@ def take_costs(spec: Spec, path: Path, plan: Plan) -> Costs:
     lengths = [length for length in RUN_LENGTHS if length <= max(plan.tokens)]
     with Process(spec, path, plan.core) as first, Process(spec, path, plan.core) as second:
         pair = (first, second)
+        for process in pair:
+            # NOTE: who answers has loaded its libraries. Until both have, one of them holds what they share alone.
+            process.ask("memory")
         before = [process.ask("memory") for process in pair]
         for process in pair:
             process.ask("load")

@@ -51,7 +51,7 @@ def test_limits_are_those_of_the_server(limit: str, case: str, sentence: str):
 
 
 def test_there_are_as_many_callers_and_connections_as_it_says():
-    memory = (ROOT / "tests" / "server" / "test_memory.py").read_text()
+    memory = (ROOT / "tests" / "server" / "process" / "test_memory.py").read_text()
     (callers,) = re.findall(r"^CALLERS = (\d+)$", memory, re.MULTILINE)
     (megabytes,) = re.findall(r"^MACHINE_MB = (\d+)$", memory, re.MULTILINE)
     assert f"| {callers} callers with a megabyte each on a machine with {megabytes} MB |" in PAGE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from build import kernels
 from build.kernels import ARCHITECTURES, AVX512, NO_CXX_LIBRARY, ZIG, Toolchain, build_program
 from manifest import Target
 from tests.support.bundles.cache import cached
+from tests.support.graphs.kernel_ops import available
 
 SIMULATED_ISAS = {"avxvnni": AVX512, "amx": (*AVX512, "-include", "kernels/programs/tiles.h")}
 """Flags with which AVX-512 simulates instruction sets that a machine may lack."""
@@ -70,3 +72,15 @@ def library_to_refuse(target: Target, onnxruntime: str | None = None) -> Path:
             kernels.build(target)
 
     return cached(f"library-{target}-{onnxruntime}", make) / kernels.library(target).name
+
+
+def simulated() -> list[str]:
+    """Return the instruction sets that the program must test on this machine: with AVX-512, also simulated ones."""
+    names = available()
+    return [*names, "amx", "avxvnni"] if "avx512vnni" in names else names
+
+
+def passes(*command: object) -> None:
+    """Run a program, which must find nothing wrong."""
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=1800, check=False)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
