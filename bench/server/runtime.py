@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.commands import run
@@ -16,16 +18,18 @@ from manifest import MANIFEST_FILE, Precision, SourceKind
 
 RUNTIME_PACKAGES = ("falcon", "gunicorn", "httptools", "numpy", "onnxruntime", "orjson", "tokenizers", "uvloop")
 
+ISA_VARIABLE = "KERNELS_ISA"
 
-def runtime_system(precision: Precision) -> System:
-    """The row of this checkout."""
+
+def runtime_system(precision: Precision, options: Sequence[str] = ()) -> System:
+    """The row of this checkout. ``options``: what ``quantize.py`` is told besides."""
 
     def bundle(model: ModelFiles) -> Path:
         return ROOT / default_output(model.model, None, precision, host_target())
 
     def prepare(model: ModelFiles) -> None:
         if not (bundle(model) / MANIFEST_FILE).is_file():
-            build_bundle(sys.executable, model, precision, bundle(model))
+            build_bundle(sys.executable, model, precision, bundle(model), options=options)
 
     def launch(model: ModelFiles, port: int) -> Launch:
         return serve_bundle(RUNTIME_ENVIRONMENT, bundle(model), port)
@@ -40,6 +44,16 @@ def runtime_system(precision: Precision) -> System:
     )
 
 
+def limited_to(isa: str, system: System) -> System:
+    """The row with this project's kernels limited to an instruction set."""
+
+    def launch(model: ModelFiles, port: int) -> Launch:
+        usual = system.launch(model, port)
+        return replace(usual, environment={**usual.environment, ISA_VARIABLE: isa})
+
+    return replace(system, about=f"{system.about}, limited to {isa}", launch=launch)
+
+
 def serve_bundle(environment: Path, bundle: Path, port: int, folder: Path = ROOT) -> Launch:
     """The runtime in ``folder``, with the packages of ``environment``."""
     settings = {"BUNDLE_DIR": str(bundle), "PORT": str(port), "LOG_LEVEL": "warning"}
@@ -47,9 +61,14 @@ def serve_bundle(environment: Path, bundle: Path, port: int, folder: Path = ROOT
 
 
 def build_bundle(
-    python: Path | str, model: ModelFiles, precision: Precision, output: Path, folder: Path = ROOT
+    python: Path | str,
+    model: ModelFiles,
+    precision: Precision,
+    output: Path,
+    folder: Path = ROOT,
+    options: Sequence[str] = (),
 ) -> None:
     """Let the ``quantize.py`` in ``folder`` build a bundle. Raises ``SetupFailed``."""
     name = model.directory.absolute() if model.source.kind is SourceKind.DIRECTORY else model.model
-    command = [python, "quantize.py", name, "--precision", precision, "--output", output]
+    command = [python, "quantize.py", name, "--precision", precision, "--output", output, *options]
     run(command, "the bundle cannot be built", folder=folder)

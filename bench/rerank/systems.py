@@ -1,0 +1,43 @@
+"""The servers of rerankers: one row each."""
+
+from __future__ import annotations
+
+from bench.environment import ENVIRONMENTS, ensure_environment
+from bench.server.runtime import runtime_system
+from bench.server.system import INCUMBENT, Launch, System
+from bench.server.uvicorn import serve_app
+from build.model.files import ModelFiles
+from build.paths import ROOT
+from manifest import Precision
+
+INCUMBENT_ENVIRONMENT = ENVIRONMENTS / "incumbent-rerank"
+
+PRECISION = Precision.INT8
+
+BUILD_OPTIONS = ("--min-rank-agreement", "0", "--min-top-kept", "0", "--max-score-error", "1000")
+"""An untaught model scores documents nearly alike, so that the gate would measure noise."""
+
+
+def _prepare_incumbent(model: ModelFiles) -> None:
+    ensure_environment(
+        INCUMBENT_ENVIRONMENT,
+        torch_requirement=ROOT / "build" / "torch-requirement.txt",
+        requirements=ROOT / "bench" / "incumbent-rerank-requirements.txt",
+    )
+
+
+def _launch_incumbent(model: ModelFiles, port: int) -> Launch:
+    return serve_app(INCUMBENT_ENVIRONMENT, "rerank_app", model.directory, port)
+
+
+RERANK_SYSTEMS = (
+    System(
+        name=INCUMBENT,
+        about="Weaviate's container of reranker-transformers, re-implemented: CrossEncoder in fp32, FastAPI, uvicorn",
+        environment=INCUMBENT_ENVIRONMENT,
+        packages=("fastapi", "sentence-transformers", "tokenizers", "torch", "transformers", "uvicorn"),
+        prepare=_prepare_incumbent,
+        launch=_launch_incumbent,
+    ),
+    runtime_system(PRECISION, BUILD_OPTIONS),
+)
