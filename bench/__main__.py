@@ -18,11 +18,11 @@ from bench.progress import Stopwatch
 from bench.rerank.kind import RERANK
 from bench.server.base import base_system
 from bench.server.kind import BenchKind, BenchModel
+from bench.server.limits import LIMITS, limited_to
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings, save
-from bench.server.runtime import limited_to
-from bench.server.system import BASE, CPU2VEC, System
+from bench.server.system import BASE, System
 from bench.static.kind import STATIC
 from bench.text.kind import TEXT
 from build.errors import BuildError
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
     kind: BenchKind = options.kind
     systems = _systems(parser, kind, options.systems)
     if options.isa:
-        systems = tuple(limited_to(options.isa, each) if each.name == CPU2VEC else each for each in systems)
+        systems = tuple(limited_to(options.isa, system) for system in systems)
     if options.every_load:
         systems = tuple(replace(system, loads=frozenset(Group)) for system in systems)
     groups = options.loads or kind.default_groups
@@ -156,7 +156,9 @@ def _parser() -> argparse.ArgumentParser:
         "--model", metavar="NAMES", help="of the kind's models, separated by commas (default: one after another, all)"
     )
     parser.add_argument(
-        "--isa", metavar="NAME", help=f"limit the native kernels of {CPU2VEC} to an instruction set, such as avx2"
+        "--isa",
+        choices=LIMITS,
+        help="keep all systems from wider instruction sets, as far as their libraries can be (default: the CPU's best)",
     )
     parser.add_argument(
         "--every-load",

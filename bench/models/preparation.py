@@ -87,10 +87,13 @@ def _random_model(model: str, folder: Path) -> Path:
     return directory
 
 
-def bundle_for(files: Files, model: str, folder: Path) -> Path:
-    """The bundle that an engine loads, in ``folder``; made if it is missing. Raises ``BuildError``."""
+def bundle_for(files: Files, model: str, folder: Path, calibrate: bool = True) -> Path:
+    """The bundle that an engine loads, in ``folder``; made if it is missing. Raises ``BuildError``.
+
+    ``calibrate``: whether native int8 is calibrated, which takes minutes for large models, and changes no times.
+    """
     specs = {
-        Files.NATIVE: PRECISIONS[Precision.INT8],
+        Files.NATIVE: replace(PRECISIONS[Precision.INT8], calibrate=calibrate),
         Files.STOCK: replace(PRECISIONS[Precision.INT8_STOCK], calibrate=False),
         Files.FP32: PRECISIONS[Precision.FP32],
     }

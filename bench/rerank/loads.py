@@ -19,7 +19,7 @@ def _load(in_flight: int, group: Group, times: float, requests: int) -> Load:
 SMALL_LOADS = tuple(
     _load(in_flight, group, times, requests)
     for group in (Group.KEPT, Group.WEAVIATE)
-    for in_flight, times, requests in ((1, 4, 16), (8, 4, 32), (32, 6, 64))
+    for in_flight, times, requests in ((1, 3, 12), (8, 4, 24), (32, 6, 32))
 )
 """The times are for a container that takes half a second for a request; what is faster ends sooner."""
 

@@ -55,6 +55,13 @@ def _made(name: str, write: Callable[[Path], None]) -> ModelFiles:
     return ModelFiles(name, Source(SourceKind.DIRECTORY, content_hash(directory, names)), directory)
 
 
+def engines_folder(model: ModelFiles) -> Path:
+    """Where what engines load of the model is kept."""
+    folder = MODELS / f"{model.directory.name}-engines"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def write_minilm(directory: Path) -> None:
     """Write the files of a model to a directory. The same weights each time."""
     # PERF: imported here because torch takes seconds to load, and a wrong option should be reported at once.

@@ -16,8 +16,8 @@ from build.ranking.figures import Logits, figures_of
 from build.ranking.heldout import HeldoutQuery, heldout_queries
 from manifest import Fidelity
 
-EVERY = 4
-"""One of so many held-out queries is asked, because a large original takes half a minute for all of them."""
+EVERY = 8
+"""One of so many held-out queries is asked, because a large original takes minutes for all of them."""
 
 LEAST_AGREEMENT = 0.8
 """Rankings that agree less are not the original's: documents are mixed up, or something else is."""

@@ -30,9 +30,11 @@ from bench.report.statistics import median, median_ratio
 from bench.report.tables import table
 from bench.rerank.kind import RERANK
 from bench.rerank.loads import DOCUMENTS, PASSAGES
-from bench.rerank.models import MODELS
+from bench.rerank.models import engines_folder
+from bench.rerank.systems import native_bundle
 from build.errors import BuildError
 from build.fidelity.cosine import cosines
+from build.model.files import ModelFiles
 from build.quantization.calibration_texts import calibration_pairs
 from manifest import Encoder, RerankModel, read_manifest
 from runtime.inference.token_run import MAX_BATCH_TOKENS
@@ -81,7 +83,7 @@ def main(arguments: list[str]) -> int:
         for model in RERANK.models:
             if options.model in (None, model.name):
                 log(f"preparing {model.name}")
-                files = _prepare(model.files().directory)
+                files = _prepare(model.files())
                 pairs = pairs_of(files[Files.NATIVE])
                 timed = measure(files, pairs, options.rounds, len(os.sched_getaffinity(0)), log)
                 tokens = sum(len(pair.ids) for pair in pairs) / len(pairs)
@@ -137,10 +139,10 @@ def render(timed: dict[str, Timed]) -> str:
     return table(["system", *columns, "least cosine to fp32"], rows, left=1)
 
 
-def _prepare(model: Path) -> dict[Files, Path]:
-    folder = MODELS / f"{model.name}-engines"
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {kind: bundle_for(kind, str(model), folder) for kind in (Files.NATIVE, Files.STOCK, Files.FP32)}
+def _prepare(model: ModelFiles) -> dict[Files, Path]:
+    folder, source = engines_folder(model), str(model.directory)
+    files = {Files.NATIVE: native_bundle(model)}
+    files |= {kind: bundle_for(kind, source, folder) for kind in (Files.STOCK, Files.FP32)}
     return files | {Files.OPENVINO: quantized_by_openvino(files[Files.FP32], folder, _calibration)}
 
 

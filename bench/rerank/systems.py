@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.environment import ENVIRONMENTS, ensure_environment
-from bench.server.runtime import runtime_system
+from bench.models.preparation import bundle_for
+from bench.models.rows import Files
+from bench.rerank.models import engines_folder
+from bench.server.runtime import runtime_on
 from bench.server.system import INCUMBENT, Launch, System
 from bench.server.uvicorn import serve_app
 from build.model.files import ModelFiles
@@ -14,8 +19,19 @@ INCUMBENT_ENVIRONMENT = ENVIRONMENTS / "incumbent-rerank"
 
 PRECISION = Precision.INT8
 
+KEEP_ALIVE_SECONDS = "75"
+
 BUILD_OPTIONS = ("--min-rank-agreement", "0", "--min-top-kept", "0", "--max-score-error", "1000")
 """An untaught model scores documents nearly alike, so that the gate would measure noise."""
+
+
+def native_bundle(model: ModelFiles) -> Path:
+    """This project's bundle, made the first time, neither calibrated nor verified. Raises ``BuildError``."""
+    return bundle_for(Files.NATIVE, str(model.directory), engines_folder(model), calibrate=False)
+
+
+def _prepare_bundle(model: ModelFiles) -> None:
+    native_bundle(model)
 
 
 def _prepare_incumbent(model: ModelFiles) -> None:
@@ -27,7 +43,10 @@ def _prepare_incumbent(model: ModelFiles) -> None:
 
 
 def _launch_incumbent(model: ModelFiles, port: int) -> Launch:
-    return serve_app(INCUMBENT_ENVIRONMENT, "rerank_app", model.directory, port)
+    # NOTE: by default it closes connections that wait 5 s for the warm-up of all.
+    return serve_app(
+        INCUMBENT_ENVIRONMENT, "rerank_app", model.directory, port, UVICORN_TIMEOUT_KEEP_ALIVE=KEEP_ALIVE_SECONDS
+    )
 
 
 RERANK_SYSTEMS = (
@@ -39,5 +58,5 @@ RERANK_SYSTEMS = (
         prepare=_prepare_incumbent,
         launch=_launch_incumbent,
     ),
-    runtime_system(PRECISION, BUILD_OPTIONS),
+    runtime_on(f"its {PRECISION} bundle", native_bundle, _prepare_bundle),
 )

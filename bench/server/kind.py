@@ -40,4 +40,4 @@ class BenchKind:
     original: Callable[[Path], Original]
     """From a model's directory."""
     build_options: tuple[str, ...] = ()
-    """What ``quantize.py`` is told beside the model and the precision."""
+    """What the ``quantize.py`` of another checkout is told beside the model and the precision."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.commands import run
@@ -18,40 +17,34 @@ from manifest import MANIFEST_FILE, Precision, SourceKind
 
 RUNTIME_PACKAGES = ("falcon", "gunicorn", "httptools", "numpy", "onnxruntime", "orjson", "tokenizers", "uvloop")
 
-ISA_VARIABLE = "KERNELS_ISA"
 
-
-def runtime_system(precision: Precision, options: Sequence[str] = ()) -> System:
-    """The row of this checkout. ``options``: what ``quantize.py`` is told besides."""
+def runtime_system(precision: Precision) -> System:
+    """The row of this checkout, on a bundle that its ``quantize.py`` builds."""
 
     def bundle(model: ModelFiles) -> Path:
         return ROOT / default_output(model.model, None, precision, host_target())
 
     def prepare(model: ModelFiles) -> None:
         if not (bundle(model) / MANIFEST_FILE).is_file():
-            build_bundle(sys.executable, model, precision, bundle(model), options=options)
+            build_bundle(sys.executable, model, precision, bundle(model))
+
+    return runtime_on(f"its {precision} bundle", bundle, prepare)
+
+
+def runtime_on(what: str, bundle: Callable[[ModelFiles], Path], prepare: Callable[[ModelFiles], None]) -> System:
+    """The row of this checkout. ``what``: how reports call the bundles that ``prepare`` makes."""
 
     def launch(model: ModelFiles, port: int) -> Launch:
         return serve_bundle(RUNTIME_ENVIRONMENT, bundle(model), port)
 
     return System(
         name=CPU2VEC,
-        about=f"this project's runtime on its {precision} bundle",
+        about=f"this project's runtime on {what}",
         environment=RUNTIME_ENVIRONMENT,
         packages=RUNTIME_PACKAGES,
         prepare=prepare,
         launch=launch,
     )
-
-
-def limited_to(isa: str, system: System) -> System:
-    """The row with this project's kernels limited to an instruction set."""
-
-    def launch(model: ModelFiles, port: int) -> Launch:
-        usual = system.launch(model, port)
-        return replace(usual, environment={**usual.environment, ISA_VARIABLE: isa})
-
-    return replace(system, about=f"{system.about}, limited to {isa}", launch=launch)
 
 
 def serve_bundle(environment: Path, bundle: Path, port: int, folder: Path = ROOT) -> Launch:

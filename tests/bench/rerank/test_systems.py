@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +13,12 @@ from bench.errors import LoadFailed
 from bench.load.loads import Group, loads_in
 from bench.rerank.loads import DOCUMENTS, SMALL_LOADS
 from bench.rerank.original import OriginalScores
+from bench.server.limits import LIMITS, limited_to
 from bench.server.measurement import measure
 from bench.server.process import Server
 from bench.server.report import render
 from bench.server.results import Settings
-from bench.server.runtime import limited_to, serve_bundle
+from bench.server.runtime import serve_bundle
 from bench.server.system import CPU2VEC, System
 from build.model.files import ModelFiles
 from build.pytorch.cross_encoder import RerankReference
@@ -72,19 +74,22 @@ def test_a_reranker_is_measured_over_both_kinds_of_connections(
     assert f"{DOCUMENTS} documents of 60–120 words, 8 connections" in shown
 
 
-def test_the_kernels_of_a_row_can_be_limited(model: ModelFiles, own: System):
-    server = limited_to("no-such-set", own).launch(model, 0)
-    assert server.environment["KERNELS_ISA"] == "no-such-set"
-    assert server.command == own.launch(model, 0).command
+def test_a_system_can_be_limited_to_an_instruction_set(model: ModelFiles, own: System):
+    limited, usual = limited_to("avx2", own), own.launch(model, 1)
+    launch = limited.launch(model, 1)
+    assert launch.environment == {**usual.environment, **LIMITS["avx2"]}
+    assert launch.command == usual.command
+    assert limited.about == f"{own.about}, limited to avx2"
+
+
+@pytest.fixture(scope="module")
+def server(model: ModelFiles, own: System) -> Iterator[Server]:
+    server = own.start(model)
+    yield server
+    server.stop()
 
 
 class TestOrder:
-    @pytest.fixture(scope="class")
-    def server(self, model: ModelFiles, own: System) -> Server:
-        server = own.start(model)
-        yield server
-        server.stop()
-
     def test_that_is_the_originals_is_reported(self, server: Server, original: OriginalScores):
         found = original.compare(server.port).scores
         assert found is not None
