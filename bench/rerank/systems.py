@@ -19,7 +19,7 @@ INCUMBENT_ENVIRONMENT = ENVIRONMENTS / "incumbent-rerank"
 
 PRECISION = Precision.INT8
 
-KEEP_ALIVE_SECONDS = "75"
+KEEP_ALIVE_SECONDS = "600"
 
 BUILD_OPTIONS = ("--min-rank-agreement", "0", "--min-top-kept", "0", "--max-score-error", "1000")
 """An untaught model scores documents nearly alike, so that the gate would measure noise."""
