@@ -9,7 +9,7 @@ Each has a command that teaches with ``--help``, and a page: docs/performance.md
 ``python -m bench.models.working_memory``, ``python -m bench.models.random_model``    a run's memory; a model to time
 
 server/  models/  precisions/  kernels/    one folder for each; they do not know one another
-text/  static/  the kinds of models that servers are measured on, with their systems and loads
+text/  static/  rerank/  the kinds of models that servers are measured on, with their systems and loads
 load/           loads one server over HTTP
 report/         tables, statistics and the description of the machine; knows none of them
 incumbent/      the servers that are replaced, re-implemented; each runs in an environment of its own

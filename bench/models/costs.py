@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.models.engines.inputs import Text
 from bench.models.measurement import Plan
 from bench.models.process import Process
 from bench.models.rows import TORCH_FP32, Files, Spec
@@ -59,7 +60,7 @@ def embed(spec: Spec, path: Path, texts: Sequence[Sequence[int]], plan: Plan) ->
     """(texts, width): the mean of each text's token embeddings. Raises ``ModelFailed``."""
     with Process(spec, path, plan.core) as process:
         process.ask("load")
-        return np.asarray(process.ask("embed", texts=texts)["vectors"], dtype=np.float32)
+        return np.asarray(process.ask("embed", texts=[Text(text) for text in texts])["vectors"], dtype=np.float32)
 
 
 def take_fidelities(

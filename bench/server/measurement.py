@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from bench.load.loads import Load
 from bench.progress import Log
 from bench.report.machine import commit, describe_machine
-from bench.server.kind import Original
+from bench.server.fidelity import Original
 from bench.server.measured_system import MeasuredSystem
+from bench.server.report import describe
 from bench.server.results import Results, Sample, Settings
 from bench.server.system import BASE, INCUMBENT, System
 from build.model.files import ModelFiles
@@ -28,14 +30,13 @@ def measure(
     systems: Sequence[System],
     model: ModelFiles,
     loads: Sequence[Load],
-    texts: list[str],
-    original: Original,
+    original: Callable[[Path], Original],
     settings: Settings,
     log: Log,
 ) -> Results:
     """All figures of all systems that are put under any of the loads.
 
-    ``original`` returns the vectors of ``texts`` that those of systems with a model are compared with. However it
+    ``original``: from the model's directory to what the answers of systems with a model are compared with. However it
     ends, the servers that it started are stopped. Raises ``BenchError``.
     """
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -45,8 +46,8 @@ def measure(
     for system in measured:
         log(f"preparing {system.system.name}: {system.system.about}")
         system.prepare()
-    log("embedding the held-out texts with the original in fp32")
-    reference = original(model.directory, texts)
+    log("asking the original in fp32")
+    reference = original(model.directory)
     with ExitStack() as stack:
         for system in measured:
             stack.callback(system.stop)
@@ -54,11 +55,10 @@ def measure(
             start_seconds = system.start(settings.starts)
             log(f"  ready after {', '.join(f'{seconds:.2f}' for seconds in start_seconds)} s")
         for system in (each for each in measured if each.system.has_model):
-            fidelity = system.compare(texts, reference)
-            log(f"mean cosine of {system.system.name} to the original: {fidelity.mean:.4f}")
+            log(f"{system.system.name} beside the original: {describe(system.compare(reference))}")
         _leave_idle(measured, settings.idle_seconds, log)
         for number in range(1, settings.rounds + 1):
-            _run_round(measured, loads, number, settings, reference.shape[1], machine.cores, log)
+            _run_round(measured, loads, number, settings, reference.numbers, machine.cores, log)
         results = [system.result() for system in measured]
     return Results(
         date=date,
@@ -93,7 +93,7 @@ def _run_round(
     loads: Sequence[Load],
     number: int,
     settings: Settings,
-    dim: int,
+    numbers: int,
     cores: int,
     log: Log,
 ) -> None:
@@ -105,7 +105,7 @@ def _run_round(
         for system in measured if number % 2 else reversed(measured):
             if load.group not in system.system.loads:
                 continue
-            sample = system.run(load, settings.seconds, dim, f"round {number}, {load.name}", cores)
+            sample = system.run(load, settings.seconds, numbers, f"round {number}, {load.name}", cores)
             log(f"round {number}/{settings.rounds}  {load!s:<48}{system.system.name:<12}{_figures(load, sample)}")
             if load.counts_losses and (waited := system.settle()) > NOTABLE_SECONDS:
                 log(f"  {system.system.name} went on working for {waited:.0f} s after the last caller had gone")

@@ -11,6 +11,7 @@ from bench.report.statistics import median, median_ratio, spread_percent
 from bench.report.tables import table
 from bench.server.results import Results, Sample, SystemResult
 from bench.server.system import BASE, CPU2VEC, STUB
+from manifest import Fidelity
 
 RATE = "requests_per_second"
 
@@ -124,18 +125,35 @@ def _measured(results: Results, kept: bool) -> list[Load]:
 
 
 def _systems(results: Results) -> str:
+    fidelities = [system.fidelity for system in results.systems if system.fidelity is not None]
+    compared = [title for title, _ in _figures(fidelities[0])] if fidelities else []
     rows = []
     for system, base in _with_baseline(results):
         row = [system.name]
         for _, value_of, digits in COST_COLUMNS:
             row.append(_with_ratio(value_of(system), value_of(base) if base else None, digits))
-        fidelity = system.fidelity
         row.append(f"{system.idle_cpu_percent:.1f} %")
-        cosines = (fidelity.mean, fidelity.p1, fidelity.minimum) if fidelity is not None else ()
-        row += [f"{value:.4f}" for value in cosines] or [NOTHING] * 3
-        rows.append(row)
+        figures = dict(_figures(system.fidelity)) if system.fidelity is not None else {}
+        rows.append([*row, *(figures.get(title, NOTHING) for title in compared)])
     costs = [title for title, _, _ in COST_COLUMNS]
-    return table(["system", *costs, "idle CPU", "cosine mean", "1st percentile", "minimum"], rows, left=1)
+    return table(["system", *costs, "idle CPU", *compared], rows, left=1)
+
+
+def describe(fidelity: Fidelity) -> str:
+    """The figures in one line."""
+    return ", ".join(f"{title} {value}" for title, value in _figures(fidelity))
+
+
+def _figures(fidelity: Fidelity) -> list[tuple[str, str]]:
+    """Titles of columns and what is in them: of vectors or of scores, whichever the model's kind has."""
+    found: list[tuple[str, str]] = []
+    if (cosine := fidelity.cosine) is not None:
+        values = (cosine.mean, cosine.p1, cosine.minimum)
+        found += zip(("cosine mean", "1st percentile", "minimum"), (f"{value:.4f}" for value in values), strict=True)
+    if (scores := fidelity.scores) is not None:
+        found += [("rank agreement", f"{scores.rank_agreement:.4f}"), ("best kept", f"{scores.top_kept:.1%}")]
+        found.append(("error of scores", f"{scores.error_rms:.2%}"))
+    return found
 
 
 def _with_baseline(results: Results, load: Load | None = None) -> list[tuple[SystemResult, SystemResult | None]]:

@@ -10,7 +10,7 @@ from bench.load.loads import Load
 from bench.process_tree import Memory
 from bench.report.machine import Machine
 from bench.report.statistics import median
-from manifest import CosineFigures
+from manifest import Fidelity
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SystemResult:
     memory_after_load: Memory
     idle_cpu_percent: float
     """Percent of one core."""
-    fidelity: CosineFigures | None
+    fidelity: Fidelity | None
     """None for a system without a model."""
     samples: dict[str, list[Sample]]
     """By the load's name, one sample for each round; none for a load that the system was not put under."""

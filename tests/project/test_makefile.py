@@ -96,7 +96,7 @@ OPTIONS = {
         "JSON": "--json",
     },
     "kernels": {"ARCH": "--arch"},
-    "bench": {"KIND": "--kind", "BASE": "--base", "LOADS": "--loads"},
+    "bench": {"KIND": "--kind", "MODEL": "--model", "BASE": "--base", "LOADS": "--loads"},
     "bench-fidelity": {"MODEL": "--model", "STSB": "--stsb"},
     "bench-models": {
         "MODEL": "--model",

@@ -16,7 +16,7 @@ from bench.server.report import render
 from bench.server.results import Results, Sample, Settings, SystemResult, save
 from bench.server.system import BASE, CPU2VEC, INCUMBENT, STUB
 from bench.text.loads import TEXT_LOADS
-from manifest import CosineFigures
+from manifest import CosineFigures, Fidelity
 
 
 def sample(rate: float, p50: float = 2.0) -> Sample:
@@ -44,7 +44,7 @@ def system(
         memory_after_start=Memory(rss_mb=400 / factor, pss_mb=390 / factor),
         memory_after_load=Memory(rss_mb=500 / factor, pss_mb=490 / factor),
         idle_cpu_percent=0.25,
-        fidelity=CosineFigures(count=2, mean=0.99, p1=0.98, minimum=0.97),
+        fidelity=Fidelity(CosineFigures(count=2, mean=0.99, p1=0.98, minimum=0.97)),
         samples={load.name: samples for load in loads_in(TEXT_LOADS, {Group.KEPT})},
     )
 
@@ -171,8 +171,14 @@ class TestBelowTheHttpServerAlone:
 
     def test_a_system_without_a_model_has_no_cosine(self):
         stub = replace(system(STUB, 1.0), fidelity=None)
-        costs = next(line for line in render(replace(results(), systems=[stub])).splitlines() if "0.2 %" in line)
+        both = render(replace(results(), systems=[stub, system(CPU2VEC, 1.0)])).splitlines()
+        costs = next(line for line in both if "0.2 %" in line and STUB in line)
         assert [cell.strip() for cell in costs.strip("|").split("|")][-3:] == ["–", "–", "–"]
+
+    def test_nothing_is_compared_where_no_system_has_a_model(self):
+        stub = replace(system(STUB, 1.0), fidelity=None)
+        costs = next(line for line in render(replace(results(), systems=[stub])).splitlines() if "0.2 %" in line)
+        assert costs.strip("| ").endswith("0.2 %")
 
     def test_without_it_there_is_no_such_table(self):
         assert "beside stub" not in render(results())
