@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from build import kernels
-from build.kernels import ARCHITECTURES, AVX512, NO_CXX_LIBRARY, ZIG, Toolchain, build_program
+from build.kernels import ARCHITECTURES, AVX512, NO_CXX_LIBRARY, ZIG, Toolchain, build_program, for_image
 from manifest import Target
 from tests.support.bundles.cache import cached
 from tests.support.graphs.kernel_ops import available
@@ -25,8 +25,11 @@ SANITIZED = Toolchain(
 """Debian's clang, because the pinned compiler comes without the sanitizers' runtime library."""
 
 
-def static(target: Target) -> Toolchain:
-    """The toolchain for emulators: its programs need no libraries of the other architecture."""
+def for_emulator(target: Target) -> Toolchain:
+    """The toolchain for programs that an emulator runs; those of another architecture need no libraries of it."""
+    # PERF: else the C library would be compiled as well, and all kernels once more.
+    if target is Target.of_machine():
+        return for_image(target)
     return Toolchain(ZIG, ("-target", f"{ARCHITECTURES[target].machine}-linux-musl"), ("-static", *NO_CXX_LIBRARY))
 
 
