@@ -140,12 +140,12 @@ def make_service(
     readiness = Readiness(seat.all_have_been_ready)
     app = create_app(
         model.endpoints,
-        meta_of(bundle, {"workers": capacity.workers, **model.serving}),
+        meta_of(bundle, capacity.workers, model.serving),
         readiness,
         settings.allowed_tokens,
     )
     is_verified = bundle.manifest.fidelity is not None
-    return Service(app, limits, model, bundle.golden, is_verified, readiness, on_ready)
+    return Service(app, limits, model, bundle.golden, is_verified, readiness, on_ready, seat.has_last_word)
 
 
 def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:

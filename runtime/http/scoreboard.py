@@ -30,10 +30,11 @@ class Scoreboard:
     def __init__(self, workers: int) -> None:
         self._numbers = memoryview(mmap.mmap(-1, workers * ROW_BYTES)).cast("Q")
         self._bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers)]
+        self._last_word = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def seat(self, number: int) -> Seat:
         """What the worker of that number sees of it. Numbers begin at 0."""
-        return Seat(number, self._numbers, self._bells)
+        return Seat(number, self._numbers, self._bells, self._last_word)
 
     def clear(self, number: int) -> None:
         """The worker of that number has ended: call all others, of which one takes its turn."""
@@ -48,10 +49,15 @@ class Seat:
     """A worker's own row, which it alone writes, and its view of the others."""
 
     def __init__(
-        self, number: int, numbers: memoryview[int], bells: list[int], clock: Callable[[], int] = time.monotonic_ns
+        self,
+        number: int,
+        numbers: memoryview[int],
+        bells: list[int],
+        last_word: int,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """``numbers``: of all rows. ``clock``: nanoseconds."""
-        self.number, self.workers = number, len(bells)
+        self.number, self.workers, self._last_word = number, len(bells), last_word
         self._own, self._bells, self._clock = numbers[number * FIELDS : (number + 1) * FIELDS], bells, clock
         self._busy, self._rung_at = numbers[BUSYNESS::FIELDS], numbers[RUNG_AT::FIELDS]
         self._have_been_ready = numbers[HAS_BEEN_READY::FIELDS]
@@ -65,6 +71,13 @@ class Seat:
     def all_have_been_ready(self) -> bool:
         """Whether each worker, or one before it in its place, has been ready."""
         return all(self._have_been_ready)
+
+    def has_last_word(self) -> bool:
+        """Whether this worker is the first that says why the server cannot serve. What fails in one fails in all."""
+        try:
+            return os.eventfd_read(self._last_word) > 0
+        except BlockingIOError:
+            return False
 
     def enter(self, stage: Stage) -> None:
         """This worker is in that stage from now on. There is no way back."""

@@ -113,8 +113,13 @@ class Master(Arbiter):
         self.kill_workers(signal.SIGTERM)
         self._wait_for_workers(self.cfg.graceful_timeout, hurry=frozenset({signal.SIGINT, signal.SIGQUIT}))
         if self.WORKERS:
-            several = f"{len(self.WORKERS)} workers, which have" if len(self.WORKERS) > 1 else "the worker, which has"
-            log.error("killing %s not finished its requests", several)
+            count = len(self.WORKERS)
+            late = (
+                f"{count} workers, which have not finished their"
+                if count > 1
+                else "the worker, which has not finished its"
+            )
+            log.error("killing %s requests", late)
             self.kill_workers(signal.SIGKILL)
             self._wait_for_workers(KILL_SECONDS)
 
@@ -167,6 +172,8 @@ class Master(Arbiter):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             end_with_parent(master)
+            for other in self.WORKERS.values():
+                other.tmp.close()
             self.WORKERS.clear()
             self.app.ready_mark, self.app.seat = worker.tmp, self._scoreboard.seat(worker.number)
             worker.pid = os.getpid()

@@ -65,8 +65,9 @@ class Server(BaseApplication):
         try:
             return self._make_service(self.seat, self._note_ready)
         except Exception as error:
-            log.error("not serving: %s", describe(error))
-            log.debug("where it failed:", exc_info=error)
+            if self.seat.has_last_word():
+                log.error("not serving: %s", describe(error))
+                log.debug("where it failed:", exc_info=error)
             sys.exit(EXIT_FAILED)
 
     def _note_ready(self) -> None:

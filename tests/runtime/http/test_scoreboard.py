@@ -89,7 +89,7 @@ def test_one_that_does_not_answer_its_bell_is_passed_over_until_it_does():
     clock = Clock()
     board = Scoreboard(2)
     seats(board, 2)
-    first, second = (Seat(number, board._numbers, board._bells, clock) for number in (0, 1))
+    first, second = (Seat(number, board._numbers, board._bells, board._last_word, clock) for number in (0, 1))
     for seat in (first, second):
         seat.enter(Stage.READY)
     first.publish(1, 1)
@@ -116,6 +116,11 @@ def test_readiness_is_that_of_all_and_survives_a_replacement():
     assert first.all_have_been_ready()
     board.clear(1)
     assert first.all_have_been_ready()
+
+
+def test_one_alone_has_the_last_word():
+    board = Scoreboard(3)
+    assert [board.seat(number).has_last_word() for number in (2, 0, 1)] == [True, False, False]
 
 
 @pytest.mark.parametrize("last", [Stage.READY, Stage.STARTING])
