@@ -130,6 +130,9 @@ bench-kernels: .venv/build/.ready  ## time the native kernels of every instructi
 bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTorch
 	@$(BUILD) -m bench.models $(call options,MODEL:model ROUNDS:rounds TOKENS:tokens SYSTEMS:systems SCRATCH:scratch)
 
+bench-workers: setup  ## show how worker processes share callers, on any machine
+	@$(BUILD) -m bench.workers
+
 # uv must find the CPU build of PyTorch; otherwise the list is full of packages for GPUs.
 lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	@set -ef; $(torch_links) for link in $${PIP_FIND_LINKS:-$$TORCH_LINKS}; do set -- "$$@" --find-links "$$link"; done; \
@@ -169,4 +172,4 @@ python:
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
 .PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system lint \
-  kernels bench bench-fidelity bench-kernels bench-models lock clean clean-bundles python
+  kernels bench bench-fidelity bench-kernels bench-models bench-workers lock clean clean-bundles python

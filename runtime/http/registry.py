@@ -145,6 +145,8 @@ class Connections:
 
     def publish(self) -> None:
         """Tell the other workers how busy this one is. A new connection counts as the request that it is made for."""
+        if self._seat.workers == 1:
+            return  # PERF: nobody looks
         expected = len(self._expected)
         count = len(self._all) + expected
         stage = Stage.PAUSED if self._is_paused else Stage.FULL if count >= self._limit else Stage.READY

@@ -61,6 +61,7 @@ class Seat:
         self._own, self._bells, self._clock = numbers[number * FIELDS : (number + 1) * FIELDS], bells, clock
         self._busy, self._rung_at = numbers[BUSYNESS::FIELDS], numbers[RUNG_AT::FIELDS]
         self._have_been_ready = numbers[HAS_BEEN_READY::FIELDS]
+        self._none_deaf = [False] * len(bells)
         self._stage, self._last, self._is_open = Stage.STARTING, (0, 0, Stage.READY), False
 
     @property
@@ -102,9 +103,12 @@ class Seat:
 
     def whose_turn(self) -> int:
         """The number of the worker that a connection which waits now is for."""
+        busy = self._busy.tolist()
+        turn = whose_turn(self.number, busy, self._none_deaf)
+        if turn == self.number:
+            return turn  # PERF: who is deaf matters only where another would be called
         since = self._clock() - int(DEAF_SECONDS * 1e9)
-        deaf = [0 < rung_at < since for rung_at in self._rung_at]
-        return whose_turn(self.number, self._busy.tolist(), deaf)
+        return whose_turn(self.number, busy, [0 < rung_at < since for rung_at in self._rung_at])
 
     def call(self, number: int) -> None:
         """Ring another worker's bell, so that it looks whether it is its turn."""

@@ -29,7 +29,9 @@ def busyness(stage: Stage, requests: int, connections: int) -> int:
 
     ``requests``: in progress, and expected on connections that are new.
     """
-    return stage << 48 | min(requests, LIMIT) << 24 | min(connections, LIMIT)
+    # PERF: without calls, because it is computed with each request.
+    requests = requests if requests < LIMIT else LIMIT
+    return stage << 48 | requests << 24 | (connections if connections < LIMIT else LIMIT)
 
 
 def whose_turn(own: int, busy: Sequence[int], deaf: Sequence[bool]) -> int:
@@ -39,6 +41,8 @@ def whose_turn(own: int, busy: Sequence[int], deaf: Sequence[bool]) -> int:
     they are passed over.
     """
     turn, least = own, busy[own]
+    if len(busy) == 1:
+        return own
     for number, other in enumerate(busy):
         if other != ABSENT and other < least and not deaf[number]:
             turn, least = number, other

@@ -16,6 +16,7 @@ COMMANDS = (
     "bench.models.random_model",
     "bench.models.working_memory",
     "bench.precisions",
+    "bench.workers",
 )
 
 
