@@ -17,6 +17,7 @@ from manifest import BundleError, Target
 from runtime.bundle import Bundle, open_bundle
 from runtime.errors import PortUnavailable, SettingsError
 from runtime.host.capacity import Capacity, divide, measure_capacity
+from runtime.http.limits import least_total
 from runtime.kinds import Load, needed_bytes, plan, worker_modules
 from runtime.logs import configure_logging
 from runtime.server.listener import listen
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] = ()) -> None:
 def _serve(settings: Settings, listener: socket.socket, log_config: dict[str, object]) -> None:
     """Check the bundle, and serve it. Raises ``BundleError`` or ``SettingsError``."""
     bundle = open_bundle(settings.bundle)
-    capacity = divide(measure_capacity(settings.threads), settings.workers, needed_bytes(bundle, settings))
+    needed = max(needed_bytes(bundle, settings), least_total(settings.max_body_bytes or 0))
+    capacity = divide(measure_capacity(settings.threads), settings.workers, needed)
     load = plan(bundle, settings, capacity)
     _log_start(settings, bundle, capacity)
 

@@ -11,8 +11,9 @@ from runtime.host.memory import available_memory
 CORES_PER_WORKER = 2
 """One interpreter keeps two cores busy, four badly, and eight no better than four."""
 
-LEAST_WORKER_BYTES = 128 << 20
-"""The smallest share of memory that a worker is started for: what its process takes, and as much for requests."""
+LEAST_WORKER_BYTES = 160 << 20
+"""The smallest share of memory that a worker is started for: what its process takes, and several times as much for
+requests. With less, bodies of 8 MiB, the default of rerankers, would be refused."""
 
 log = logging.getLogger("cpu2vec")
 
