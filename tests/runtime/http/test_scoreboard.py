@@ -43,6 +43,15 @@ def seats(board: Scoreboard, count: int) -> list[Seat]:
     return found
 
 
+def with_clock(clock: Clock) -> tuple[Seat, Seat]:
+    """Two seats by a clock of the test's, both ready."""
+    board = Scoreboard(2)
+    first, second = (Seat(number, board._numbers, board._bells, board._last_word, clock) for number in (0, 1))
+    for seat in (first, second):
+        seat.enter(Stage.READY)
+    return first, second
+
+
 def test_what_a_forked_worker_publishes_the_others_see():
     board = Scoreboard(2)
     (first, second) = seats(board, 2)
@@ -87,11 +96,7 @@ def test_one_that_leaves_has_no_more_turns_whatever_still_happens_to_its_connect
 
 def test_one_that_does_not_answer_its_bell_is_passed_over_until_it_does():
     clock = Clock()
-    board = Scoreboard(2)
-    seats(board, 2)
-    first, second = (Seat(number, board._numbers, board._bells, board._last_word, clock) for number in (0, 1))
-    for seat in (first, second):
-        seat.enter(Stage.READY)
+    first, second = with_clock(clock)
     first.publish(1, 1)
     second.publish(0, 0)
     assert first.whose_turn() == 1
@@ -103,6 +108,29 @@ def test_one_that_does_not_answer_its_bell_is_passed_over_until_it_does():
     assert first.whose_turn() == 0, "calling again does not begin anew"
     assert second.whose_turn() == 1, "what others think of it does not keep it from taking its turn"
     second.answer()
+    assert first.whose_turn() == 1
+
+
+def test_one_that_is_called_while_it_answers_is_not_deaf_later(monkeypatch: pytest.MonkeyPatch):
+    clock = Clock()
+    first, second = with_clock(clock)
+    first.publish(1, 1)
+    second.publish(0, 0)
+    read = os.eventfd_read
+
+    def read_and_be_called(bell: int) -> int:
+        first.call(1)
+        rings = read(bell)
+        first.call(1)
+        monkeypatch.undo()
+        return rings
+
+    first.call(1)
+    monkeypatch.setattr(os, "eventfd_read", read_and_be_called)
+    second.answer()
+    while is_called(second):
+        second.answer()
+    clock.go_on(2 * DEAF_SECONDS)
     assert first.whose_turn() == 1
 
 
