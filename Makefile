@@ -127,7 +127,7 @@ lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style
 kernels: .venv/build/.ready  ## compile the native kernels for an architecture
 	@[ "$$ARCH" ] || ARCH=$(HOST); $(as_target) $(BUILD) -m build.kernels $(call options,ARCH:arch)
 
-bench: setup  ## measure this server beside the container that it replaces (KIND=static, KIND=rerank: of other kinds)
+bench: setup  ## measure this server beside the container that it replaces (KIND=static, rerank: other kinds)
 	@$(torch_links) $(BUILD) -m bench $(call options,KIND:kind MODEL:model BASE:base LOADS:loads)
 
 bench-fidelity: setup  ## measure what int8 costs in fidelity and time
@@ -138,6 +138,9 @@ bench-kernels: .venv/build/.ready  ## time the native kernels of every instructi
 
 bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTorch
 	@$(BUILD) -m bench.models $(call options,MODEL:model ROUNDS:rounds TOKENS:tokens SYSTEMS:systems SCRATCH:scratch)
+
+bench-workers: setup  ## show how worker processes share callers, on any machine
+	@$(BUILD) -m bench.workers
 
 # uv must find the CPU build of PyTorch; otherwise the list is full of packages for GPUs.
 lock:  ## pin the newest allowed packages with their hashes (needs uv)
@@ -179,5 +182,5 @@ python:
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
 .PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system \
-  test-large-model test-other-systems lint kernels bench bench-fidelity bench-kernels bench-models lock clean \
-  clean-bundles python
+  test-large-model test-other-systems lint kernels bench bench-fidelity bench-kernels bench-models bench-workers lock \
+  clean clean-bundles python

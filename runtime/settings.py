@@ -22,6 +22,7 @@ DEFAULT_LINGER_SECONDS = 1
 DEFAULT_CONNECTION_SECONDS = 60
 """Replicas that are added behind a Kubernetes service get their share of the callers by then."""
 MOST_SECONDS = 3600
+MOST_WORKERS = 256
 DEFAULT_REQUEST_SECONDS = 60
 ACCEPTED_WITHOUT_EFFECT = (
     "CUDA_CORE",
@@ -58,6 +59,7 @@ VARIABLES = {
     "BUNDLE_DIR": "the bundle to serve",
     "PORT": "port to listen on, on all interfaces (8080)",
     "THREADS": "number of inference threads, at most the container's cores (all of them)",
+    "WORKERS": "number of processes that serve, at most that of the threads (one for every two threads)",
     "REQUEST_TIMEOUT": "seconds until a request that was not begun gets 503; 0: never (60)",
     "ENABLE_CACHE": "answer texts of the last minutes from memory (false)",
     "MAX_BODY_BYTES": "the largest request body (1048576, for rerankers 8388608)",
@@ -85,6 +87,8 @@ class Settings:
     port: int
     threads: int | None
     """None: the container's share of the processor decides."""
+    workers: int | None
+    """None: cores and memory decide."""
     request_seconds: float | None
     """How long a request may wait to be begun; None: without end."""
     enable_cache: bool
@@ -133,6 +137,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         bundle=Path(environment.get("BUNDLE_DIR") or "bundle"),
         port=read("PORT", _integer(1, 65535), DEFAULT_PORT),
         threads=read("THREADS", _integer(1, 1024), None),
+        workers=read("WORKERS", _integer(1, MOST_WORKERS), None),
         request_seconds=read("REQUEST_TIMEOUT", _integer(0, 86_400), DEFAULT_REQUEST_SECONDS) or None,
         enable_cache=read("ENABLE_CACHE", _boolean, False),
         max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), None),

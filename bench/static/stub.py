@@ -76,7 +76,7 @@ def main(dim: int) -> None:
     log_config = configure_logging(settings.log_level, settings.log_format)
     with listen(settings.port) as listener:
         Server(
-            lambda on_ready: StubService(dim, limits_of(settings), on_ready),
+            lambda seat, on_ready: StubService(dim, limits_of(settings), on_ready),
             listener,
             settings.drain_seconds,
             log_config,

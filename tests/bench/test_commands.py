@@ -17,6 +17,7 @@ COMMANDS = (
     "bench.models.working_memory",
     "bench.precisions",
     "bench.rerank.pairs",
+    "bench.workers",
 )
 
 
