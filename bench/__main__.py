@@ -107,6 +107,7 @@ def main(arguments: list[str]) -> int:
                     model=model.files(),
                     loads=loads_in(model.loads, groups),
                     original=kind.original,
+                    ops=kind.ops,
                     settings=settings,
                     log=log,
                 )

@@ -23,6 +23,10 @@ class BenchModel:
     loads: tuple[Load, ...]
     """In the order in which they are run."""
 
+OpsTime = Callable[[ModelFiles, Load, int], float | None]
+"""Milliseconds of CPU time for each request of a load that the model's ops take alone, on a machine of so many cores.
+None where that says nothing. Raises ``BenchError``."""
+
 
 @dataclass(frozen=True)
 class BenchKind:
@@ -41,3 +45,5 @@ class BenchKind:
     """From a model's directory."""
     build_options: tuple[str, ...] = ()
     """What the ``quantize.py`` of another checkout is told beside the model and the precision."""
+    ops: OpsTime | None = None
+    """None where a model has no ops that could be told from the rest."""

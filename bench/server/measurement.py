@@ -15,10 +15,11 @@ from bench.load.loads import Load
 from bench.progress import Log
 from bench.report.machine import commit, describe_machine
 from bench.server.fidelity import Original
+from bench.server.kind import OpsTime
 from bench.server.measured_system import MeasuredSystem
 from bench.server.report import describe
 from bench.server.results import Results, Sample, Settings
-from bench.server.system import BASE, INCUMBENT, System
+from bench.server.system import BASE, CPU2VEC, INCUMBENT, System
 from build.model.files import ModelFiles
 from build.paths import ROOT
 
@@ -33,11 +34,13 @@ def measure(
     original: Callable[[Path], Original],
     settings: Settings,
     log: Log,
+    ops: OpsTime | None = None,
 ) -> Results:
     """All figures of all systems that are put under any of the loads.
 
-    ``original``: from the model's directory to what the answers of systems with a model are compared with. However it
-    ends, the servers that it started are stopped. Raises ``BenchError``.
+    ``original``: from the model's directory to what the answers of systems with a model are compared with. ``ops`` is
+    measured where this checkout's bundle is. However it ends, the servers that it started are stopped. Raises
+    ``BenchError``.
     """
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     machine = describe_machine()
@@ -57,7 +60,10 @@ def measure(
         for system in (each for each in measured if each.system.has_model):
             log(f"{system.system.name} beside the original: {describe(system.compare(reference))}")
         _leave_idle(measured, settings.idle_seconds, log)
+        ops_ms: dict[str, list[float]] = {}
         for number in range(1, settings.rounds + 1):
+            if ops is not None and any(system.name == CPU2VEC for system in systems):
+                _measure_ops(ops, model, loads, machine.cores, ops_ms)
             _run_round(measured, loads, number, settings, reference.numbers, machine.cores, log)
         results = [system.result() for system in measured]
     return Results(
@@ -69,6 +75,7 @@ def measure(
         settings=settings,
         loads=list(loads),
         systems=results,
+        ops_ms=ops_ms,
     )
 
 
@@ -86,6 +93,15 @@ def _leave_idle(measured: Sequence[MeasuredSystem], seconds: float, log: Log) ->
     elapsed = time.perf_counter() - start
     for system, used in zip(measured, before, strict=True):
         system.note_idle((system.cpu_seconds() - used) / elapsed * 100)
+
+
+def _measure_ops(
+    ops: OpsTime, model: ModelFiles, loads: Sequence[Load], cores: int, found: dict[str, list[float]]
+) -> None:
+    """Add one value for each load of which the ops are known."""
+    for load in loads:
+        if (milliseconds := ops(model, load, cores)) is not None:
+            found.setdefault(load.name, []).append(milliseconds)
 
 
 def _run_round(

@@ -14,12 +14,13 @@ from bench.server.system import BASE, CPU2VEC, STUB
 from manifest import Fidelity
 
 RATE = "requests_per_second"
+CPU = "cpu_ms_per_request"
 
 LOAD_COLUMNS = (
     ("requests/s", RATE, 0),
     ("p50 ms", "p50_ms", 2),
     ("p99 ms", "p99_ms", 2),
-    ("CPU ms per request", "cpu_ms_per_request", 2),
+    ("CPU ms per request", CPU, 2),
 )
 """Each column has a title, a field of ``Sample``, and a number of decimals."""
 
@@ -50,6 +51,7 @@ def render(results: Results) -> str:
         _counting_loads(results),
         _systems(results),
         _against_base(results),
+        _outside_the_ops(results),
         _below_the_stub(results),
         _notes(results),
     )
@@ -174,6 +176,21 @@ def _against_base(results: Results) -> str:
         verdict = _verdict(median(ratios), ours.values_of(load.name, RATE), base.values_of(load.name, RATE))
         rows.append([*_beside(ours, base, load), *verdict])
     return table([*_beside_header(BASE), "spread", "verdict"], rows, left=1) if rows else ""
+
+
+def _outside_the_ops(results: Results) -> str:
+    """What is left of a request's CPU time without its ops, beside that of the other checkout where it was measured."""
+    systems = [system for name in (CPU2VEC, BASE) if (system := results.system(name)) is not None]
+    rows = []
+    for load in results.loads:
+        if load.name not in results.ops_ms or any(load.name not in system.samples for system in systems):
+            continue
+        ops = median(results.ops_ms[load.name])
+        outside = [system.median_of(load.name, CPU) - ops for system in systems]
+        ratio = f"{outside[0] / outside[1]:.2f}" if len(outside) > 1 and outside[1] > 0 else NOTHING
+        rows.append([str(load), f"{ops:.2f}", *(f"{value:.2f}" for value in outside), ratio])
+    header = ["CPU ms per request outside the ops", "ops alone", *(system.name for system in systems), f"× {BASE}"]
+    return table(header, rows, left=1) if rows else ""
 
 
 def _below_the_stub(results: Results) -> str:

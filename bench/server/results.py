@@ -92,6 +92,8 @@ class Results:
     loads: list[Load]
     """In the order in which they were run."""
     systems: list[SystemResult]
+    ops_ms: dict[str, list[float]] = field(default_factory=dict)
+    """CPU time that the ops of a request take alone, by the load's name, one value for each round."""
 
     def system(self, name: str) -> SystemResult | None:
         return next((system for system in self.systems if system.name == name), None)

@@ -21,12 +21,10 @@ RUNTIME_PACKAGES = ("falcon", "gunicorn", "httptools", "numpy", "onnxruntime", "
 def runtime_system(precision: Precision) -> System:
     """The row of this checkout, on a bundle that its ``quantize.py`` builds."""
 
-    def bundle(model: ModelFiles) -> Path:
-        return ROOT / default_output(model.model, None, precision, host_target())
-
     def prepare(model: ModelFiles) -> None:
-        if not (bundle(model) / MANIFEST_FILE).is_file():
-            build_bundle(sys.executable, model, precision, bundle(model))
+        bundle = bundle_of(model, precision)
+        if not (bundle / MANIFEST_FILE).is_file():
+            build_bundle(sys.executable, model, precision, bundle)
 
     return runtime_on(f"its {precision} bundle", bundle, prepare)
 
@@ -35,7 +33,7 @@ def runtime_on(what: str, bundle: Callable[[ModelFiles], Path], prepare: Callabl
     """The row of this checkout. ``what``: how reports call the bundles that ``prepare`` makes."""
 
     def launch(model: ModelFiles, port: int) -> Launch:
-        return serve_bundle(RUNTIME_ENVIRONMENT, bundle(model), port)
+        return serve_bundle(RUNTIME_ENVIRONMENT, bundle_of(model, precision), port)
 
     return System(
         name=CPU2VEC,
@@ -45,6 +43,11 @@ def runtime_on(what: str, bundle: Callable[[ModelFiles], Path], prepare: Callabl
         prepare=prepare,
         launch=launch,
     )
+
+
+def bundle_of(model: ModelFiles, precision: Precision) -> Path:
+    """Where this checkout's bundle of a model is, once it is prepared."""
+    return ROOT / default_output(model.model, None, precision, host_target())
 
 
 def serve_bundle(environment: Path, bundle: Path, port: int, folder: Path = ROOT) -> Launch:

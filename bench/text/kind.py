@@ -7,6 +7,7 @@ from bench.original import reference_vectors
 from bench.server.fidelity import vectors_by
 from bench.server.kind import BenchKind, BenchModel
 from bench.text.loads import TEXT_LOADS
+from bench.text.ops import ops_milliseconds
 from bench.text.systems import PRECISION, TEXT_SYSTEMS
 from build.model.default_model import MODEL, fetch_from_package
 
@@ -18,4 +19,5 @@ TEXT = BenchKind(
     systems=TEXT_SYSTEMS,
     default_groups=(Group.KEPT, Group.WEAVIATE, Group.RESTART),
     original=vectors_by(reference_vectors),
+    ops=ops_milliseconds,
 )
