@@ -33,7 +33,7 @@ getting it back takes longer than that."""
 
 REMEMBERED_TEXT_CHARACTERS = 2048
 """In texts of up to this many characters, words are looked up where the tokenizer allows it. If none is known, that
-takes two to three times as long as tokenizing the text as a whole, and 2 ms at most."""
+takes two to three times as long as tokenizing the text as a whole, and some 4 ms at most."""
 
 SAMPLE_TEXTS = ("", "a", "Two words, 12 signs.")
 """The tokens of these texts show which special tokens surround every text."""

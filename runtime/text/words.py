@@ -11,7 +11,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
 MAX_WORDS = 1 << 14
-"""So many words are known at most. They take 3 MB, and 9 MB if each is as long as it may be."""
+"""So many words are known at most. English ones take some 3 MB; 10 MB if each is as long as it may be."""
 
 MAX_CHARACTERS = 32
 MAX_TOKENS = 8
