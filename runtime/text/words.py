@@ -19,6 +19,11 @@ MAX_TOKENS = 8
 
 SPACE = " "
 
+MARKS = ".,;:!?"
+"""Each is split off from what is beside it."""
+
+CUTS = frozenset(SPACE + MARKS)
+
 
 class Words:
     """Token ids of texts, word by word. What is between two spaces counts as a word. Thread-safe."""
@@ -46,7 +51,12 @@ class Words:
         return self._learn(word) if ids is None else ids
 
     def _learn(self, word: str) -> tuple[int, ...]:
-        ids = tuple(self._tokenize(word))
+        stem = word.rstrip(MARKS)
+        if stem and len(stem) < len(word):
+            # PERF: a word at the end of a clause is mostly known without the mark.
+            ids = tuple(chain(self._look_up(stem), *map(self._look_up, word[len(stem) :])))
+        else:
+            ids = tuple(self._tokenize(word))
         if len(word) <= MAX_CHARACTERS and len(ids) <= MAX_TOKENS:
             if len(self._known) >= self._max_words:
                 # What is in use comes back with the next texts, so that nothing needs to be known about use.
@@ -58,9 +68,10 @@ class Words:
 def splits_at_spaces(tokenizer: FastTokenizer) -> bool:
     """Whether the tokens of a text are those of its words in a row, wherever a space separates two of them.
 
-    True for BERT's tokenizers: they look at one character at a time, and at one word at a time. A space ends a word,
-    and no accent moves across it. Added tokens are found in the text as it is, which a space could only change if they
-    had one, took the white space beside them, or were compared in another form.
+    The same holds for ``MARKS`` at the end of a word. True for BERT's tokenizers: they look at one character at a time,
+    and at one word at a time. Spaces and marks end a word, and no accent moves across them. Added tokens are found in
+    the text as it is, which these could only change if they were part of one, if it took the white space beside it, or
+    was compared in another form.
     """
     is_bert = (
         isinstance(tokenizer.normalizer, BertNormalizer)
@@ -68,6 +79,6 @@ def splits_at_spaces(tokenizer: FastTokenizer) -> bool:
         and isinstance(tokenizer.model, WordPiece)
     )
     return is_bert and not any(
-        token.lstrip or token.rstrip or token.single_word or token.normalized or SPACE in token.content
+        token.lstrip or token.rstrip or token.single_word or token.normalized or not CUTS.isdisjoint(token.content)
         for token in tokenizer.get_added_tokens_decoder().values()
     )

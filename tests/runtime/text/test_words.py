@@ -48,6 +48,8 @@ def words() -> Words:
 @example("漢字 か 漢 字。 🙂 👩\u200d👩 the")
 @example("İSTANBUL Σίσυφος ΟΔΟΣ ß")
 @example("x" * 101 + " " + "x" * 100)
+@example("the. the, the.. the.,;:!? . .. the.\u0301 .the th.e the\u0301. [SEP]. x.\0 漢字. é!")
+@example("!" * 2000 + " the" + "." * 2000)
 def test_the_ids_are_those_of_the_whole_text(words: Words, text: str):
     assert words.ids(text) == whole(text)
     assert words.ids(text) == whole(text), "once more, with known words"
@@ -60,6 +62,14 @@ def test_a_known_word_is_not_tokenized_again():
     assert words.ids("the ing the") == whole("the ing the")
     assert words.ids("ing the") == whole("ing the")
     assert tokenize.asked == ["the", "ing"]
+
+
+def test_a_word_before_a_mark_is_known_without_it():
+    tokenize = Counted()
+    words = Words(tokenize)
+    assert words.ids("the ing. ing the. the,") == whole("the ing. ing the. the,")
+    assert tokenize.asked == ["the", "ing", ".", ","]
+    assert len(words) == len({"the", "ing", "ing.", "the.", "the,", ".", ","})
 
 
 def test_one_word_more_than_allowed_forgets_the_others():
@@ -123,8 +133,9 @@ SPLIT_AT_SPACES = {kind for kind in KINDS if "wordpiece" in kind}
         AddedToken("<a>", single_word=True, normalized=False),
         AddedToken("<a>", normalized=True),
         AddedToken("<a b>", normalized=False),
+        AddedToken("<a:b>", normalized=False),
     ],
-    ids=("strips to the left", "strips to the right", "is a word alone", "is compared in lower case", "has a space"),
+    ids=["before", "after", "alone", "in lower case", "a space", "a mark"],
 )
 def test_a_tokenizer_with_an_added_token_that_looks_around_does_not(token: AddedToken):
     fast = wordpiece()
