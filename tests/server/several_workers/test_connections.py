@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 
 from runtime.host.priority import LOWEST, NICER
-from tests.support.server.process_usage import nice_values
+from tests.support.server.process_usage import nice_values, private_bytes
 from tests.support.server.server_process import Server, ready, started
 from tests.support.server.shares import all_accepted, connections_of, shares
 
 WORKERS = 2
+
+MOST_PRIVATE = 40_000_000
+"""Bytes of a worker beside what it shares: weights, libraries, and what was imported before the fork."""
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < WORKERS, reason="each worker needs a core")
 
@@ -109,6 +112,13 @@ def test_each_has_its_share_of_the_inference_threads(server: Server):
         threads = nice_values(worker)
         answering = threads.pop(worker)
         assert list(threads.values()) == [min(LOWEST, answering + NICER)]
+
+
+def test_each_has_little_memory_of_its_own(server: Server):
+    for number in range(32):
+        assert server.embed(f"number {number} " * 10).status == 200
+    for worker in server.workers():
+        assert private_bytes(worker) < MOST_PRIVATE
 
 
 def test_one_alone_is_the_default_on_few_cores(default_bundle: Path, tmp_path: Path):
