@@ -21,7 +21,7 @@ from bench.soak.series import windows
 from build.paths import ROOT
 
 WINDOWS = 60
-"""A soak is divided into so many windows, of at least a second each."""
+"""A soak is divided into so many equal windows, fewer where they would be shorter than a second."""
 
 POINT_SECONDS = 5.0
 """Growth is estimated from the medians of so many seconds each."""
@@ -65,7 +65,13 @@ def figures(subject: Subject, lives: Sequence[Life], callers: Callers, looks: Se
         p50_ms=percentile(latencies, 50) * 1e3 if latencies else 0.0,
         p99_ms=percentile(latencies, 99) * 1e3 if latencies else 0.0,
         max_ms=max(latencies, default=0.0) * 1e3,
-        windows=windows(tally.answered_at, latencies, clock.start, clock.end, width=max(1.0, clock.seconds / WINDOWS)),
+        windows=windows(
+            tally.answered_at,
+            latencies,
+            clock.start,
+            clock.end,
+            width=clock.seconds / max(1, min(WINDOWS, int(clock.seconds))),
+        ),
         large_seconds=list(crowd.large_seconds),
         looks=[look.since(clock.start) for look in looks],
         servers=[_server(life, clock) for life in lives],

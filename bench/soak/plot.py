@@ -97,10 +97,9 @@ def logarithmic(lowest: float, highest: float) -> Scale:
 
 
 def _panels(soak: Soak) -> list[Panel]:
-    memory = [[(look.at, look.rss_mb) for look in soak.looks_at(server.number)] for server in soak.servers]
-    descriptors = [
-        [(look.at, float(look.descriptors)) for look in soak.looks_at(server.number)] for server in soak.servers
-    ]
+    looks = [[look for look in soak.looks_at(server.number) if look.at <= soak.seconds] for server in soak.servers]
+    memory = [[(look.at, look.rss_mb) for look in seen] for seen in looks]
+    descriptors = [[(look.at, float(look.descriptors)) for look in seen] for seen in looks]
     answered = [window for window in soak.windows if window.answers]
     median, slowest = (
         [(window.at + window.seconds / 2, getattr(window, field) / 1e3) for window in answered]

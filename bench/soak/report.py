@@ -52,11 +52,11 @@ SERVER_COLUMNS: tuple[tuple[str, Callable[[Soak, ServerResult], str]], ...] = (
     ("ready after, s", lambda _, server: f"{server.start_seconds:.2f}"),
     ("drained in, s", lambda _, server: _difference(server.asked_at, server.ended_at)),
     ("RSS MB idle", lambda _, server: f"{server.idle_rss_mb:.0f}"),
-    ("warm", lambda soak, server: _level(soak, server, _warm(server), "rss_mb")),
+    (f"after {WARM_UP_SECONDS:g} s", lambda soak, server: _level(soak, server, _warm(server), "rss_mb")),
     ("at the end", lambda soak, server: _level(soak, server, _end(soak, server), "rss_mb")),
-    ("at most", lambda soak, server: _most(soak, server, "rss_mb")),
+    ("highest", lambda soak, server: _most(soak, server, "rss_mb")),
     ("descriptors idle", lambda _, server: str(server.idle_descriptors)),
-    ("at most", lambda soak, server: _most(soak, server, "descriptors")),
+    ("highest", lambda soak, server: _most(soak, server, "descriptors")),
     ("cut", lambda _, server: str(server.cut)),
 )
 """Each column has a title, and what it says of a server."""
@@ -82,7 +82,7 @@ def _heading(soak: Soak) -> str:
 
 
 def _notes(soak: Soak) -> str:
-    notes = [f"{soak.dials:,} connections dialed; {soak.resends} requests sent again because a kept one had broken"]
+    notes = [f"{soak.dials:,} connections dialed; requests sent again because a kept one had broken: {soak.resends}"]
     notes += [f"lost {reason}: {count}" for reason, count in sorted(soak.losses.lost.items())]
     notes.append(disturbance(soak.others_percent))
     return "\n".join(notes)
