@@ -100,11 +100,11 @@ class Server:
         """Send SIGTERM."""
         self._process.terminate()
 
-    def wait_for_end(self) -> int:
-        """Wait for the end that was asked for, or kill all of its processes; return the exit status."""
+    def wait_for_end(self, seconds: float = STOP_SECONDS) -> int:
+        """Wait so long for the end that was asked for, and kill all of its processes then; return the exit status."""
         before = children_cpu_seconds()
         try:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)  # of its own session, so of its own group
             self._process.wait()

@@ -50,7 +50,7 @@ A server of the bundle is started on this machine. All of these call it at once,
 
 Every {RESTART_SECONDS:g} s a replacement is started beside the server, on a port of its own. Once it is ready, the old
 server gets SIGTERM. Callers follow {FOLLOW_SECONDS:g} s later, as those of a Kubernetes service do. Connections that
-are open stay. The old server has DRAIN_SECONDS ({DRAIN_SECONDS:g}) to answer; what it cuts then is counted apart.
+are open stay. The old server has DRAIN_SECONDS ({DRAIN_SECONDS}) to answer; what it cuts then is counted apart.
 
 One answer in eight is compared: with the original's vector, within the tolerance that the bundle has for it, or
 with what the server answered to the same text before the load, number by number.
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
         plan = _plan(options)
         bundle = _bundle(options.bundle)
         model = read_manifest(bundle).model
-        measured = soak(bundle, model, plan, starter(bundle), Progress(plan.seconds))
+        measured = soak(bundle, model, plan, starter(bundle, plan.drain_seconds), Progress(plan.seconds))
     except KeyboardInterrupt:
         return fail("interrupted before the load; all servers are stopped", EXIT_INTERRUPTED)
     except (BenchError, BuildError, BundleError, OSError) as error:
@@ -117,6 +117,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         leavers=LEAVERS,
         slow=SLOW,
         max_requests=options.max_requests,
+        drain_seconds=options.drain_seconds,
     )
 
 
@@ -157,6 +158,13 @@ def _parser() -> argparse.ArgumentParser:
         default=MAX_REQUESTS,
         metavar="NUMBER",
         help=f"the soak fails where Weaviate's callers would send more (default: {MAX_REQUESTS:,})",
+    )
+    parser.add_argument(
+        "--drain-seconds",
+        type=positive(int),
+        default=DRAIN_SECONDS,
+        metavar="NUMBER",
+        help=f"DRAIN_SECONDS of each server (default: {DRAIN_SECONDS}, as the server's)",
     )
     parser.add_argument("--output", type=Path, metavar="FILE", help="default: bench/results/soak-<date>.json")
     parser.add_argument("--show", type=Path, metavar="FILE", help="print and draw what an earlier soak has saved")

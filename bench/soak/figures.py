@@ -15,7 +15,7 @@ from bench.soak.clock import Clock
 from bench.soak.fleet import Life
 from bench.soak.losses import Drain, sort_losses
 from bench.soak.observer import Look
-from bench.soak.plan import DRAIN_SECONDS, WARM_UP_SECONDS, Plan
+from bench.soak.plan import WARM_UP_SECONDS, Plan
 from bench.soak.results import Count, ServerResult, Soak
 from bench.soak.series import windows
 from build.paths import ROOT
@@ -59,7 +59,7 @@ def figures(subject: Subject, lives: Sequence[Life], callers: Callers, looks: Se
         left=crowd.left,
         dials=callers.loop.dials,
         resends=tally.resends,
-        losses=sort_losses(callers.losses, drains, DRAIN_SECONDS),
+        losses=sort_losses(callers.losses, drains, subject.plan.drain_seconds),
         compared=callers.compared,
         first_wrong=callers.first_wrong,
         p50_ms=percentile(latencies, 50) * 1e3 if latencies else 0.0,

@@ -17,9 +17,9 @@ from pathlib import Path
 from bench import process_tree
 from bench.environment import RUNTIME_ENVIRONMENT
 from bench.errors import ServerFailed
-from bench.server.process import Server, free_port
+from bench.server.process import STOP_SECONDS, Server, free_port
 from bench.server.runtime import serve_bundle
-from bench.soak.plan import DRAIN_SECONDS, FOLLOW_SECONDS
+from bench.soak.plan import FOLLOW_SECONDS
 
 CUT = re.compile(r"(\d+) request\(s\) in progress were cut off")
 """What a server writes at its end if ``DRAIN_SECONDS`` were not enough."""
@@ -31,13 +31,13 @@ Start = Callable[[], Server]
 """Starts a server on a free port, and returns it once it is ready. Raises ``ServerFailed``."""
 
 
-def starter(bundle: Path) -> Start:
+def starter(bundle: Path, drain_seconds: int) -> Start:
     """Starts this checkout's runtime on the bundle, as in production."""
 
     def start() -> Server:
         port = free_port()
         launch = serve_bundle(RUNTIME_ENVIRONMENT, bundle, port)
-        settings = {**launch.environment, "DRAIN_SECONDS": f"{DRAIN_SECONDS:g}"}
+        settings = {**launch.environment, "DRAIN_SECONDS": str(drain_seconds)}
         return Server(launch.command, port, {"PATH": os.defpath, **settings}, launch.folder)
 
     return start
@@ -67,9 +67,9 @@ class Life:
 class Fleet:
     """``lives`` are all servers so far, the one that serves now last. Other threads may read them."""
 
-    def __init__(self, start: Start, redirect: Callable[[int], None]) -> None:
-        """``redirect``: makes callers dial another port."""
-        self._start, self._redirect = start, redirect
+    def __init__(self, start: Start, redirect: Callable[[int], None], drain_seconds: float = 0.0) -> None:
+        """``redirect``: makes callers dial another port. ``drain_seconds``: what a server may take for its end."""
+        self._start, self._redirect, self._drain_seconds = start, redirect, drain_seconds
         self.lives: list[Life] = []
 
     @property
@@ -105,7 +105,7 @@ class Fleet:
         life.server.ask_to_end()
 
     def wait_for_end(self, life: Life) -> None:
-        life.status = life.server.wait_for_end()
+        life.status = life.server.wait_for_end(self._drain_seconds + STOP_SECONDS)
         life.ended_at = time.perf_counter()
         life.cut = cut_in(life.server.output())
         life.server.stop()

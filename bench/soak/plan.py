@@ -7,11 +7,11 @@ from dataclasses import dataclass
 FOLLOW_SECONDS = 2.0
 """For so long callers still go to a server that is to end: a Kubernetes service hears of it late."""
 
-DRAIN_SECONDS = 8.0
-"""The server's default, which each server here is given."""
+DRAIN_SECONDS = 8
+"""The server's default."""
 
-REPLACED_SECONDS = 15.0
-"""What a replacement takes at most on a machine that is not busy with anything else."""
+START_SECONDS = 7.0
+"""What a replacement takes before the old server drains, on a machine that is not busy with anything else."""
 
 WARM_UP_SECONDS = 30.0
 """The slope of growth is that from then on: before, a server takes the memory that its requests need at all."""
@@ -32,12 +32,14 @@ class Plan:
     """Half of them send slowly, half read slowly."""
     max_requests: int
     """Weaviate's callers send no more than that."""
+    drain_seconds: int = DRAIN_SECONDS
+    """``DRAIN_SECONDS`` of each server."""
     seed: str = "soak"
 
     @property
     def restarts(self) -> tuple[float, ...]:
         """When replacements begin. The last one is over before the end."""
-        count = int(max(0.0, self.seconds - REPLACED_SECONDS) / self.restart_seconds)
+        count = int(max(0.0, self.seconds - START_SECONDS - self.drain_seconds) / self.restart_seconds)
         return tuple(self.restart_seconds * (number + 1) for number in range(count))
 
     def next_break(self, now: float) -> float:

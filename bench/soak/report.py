@@ -10,7 +10,7 @@ from bench.report.statistics import median
 from bench.report.tables import table
 from bench.soak.callers.crowd import Caller
 from bench.soak.observer import Look
-from bench.soak.plan import DRAIN_SECONDS, WARM_UP_SECONDS
+from bench.soak.plan import WARM_UP_SECONDS
 from bench.soak.results import ServerResult, Soak
 from bench.soak.verdict import MAX_DESCRIPTORS_PER_HOUR, MAX_RSS_MB_PER_HOUR, faults
 
@@ -37,7 +37,7 @@ def figures_table(soak: Soak) -> str:
         ("answered, of answers read slowly", _answered(soak, Caller.READER)),
         ("left by their callers", f"{soak.left:,}"),
         ("lost", f"{lost:,}"),
-        (f"cut after `DRAIN_SECONDS` ({DRAIN_SECONDS:g})", f"{losses.cut:,}"),
+        (f"cut after `DRAIN_SECONDS` ({soak.plan.drain_seconds})", f"{losses.cut:,}"),
         ("wrong, of answers that were compared", f"{losses.wrong:,} of {soak.compared:,}"),
         ("growth of resident memory, MB an hour", _slope(soak.rss_slope, MAX_RSS_MB_PER_HOUR)),
         ("growth of file descriptors, an hour", _slope(soak.descriptors_slope, MAX_DESCRIPTORS_PER_HOUR)),

@@ -29,7 +29,7 @@ def soak(bundle: Path, model: str, plan: Plan, start: Start, progress: Progress)
     """
     machine = describe_machine()
     callers: list[Callers] = []
-    fleet = Fleet(start, lambda port: callers[0].redirect(port))
+    fleet = Fleet(start, lambda port: callers[0].redirect(port), plan.drain_seconds)
     try:
         progress.log("starting the server")
         port = fleet.start().server.port

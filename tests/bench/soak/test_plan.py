@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.soak.plan import REPLACED_SECONDS, Plan
+from bench.soak.plan import START_SECONDS, Plan
 
 PLAN = Plan(seconds=600, restart_seconds=120, in_flight=160, leavers=8, slow=20, max_requests=1000)
 SECONDS = st.floats(10, 10_000)
@@ -31,12 +31,17 @@ def test_replacements_come_at_regular_times_and_the_last_is_over_before_the_end(
     assert replace(PLAN, seconds=seconds, restart_seconds=every).restarts == restarts
 
 
+def test_a_longer_drain_must_be_over_as_well():
+    assert replace(PLAN, drain_seconds=113).restarts == (120, 240, 360, 480)
+    assert replace(PLAN, drain_seconds=114).restarts == (120, 240, 360)
+
+
 @given(plan=PLANS)
 def test_each_replacement_has_its_time(plan):
     moments = [0.0, *plan.restarts]
     assert all(later - earlier == pytest.approx(plan.restart_seconds) for earlier, later in itertools.pairwise(moments))
-    assert plan.restarts == () or plan.restarts[-1] + REPLACED_SECONDS <= plan.seconds + 1e-6
-    assert moments[-1] + plan.restart_seconds + REPLACED_SECONDS > plan.seconds - 1e-6
+    assert plan.restarts == () or plan.restarts[-1] + START_SECONDS + 8 <= plan.seconds + 1e-6
+    assert moments[-1] + plan.restart_seconds + START_SECONDS + 8 > plan.seconds - 1e-6
 
 
 @given(plan=PLANS, now=st.floats(0, 10_000), takes=st.floats(0, 1000))

@@ -32,7 +32,7 @@ from tests.support.server.stub_server import stub_vector
 
 pytestmark = pytest.mark.slow
 
-PLAN = Plan(seconds=4, restart_seconds=1, in_flight=4, leavers=2, slow=2, max_requests=1_000_000)
+PLAN = Plan(seconds=4, restart_seconds=1, in_flight=4, leavers=2, slow=2, max_requests=1_000_000, drain_seconds=0)
 PROGRAM = """
 import signal, sys, threading
 from tests.support.server.stub_server import embedding
@@ -82,7 +82,7 @@ def bundle(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fleet_module, "FOLLOW_SECONDS", 0.1)
-    monkeypatch.setattr(plan, "REPLACED_SECONDS", 1.0)
+    monkeypatch.setattr(plan, "START_SECONDS", 0.5)
     monkeypatch.setattr(observer, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(probes, "LARGE_BYTES", 10_000)
     monkeypatch.setattr(crowd, "SLOW_PAUSE", 0.01)
