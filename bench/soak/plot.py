@@ -10,7 +10,7 @@ from html import escape
 from bench.soak.results import Soak
 
 WIDTH = 720
-LEFT, RIGHT = 56, 20
+LEFT, RIGHT = 56, 32
 TOP = 20
 PANEL, GAP = 96, 46
 """The height of a panel, and what is between two for a title and labels."""

@@ -41,6 +41,9 @@ UNDER_LOAD = 10.0
 MARGIN = 1.5
 """A megabyte is expected to take so many times as long as the slowest one before."""
 
+MOST_OF_A_LIFE = 0.8
+"""Whatever is expected, a megabyte may begin while more than this share of the time between two breaks is left."""
+
 END_SECONDS = 120.0
 """What is in flight at the end is waited for no longer than that."""
 
@@ -79,6 +82,7 @@ class Crowd:
         self._requests = requests(probes, port, f"{plan.seed}, crowd")
         self._random = random.Random(f"{plan.seed}, crowd")
         self._expected_seconds = UNDER_LOAD * probes.large_seconds
+        self._most_seconds = MOST_OF_A_LIFE * min(plan.seconds, plan.restart_seconds)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="crowd", daemon=True)
         self._main: asyncio.Task[None] | None = None
@@ -130,7 +134,7 @@ class Crowd:
         """Without a timeout, but never where a replacement would be due before the answer."""
         while not self._ending.is_set():
             start = time.perf_counter()
-            if self._plan.may_begin(start - self._start, self._expected_seconds):
+            if self._plan.may_begin(start - self._start, min(self._expected_seconds, self._most_seconds)):
                 await self._expect(Caller.LARGE, self._large.request, self._exchange(self._large.request))
                 self.tally.large_seconds.append(time.perf_counter() - start)
                 self._expected_seconds = MARGIN * max(self.tally.large_seconds)

@@ -241,14 +241,17 @@ class TestCallers:
             callers.stop()
         assert callers.losses == []
 
-    def test_a_megabyte_does_not_begin_where_it_would_be_interrupted(self, probes: Probes):
+    @pytest.mark.parametrize(("seconds", "begins"), [(PLAN.seconds, True), (0.0, False)])
+    def test_a_megabyte_begins_at_first_however_slow_and_never_at_the_end(
+        self, probes: Probes, seconds: float, begins: bool
+    ):
         slow = dataclasses.replace(probes, large_seconds=PLAN.seconds)
         with stub() as port:
-            callers = Callers(port, PLAN, slow)
+            callers = Callers(port, dataclasses.replace(PLAN, seconds=seconds), slow)
             callers.start()
             wait_until(lambda: callers.crowd.tally.left >= 10, "nobody leaves")
             callers.stop()
-        assert callers.crowd.tally.sent[Caller.LARGE] == 0
+        assert (callers.crowd.tally.sent[Caller.LARGE] > 0) == begins
 
     def test_they_end_after_as_many_requests_as_they_may_send(self, probes: Probes):
         with stub() as port:

@@ -77,7 +77,7 @@ class TestVerdict:
             ({"losses": Losses({}, 0, 3), "first_wrong": "it is off"}, "3 wrong answers, the first one: it is off"),
             ({"stopped_by": "the server ended"}, "the server ended"),
             ({"callers": {caller.value: Count(9, 0) for caller in Caller}}, "nothing was answered"),
-            ({"rss_slope": Slope(200.0, MAX_RSS_MB_PER_HOUR + 1, 300.0)}, "resident memory must not grow"),
+            ({"rss_slope": Slope(400.0, MAX_RSS_MB_PER_HOUR + 1, 500.0)}, "resident memory must not grow"),
             ({"descriptors_slope": Slope(9e3, MAX_DESCRIPTORS_PER_HOUR + 1, 9e4)}, "file descriptors must not grow"),
             (
                 {"servers": [replace(GOOD.servers[0], idle_rss_mb=50.9)]},
@@ -123,7 +123,7 @@ class TestReport:
         assert cells["answered, of texts of 1 MB, in a median of"] == "1,000 of 1,001, 32 s"
         assert cells["lost"] == cells["cut after `DRAIN_SECONDS` (8)"] == "0"
         assert cells["wrong, of answers that were compared"] == "0 of 125"
-        assert cells["growth of resident memory, MB an hour"] == "+10 (-20 to +40; bound +120)"
+        assert cells["growth of resident memory, MB an hour"] == "+10 (-20 to +40; bound +300)"
         assert cells["file descriptors before the load, and after it"] == "16, 17"
 
     def test_has_a_row_for_each_server(self):
