@@ -65,6 +65,7 @@ help:  ## list the targets and their variables
 #:                   of make compare: docs/compare.md
 #: KIND, BASE, LOADS, MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB
 #:                   of the benchmarks: docs/performance.md
+#: BUNDLE, DURATION  of make soak: minutes, or seconds as in 90s (10): docs/reliability.md
 #: PYTHON            Python 3.11, 3.12 or 3.13; for make image alone, 3.11 or newer
 #: HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
 #:                   the hub's own: access to private models, cache, mirror, no network
@@ -142,6 +143,9 @@ bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTor
 bench-workers: setup  ## show how worker processes share callers, on any machine
 	@$(BUILD) -m bench.workers
 
+soak: setup  ## load a server for minutes while it is replaced: is anything lost, does anything grow?
+	@$(BUILD) -m bench.soak $(call options,BUNDLE:bundle DURATION:duration)
+
 # uv must find the CPU build of PyTorch; otherwise the list is full of packages for GPUs.
 lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	@set -ef; $(torch_links) for link in $${PIP_FIND_LINKS:-$$TORCH_LINKS}; do set -- "$$@" --find-links "$$link"; done; \
@@ -182,5 +186,5 @@ python:
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
 .PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system \
-  test-large-model test-other-systems lint kernels bench bench-fidelity bench-kernels bench-models bench-workers lock \
-  clean clean-bundles python
+  test-large-model test-other-systems lint kernels bench bench-fidelity bench-kernels bench-models bench-workers soak \
+  lock clean clean-bundles python

@@ -98,6 +98,7 @@ OPTIONS = {
     "kernels": {"ARCH": "--arch"},
     "bench": {"KIND": "--kind", "MODEL": "--model", "BASE": "--base", "LOADS": "--loads"},
     "bench-fidelity": {"MODEL": "--model", "STSB": "--stsb"},
+    "soak": {"BUNDLE": "--bundle", "DURATION": "--duration"},
     "bench-models": {
         "MODEL": "--model",
         "ROUNDS": "--rounds",
@@ -162,6 +163,7 @@ MODULES = {
     "bench": "bench",
     "bench-fidelity": "bench.precisions",
     "bench-models": "bench.models",
+    "soak": "bench.soak",
 }
 
 

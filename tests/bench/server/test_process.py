@@ -61,9 +61,12 @@ class TestServer:
             assert process.stdout is not None
             assert process.stdout.readline() == b"1\n"
             pids = process_tree.tree(process.pid)
+            descriptors = process_tree.descriptors(pids)
             process.communicate(b"\n")
         assert len(pids) == 2
         assert pids[0] == process.pid
+        assert descriptors == 3 + 3
+        assert process_tree.descriptors(pids) == 0  # all have ended
 
     def test_a_restart_keeps_the_port_and_counts_what_both_have_used(self):
         server = stub_system("stub").start(MODEL)
