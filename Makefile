@@ -106,7 +106,7 @@ test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests t
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
-test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU, clang++ or LLVM 19
+test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
 	$(BUILD) -m pytest tests -m system
 
 lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types
