@@ -8,6 +8,7 @@ docs/reliability.md.
 ``python -m bench.precisions``    what int8 costs in fidelity and saves in time
 ``python -m bench.rerank.pairs``  a reranker's pairs in process: the native kernels beside other engines
 ``python -m bench.kernels``       each native kernel alone, for every instruction set that runs here
+``python -m bench.workers``       worker processes with a stub for the model: throughput, balance and tail
 ``python -m bench.soak``          a server for minutes, with rolling restarts: losses, wrong answers, growth
 ``python -m bench.models.working_memory``, ``python -m bench.models.random_model``    a run's memory; a model to time
 
