@@ -23,6 +23,7 @@ class BenchModel:
     loads: tuple[Load, ...]
     """In the order in which they are run."""
 
+
 OpsTime = Callable[[ModelFiles, Load, int], float | None]
 """Milliseconds of CPU time for each request of a load that the model's ops take alone, on a machine of so many cores.
 None where that says nothing. Raises ``BenchError``."""

@@ -21,10 +21,12 @@ RUNTIME_PACKAGES = ("falcon", "gunicorn", "httptools", "numpy", "onnxruntime", "
 def runtime_system(precision: Precision) -> System:
     """The row of this checkout, on a bundle that its ``quantize.py`` builds."""
 
+    def bundle(model: ModelFiles) -> Path:
+        return bundle_of(model, precision)
+
     def prepare(model: ModelFiles) -> None:
-        bundle = bundle_of(model, precision)
-        if not (bundle / MANIFEST_FILE).is_file():
-            build_bundle(sys.executable, model, precision, bundle)
+        if not (bundle(model) / MANIFEST_FILE).is_file():
+            build_bundle(sys.executable, model, precision, bundle(model))
 
     return runtime_on(f"its {precision} bundle", bundle, prepare)
 
@@ -33,7 +35,7 @@ def runtime_on(what: str, bundle: Callable[[ModelFiles], Path], prepare: Callabl
     """The row of this checkout. ``what``: how reports call the bundles that ``prepare`` makes."""
 
     def launch(model: ModelFiles, port: int) -> Launch:
-        return serve_bundle(RUNTIME_ENVIRONMENT, bundle_of(model, precision), port)
+        return serve_bundle(RUNTIME_ENVIRONMENT, bundle(model), port)
 
     return System(
         name=CPU2VEC,
