@@ -49,7 +49,11 @@ INLINE void quantize_row(const float* x, int width, const float* smooth, const f
     store_activations(q + i * kActivationBytes, values);
     not_in_sums += missing(values);
   });
-  if (kActivationBytes > 1) *missing_out = (int32_t)sum_of(to_float(not_in_sums));
+  if (kActivationBytes > 1) {
+    uint32_t total = 0;  // unsigned, because activations of a row that is not finite may have any value
+    for (int lane = 0; lane < kLanes; ++lane) total += (uint32_t)not_in_sums[lane];
+    *missing_out = (int32_t)total;
+  }
 }
 
 template <bool kSmooth, bool kShift>
