@@ -5,8 +5,8 @@ from __future__ import annotations
 from bench.report.slopes import Slope
 from bench.soak.results import INTERRUPTED, Soak
 
-MAX_RSS_MB_PER_HOUR = 300.0
-"""A server that kept the texts of its requests, 2.4 kB each, would exceed it from 35 answers a second on.
+MAX_RSS_MB_PER_HOUR = 120.0
+"""A server that kept the texts of its requests, 2.4 kB each, would exceed it from 14 answers a second on.
 
 A slope exceeds a bound where its whole interval is above it.
 """

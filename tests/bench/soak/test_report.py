@@ -123,7 +123,7 @@ class TestReport:
         assert cells["answered, of texts of 1 MB, in a median of"] == "1,000 of 1,001, 32 s"
         assert cells["lost"] == cells["cut after `DRAIN_SECONDS` (8)"] == "0"
         assert cells["wrong, of answers that were compared"] == "0 of 125"
-        assert cells["growth of resident memory, MB an hour"] == "+10 (-20 to +40; bound +300)"
+        assert cells["growth of resident memory, MB an hour"] == "+10 (-20 to +40; bound +120)"
         assert cells["file descriptors before the load, and after it"] == "16, 17"
 
     def test_has_a_row_for_each_server(self):
