@@ -14,6 +14,7 @@ from bench.soak.report import render
 from bench.soak.results import INTERRUPTED, Soak, load
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
+from tests.support.signals import restore_signals
 
 pytestmark = pytest.mark.system
 
@@ -45,6 +46,7 @@ def test_ctrl_c_reports_what_was_measured(default_bundle: Path, tmp_path: Path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=restore_signals,
     ) as process:
         assert process.stderr is not None
         try:
