@@ -20,5 +20,6 @@ report/         tables, statistics and the description of the machine; knows non
 incumbent/      the servers that are replaced, re-implemented; each runs in an environment of its own
 environment.py  virtual environments            bundles.py   bundles that nobody has verified
 original.py     the original's vectors          commands.py  commands that prepare something
+text_endpoint.py  what stands in for a model reads
 process_tree.py memory and CPU time of servers  command_line.py, progress.py, errors.py  what commands share
 """

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.text_endpoint import TextEndpoint
 from runtime.api.app import create_app
-from runtime.api.vectors_fields import read_fields, vector_answer
+from runtime.api.vectors_fields import vector_answer
 from runtime.http.limits import Draining, HttpLimits
 from runtime.http.scoreboard import Seat
 from runtime.logs import configure_logging
@@ -48,22 +49,12 @@ class Plan:
     """A directory: each worker writes the number of its answers to a file there when it ends."""
 
 
-class SleepingEndpoint:
+class SleepingEndpoint(TextEndpoint):
     """Implements ``Endpoint``."""
 
     def __init__(self, submit: Submit) -> None:
         self._submit = submit
         self.answers = 0
-
-    def parse(self, body: bytes) -> str:
-        text, _config = read_fields(body)
-        return text
-
-    def size(self, item: str) -> int:
-        return sys.getsizeof(item)
-
-    def fits(self, item: str) -> bool:
-        return True
 
     async def answer(self, item: str, deadline: float | None) -> bytes:
         vector = await self._submit(item)
