@@ -61,7 +61,7 @@ help:  ## list the targets and their variables
 #: PORT              port of make serve (8080); docs/settings.md lists the other settings of the server
 #: TAG               name of the image (cpu2vec:<model>[-<revision>]-<precision>-<arch>)
 #: DOCKER_BUILD_ARGS more arguments for docker build
-#: OLD, BUNDLE, TEXTS, TASK, POOLING_STRATEGY, JSON
+#: OLD, BUNDLE, NEW, TEXTS, TASK, POOLING_STRATEGY, JSON
 #:                   of make compare: docs/compare.md
 #: KIND, BASE, LOADS, MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB
 #:                   of the benchmarks: docs/performance.md
@@ -93,12 +93,12 @@ image: python  ## build the container image of a model or a bundle (needs Docker
 	@[ "$$MODEL$$BUNDLE" ] || MODEL=$(MODEL_BY_DEFAULT); [ "$$ARCH" ] || ARCH=$(HOST); \
 	  $(as_target) $(PYTHON) -m build.image $(bundle_options) $(call options,TAG:tag)
 
-compare: what-to-compare setup  ## tell whether a bundle can take the place of a running container
-	@$(as_target) $(BUILD) -m build.compare $(call options,OLD:old BUNDLE:bundle TEXTS:texts TASK:task \
+compare: what-to-compare $(if $(value NEW),.venv/runtime/.ready,setup)  ## tell whether a bundle, or another container, can take the place of a running one
+	@$(as_target) $(if $(value NEW),$(RUNTIME),$(BUILD)) -m build.compare $(call options,OLD:old BUNDLE:bundle NEW:new TEXTS:texts TASK:task \
 	  POOLING_STRATEGY:pooling-strategy JSON:json)
 
 what-to-compare:
-	@$(foreach name,OLD BUNDLE TEXTS,$(if $(value $(name)),,\
+	@$(foreach name,$(if $(value NEW),TEXTS,OLD BUNDLE TEXTS),$(if $(value $(name)),,\
 	  $(error $(name)= is missing: make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt)))
 
 test: lint .venv/runtime/.tested .venv/build/.tested .venv/clients/.ready library  ## run all tests that need no Docker, QEMU or browser

@@ -90,6 +90,7 @@ OPTIONS = {
     "compare": {
         "OLD": "--old",
         "BUNDLE": "--bundle",
+        "NEW": "--new",
         "TEXTS": "--texts",
         "TASK": "--task",
         "POOLING_STRATEGY": "--pooling-strategy",
