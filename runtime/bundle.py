@@ -31,6 +31,8 @@ SESSIONS = 2
 
 @dataclass(frozen=True)
 class Bundle:
+    """What has been read from a bundle's directory."""
+
     directory: Path
     manifest: Manifest
     golden: Golden

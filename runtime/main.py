@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EXIT_BAD_START = 2
 
-WORKER_MODULES = ("runtime.api.app", "runtime.api.meta", "runtime.service")
+WORKER_MODULES = ("runtime.api.app", "runtime.api.meta", "runtime.server.serving", "runtime.service")
 """What every worker imports, whatever the kind of its model."""
 
 log = logging.getLogger("cpu2vec")
@@ -80,9 +80,8 @@ def _import_for_workers(bundle: Bundle) -> None:
     with suppress(ImportError):
         for name in (*WORKER_MODULES, *worker_modules(bundle)):
             import_module(name)
+    # NOTE: what is frozen before the fork is garbage for good where it is garbage.
     gc.collect()
-    # PERF: else the first collection in each worker writes to all pages that have an object.
-    gc.freeze()
 
 
 def _end_when_asked() -> None:

@@ -6,9 +6,8 @@ import hmac
 
 from falcon.asgi import Request, Response
 
+from runtime.api.paths import OPEN_PREFIX
 from runtime.errors import Unauthorized
-
-OPEN_PREFIX = "/.well-known/"
 
 
 class BearerAuth:

@@ -163,7 +163,7 @@ DIRECTIONS = {
         "service": {"api", "golden", "http", "kinds"},
         "server": {"api", "host", "http"},
         "main": {"api", "http", "kinds", "service", "server", "host", "settings", "bundle", "logs"},
-        "__main__": {"main"},
+        "__main__": {"host", "main"},
         "errors": set(),
         "readiness": set(),
     },

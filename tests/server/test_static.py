@@ -236,12 +236,15 @@ def test_long_texts_and_short_ones_are_in_flight_together(bundle: Path, tmp_path
         assert slow.answer().status == 200
 
 
-def test_no_process_loads_onnxruntime(bundle: Path, tmp_path: Path):
+def test_no_process_loads_onnxruntime_and_the_master_no_library_of_the_workers(bundle: Path, tmp_path: Path):
     with ready(bundle, tmp_path / "log", []) as server:  # the plain command: a fork has what its server has loaded
-        pids = [server.process.pid, *server.workers()]
-        mapped = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
-    assert "onnxruntime" not in mapped
-    assert "libcpu2vec" not in mapped
+        (worker,) = server.workers()
+        master, mapped = (Path(f"/proc/{pid}/maps").read_text() for pid in (server.process.pid, worker))
+    for library in ("onnxruntime", "libcpu2vec"):
+        assert library not in master + mapped
+    for library in ("falcon", "httptools", "numpy", "tokenizers", "uvloop"):
+        assert library not in master
+        assert library in mapped
     assert "table.npy" in mapped
 
 
