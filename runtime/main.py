@@ -13,7 +13,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
-from manifest import BundleError, Target
+from manifest import BundleError, Kind, Target
 from runtime.bundle import Bundle, open_bundle
 from runtime.errors import PortUnavailable, SettingsError
 from runtime.host.capacity import Capacity, divide, measure_capacity
@@ -171,5 +171,7 @@ def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:
     log.info("requests need %s", f"a bearer token: {tokens} allowed" if tokens else "no token")
     if settings.without_effect:
         log.info("accepted without effect: %s", ", ".join(settings.without_effect))
+    if manifest.kind is not Kind.TEXT and settings.of_text_models:
+        log.warning("without effect for a %s model: %s", manifest.kind, ", ".join(settings.of_text_models))
     if manifest.target is not Target.of_machine():
         log.warning("the bundle was built for %s, and this machine is not: figures may differ", manifest.target)

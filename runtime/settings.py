@@ -117,6 +117,16 @@ class Settings:
     without_effect: tuple[str, ...]
     """The names of settings that are set and do nothing here."""
 
+    @property
+    def of_text_models(self) -> tuple[str, ...]:
+        """The names of settings that are on and do nothing for other kinds of model."""
+        switches = {
+            "ENABLE_CACHE": self.enable_cache,
+            "HONOR_POOLING_STRATEGY": self.honor_pooling_strategy,
+            "USE_QUERY_PASSAGE_PREFIXES": self.query_passage_prefixes,
+        }
+        return tuple(name for name, is_on in switches.items() if is_on)
+
 
 def read_log_format(environment: Mapping[str, str] = os.environ) -> LogFormat:
     """The format in which everything else is reported. Raises ``SettingsError``."""

@@ -115,6 +115,12 @@ def test_cuda_switched_off_is_accepted(value: str):
     read_settings({"ENABLE_CUDA": value})
 
 
+def test_switches_of_text_models_are_known():
+    switches = ("ENABLE_CACHE", "HONOR_POOLING_STRATEGY", "USE_QUERY_PASSAGE_PREFIXES")
+    assert read_settings(dict.fromkeys(switches, "1")).of_text_models == switches
+    assert read_settings(dict.fromkeys(switches, "0")).of_text_models == ()
+
+
 def test_settings_of_other_containers_are_accepted_and_named():
     environment = {"CUDA_MEMORY_FRACTION": "1", "T2V_TRANSFORMERS_DIRECT_TOKENIZE": "0", "CUDA_CORE": ""}
     assert read_settings(environment).without_effect == ("CUDA_MEMORY_FRACTION", "T2V_TRANSFORMERS_DIRECT_TOKENIZE")

@@ -120,6 +120,13 @@ def served(request, tmp_path_factory) -> Iterator[Served]:
         yield Served(manifest, home / "bundle", server, load_original(directory, layout))
 
 
+def test_switches_of_text_models_are_named_when_they_do_nothing(bundle: Path, tmp_path: Path):
+    switches = {"ENABLE_CACHE": "1", "USE_QUERY_PASSAGE_PREFIXES": "1", "HONOR_POOLING_STRATEGY": "0"}
+    with ready(bundle, tmp_path / "log", **switches) as server:
+        named = "WARNING without effect for a static model: ENABLE_CACHE, USE_QUERY_PASSAGE_PREFIXES\n"
+        assert server.output().count(named) == 1
+
+
 def test_every_vector_is_the_originals(served: Served):
     assert (served.manifest.kind, served.manifest.precision) == (Kind.STATIC, Precision.STORED)
     with served.server.connect() as connection:
