@@ -140,6 +140,9 @@ bench-kernels: .venv/build/.ready  ## time the native kernels of every instructi
 bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTorch
 	@$(BUILD) -m bench.models $(call options,MODEL:model ROUNDS:rounds TOKENS:tokens SYSTEMS:systems SCRATCH:scratch)
 
+bench-import: setup  ## show how many texts a second a server embeds, by length and cores
+	@$(BUILD) -m bench.importing $(call options,BUNDLE:bundle)
+
 bench-workers: setup  ## show how worker processes share callers, on any machine
 	@$(BUILD) -m bench.workers
 
@@ -186,5 +189,5 @@ python:
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
 .PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system \
-  test-large-model test-other-systems lint kernels bench bench-fidelity bench-kernels bench-models bench-workers soak \
-  lock clean clean-bundles python
+  test-large-model test-other-systems lint kernels bench bench-fidelity bench-kernels bench-models bench-import bench-workers \
+  soak lock clean clean-bundles python

@@ -99,6 +99,7 @@ OPTIONS = {
     "kernels": {"ARCH": "--arch"},
     "bench": {"KIND": "--kind", "MODEL": "--model", "BASE": "--base", "LOADS": "--loads"},
     "bench-fidelity": {"MODEL": "--model", "STSB": "--stsb"},
+    "bench-import": {"BUNDLE": "--bundle"},
     "soak": {"BUNDLE": "--bundle", "DURATION": "--duration"},
     "bench-models": {
         "MODEL": "--model",
@@ -164,6 +165,7 @@ MODULES = {
     "bench": "bench",
     "bench-fidelity": "bench.precisions",
     "bench-models": "bench.models",
+    "bench-import": "bench.importing",
     "soak": "bench.soak",
 }
 
