@@ -14,7 +14,7 @@ from runtime.inference.token_batch import TokenBatch
 from runtime.inference.token_run import TokenRun, Tokens
 from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize
-from runtime.text.pooling import pool
+from runtime.text.pooling import only_token, pool
 from runtime.text.request import EmbedRequest
 from runtime.text.windows import Window, Windowing, Windows
 
@@ -71,8 +71,10 @@ class Embedder:
             # NOTE: without special tokens an empty text has none; sentence-transformers' masked mean is zero then.
             return self._head.apply(np.zeros(self._encoder.width * len(request.pooling), dtype=np.float32))
         memory = self._encoder.memory.of(len(window.ids))
-        tokens = yield Step(TokenRun(self._engine, TokenBatch.of(window.ids), memory), window.following + 1)
-        return self._head.apply(pool(tokens, request.pooling, request.skipped_tokens))
+        only = only_token(request.pooling, request.skipped_tokens, len(window.ids))
+        batch = TokenBatch.of(window.ids).wanting(only)
+        tokens = yield Step(TokenRun(self._engine, batch, memory), window.following + 1)
+        return self._head.apply(pool(tokens, request.pooling, request.skipped_tokens if only is None else 0))
 
 
 def _next_window(windows: Windowing, left: int) -> Generator[Step, Tokens, Window]:

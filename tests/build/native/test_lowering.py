@@ -104,9 +104,9 @@ def test_the_kernels_come_close_to_the_original(model: TinyModel, tmp_path: Path
 def test_a_native_graph_is_described_as_one(model: TinyModel, tmp_path: Path):
     graph = write_graph(lowered(exported(model).plan(), tmp_path / "work"), tmp_path, "model")
     assert (graph.inputs, graph.output) == (("input_ids", "lengths"), "last_hidden_state")
-    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 3))
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 4))
     written = onnx.load(tmp_path / graph.file, load_external_data=False)
-    assert [(entry.domain, entry.version) for entry in written.opset_import] == [("cpu2vec", 3)]
+    assert [(entry.domain, entry.version) for entry in written.opset_import] == [("cpu2vec", 4)]
     assert {node.domain for node in written.graph.node} == {"cpu2vec"}
     open_native(tmp_path / graph.file)
 
@@ -165,6 +165,36 @@ def test_other_texts_in_a_run_change_nothing(model: TinyModel, tmp_path: Path):
     for text, together in zip(texts, run_native(graph, texts), strict=True):
         (alone,) = run_native(graph, [text])
         np.testing.assert_array_equal(alone, together)
+
+
+@pytest.mark.parametrize("model", [*NATIVE_MODELS, ODD_SHAPES[2]], ids=by_name)
+def test_a_graph_that_computes_some_rows_gives_them_the_same_bits(model: TinyModel, tmp_path: Path):
+    original, texts = exported(model), sample_texts()
+    weights = random_calibration(original.graph)
+    every = lowered(original.plan(), tmp_path / "every", weights)
+    some = lowered(original.plan(), tmp_path / "some", weights, one_token=True)
+    lengths = np.array([len(ids) for ids in texts])
+    ends = np.cumsum(lengths)
+    choices = {
+        "first": ends - lengths,
+        "last": ends - 1,
+        "one of all texts": ends[-1:] - 1,
+        "none": ends[:0],
+        "all": np.arange(ends[-1]),
+        "odd": np.arange(1, ends[-1], 2),
+    }
+    for isa in available():
+        expected = np.concatenate(run_native(every, texts, isa))
+        session = open_native(some, isa)
+        for rows in choices.values():
+            feed = {"input_ids": np.concatenate(texts), "lengths": lengths, "rows": rows}
+            np.testing.assert_array_equal(session.run(None, feed)[0], expected[rows])
+
+
+def test_a_graph_that_computes_some_rows_is_described_as_one(tmp_path: Path):
+    graph = write_graph(lowered(exported(BERT).plan(), tmp_path / "work", one_token=True), tmp_path, "model")
+    assert (graph.inputs, graph.output) == (("input_ids", "lengths", "rows"), "last_hidden_state")
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 4))
 
 
 def a_record(weight: str, storage: str = BY_COLUMN, smoothing: float | None = None, repeated: int = 0) -> WeightRecord:
