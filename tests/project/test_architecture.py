@@ -131,6 +131,7 @@ DIRECTIONS = {
             "static",
         },
         "image": {"model", "fidelity", "names"},
+        "sbom": {"image"},
         "compare": {"fidelity", "ranking"},
         # modules beside them
         "errors": set(),

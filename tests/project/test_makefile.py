@@ -87,6 +87,8 @@ OPTIONS = {
         "MAX_SCORE_ERROR": "--max-score-error",
         "TAG": "--tag",
     },
+    "bases": {"ARCH": "--arch", "REGISTRY": "--registry"},
+    "sbom": {"IMAGE": "--image"},
     "compare": {
         "OLD": "--old",
         "BUNDLE": "--bundle",
@@ -128,7 +130,7 @@ class Checkout:
         self.python = home / "recorder"
         self.python.write_text(RECORDER.format(python=sys.executable, calls=str(home / "calls")))
         self.python.chmod(0o755)
-        for name in ("build", "runtime", "lint"):
+        for name in ("build", "runtime", "lint", "sbom"):
             (home / ".venv" / name / "bin").mkdir(parents=True)
             (home / ".venv" / name / "bin" / "python").symlink_to(self.python)
             (home / ".venv" / name / ".ready").write_text("")
@@ -160,6 +162,8 @@ MODULES = {
     "serve": "build.make_bundle",
     "bundle": "build.make_bundle",
     "image": "build.image",
+    "bases": "build.image.bases",
+    "sbom": "build.sbom",
     "compare": "build.compare",
     "kernels": "build.kernels",
     "bench": "bench",
