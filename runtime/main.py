@@ -136,7 +136,7 @@ def make_service(
         memory=Memory.of(capacity.worker_bytes, max_body),
         draining=Draining(settings.linger_seconds, settings.drain_seconds),
     )
-    if limits.memory.max_body < max_body and seat.number == 0:
+    if limits.memory.max_body < (settings.max_body_bytes or 0) and seat.number == 0:
         log.warning("MAX_BODY_BYTES is lowered to %d: more does not fit into memory", limits.memory.max_body)
     readiness = Readiness(seat.all_have_been_ready)
     app = create_app(
@@ -144,6 +144,8 @@ def make_service(
         meta_of(bundle, capacity.workers, model.serving),
         readiness,
         settings.allowed_tokens,
+        model.documents,
+        model.error_shapes,
     )
     is_verified = bundle.manifest.fidelity is not None
     return Service(app, limits, model, bundle.golden, is_verified, readiness, on_ready, seat.has_last_word)

@@ -1,4 +1,4 @@
-"""Lets in requests with an allowed bearer token; the probes stay open."""
+"""Lets in requests with an allowed bearer token; the probes stay open, and with them ``/health``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from falcon.asgi import Request, Response
 from runtime.api.paths import OPEN_PREFIX
 from runtime.errors import Unauthorized
 
+HEALTH = "/health"
+
 
 class BearerAuth:
     """Falcon middleware. Compares in constant time with every token, so that timing tells nothing of any."""
@@ -18,7 +20,7 @@ class BearerAuth:
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Raises ``Unauthorized``."""
-        if req.path.startswith(OPEN_PREFIX):
+        if req.path == HEALTH or req.path.startswith(OPEN_PREFIX):
             return
         scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
         # NOTE: falcon has decoded the header's bytes as Latin-1, whatever they are.

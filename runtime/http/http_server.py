@@ -58,7 +58,9 @@ class HttpServer:
         self._connections = Connections(loop, seat, limit)
         self._hangups = HangupWatcher(loop)
         self._large_bodies = Share(memory.large_bodies)
-        rules = BodyRules(memory.max_body, deadlines, Share(memory.small_bodies), self._large_bodies)
+        rules = BodyRules(
+            memory.max_body, deadlines, Share(memory.small_bodies), self._large_bodies, Share(memory.answers)
+        )
         self._context = Context(app, loop, self._connections, self._hangups, deadlines, memory, rules, KnownHeads())
         for sock in sockets:
             # NOTE: accepted sockets inherit it. What waits in the kernel's buffers counts as this container's memory.

@@ -24,6 +24,8 @@ def test_nothing_set_gives_the_documented_defaults():
         request_seconds=60,
         enable_cache=False,
         max_body_bytes=None,
+        max_texts=2048,
+        model_aliases=frozenset(),
         max_tokens=None,
         long_text=None,
         honor_pooling_strategy=False,
