@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import cohere  # type: ignore[import-not-found]
-import huggingface_hub  # type: ignore[import-not-found]
+import huggingface_hub
 import langchain_openai  # type: ignore[import-not-found]
 import ollama  # type: ignore[import-not-found]
 import openai  # type: ignore[import-not-found]
