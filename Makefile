@@ -128,7 +128,7 @@ test-large-model:
 test-other-systems:
 	$(BUILD) -m pytest tests -m 'system and not images' --ignore $(large_model_tests)
 
-test-images: .venv/runtime/.ready .venv/build/.tested library  ## build and run every Dockerfile of docs/custom-images.md
+test-images: .venv/runtime/.ready .venv/build/.tested library  ## build and run the Dockerfiles of docs/custom-images.md
 	$(BUILD) -m pytest tests -m images
 
 lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types

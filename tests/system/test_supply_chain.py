@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
@@ -63,6 +66,38 @@ def test_what_is_no_image_of_the_project_is_refused():
     assert "debian:bookworm-slim is not an image of this project: it has no " in ran.stdout
     ran = run_make("sbom", "IMAGE=cpu2vec:not-there")
     assert "the engine does not have the image cpu2vec:not-there" in ran.stdout
+
+
+OF_DOCKER = ("etc/", "etc", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf")
+"""Docker makes these for a container."""
+
+
+@pytest.mark.images
+def test_two_builds_give_the_same_tree(bases: Bases):
+    """One of them without a layer of the other. What Docker itself puts into a container is left out."""
+    tag = "cpu2vec:built-again"
+    arguments = ["--build-arg", "KIND_FROM=argument", "--build-arg", "KIND=text"]
+    command = ["docker", "build", "--file", f"Dockerfile.{HOST}", "--target", "runtime", "--no-cache", "--tag", tag]
+    command += [*arguments, *shlex.split(os.environ.get("DOCKER_BUILD_ARGS", "")), "."]
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=environment)
+    again, first = tree(tag), tree(bases.tag("cpu2vec-runtime", HOST))
+    docker("image", "rm", tag)
+    assert {name: entry for name, entry in first.items() if again.get(name) != entry} == {}
+    assert again.keys() == first.keys()
+
+
+def tree(tag: str) -> dict[str, tuple[object, ...]]:
+    """By path: type, mode, owner, time, target of a link, and hash of the content."""
+    with archive(tag, HOST) as exported:
+        return {
+            member.name: (
+                *(member.type, member.mode, member.uid, member.gid, member.mtime, member.linkname),
+                hashlib.sha256(exported.extractfile(member).read()).hexdigest() if member.isreg() else "",
+            )
+            for member in exported
+            if not member.name.startswith((".dockerenv", "dev", "proc", "sys")) and member.name not in OF_DOCKER
+        }
 
 
 @pytest.fixture(scope="module")
