@@ -134,10 +134,12 @@ UNUSED_OF_OTHERS = (
     Unused("console scripts", ("bin",)),
 )
 
+WITHOUT_IMAGES = Unused("Pillow, where there are no images to read", ("PIL", "pillow.libs", "pillow-*"))
+
 UNUSED_BY_KIND = {
-    "rerank": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
-    "static": (*WITHOUT_GRAPHS, *UNUSED_OF_OTHERS),
-    "text": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+    "rerank": (WITHOUT_IMAGES, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+    "static": (WITHOUT_IMAGES, *WITHOUT_GRAPHS, *UNUSED_OF_OTHERS),
+    "text": (WITHOUT_IMAGES, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
 }
 """The files of Python packages and of the application that are left out, for each kind of bundle (``manifest.Kind``).
 

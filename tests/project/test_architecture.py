@@ -77,6 +77,10 @@ def test_only_the_session_imports_onnxruntime():
     assert [path.name for path in RUNTIME if "onnxruntime" in packages(path)] == ["session.py"]
 
 
+def test_only_the_decoder_imports_pillow():
+    assert [path.name for path in RUNTIME if "PIL" in packages(path)] == ["decoder.py"]
+
+
 def test_only_the_settings_read_the_environment():
     readers = [path.name for path in RUNTIME if re.search(r"os\.(environ|getenv)", path.read_text())]
     # __init__.py writes two variables, before any library that reads them is imported
@@ -148,6 +152,7 @@ DIRECTIONS = {
     },
     "runtime": {
         "host": set(),
+        "images": set(),
         "scheduling": {"host"},
         "inference": {"host", "scheduling"},
         "text": {"inference", "scheduling"},
