@@ -23,6 +23,8 @@ DEFAULT_CONNECTION_SECONDS = 60
 """Replicas that are added behind a Kubernetes service get their share of the callers by then."""
 MOST_SECONDS = 3600
 DEFAULT_REQUEST_SECONDS = 60
+MOST_IMAGE_PIXELS = 89_478_485
+"""Above that, Pillow itself takes a picture for an attack."""
 ACCEPTED_WITHOUT_EFFECT = (
     "CUDA_CORE",
     "CUDA_MEMORY_FRACTION",
@@ -58,7 +60,8 @@ VARIABLES = {
     "THREADS": "number of inference threads, at most the container's cores (all of them)",
     "REQUEST_TIMEOUT": "seconds until a request that was not begun gets 503; 0: never (60)",
     "ENABLE_CACHE": "answer texts of the last minutes from memory (false)",
-    "MAX_BODY_BYTES": "the largest request body (1048576, for rerankers 8388608)",
+    "MAX_BODY_BYTES": "the largest request body (1048576, for rerankers 8388608, for images 67108864)",
+    "MAX_IMAGE_PIXELS": "the most pixels of an image (64000000)",
     "MAX_TOKENS": "the most tokens that are embedded in one run (the model's limit)",
     "LONG_TEXT": "longer texts: chunk, truncate or error (by kind of model)",
     "HONOR_POOLING_STRATEGY": "take masked_mean in a request literally (false)",
@@ -88,6 +91,8 @@ class Settings:
     """Whether recent vectors are kept."""
     max_body_bytes: int | None
     """None: the kind of model decides."""
+    max_image_pixels: int | None
+    """None: the kind of model and the container's memory decide."""
     max_tokens: int | None
     """None: the model and the container's memory decide."""
     long_text: LongText | None
@@ -131,6 +136,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         request_seconds=read("REQUEST_TIMEOUT", _integer(0, 86_400), DEFAULT_REQUEST_SECONDS) or None,
         enable_cache=read("ENABLE_CACHE", _boolean, False),
         max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), None),
+        max_image_pixels=read("MAX_IMAGE_PIXELS", _integer(1, MOST_IMAGE_PIXELS), None),
         max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
         long_text=read("LONG_TEXT", _choice(LongText), None),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),

@@ -137,6 +137,7 @@ UNUSED_OF_OTHERS = (
 WITHOUT_IMAGES = Unused("Pillow, where there are no images to read", ("PIL", "pillow.libs", "pillow-*"))
 
 UNUSED_BY_KIND = {
+    "clip": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
     "rerank": (WITHOUT_IMAGES, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
     "static": (WITHOUT_IMAGES, *WITHOUT_GRAPHS, *UNUSED_OF_OTHERS),
     "text": (WITHOUT_IMAGES, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),

@@ -26,9 +26,6 @@ from runtime.images.refusals import BadImage, Broken, Truncated
 # NOTE: Pillow warns of oddities in words that can be the sender's.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-LARGEST_PIXELS = 89_478_485
-"""Pillow warns of pictures with more."""
-
 TOO_SHORT = ("truncated", "Truncated", "not enough image data")
 """What Pillow says of a file that ends too early."""
 

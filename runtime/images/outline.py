@@ -13,6 +13,10 @@ BYTES_PER_ROW = 32
 """Around a row of each of the two pictures that there are at a time: a pointer, and what fills the row up."""
 
 
+MOST_BYTES_PER_PIXEL = 6 * BYTES_PER_PIXEL
+"""That decoding and what follows take in the costliest format, for each pixel of usual proportions."""
+
+
 @dataclass(frozen=True)
 class Outline:
     """A file's first picture."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from runtime.api.endpoint import Endpoint
 
 KINDS: dict[Kind, str] = {
+    Kind.CLIP: "runtime.kinds.clip",
     Kind.RERANK: "runtime.kinds.rerank",
     Kind.STATIC: "runtime.kinds.static",
     Kind.TEXT: "runtime.kinds.text",

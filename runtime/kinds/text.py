@@ -58,7 +58,8 @@ def _load(
     from runtime.text.request import EmbedRequest
     from runtime.text.vector_cache import cached
 
-    embedders = _load_embedders(bundle, text, settings, cores, limits, kernels)
+    long_text = settings.long_text or LONG_TEXT
+    embedders = load_embedders(bundle, text, long_text, cores, limits, kernels)
     budget = MemoryBudget(budget_bytes)
     scheduler: Scheduler[Vector] = Scheduler(
         lambda request: embedders[request.encoder].begin(request),
@@ -79,7 +80,7 @@ def _load(
         endpoints={"/vectors": VectorsEndpoint(source, fits, text, settings.honor_pooling_strategy)},
         golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
-            "long_text": settings.long_text or LONG_TEXT,
+            "long_text": long_text,
             "window_tokens": limits,
             "kernels": kernels.isa if kernels is not None else None,
         },
@@ -87,10 +88,10 @@ def _load(
     )
 
 
-def _load_embedders(
+def load_embedders(
     bundle: Bundle,
     text: TextModel,
-    settings: Settings,
+    long_text: LongText,
     cores: int,
     limits: Mapping[str, int],
     kernels: NativeOps | None,
@@ -109,7 +110,7 @@ def _load_embedders(
     embedders = {}
     for name, encoder in text.encoders.items():
         tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
-        windows = Windows(tokenizer, limits[name], settings.long_text or LONG_TEXT)
+        windows = Windows(tokenizer, limits[name], long_text)
         _check_capacity(windows, limits[name], text.prompts)
         embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name])
     return embedders

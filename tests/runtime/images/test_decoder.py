@@ -11,11 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from runtime.images.decoder import LARGEST_PIXELS, OPENERS, decode
+from runtime.images.decoder import OPENERS, decode
 from runtime.images.outline import Outline
 from runtime.images.preprocess import Preprocessor
 from runtime.images.refusals import BadImage, Broken
 from runtime.images.sniff import read_outline
+from runtime.settings import MOST_IMAGE_PIXELS
 from sections.pixels import PixelInput
 from tests.support.images.pictures import Kind, animation, encoded, gradient, noise
 from tests.support.paths import DATA
@@ -87,7 +88,7 @@ def test_sides_of_an_odd_header_must_agree_with_the_picture():
 
 
 def test_pillow_itself_refuses_nothing_within_the_largest_limit():
-    assert LARGEST_PIXELS == Image.MAX_IMAGE_PIXELS
+    assert MOST_IMAGE_PIXELS == Image.MAX_IMAGE_PIXELS
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
