@@ -36,6 +36,8 @@ override LINT := .venv/lint/bin
 override torch_links := [ "$$PIP_FIND_LINKS" ] || \
   export TORCH_LINKS="$${TORCH_LINKS-https://download.pytorch.org/whl/cpu/torch/}";
 
+override large_model_tests := tests/system/test_large_model.py
+
 # NNCF requires these packages (120 MB), but imports none of them when it quantizes an OpenVINO graph.
 override NEVER_IMPORTED := scikit-learn joblib cloudpickle narwhals threadpoolctl ninja pydot pyparsing
 
@@ -63,6 +65,7 @@ help:  ## list the targets and their variables
 #:                   of make compare: docs/compare.md
 #: KIND, BASE, LOADS, MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB
 #:                   of the benchmarks: docs/performance.md
+#: BUNDLE, DURATION  of make soak: minutes, or seconds as in 90s (10): docs/reliability.md
 #: PYTHON            Python 3.11, 3.12 or 3.13; for make image alone, 3.11 or newer
 #: HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
 #:                   the hub's own: access to private models, cache, mirror, no network
@@ -106,8 +109,15 @@ test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests t
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
+# PERF: the large model takes as long as all others, and hardly more than one core.
 test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
-	$(BUILD) -m pytest tests -m system
+	@$(MAKE) --no-print-directory --jobs 2 test-large-model test-other-systems
+
+test-large-model:
+	$(BUILD) -m pytest $(large_model_tests) -m system
+
+test-other-systems:
+	$(BUILD) -m pytest tests -m system --ignore $(large_model_tests)
 
 lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types
 	$(LINT)/ruff check .
@@ -118,8 +128,8 @@ lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style
 kernels: .venv/build/.ready  ## compile the native kernels for an architecture
 	@[ "$$ARCH" ] || ARCH=$(HOST); $(as_target) $(BUILD) -m build.kernels $(call options,ARCH:arch)
 
-bench: setup  ## measure this server beside the container that it replaces (KIND=static: static models)
-	@$(torch_links) $(BUILD) -m bench $(call options,KIND:kind BASE:base LOADS:loads)
+bench: setup  ## measure this server beside the container that it replaces (KIND=static, rerank: other kinds)
+	@$(torch_links) $(BUILD) -m bench $(call options,KIND:kind MODEL:model BASE:base LOADS:loads)
 
 bench-fidelity: setup  ## measure what int8 costs in fidelity and time
 	@$(BUILD) -m bench.precisions $(call options,MODEL:model STSB:stsb)
@@ -130,6 +140,12 @@ bench-kernels: .venv/build/.ready  ## time the native kernels of every instructi
 bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTorch
 	@$(BUILD) -m bench.models $(call options,MODEL:model ROUNDS:rounds TOKENS:tokens SYSTEMS:systems SCRATCH:scratch)
 
+bench-workers: setup  ## show how worker processes share callers, on any machine
+	@$(BUILD) -m bench.workers
+
+soak: setup  ## load a server for minutes while it is replaced: is anything lost, does anything grow?
+	@$(BUILD) -m bench.soak $(call options,BUNDLE:bundle DURATION:duration)
+
 # uv must find the CPU build of PyTorch; otherwise the list is full of packages for GPUs.
 lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	@set -ef; $(torch_links) for link in $${PIP_FIND_LINKS:-$$TORCH_LINKS}; do set -- "$$@" --find-links "$$link"; done; \
@@ -139,6 +155,7 @@ lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	sed -n '/^ziglang==/,/[^\]$$/p' build/requirements.txt > build/compiler-requirement.txt; \
 	lock "$$@" --no-emit-package torch bench/incumbent-text-requirements.in -o bench/incumbent-text-requirements.txt; \
 	lock "$$@" bench/incumbent-static-requirements.in -o bench/incumbent-static-requirements.txt; \
+	lock "$$@" --no-emit-package torch bench/incumbent-rerank-requirements.in -o bench/incumbent-rerank-requirements.txt; \
 	lock "$$@" $(addprefix --no-emit-package ,$(NEVER_IMPORTED)) bench/openvino-requirements.in \
 	  -o bench/openvino-requirements.txt; \
 	lock "$$@" tests/requirements.in -o tests/requirements.txt; \
@@ -168,5 +185,6 @@ python:
 	@command -v $(firstword $(PYTHON) python3) > /dev/null || { echo 'cpu2vec: no Python was found on PATH:' \
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
-.PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system lint \
-  kernels bench bench-fidelity bench-kernels bench-models lock clean clean-bundles python
+.PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system \
+  test-large-model test-other-systems lint kernels bench bench-fidelity bench-kernels bench-models bench-workers soak \
+  lock clean clean-bundles python

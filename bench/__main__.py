@@ -15,8 +15,10 @@ from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on
 from bench.errors import BenchError
 from bench.load.loads import Group, loads_in
 from bench.progress import Stopwatch
+from bench.rerank.kind import RERANK
 from bench.server.base import base_system
-from bench.server.kind import BenchKind
+from bench.server.kind import BenchKind, BenchModel
+from bench.server.limits import LIMITS, limited_to
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings, save
@@ -24,10 +26,9 @@ from bench.server.system import BASE, System
 from bench.static.kind import STATIC
 from bench.text.kind import TEXT
 from build.errors import BuildError
-from build.fidelity.requests import heldout_texts
 from build.paths import ROOT
 
-KINDS = {kind.name: kind for kind in (TEXT, STATIC)}
+KINDS = {kind.name: kind for kind in (TEXT, STATIC, RERANK)}
 """The first is measured unless another is asked for."""
 
 FULL = Settings(rounds=5, seconds=3.0, starts=5, idle_seconds=10.0)
@@ -42,12 +43,16 @@ DESCRIPTION = "Measure servers side by side on this machine."
 EPILOG = f"""\
 Each system starts as it would in production and gets the same requests over loopback. Only one system is under load at
 a time. Tables are printed to standard output, progress to standard error; all measurements are saved as JSON.
-docs/performance.md explains the tables. It takes 15 to 20 minutes, and for text with --loads kept 5.
+docs/performance.md explains the tables. It takes 15 to 20 minutes, and for text with --loads kept 5. The models of a
+kind are measured one after another.
 
 The first run creates what is missing: model, bundle, and the incumbent's environment (up to 1.2 GB).
 
 kinds:
 {chr(10).join(f"  {kind.name:<12} {kind.about}" for kind in KINDS.values())}
+
+models:
+{chr(10).join(f"  {kind.name:<12} {', '.join(model.name for model in kind.models)}" for kind in KINDS.values())}
 
 loads:
 {chr(10).join(f"  {group:<12} {group.about}" for group in Group)}
@@ -60,6 +65,7 @@ loads:
 examples:
   make bench
   make bench KIND=static
+  make bench KIND=rerank MODEL=ms-marco-MiniLM-L6
   make bench BASE=../cpu2vec-before
   make bench LOADS=weaviate,overload,restart
   .venv/build/bin/python -m bench --quick
@@ -72,14 +78,18 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     kind: BenchKind = options.kind
     systems = _systems(parser, kind, options.systems)
+    if options.isa:
+        systems = tuple(limited_to(options.isa, system) for system in systems)
     if options.every_load:
         systems = tuple(replace(system, loads=frozenset(Group)) for system in systems)
     groups = options.loads or kind.default_groups
-    loads = loads_in(kind.loads, groups)
-    if not loads:
+    models = _models(parser, kind, options.model)
+    if not all(loads_in(model.loads, groups) for model in models):
         parser.error(f"models of the kind {kind.name} are not put under these loads")
     if not options.base and not any(system.loads & set(groups) for system in systems):
         parser.error("none of the systems is put under these loads without --every-load")
+    if options.output and len(models) > 1:
+        parser.error("--output is one file for one model: name it with --model")
     defaults = QUICK if options.quick else FULL
     settings = Settings(
         rounds=options.rounds or defaults.rounds,
@@ -89,24 +99,25 @@ def main(arguments: list[str]) -> int:
     )
     interrupt_on_terminate()
     try:
+        log = Stopwatch().log
         with _with_base(systems, options.base, kind) as systems:
-            results = measure(
-                systems=systems,
-                model=kind.model(),
-                loads=loads,
-                texts=heldout_texts(),
-                original=kind.original,
-                settings=settings,
-                log=Stopwatch().log,
-            )
+            for model in models:
+                results = measure(
+                    systems=systems,
+                    model=model.files(),
+                    loads=loads_in(model.loads, groups),
+                    original=kind.original,
+                    ops=kind.ops,
+                    settings=settings,
+                    log=log,
+                )
+                save(results, output := options.output or default_output())
+                print(render(results), end="\n\n", flush=True)
+                print(f"saved as {output}", file=sys.stderr)
     except KeyboardInterrupt:
         return fail("interrupted; all servers are stopped", EXIT_INTERRUPTED)
     except (BenchError, BuildError) as error:
         return fail(str(error), EXIT_FAILED)
-    output = options.output or default_output()
-    save(results, output)
-    print(render(results))
-    print(f"\nsaved as {output}", file=sys.stderr)
     return 0
 
 
@@ -121,7 +132,7 @@ def _with_base(systems: tuple[System, ...], checkout: Path | None, kind: BenchKi
         yield systems
         return
     with tempfile.TemporaryDirectory(prefix="bench-base-") as folder:
-        yield (*systems, base_system(checkout, Path(folder) / "checkout", kind.precision))
+        yield (*systems, base_system(checkout, Path(folder) / "checkout", kind.precision, kind.build_options))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -141,6 +152,14 @@ def _parser() -> argparse.ArgumentParser:
         type=_loads,
         metavar="NAMES",
         help=f"names, separated by commas (default: {','.join(TEXT.default_groups)}, as far as the kind has them)",
+    )
+    parser.add_argument(
+        "--model", metavar="NAMES", help="of the kind's models, separated by commas (default: one after another, all)"
+    )
+    parser.add_argument(
+        "--isa",
+        choices=LIMITS,
+        help="keep all systems from wider instruction sets, as far as their libraries can be (default: the CPU's best)",
     )
     parser.add_argument(
         "--every-load",
@@ -180,15 +199,26 @@ def _loads(names: str) -> tuple[Group, ...]:
 
 def _systems(parser: argparse.ArgumentParser, kind: BenchKind, names: str | None) -> tuple[System, ...]:
     """Those of the kind that are named; all without names."""
-    if names is None:
-        return kind.systems
     known = {system.name: system for system in kind.systems}
+    return tuple(known[name] for name in _names(parser, "system", "--systems", names, list(known)))
+
+
+def _models(parser: argparse.ArgumentParser, kind: BenchKind, names: str | None) -> tuple[BenchModel, ...]:
+    """Those of the kind that are named; all without names."""
+    known = {model.name: model for model in kind.models}
+    return tuple(known[name] for name in _names(parser, "model", "--model", names, list(known)))
+
+
+def _names(parser: argparse.ArgumentParser, what: str, option: str, names: str | None, known: list[str]) -> list[str]:
+    """Those of ``known`` that an option names, separated by commas."""
+    if not names:
+        return known
     chosen = [name.strip() for name in names.split(",")]
     if unknown := [name for name in chosen if name not in known]:
-        parser.error(f"argument --systems: a system must be one of {', '.join(known)}, not {unknown[0]!r}")
+        parser.error(f"argument {option}: a {what} must be one of {', '.join(known)}, not {unknown[0]!r}")
     if len(set(chosen)) < len(chosen):
-        parser.error("argument --systems: a system is named twice")
-    return tuple(known[name] for name in chosen)
+        parser.error(f"argument {option}: a {what} is named twice")
+    return chosen
 
 
 def _directory(name: str) -> Path | None:

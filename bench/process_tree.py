@@ -1,8 +1,9 @@
-"""Reads memory and CPU time of a process, its descendants, and the machine from /proc."""
+"""Reads memory, file descriptors and CPU time of a process, its descendants, and the machine from /proc."""
 
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,15 @@ def memory(pids: list[int]) -> Memory:
             elif name == "Pss":
                 pss += int(value.split()[0])
     return Memory(rss_mb=rss * KILOBYTE / MEGABYTE, pss_mb=pss * KILOBYTE / MEGABYTE)
+
+
+def descriptors(pids: list[int]) -> int:
+    """The number of their open file descriptors."""
+    total = 0
+    for pid in pids:
+        with suppress(OSError):  # it has ended
+            total += len(os.listdir(PROC / str(pid) / "fd"))
+    return total
 
 
 def cpu_seconds(pids: list[int]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from manifest import (
     GOLDEN_FILE,
     BundleError,
     Golden,
+    Graph,
     Manifest,
     check_files,
     from_json,
@@ -22,6 +24,9 @@ from manifest import (
 
 HASHED_BELOW_BYTES = 100_000_000
 """At start, content is hashed only in bundles below this size; larger ones are hashed when the image is built."""
+
+SESSIONS = 2
+"""Of each graph: one with a single thread, and one with all."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,15 @@ def open_bundle(directory: Path) -> Bundle:
         golden=from_json(Golden, read_text(directory, GOLDEN_FILE), GOLDEN_FILE),
         config=_read_object(directory, CONFIG_FILE),
     )
+
+
+def copied_bytes(bundle: Bundle, graphs: Iterable[Graph]) -> int:
+    """The most that a process copies of the weights: onnxruntime packs those of its own ops, once for each session.
+
+    Native ops read the file as it is mapped.
+    """
+    files = bundle.manifest.files
+    return sum(SESSIONS * files[graph.weights].size for graph in graphs if graph.ops is None)
 
 
 def _read_object(directory: Path, name: str) -> dict[str, Any]:

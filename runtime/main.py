@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from manifest import BundleError, Target
 from runtime.bundle import Bundle, open_bundle
 from runtime.errors import PortUnavailable, SettingsError
-from runtime.host.capacity import Capacity, measure_capacity
-from runtime.kinds import Load, plan
+from runtime.host.capacity import Capacity, divide, measure_capacity
+from runtime.http.limits import least_total
+from runtime.kinds import Load, needed_bytes, plan, worker_modules
 from runtime.logs import configure_logging
 from runtime.server.listener import listen
 from runtime.settings import VARIABLES, LogFormat, LogLevel, Settings, read_log_format, read_settings
 
 if TYPE_CHECKING:
+    from runtime.http.scoreboard import Seat
     from runtime.service import Service
 
 EXIT_BAD_START = 2
+
+WORKER_MODULES = ("runtime.api.app", "runtime.api.meta", "runtime.service")
+"""What every worker imports, whatever the kind of its model."""
 
 log = logging.getLogger("cpu2vec")
 
@@ -49,17 +57,32 @@ def main(arguments: Sequence[str] = ()) -> None:
 def _serve(settings: Settings, listener: socket.socket, log_config: dict[str, object]) -> None:
     """Check the bundle, and serve it. Raises ``BundleError`` or ``SettingsError``."""
     bundle = open_bundle(settings.bundle)
-    capacity = measure_capacity(settings.threads)
+    needed = max(needed_bytes(bundle, settings), least_total(settings.max_body_bytes or 0))
+    capacity = divide(measure_capacity(settings.threads), settings.workers, needed)
     load = plan(bundle, settings, capacity)
     _log_start(settings, bundle, capacity)
+
+    if capacity.workers > 1:
+        _import_for_workers(bundle)
 
     # PERF: imported last, because a bad setting should be reported at once.
     from runtime.server.server import Server
 
-    def make(on_ready: Callable[[], None]) -> Service:
-        return make_service(settings, bundle, capacity, load, on_ready)
+    def make(seat: Seat, on_ready: Callable[[], None]) -> Service:
+        return make_service(settings, bundle, capacity, load, seat, on_ready)
 
-    Server(make, listener, settings.drain_seconds, log_config).run()
+    Server(make, listener, settings.drain_seconds, log_config, workers=capacity.workers).run()
+
+
+def _import_for_workers(bundle: Bundle) -> None:
+    """Import what each worker needs before they are forked, so that they share its memory."""
+    # NOTE: none of it starts a thread, which a fork would lose. What cannot be imported, the worker will report.
+    with suppress(ImportError):
+        for name in (*WORKER_MODULES, *worker_modules(bundle)):
+            import_module(name)
+    gc.collect()
+    # PERF: else the first collection in each worker writes to all pages that have an object.
+    gc.freeze()
 
 
 def _end_when_asked() -> None:
@@ -94,11 +117,11 @@ def _show_usage(arguments: Sequence[str]) -> NoReturn:
 
 
 def make_service(
-    settings: Settings, bundle: Bundle, capacity: Capacity, load: Load, on_ready: Callable[[], None]
+    settings: Settings, bundle: Bundle, capacity: Capacity, load: Load, seat: Seat, on_ready: Callable[[], None]
 ) -> Service:
-    """Load the model and put the service together; runs in the worker process. Raises ``BundleError``.
+    """Load the model and put the service together; runs in a worker process. Raises ``BundleError``.
 
-    ``on_ready``: called once requests are answered.
+    ``seat``: of this worker among all. ``on_ready``: called once requests are answered.
     """
     # PERF: imported in the worker, so that the master never loads falcon, numpy and onnxruntime.
     from runtime.api.app import create_app
@@ -107,24 +130,24 @@ def make_service(
     from runtime.readiness import Readiness
     from runtime.service import Service
 
-    model = load()
+    model = load(capacity.worker_cores[seat.number])
     max_body = settings.max_body_bytes or model.max_body_bytes
     limits = HttpLimits(
         Deadlines(request=settings.request_seconds, age=settings.connection_seconds),
-        memory=Memory.of(capacity.memory_bytes, max_body),
+        memory=Memory.of(capacity.worker_bytes, max_body),
         draining=Draining(settings.linger_seconds, settings.drain_seconds),
     )
-    if limits.memory.max_body < max_body:
+    if limits.memory.max_body < max_body and seat.number == 0:
         log.warning("MAX_BODY_BYTES is lowered to %d: more does not fit into memory", limits.memory.max_body)
-    readiness = Readiness()
+    readiness = Readiness(seat.all_have_been_ready)
     app = create_app(
         model.endpoints,
-        meta_of(bundle, model.serving),
+        meta_of(bundle, capacity.workers, model.serving),
         readiness,
         settings.allowed_tokens,
     )
     is_verified = bundle.manifest.fidelity is not None
-    return Service(app, limits, model, bundle.golden, is_verified, readiness, on_ready)
+    return Service(app, limits, model, bundle.golden, is_verified, readiness, on_ready, seat.has_last_word)
 
 
 def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:
@@ -137,6 +160,14 @@ def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:
         settings.port,
         capacity.cores,
     )
+    if capacity.workers > 1:
+        most, least = max(capacity.worker_cores), min(capacity.worker_cores)
+        log.info(
+            "%d workers, each with %s inference thread(s) and %.0f MB of the memory",
+            capacity.workers,
+            f"{least} or {most}" if least < most else most,
+            capacity.worker_bytes / 1e6,
+        )
     tokens = len(settings.allowed_tokens)
     log.info("requests need %s", f"a bearer token: {tokens} allowed" if tokens else "no token")
     if settings.without_effect:

@@ -32,11 +32,15 @@ class Service:
         is_verified: bool,
         readiness: Readiness,
         on_ready: Callable[[], object],
+        has_last_word: Callable[[], bool] = lambda: True,
     ) -> None:
-        """``is_verified``: whether the build has compared the bundle with the original. ``on_ready``: called once."""
+        """``is_verified``: whether the build has compared the bundle with the original. ``on_ready``: called once.
+
+        ``has_last_word``: whether it is for this worker to say why there is no service.
+        """
         self.app, self.limits = app, limits
         self._model, self._golden, self._is_verified = model, golden, is_verified
-        self._readiness, self._on_ready = readiness, on_ready
+        self._readiness, self._on_ready, self._has_last_word = readiness, on_ready, has_last_word
         self._started_at = time.monotonic()
         self._checking: asyncio.Task[None] | None = None
 
@@ -57,8 +61,9 @@ class Service:
             raise
         # NOTE: a panic in Rust is no Exception; and a server that never says why it is not ready helps nobody.
         except BaseException as error:
-            log.error("not serving: %s", describe(error))
-            log.debug("where it failed:", exc_info=error)
+            if self._has_last_word():
+                log.error("not serving: %s", describe(error))
+                log.debug("where it failed:", exc_info=error)
             on_failure()
             return
         self._readiness.started()

@@ -22,6 +22,7 @@ DEFAULT_LINGER_SECONDS = 1
 DEFAULT_CONNECTION_SECONDS = 60
 """Replicas that are added behind a Kubernetes service get their share of the callers by then."""
 MOST_SECONDS = 3600
+MOST_WORKERS = 256
 DEFAULT_REQUEST_SECONDS = 60
 MOST_IMAGE_PIXELS = 89_478_485
 """Above that, Pillow itself takes a picture for an attack."""
@@ -30,6 +31,8 @@ ACCEPTED_WITHOUT_EFFECT = (
     "CUDA_MEMORY_FRACTION",
     "CUDA_PER_PROCESS_MEMORY_FRACTION",
     "T2V_TRANSFORMERS_DIRECT_TOKENIZE",
+    "TRUST_REMOTE_CODE",
+    "USE_QUERY_PROMPT",
     "USE_SENTENCE_TRANSFORMERS_MULTI_PROCESS",
     "USE_SENTENCE_TRANSFORMERS_VECTORIZER",
 )
@@ -58,6 +61,7 @@ VARIABLES = {
     "BUNDLE_DIR": "the bundle to serve",
     "PORT": "port to listen on, on all interfaces (8080)",
     "THREADS": "number of inference threads, at most the container's cores (all of them)",
+    "WORKERS": "number of processes that serve, at most that of the threads (one for every two threads)",
     "REQUEST_TIMEOUT": "seconds until a request that was not begun gets 503; 0: never (60)",
     "ENABLE_CACHE": "answer texts of the last minutes from memory (false)",
     "MAX_BODY_BYTES": "the largest request body (1048576, for rerankers 8388608, for images 67108864)",
@@ -65,6 +69,7 @@ VARIABLES = {
     "MAX_TOKENS": "the most tokens that are embedded in one run (the model's limit)",
     "LONG_TEXT": "longer texts: chunk, truncate or error (by kind of model)",
     "HONOR_POOLING_STRATEGY": "take masked_mean in a request literally (false)",
+    "USE_QUERY_PASSAGE_PREFIXES": "prepend query: and passage: in place of the model's own prompts (false)",
     "KERNELS_ISA": "instruction set of the native ops (the best one that the CPU supports)",
     "AUTHENTICATION_ALLOWED_TOKENS": "comma-separated bearer tokens (none: no token needed)",
     "DRAIN_SECONDS": "the most seconds that a stop waits for requests (8)",
@@ -85,6 +90,8 @@ class Settings:
     port: int
     threads: int | None
     """None: the container's share of the processor decides."""
+    workers: int | None
+    """None: cores and memory decide."""
     request_seconds: float | None
     """How long a request may wait to be begun; None: without end."""
     enable_cache: bool
@@ -98,6 +105,8 @@ class Settings:
     long_text: LongText | None
     """None: the kind of model decides."""
     honor_pooling_strategy: bool
+    query_passage_prefixes: bool
+    """Whether texts get prefixes by their task in place of the model's own prompts."""
     kernels_isa: str | None
     """None: the native ops choose."""
     allowed_tokens: frozenset[str]
@@ -133,6 +142,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         bundle=Path(environment.get("BUNDLE_DIR") or "bundle"),
         port=read("PORT", _integer(1, 65535), DEFAULT_PORT),
         threads=read("THREADS", _integer(1, 1024), None),
+        workers=read("WORKERS", _integer(1, MOST_WORKERS), None),
         request_seconds=read("REQUEST_TIMEOUT", _integer(0, 86_400), DEFAULT_REQUEST_SECONDS) or None,
         enable_cache=read("ENABLE_CACHE", _boolean, False),
         max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), None),
@@ -140,6 +150,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
         long_text=read("LONG_TEXT", _choice(LongText), None),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),
+        query_passage_prefixes=read("USE_QUERY_PASSAGE_PREFIXES", _boolean, False),
         kernels_isa=read("KERNELS_ISA", _word, None),
         allowed_tokens=_tokens(environment.get("AUTHENTICATION_ALLOWED_TOKENS")),
         drain_seconds=read("DRAIN_SECONDS", _integer(0, MOST_SECONDS), DEFAULT_DRAIN_SECONDS),

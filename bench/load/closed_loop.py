@@ -50,12 +50,18 @@ class Tally:
     """By ``time.perf_counter``, in the same order."""
     lost: Counter[str] = field(default_factory=Counter)
     """By reason: a ``Loss``, or ``status`` with its number."""
+    lost_at: list[tuple[float, str]] = field(default_factory=list)
+    """When, by ``time.perf_counter``, and for which reason, in the order of the losses."""
     first_wrong: str = ""
     """What was wrong with the first wrong answer."""
 
     @property
     def answers(self) -> int:
         return len(self.latencies)
+
+    def lose(self, reason: str) -> None:
+        self.lost[reason] += 1
+        self.lost_at.append((time.perf_counter(), reason))
 
 
 class ClosedLoop:
@@ -86,6 +92,10 @@ class ClosedLoop:
     @property
     def dials(self) -> int:
         return self._dialer.dials
+
+    def redirect(self, port: int) -> None:
+        """Dial another server from now on. Connections that are open stay. Any thread may call this."""
+        self._dialer.port = port
 
     def run(self, going_on: Callable[[], bool]) -> None:
         """Load the server until ``going_on`` is false or the requests are used up, and wait for what is in flight.
@@ -194,7 +204,7 @@ class ClosedLoop:
     def _check_answered(self) -> None:
         for call, response, now in self._answered:
             if response[9:12] != OK:
-                self.tally.lost[f"{Loss.STATUS} {status_of(response)}"] += 1
+                self.tally.lose(f"{Loss.STATUS} {status_of(response)}")
                 continue
             try:
                 self._route.check(response, call.request)
@@ -202,7 +212,7 @@ class ClosedLoop:
                     self._route.parse(response, call.request)
             except LoadFailed as error:
                 self._note_wrong(error)
-                self.tally.lost[Loss.WRONG] += 1
+                self.tally.lose(Loss.WRONG)
             else:
                 self.tally.answered_at.append(now)
                 self.tally.latencies.append(now - call.started_at)
@@ -223,7 +233,7 @@ class ClosedLoop:
     def _lose(self, call: Call, reason: Loss) -> None:
         self._release(call, keep=False)
         del self._open[call]
-        self.tally.lost[reason] += 1
+        self.tally.lose(reason)
 
     def _note_wrong(self, error: LoadFailed) -> None:
         self.tally.first_wrong = self.tally.first_wrong or str(error)

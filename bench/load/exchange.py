@@ -42,10 +42,10 @@ class Loss(StrEnum):
 
 
 class Dialer:
-    """Opens connections to one port."""
+    """Opens connections to ``port``, which may be set to another server's at any time."""
 
     def __init__(self, port: int) -> None:
-        self._address = (SERVER, port)
+        self.port = port
         self._sources = itertools.cycle(SOURCES)
         self.dials = 0
 
@@ -62,7 +62,7 @@ class Dialer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
             connection.bind((next(self._sources), 0))
-            if (code := connection.connect_ex(self._address)) not in (0, errno.EINPROGRESS):
+            if (code := connection.connect_ex((SERVER, self.port))) not in (0, errno.EINPROGRESS):
                 raise OSError(code, os.strerror(code))
         except OSError as error:
             if connection is not None:

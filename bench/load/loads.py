@@ -59,6 +59,8 @@ class Load:
     """The load ends sooner where a system is faster than that."""
     module: Module = Module.TEXT2VEC_TRANSFORMERS
     """Whose requests are sent."""
+    requests: int | None = None
+    """The load ends sooner once so many are sent; None: so many that ``max_words_per_second`` is reached."""
 
     @property
     def name(self) -> str:
@@ -78,7 +80,7 @@ class Load:
 
     def max_requests(self, seconds: float) -> int:
         """The number of requests to send in that time. A faster system would end the load sooner."""
-        count = max(1, round(seconds * self.max_words_per_second / self.length.high))
+        count = self.requests or max(1, round(seconds * self.max_words_per_second / self.length.high))
         return self.in_flight + count if self.counts_losses else count
 
 
@@ -97,8 +99,8 @@ class LoadSpec:
     """The load ends after that time."""
     requests: int
     """The load ends sooner once so many requests are sent."""
-    dim: int
-    """The number of components that each vector must have."""
+    numbers: int
+    """How many numbers each answer must have: the components of a vector, or a score for each document."""
     seed: str
 
     @classmethod

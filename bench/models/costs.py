@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.models.engines.inputs import Text
 from bench.models.measurement import Plan
 from bench.models.process import Process
 from bench.models.rows import TORCH_FP32, Files, Spec
@@ -39,6 +40,9 @@ def take_costs(spec: Spec, path: Path, plan: Plan) -> Costs:
     lengths = [length for length in RUN_LENGTHS if length <= max(plan.tokens)]
     with Process(spec, path, plan.core) as first, Process(spec, path, plan.core) as second:
         pair = (first, second)
+        for process in pair:
+            # NOTE: who answers has loaded its libraries. Until both have, one of them holds what they share alone.
+            process.ask("memory")
         before = [process.ask("memory") for process in pair]
         for process in pair:
             process.ask("load")
@@ -56,7 +60,7 @@ def embed(spec: Spec, path: Path, texts: Sequence[Sequence[int]], plan: Plan) ->
     """(texts, width): the mean of each text's token embeddings. Raises ``ModelFailed``."""
     with Process(spec, path, plan.core) as process:
         process.ask("load")
-        return np.asarray(process.ask("embed", texts=texts)["vectors"], dtype=np.float32)
+        return np.asarray(process.ask("embed", texts=[Text(text) for text in texts])["vectors"], dtype=np.float32)
 
 
 def take_fidelities(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from bench.bundles import unverified_bundle
 from bench.commands import Command, run
 from bench.environment import OPENVINO_ENVIRONMENT, ensure_environment, python_in
 from bench.errors import SetupFailed
+from bench.models.encoder_graph import encoder_graph
+from bench.models.engines.inputs import Text
 from bench.models.process import QUIET
 from bench.models.random_model import SHAPES, write_model
 from bench.models.rows import Files, System
@@ -64,9 +66,9 @@ def prepare(model: str, systems: Sequence[System], scratch: Path) -> PreparedMod
     wanted = {system.files for system in systems}
     # OpenVINO's graph is made from the one in fp32.
     bundles = wanted - {Files.OPENVINO, Files.ORIGINAL} | ({Files.FP32} if Files.OPENVINO in wanted else set())
-    files = {kind: _bundle(name, kind, folder) for kind in sorted(bundles)}
+    files = {kind: bundle_for(kind, name, folder) for kind in sorted(bundles)}
     if Files.OPENVINO in wanted:
-        files[Files.OPENVINO] = _quantized_by_openvino(files[Files.FP32], folder)
+        files[Files.OPENVINO] = quantized_by_openvino(files[Files.FP32], folder, _calibration)
     if Files.ORIGINAL in wanted:
         files[Files.ORIGINAL] = encoder.folder
     texts = () if model.startswith(RANDOM) else _heldout_ids(next(files[kind] for kind in sorted(bundles)))
@@ -85,9 +87,13 @@ def _random_model(model: str, folder: Path) -> Path:
     return directory
 
 
-def _bundle(model: str, files: Files, folder: Path) -> Path:
+def bundle_for(files: Files, model: str, folder: Path, calibrate: bool = True) -> Path:
+    """The bundle that an engine loads, in ``folder``; made if it is missing. Raises ``BuildError``.
+
+    ``calibrate``: whether native int8 is calibrated, which takes minutes for large models, and changes no times.
+    """
     specs = {
-        Files.NATIVE: PRECISIONS[Precision.INT8],
+        Files.NATIVE: replace(PRECISIONS[Precision.INT8], calibrate=calibrate),
         Files.STOCK: replace(PRECISIONS[Precision.INT8_STOCK], calibrate=False),
         Files.FP32: PRECISIONS[Precision.FP32],
     }
@@ -95,23 +101,30 @@ def _bundle(model: str, files: Files, folder: Path) -> Path:
     return output if output.is_dir() else unverified_bundle(model, specs[files], output)
 
 
-def _quantized_by_openvino(bundle: Path, folder: Path) -> Path:
+def quantized_by_openvino(bundle: Path, folder: Path, calibration: Callable[[Path], Sequence[Text]]) -> Path:
+    """What OpenVINO loads, in ``folder``; made of a bundle in fp32 if it is missing. Raises ``BenchError``.
+
+    ``calibration``: from the bundle to the texts that its quantization reads.
+    """
     ensure_environment(OPENVINO_ENVIRONMENT, OPENVINO_REQUIREMENTS)
     output, unfinished, ids = folder / "openvino.xml", folder / "unfinished.xml", folder / "calibration.json"
     if output.is_file():
         return output
-    model = read_manifest(bundle).section_as(TextModel)
-    encoder = model.main_encoder
-    tokenizer = Tokenizer.from_file(str(bundle / encoder.tokenizer))
-    texts = calibration_ids(tokenizer, sorted(filter(None, model.prompts.values())), encoder.max_tokens)
-    ids.write_text(json.dumps([text.tolist() for text in texts]))
-    graph = bundle / model.graphs[encoder.graph].file
+    ids.write_text(json.dumps(calibration(bundle)))
+    graph = encoder_graph(bundle)
     python = python_in(OPENVINO_ENVIRONMENT)
-    command: Command = [python, "-m", "bench.models.engines.openvino_quantize", graph, ids, unfinished]
+    command: Command = [python, "-m", "bench.models.engines.openvino_quantize", bundle / graph.file, ids, unfinished]
     environment = {"PATH": os.defpath, "HOME": str(folder), **QUIET}
     run(command, "OpenVINO's model cannot be made", environment=environment)
     unfinished.with_suffix(".bin").rename(output.with_suffix(".bin"))
     return unfinished.rename(output)
+
+
+def _calibration(bundle: Path) -> list[Text]:
+    model = read_manifest(bundle).section_as(TextModel)
+    tokenizer = Tokenizer.from_file(str(bundle / model.main_encoder.tokenizer))
+    prompts = sorted(filter(None, model.prompts.values()))
+    return [Text(ids.tolist()) for ids in calibration_ids(tokenizer, prompts, model.main_encoder.max_tokens)]
 
 
 def _heldout_ids(bundle: Path) -> tuple[tuple[int, ...], ...]:

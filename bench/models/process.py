@@ -104,4 +104,5 @@ def _arguments(spec: Spec, model: Path, core: int | None) -> list[str]:
     arguments = [spec.system.engine, str(model.absolute())]
     arguments += ["--isa", spec.isa] if spec.isa else []
     arguments += ["--core", str(core)] if core is not None else []
+    arguments += ["--callers", str(spec.callers)] if spec.callers > 1 else []
     return [*arguments, "--deny-amx"] if spec.deny_amx else arguments

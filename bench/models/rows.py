@@ -85,6 +85,8 @@ class Spec:
     isa: str | None = None
     deny_amx: bool = False
     environment: tuple[tuple[str, str], ...] = ()
+    callers: int = 1
+    """So many threads run the model at once."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from pathlib import Path
 from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on_terminate, parser_for
 from bench.errors import BenchError
 from bench.precisions import engine_times, fidelity
-from bench.precisions.variants import NATIVE, STOCK, UNCALIBRATED, build_variants
+from bench.precisions.variants import NATIVE, OLDER, STOCK, UNCALIBRATED, build_variants
 from bench.progress import Log, Stopwatch
 from bench.report.machine import OtherLoad, describe_machine, disturbance
 from bench.report.tables import table
 from build.errors import BuildError
-from build.fidelity.cpu_classes import SEVEN_BITS
 from build.model.default_model import MODEL
 from build.model.fetch import fetch
 from build.model.trust import NO_TRUST
@@ -32,7 +31,7 @@ weights:
   {UNCALIBRATED:<26}onnxruntime's int8 kernels, weights rounded as they are
   {STOCK:<26}the same kernels, scales and rounding chosen by the measured error
   {NATIVE:<26}the native kernels
-  {f"{NATIVE}, {SEVEN_BITS}":<26}the native kernels with the instructions of a CPU without VNNI, where this one has it
+  {f"{NATIVE}, {OLDER}":<26}the native kernels with the instructions of a CPU without VNNI, where this one has it
   fp32                      the original's weights in onnxruntime
 
 --stsb names a directory with en-dev.csv, de-dev.csv and zh-dev.csv, the development files of the STS benchmark and of

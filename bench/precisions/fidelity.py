@@ -15,7 +15,6 @@ from bench.precisions.variants import Variant
 from bench.progress import Log
 from build.compare.neighbors import neighbors, shared
 from build.fidelity.cosine import cosines, summarize
-from build.fidelity.cpu_classes import ISA_SETTING
 from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import AS_THE_ORIGINAL, serve
 
@@ -55,7 +54,7 @@ def fidelity_rows(variants: Mapping[str, Variant], sets: Sequence[TextSet], log:
     """A row for each set and variant, under ``HEADER``. Raises ``BuildError``."""
     rows = []
     for name, variant in variants.items():
-        isa = {ISA_SETTING: variant.isa} if variant.isa else {}
+        isa = {"KERNELS_ISA": variant.isa} if variant.isa else {}
         with serve(variant.bundle, {**AS_THE_ORIGINAL, **isa}) as client:
             for texts in sets:
                 log(f"{name}: {len(texts.texts)} texts of {texts.name}")

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from bench.bundles import unverified_bundle
 from bench.progress import Log
-from build.fidelity.cpu_classes import SEVEN_BITS
 from build.host.machine import host_target, instruction_sets
 from build.kernels import ensure
 from build.precisions import PRECISIONS
 from manifest import Precision
 
 UNCALIBRATED, STOCK, NATIVE, FP32 = "int8-stock, uncalibrated", "int8-stock", "int8", "fp32"
+
+OLDER = "avx2"
+"""The instruction set of x86 CPUs without VNNI."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,6 @@ def build_variants(model: str, folder: Path, log: Log) -> dict[str, Variant]:
     for number, (name, spec) in enumerate(specs.items()):
         log(f"building the bundle of {name}")
         variants[name] = Variant(unverified_bundle(model, spec, folder / str(number)))
-    if SEVEN_BITS in instruction_sets(ensure(target))[1:]:
-        variants[f"{NATIVE}, {SEVEN_BITS}"] = replace(variants[NATIVE], isa=SEVEN_BITS)
+    if OLDER in instruction_sets(ensure(target))[1:]:
+        variants[f"{NATIVE}, {OLDER}"] = replace(variants[NATIVE], isa=OLDER)
     return variants

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.environment import ENVIRONMENTS, python_in
@@ -25,19 +26,26 @@ ENVIRONMENT_FOLDER = ".venv"
 KERNELS = Path("kernels", "lib")
 """git ignores the compiled kernels. They are copied as well: the build compiles them again unless they are current."""
 
+BUNDLES = "bundles-of-models"
 
-def base_system(checkout: Path, copy: Path, precision: Precision) -> System:
-    """The row of ``checkout``, whose files are copied to ``copy``, a new directory. Raises ``SetupFailed``."""
+
+def base_system(checkout: Path, copy: Path, precision: Precision, options: Sequence[str] = ()) -> System:
+    """The row of ``checkout``, whose files are copied to ``copy``, a new directory. Raises ``SetupFailed``.
+
+    ``options``: what ``quantize.py`` is told besides.
+    """
     _check(checkout)
     _copy_files(checkout, copy)
     environments = {name: _environment(checkout, copy, name) for name in ("build", "runtime")}
-    bundle = copy / "bundle"
+
+    def bundle(model: ModelFiles) -> Path:
+        return copy / BUNDLES / model.source.revision.replace(":", "-")
 
     def prepare(model: ModelFiles) -> None:
-        build_bundle(python_in(environments["build"]), model, precision, bundle, copy)
+        build_bundle(python_in(environments["build"]), model, precision, bundle(model), copy, options)
 
     def launch(model: ModelFiles, port: int) -> Launch:
-        return serve_bundle(environments["runtime"], bundle, port, copy)
+        return serve_bundle(environments["runtime"], bundle(model), port, copy)
 
     return System(
         name=BASE,

@@ -1,4 +1,4 @@
-"""What a kind of model brings to the benchmark: models, systems, loads, and the original."""
+"""What a kind of model brings to the benchmark: models with their loads, systems, and the original."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench.load.loads import Group, Load
+from bench.server.fidelity import Original
 from bench.server.system import System
 from build.model.files import ModelFiles
 from manifest import Precision
 
-Original = Callable[[Path, list[str]], NDArray[np.float32]]
-"""What the original in a directory makes of texts: (texts, dim)."""
+
+@dataclass(frozen=True)
+class BenchModel:
+    """A model that the systems of a kind are measured on."""
+
+    name: str
+    files: Callable[[], ModelFiles]
+    """Finds the model, or makes it, which may take a minute. Raises ``BenchError`` or ``BuildError``."""
+    loads: tuple[Load, ...]
+    """In the order in which they are run."""
+
+
+OpsTime = Callable[[ModelFiles, Load, int], float | None]
+"""Milliseconds of CPU time for each request of a load that the model's ops take alone, on a machine of so many cores.
+None where that says nothing. Raises ``BenchError``."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +35,16 @@ class BenchKind:
 
     name: str
     about: str
-    model: Callable[[], ModelFiles]
-    """Finds the model, or makes it, which may take a minute. Raises ``BenchError`` or ``BuildError``."""
+    models: tuple[BenchModel, ...]
+    """In the order in which they are measured."""
     precision: Precision
     """That of this project's bundle."""
     systems: tuple[System, ...]
-    loads: tuple[Load, ...]
-    """In the order in which they are run."""
     default_groups: tuple[Group, ...]
     """The loads that are run unless others are asked for."""
-    original: Original
+    original: Callable[[Path], Original]
+    """From a model's directory."""
+    build_options: tuple[str, ...] = ()
+    """What the ``quantize.py`` of another checkout is told beside the model and the precision."""
+    ops: OpsTime | None = None
+    """None where a model has no ops that could be told from the rest."""

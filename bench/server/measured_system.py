@@ -13,22 +13,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import IO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bench import process_tree
 from bench.errors import BenchError, LoadFailed, ServerFailed
 from bench.load.generator import MIDDLE
 from bench.load.loads import Group, Load, LoadResult, LoadSpec
 from bench.process_tree import Memory
 from bench.report.machine import children_cpu_seconds, others_percent, versions_in
-from bench.server.fidelity import compare, served_vectors
+from bench.server.fidelity import Original
 from bench.server.process import Server
 from bench.server.results import Sample, SystemResult
 from bench.server.system import System
 from build.model.files import ModelFiles
 from build.paths import ROOT
-from manifest import CosineFigures
+from manifest import Fidelity
 
 GRACE_SECONDS = 180.0
 """The load generator may take so much longer than the load: for its start, its texts and the last answers."""
@@ -49,7 +46,7 @@ class MeasuredSystem:
         self._samples: dict[str, list[Sample]] = {}
         self._memory_after_start = Memory(0.0, 0.0)
         self._idle_cpu_percent = 0.0
-        self._fidelity: CosineFigures | None = None
+        self._fidelity: Fidelity | None = None
 
     def prepare(self) -> None:
         with self._naming_the_system():
@@ -74,9 +71,9 @@ class MeasuredSystem:
             self._running.stop()
             self._running = None
 
-    def compare(self, texts: list[str], reference: NDArray[np.float32]) -> CosineFigures:
+    def compare(self, original: Original) -> Fidelity:
         with self._naming_the_system():
-            self._fidelity = compare(served_vectors(self._server.port, texts), reference)
+            self._fidelity = original.compare(self._server.port)
         return self._fidelity
 
     def cpu_seconds(self) -> float:
@@ -86,10 +83,10 @@ class MeasuredSystem:
     def note_idle(self, percent: float) -> None:
         self._idle_cpu_percent = percent
 
-    def run(self, load: Load, seconds: float, dim: int, seed: str, cores: int) -> Sample:
+    def run(self, load: Load, seconds: float, numbers: int, seed: str, cores: int) -> Sample:
         """Put the server under one load, and keep the sample. ``seconds``: those of the settings."""
         seconds *= load.times
-        spec = LoadSpec(self._server.port, load, seconds, load.max_requests(seconds), dim, seed)
+        spec = LoadSpec(self._server.port, load, seconds, load.max_requests(seconds), numbers, seed)
         with self._naming_the_system():
             server, reaped = self._server.cpu_seconds(), self._server.reaped_cpu_seconds
             machine, children = process_tree.machine_cpu_seconds(), children_cpu_seconds()

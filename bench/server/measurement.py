@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 from bench.load.loads import Load
 from bench.progress import Log
 from bench.report.machine import commit, describe_machine
-from bench.server.kind import Original
+from bench.server.fidelity import Original
+from bench.server.kind import OpsTime
 from bench.server.measured_system import MeasuredSystem
+from bench.server.report import describe
 from bench.server.results import Results, Sample, Settings
-from bench.server.system import BASE, INCUMBENT, System
+from bench.server.system import BASE, CPU2VEC, INCUMBENT, System
 from build.model.files import ModelFiles
 from build.paths import ROOT
 
@@ -28,15 +31,16 @@ def measure(
     systems: Sequence[System],
     model: ModelFiles,
     loads: Sequence[Load],
-    texts: list[str],
-    original: Original,
+    original: Callable[[Path], Original],
     settings: Settings,
     log: Log,
+    ops: OpsTime | None = None,
 ) -> Results:
     """All figures of all systems that are put under any of the loads.
 
-    ``original`` returns the vectors of ``texts`` that those of systems with a model are compared with. However it
-    ends, the servers that it started are stopped. Raises ``BenchError``.
+    ``original``: from the model's directory to what the answers of systems with a model are compared with. ``ops`` is
+    measured where this checkout's bundle is. However it ends, the servers that it started are stopped. Raises
+    ``BenchError``.
     """
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     machine = describe_machine()
@@ -45,8 +49,8 @@ def measure(
     for system in measured:
         log(f"preparing {system.system.name}: {system.system.about}")
         system.prepare()
-    log("embedding the held-out texts with the original in fp32")
-    reference = original(model.directory, texts)
+    log("asking the original in fp32")
+    reference = original(model.directory)
     with ExitStack() as stack:
         for system in measured:
             stack.callback(system.stop)
@@ -54,11 +58,13 @@ def measure(
             start_seconds = system.start(settings.starts)
             log(f"  ready after {', '.join(f'{seconds:.2f}' for seconds in start_seconds)} s")
         for system in (each for each in measured if each.system.has_model):
-            fidelity = system.compare(texts, reference)
-            log(f"mean cosine of {system.system.name} to the original: {fidelity.mean:.4f}")
+            log(f"{system.system.name} beside the original: {describe(system.compare(reference))}")
         _leave_idle(measured, settings.idle_seconds, log)
+        ops_ms: dict[str, list[float]] = {}
         for number in range(1, settings.rounds + 1):
-            _run_round(measured, loads, number, settings, reference.shape[1], machine.cores, log)
+            if ops is not None and any(system.name == CPU2VEC for system in systems):
+                _measure_ops(ops, model, loads, machine.cores, ops_ms)
+            _run_round(measured, loads, number, settings, reference.numbers, machine.cores, log)
         results = [system.result() for system in measured]
     return Results(
         date=date,
@@ -69,6 +75,7 @@ def measure(
         settings=settings,
         loads=list(loads),
         systems=results,
+        ops_ms=ops_ms,
     )
 
 
@@ -88,12 +95,21 @@ def _leave_idle(measured: Sequence[MeasuredSystem], seconds: float, log: Log) ->
         system.note_idle((system.cpu_seconds() - used) / elapsed * 100)
 
 
+def _measure_ops(
+    ops: OpsTime, model: ModelFiles, loads: Sequence[Load], cores: int, found: dict[str, list[float]]
+) -> None:
+    """Add one value for each load of which the ops are known."""
+    for load in loads:
+        if (milliseconds := ops(model, load, cores)) is not None:
+            found.setdefault(load.name, []).append(milliseconds)
+
+
 def _run_round(
     measured: Sequence[MeasuredSystem],
     loads: Sequence[Load],
     number: int,
     settings: Settings,
-    dim: int,
+    numbers: int,
     cores: int,
     log: Log,
 ) -> None:
@@ -105,7 +121,7 @@ def _run_round(
         for system in measured if number % 2 else reversed(measured):
             if load.group not in system.system.loads:
                 continue
-            sample = system.run(load, settings.seconds, dim, f"round {number}, {load.name}", cores)
+            sample = system.run(load, settings.seconds, numbers, f"round {number}, {load.name}", cores)
             log(f"round {number}/{settings.rounds}  {load!s:<48}{system.system.name:<12}{_figures(load, sample)}")
             if load.counts_losses and (waited := system.settle()) > NOTABLE_SECONDS:
                 log(f"  {system.system.name} went on working for {waited:.0f} s after the last caller had gone")

@@ -74,6 +74,16 @@ class Server:
         if self._process.poll() is not None:
             raise ServerFailed(f"the server ended with status {self._process.returncode}: {self._last_line()}")
 
+    @property
+    def pid(self) -> int:
+        """That of the first of its processes."""
+        return self._process.pid
+
+    def output(self) -> str:
+        """All that it has written. To be called once it has ended: it writes where this reads."""
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
     def memory(self) -> Memory:
         return process_tree.memory(process_tree.tree(self._process.pid))
 
@@ -86,15 +96,24 @@ class Server:
         self._end()
         self._log.close()
 
-    def _end(self) -> None:
-        before = children_cpu_seconds()
+    def ask_to_end(self) -> None:
+        """Send SIGTERM."""
         self._process.terminate()
+
+    def wait_for_end(self, seconds: float = STOP_SECONDS) -> int:
+        """Wait so long for the end that was asked for, and kill all of its processes then; return the exit status."""
+        before = children_cpu_seconds()
         try:
-            self._process.wait(STOP_SECONDS)
+            self._process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)  # of its own session, so of its own group
             self._process.wait()
         self.reaped_cpu_seconds += children_cpu_seconds() - before
+        return self._process.returncode
+
+    def _end(self) -> None:
+        self.ask_to_end()
+        self.wait_for_end()
 
     def _is_ready(self) -> bool:
         try:
@@ -105,8 +124,7 @@ class Server:
             return False
 
     def _last_line(self) -> str:
-        self._log.seek(0)
-        lines = [line for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
+        lines = [line for line in self.output().splitlines() if line.strip()]
         return lines[-1] if lines else "it wrote no reason"
 
 

@@ -11,14 +11,16 @@ from bench.report.statistics import median, median_ratio, spread_percent
 from bench.report.tables import table
 from bench.server.results import Results, Sample, SystemResult
 from bench.server.system import BASE, CPU2VEC, STUB
+from manifest import Fidelity
 
 RATE = "requests_per_second"
+CPU = "cpu_ms_per_request"
 
 LOAD_COLUMNS = (
     ("requests/s", RATE, 0),
     ("p50 ms", "p50_ms", 2),
     ("p99 ms", "p99_ms", 2),
-    ("CPU ms per request", "cpu_ms_per_request", 2),
+    ("CPU ms per request", CPU, 2),
 )
 """Each column has a title, a field of ``Sample``, and a number of decimals."""
 
@@ -49,6 +51,7 @@ def render(results: Results) -> str:
         _counting_loads(results),
         _systems(results),
         _against_base(results),
+        _outside_the_ops(results),
         _below_the_stub(results),
         _notes(results),
     )
@@ -124,18 +127,35 @@ def _measured(results: Results, kept: bool) -> list[Load]:
 
 
 def _systems(results: Results) -> str:
+    fidelities = [system.fidelity for system in results.systems if system.fidelity is not None]
+    compared = [title for title, _ in _figures(fidelities[0])] if fidelities else []
     rows = []
     for system, base in _with_baseline(results):
         row = [system.name]
         for _, value_of, digits in COST_COLUMNS:
             row.append(_with_ratio(value_of(system), value_of(base) if base else None, digits))
-        fidelity = system.fidelity
         row.append(f"{system.idle_cpu_percent:.1f} %")
-        cosines = (fidelity.mean, fidelity.p1, fidelity.minimum) if fidelity is not None else ()
-        row += [f"{value:.4f}" for value in cosines] or [NOTHING] * 3
-        rows.append(row)
+        figures = dict(_figures(system.fidelity)) if system.fidelity is not None else {}
+        rows.append([*row, *(figures.get(title, NOTHING) for title in compared)])
     costs = [title for title, _, _ in COST_COLUMNS]
-    return table(["system", *costs, "idle CPU", "cosine mean", "1st percentile", "minimum"], rows, left=1)
+    return table(["system", *costs, "idle CPU", *compared], rows, left=1)
+
+
+def describe(fidelity: Fidelity) -> str:
+    """The figures in one line."""
+    return ", ".join(f"{title} {value}" for title, value in _figures(fidelity))
+
+
+def _figures(fidelity: Fidelity) -> list[tuple[str, str]]:
+    """Titles of columns and what is in them: of vectors or of scores, whichever the model's kind has."""
+    found: list[tuple[str, str]] = []
+    if (cosine := fidelity.cosine) is not None:
+        values = (cosine.mean, cosine.p1, cosine.minimum)
+        found += zip(("cosine mean", "1st percentile", "minimum"), (f"{value:.4f}" for value in values), strict=True)
+    if (scores := fidelity.scores) is not None:
+        found += [("rank agreement", f"{scores.rank_agreement:.4f}"), ("best kept", f"{scores.top_kept:.1%}")]
+        found.append(("error of scores", f"{scores.error_rms:.2%}"))
+    return found
 
 
 def _with_baseline(results: Results, load: Load | None = None) -> list[tuple[SystemResult, SystemResult | None]]:
@@ -156,6 +176,21 @@ def _against_base(results: Results) -> str:
         verdict = _verdict(median(ratios), ours.values_of(load.name, RATE), base.values_of(load.name, RATE))
         rows.append([*_beside(ours, base, load), *verdict])
     return table([*_beside_header(BASE), "spread", "verdict"], rows, left=1) if rows else ""
+
+
+def _outside_the_ops(results: Results) -> str:
+    """What is left of a request's CPU time without its ops, beside that of the other checkout where it was measured."""
+    systems = [system for name in (CPU2VEC, BASE) if (system := results.system(name)) is not None]
+    rows = []
+    for load in results.loads:
+        if load.name not in results.ops_ms or any(load.name not in system.samples for system in systems):
+            continue
+        ops = median(results.ops_ms[load.name])
+        outside = [system.median_of(load.name, CPU) - ops for system in systems]
+        ratio = f"{outside[0] / outside[1]:.2f}" if len(outside) > 1 and outside[1] > 0 else NOTHING
+        rows.append([str(load), f"{ops:.2f}", *(f"{value:.2f}" for value in outside), ratio])
+    header = ["CPU ms per request outside the ops", "ops alone", *(system.name for system in systems), f"× {BASE}"]
+    return table(header, rows, left=1) if rows else ""
 
 
 def _below_the_stub(results: Results) -> str:

@@ -10,7 +10,7 @@ from bench.load.loads import Load
 from bench.process_tree import Memory
 from bench.report.machine import Machine
 from bench.report.statistics import median
-from manifest import CosineFigures
+from manifest import Fidelity
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class SystemResult:
     memory_after_load: Memory
     idle_cpu_percent: float
     """Percent of one core."""
-    fidelity: CosineFigures | None
+    fidelity: Fidelity | None
     """None for a system without a model."""
     samples: dict[str, list[Sample]]
     """By the load's name, one sample for each round; none for a load that the system was not put under."""
@@ -92,6 +92,8 @@ class Results:
     loads: list[Load]
     """In the order in which they were run."""
     systems: list[SystemResult]
+    ops_ms: dict[str, list[float]] = field(default_factory=dict)
+    """CPU time that the ops of a request take alone, by the load's name, one value for each round."""
 
     def system(self, name: str) -> SystemResult | None:
         return next((system for system in self.systems if system.name == name), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.commands import run
@@ -18,26 +19,37 @@ RUNTIME_PACKAGES = ("falcon", "gunicorn", "httptools", "numpy", "onnxruntime", "
 
 
 def runtime_system(precision: Precision) -> System:
-    """The row of this checkout."""
+    """The row of this checkout, on a bundle that its ``quantize.py`` builds."""
 
     def bundle(model: ModelFiles) -> Path:
-        return ROOT / default_output(model.model, None, precision, host_target())
+        return bundle_of(model, precision)
 
     def prepare(model: ModelFiles) -> None:
         if not (bundle(model) / MANIFEST_FILE).is_file():
             build_bundle(sys.executable, model, precision, bundle(model))
+
+    return runtime_on(f"its {precision} bundle", bundle, prepare)
+
+
+def runtime_on(what: str, bundle: Callable[[ModelFiles], Path], prepare: Callable[[ModelFiles], None]) -> System:
+    """The row of this checkout. ``what``: how reports call the bundles that ``prepare`` makes."""
 
     def launch(model: ModelFiles, port: int) -> Launch:
         return serve_bundle(RUNTIME_ENVIRONMENT, bundle(model), port)
 
     return System(
         name=CPU2VEC,
-        about=f"this project's runtime on its {precision} bundle",
+        about=f"this project's runtime on {what}",
         environment=RUNTIME_ENVIRONMENT,
         packages=RUNTIME_PACKAGES,
         prepare=prepare,
         launch=launch,
     )
+
+
+def bundle_of(model: ModelFiles, precision: Precision) -> Path:
+    """Where this checkout's bundle of a model is, once it is prepared."""
+    return ROOT / default_output(model.model, None, precision, host_target())
 
 
 def serve_bundle(environment: Path, bundle: Path, port: int, folder: Path = ROOT) -> Launch:
@@ -47,9 +59,14 @@ def serve_bundle(environment: Path, bundle: Path, port: int, folder: Path = ROOT
 
 
 def build_bundle(
-    python: Path | str, model: ModelFiles, precision: Precision, output: Path, folder: Path = ROOT
+    python: Path | str,
+    model: ModelFiles,
+    precision: Precision,
+    output: Path,
+    folder: Path = ROOT,
+    options: Sequence[str] = (),
 ) -> None:
     """Let the ``quantize.py`` in ``folder`` build a bundle. Raises ``SetupFailed``."""
     name = model.directory.absolute() if model.source.kind is SourceKind.DIRECTORY else model.model
-    command = [python, "quantize.py", name, "--precision", precision, "--output", output]
+    command = [python, "quantize.py", name, "--precision", precision, "--output", output, *options]
     run(command, "the bundle cannot be built", folder=folder)

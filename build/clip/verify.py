@@ -17,7 +17,7 @@ from build.clip.original import Original
 from build.errors import ContainerFailed, VerificationFailed
 from build.fidelity.client import VectorsClient
 from build.fidelity.cosine import DECIMALS, cosines, summarize
-from build.fidelity.cpu_classes import VerificationPlan
+from build.fidelity.cpu_classes import LOSS_FACTOR, VerificationPlan
 from build.fidelity.golden import CHINESE_AND_JAPANESE, PLAIN, VECTOR_DECIMALS, fill_window
 from build.fidelity.report import MeasuredClass, MeasuredText
 from build.fidelity.requests import heldout_texts
@@ -58,8 +58,7 @@ def verify_clip(
     expected_texts = original.embed_texts(texts)
     expected_images = original.embed_images([image.picture for image in images])
     original.release()  # PERF: the original and the server need not fit into memory together.
-    (run,) = plan.runs
-    with serve(bundle, {**AS_THE_ORIGINAL, **run.settings}) as runtime:
+    with serve(bundle, AS_THE_ORIGINAL) as runtime:
         client = _Client(runtime.address)
         served_texts = client.vectors("texts", TEXT_VECTORS, texts, bars)
         served_images = client.vectors("images", IMAGE_VECTORS, [image.text for image in images], bars)
@@ -77,9 +76,9 @@ def verify_clip(
     measured_images = _measured([image.name for image in images], [0] * len(images), image_cosines)
     pictures = len(images) - len(golden_pictures)
     return ClipVerification(
-        MeasuredClass(run.cpu_class, summarize(text_cosines[:count]), measured_texts[:count], measured_texts[count:]),
+        MeasuredClass(plan.cpu_class, summarize(text_cosines[:count]), measured_texts[:count], measured_texts[count:]),
         MeasuredClass(
-            run.cpu_class, summarize(image_cosines[:pictures]), measured_images[:pictures], measured_images[pictures:]
+            plan.cpu_class, summarize(image_cosines[:pictures]), measured_images[:pictures], measured_images[pictures:]
         ),
         Golden(tuple(requests)),
     )
@@ -108,7 +107,7 @@ def _golden(
     requests = []
     for item, vector, cosine in zip(items, expected[-len(items) :], values[-len(items) :], strict=True):
         components = [round(component, VECTOR_DECIMALS) for component in vector.tolist()]
-        floor = round(1 - plan.loss_factor * (1 - float(cosine)) - plan.tolerance, DECIMALS)
+        floor = round(1 - LOSS_FACTOR * (1 - float(cosine)) - plan.tolerance, DECIMALS)
         requests.append(GoldenRequest(ROUTE, {field: [item]}, {answer: [components]}, Tolerance(min_cosine=floor)))
     return requests
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from build.fidelity.cosine import DECIMALS, cosines, summarize
-from build.fidelity.cpu_classes import VerificationPlan
+from build.fidelity.cpu_classes import LOSS_FACTOR, VerificationPlan
 from build.fidelity.golden import golden_request
 from build.fidelity.report import MeasuredClass, MeasuredText
 from build.fidelity.requests import VectorRequest, heldout_texts, spread_over_prompts
@@ -24,14 +24,9 @@ from manifest import Golden, GoldenRequest, Task, TextModel
 class Verification:
     """The comparison of a bundle of text embeddings with its original."""
 
-    classes: tuple[MeasuredClass, ...]
-    """The class of this machine's best instruction set comes first."""
+    measured: MeasuredClass
     golden: Golden
-    """What a server of any class checks."""
-
-    @property
-    def best(self) -> MeasuredClass:
-        return self.classes[0]
+    """What a server checks."""
 
 
 def verify(
@@ -42,7 +37,7 @@ def verify(
     plan: VerificationPlan,
     bars: bool,
 ) -> Verification:
-    """Measure the held-out texts in each run, and set the golden requests' floors a little below the lowest measured.
+    """Measure the held-out texts, and set the golden requests' floors a little below what was measured.
 
     A correct server may lose somewhat more than this one lost, because on another architecture activations tip over to
     the next quantized value in other places. Prompts are taken from the original, so that one which the bundle has lost
@@ -53,29 +48,23 @@ def verify(
     golden_vectors = _originals(reference, model, golden, bars=False)
     tokens = _count_tokens(reference, model, [*heldout, *golden])
     reference.release()  # PERF: the original and the server need not fit into memory together.
-    classes = []
-    for run in plan.runs:  # PERF: one server after another, so that memory holds one.
-        with serve(bundle, {**AS_THE_ORIGINAL, **run.settings}) as client:
-            heldout_cosines = cosines(_served(client, heldout, bars), expected)
-            golden_cosines = cosines(_served(client, golden, bars=False), golden_vectors)
-        classes.append(
-            MeasuredClass(
-                run.cpu_class,
-                summarize(heldout_cosines),
-                _measured(heldout, tokens[: len(heldout)], heldout_cosines),
-                _measured(golden, tokens[len(heldout) :], golden_cosines),
-            )
-        )
-    requests = _golden_requests(golden, golden_vectors, classes, plan)
-    return Verification(tuple(classes), Golden(tuple(requests)))
+    with serve(bundle, AS_THE_ORIGINAL) as client:
+        heldout_cosines = cosines(_served(client, heldout, bars), expected)
+        golden_cosines = cosines(_served(client, golden, bars=False), golden_vectors)
+    measured = MeasuredClass(
+        plan.cpu_class,
+        summarize(heldout_cosines),
+        _measured(heldout, tokens[: len(heldout)], heldout_cosines),
+        _measured(golden, tokens[len(heldout) :], golden_cosines),
+    )
+    return Verification(measured, Golden(tuple(_golden_requests(golden, golden_vectors, measured, plan.tolerance))))
 
 
 def _golden_requests(
-    requests: list[VectorRequest], vectors: NDArray[np.float32], classes: list[MeasuredClass], plan: VerificationPlan
+    requests: list[VectorRequest], vectors: NDArray[np.float32], measured: MeasuredClass, tolerance: float
 ) -> Iterator[GoldenRequest]:
-    for index, (request, vector) in enumerate(zip(requests, vectors, strict=True)):
-        lowest = min(measured.golden[index].cosine for measured in classes)
-        floor = round(1 - plan.loss_factor * (1 - lowest) - plan.tolerance, DECIMALS)
+    for request, vector, found in zip(requests, vectors, measured.golden, strict=True):
+        floor = round(1 - LOSS_FACTOR * (1 - found.cosine) - tolerance, DECIMALS)
         yield golden_request(request, vector, floor)
 
 

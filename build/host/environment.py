@@ -24,6 +24,10 @@ TORCH_LINKS = "TORCH_LINKS"
 UNHASHED = "build/torch-requirement.txt"
 """The one list without hashes: PyTorch's builds for CPUs have pages of their own."""
 
+COMPILED = "requirements.txt"
+"""The one list that pip compiles, so that a server starts as fast for a user who may not write there. Of the other
+packages, most modules are never imported, and Python compiles those that are."""
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -102,6 +106,7 @@ def pip_command(directory: Path, requirements: str, environment: Mapping[str, st
     """The command that installs what a file lists. On a terminal, pip shows its own progress."""
     command = [str(directory / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-deps"]
     command += ["--quiet"] if quiet else []
+    command += ["--no-compile"] if requirements != COMPILED else []
     if requirements != UNHASHED:
         command += ["--require-hashes"]
     elif links := environment.get(TORCH_LINKS):

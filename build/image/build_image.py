@@ -13,8 +13,7 @@ from build.image.check_bundle import check_bundle
 from build.image.context import build_context, link_files
 from build.image.docker import Docker
 from build.image.labels import describe_project, image_labels
-from build.model.fetch import is_path, model_directory, refuse_revision
-from build.model.files import files_below, refuse_pointers, wanted_files
+from build.model.fetch import is_path, model_directory, own_files, refuse_revision
 from build.model.trust import Trust
 from build.names import image_tag
 from build.paths import ROOT
@@ -149,8 +148,7 @@ def _model_arguments(options: ImageOptions, context: Path) -> dict[str, str]:
         revision = {"REVISION": options.revision} if options.revision else {}
         return {"MODEL": options.model, **revision, **trust}
     directory = model_directory(options.model)
-    names = wanted_files(files_below(directory), options.trust)
-    refuse_pointers(directory, names)
+    names = own_files(directory, options.trust)
     link_files(directory, names, context / "model")
     local = {"MODEL_FROM": "context", "CONTEXT": str(context.relative_to(ROOT)), "MODEL": f"/models/{directory.name}"}
     return {**local, **trust}

@@ -162,12 +162,12 @@ class AssembledClip:
     def verify(self, bundle: Path, manifest: Manifest, thresholds: ThresholdOverrides, bars: bool) -> Verified:
         from build.clip.gate import IMAGES, check_towers
         from build.clip.verify import verify_clip
-        from build.fidelity.cpu_classes import stock_plan
+        from build.fidelity.cpu_classes import plan_verification
         from build.fidelity.page import fidelity_page
         from build.fidelity.report import FidelityReport, cosine_report
         from build.fidelity.summary import cosine_rows
 
-        plan = stock_plan(self.spec.stock_class, self.spec.golden_tolerance)
+        plan = plan_verification(self.section.text.graphs, self.spec.stock_class, self.spec.golden_tolerance)
         found = verify_clip(bundle, self.section, self.original, plan, bars)
         texts, images = thresholds.over(self.spec.thresholds), thresholds.over(IMAGES[self.spec.precision])
         check_towers(found.texts, found.images, texts, images, self.spec.precision)

@@ -237,17 +237,16 @@ class AssembledText:
         plan = plan_verification(self.section.graphs, self.spec.stock_class, self.spec.golden_tolerance)
         found = verify(bundle, self.section, self.reference, golden, plan, bars)
         required = thresholds.over(self.spec.thresholds)
-        for measured in found.classes:
-            check(measured, required, self.spec.precision)
+        check(found.measured, required, self.spec.precision)
         report = FidelityReport(
-            cosine_report(found.classes, required),
+            cosine_report([found.measured], required),
             tuple(record for transformer in self.transformers for record in transformer.records),
             stock_reasons(self.transformers),
         )
         return Verified(
-            fidelity=Fidelity(cosine=found.best.cosine),
+            fidelity=Fidelity(cosine=found.measured.cosine),
             golden=found.golden,
             report=to_json(report),
             page=fidelity_page(report, manifest),
-            summary=cosine_rows(found.best.cosine, required),
+            summary=cosine_rows(found.measured.cosine, required),
         )

@@ -18,7 +18,9 @@ from build.model.files import (
     config_files,
     content_hash,
     files_below,
+    refuse_outside,
     refuse_pointers,
+    refuse_shards_elsewhere,
     wanted_files,
 )
 from build.model.hub_cache import pinned_cache
@@ -31,10 +33,12 @@ def fetch(model: str, revision: str | None, trust: Trust) -> ModelFiles:
     """Find the model's files: in a directory, in the default model's package, or on the hub.
 
     The default model comes from the hub where a revision of it is requested. Raises ``ModelNotFound``,
-    ``InvalidOption`` for a revision of what has none, and what ``fetch_from_hub`` and ``fetch_from_package`` raise.
+    ``UnsupportedModel`` where files are not where they seem to be, ``InvalidOption`` for a revision of what has none,
+    and what ``fetch_from_hub`` and ``fetch_from_package`` raise.
     """
     refuse_revision(model, revision)
     files = _fetch(model, revision, trust)
+    refuse_shards_elsewhere(files.directory, files_below(files.directory))
     return _with_code(files, trust.code_revision) if trust.remote_code else files
 
 
@@ -103,9 +107,21 @@ def is_path(model: str) -> bool:
 def fetch_from_directory(model: str, trust: Trust) -> ModelFiles:
     """Use a directory as it is. Raises ``ModelNotFound`` or ``UnsupportedModel``."""
     directory = model_directory(model)
-    names = wanted_files(files_below(directory), trust)
-    refuse_pointers(directory, names)
+    names = own_files(directory, trust)
     return ModelFiles(directory.name, Source(SourceKind.DIRECTORY, content_hash(directory, names)), directory)
+
+
+def own_files(directory: Path, trust: Trust) -> list[str]:
+    """The names of the files in a model's directory that a build reads.
+
+    Raises ``UnsupportedModel`` for a link that leads elsewhere and for weights that are missing or pickled,
+    ``ModelNotFound`` for a file that git left as a pointer.
+    """
+    present = files_below(directory)
+    refuse_outside(directory, present)
+    names = wanted_files(present, trust)
+    refuse_pointers(directory, names)
+    return names
 
 
 def model_directory(model: str) -> Path:

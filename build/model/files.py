@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.errors import ModelNotFound, UnsupportedModel
+from build.model.json_files import read_object
 from build.model.trust import Trust
 from manifest import Source, sha256_of
 
@@ -50,6 +51,9 @@ WANTED = (
 )
 MODULE_FOLDERS = ("[0-9]*_[A-Z]*", "*_[0-9]*_[A-Z]*")
 """Folders of sentence-transformers' modules ("1_Pooling"), and of modules in a Router ("query_0_Transformer")."""
+
+SNAPSHOTS, BLOBS = "snapshots", "blobs"
+"""In the hub's cache, a repository's commits are below the first folder, and their files' contents in the second."""
 
 MAX_DEPTH = 2
 """Files of modules are in folders this deep at most: a Router in a folder of its own has its modules' folders there."""
@@ -151,6 +155,42 @@ def refuse_pointers(directory: Path, names: list[str]) -> None:
         with (directory / name).open("rb") as file:
             if file.read(len(LFS_POINTER)) == LFS_POINTER:
                 raise ModelNotFound(f"{name} is a Git LFS pointer: run git lfs pull in the model's directory")
+
+
+def refuse_outside(directory: Path, names: list[str]) -> None:
+    """Raise ``UnsupportedModel`` for a file that is elsewhere on this machine, behind a symbolic link.
+
+    A snapshot of the hub's cache links to the ``blobs`` of its own repository.
+    """
+    real = directory.resolve()
+    allowed = [real]
+    if real.parent.name == SNAPSHOTS:
+        allowed.append(real.parent.parent / BLOBS)
+    for name in names:
+        if not any((directory / name).resolve().is_relative_to(folder) for folder in allowed):
+            raise UnsupportedModel(
+                f"{name} is a link that leads out of the model's directory: put a copy of the file in its place"
+            )
+
+
+def refuse_shards_elsewhere(directory: Path, names: list[str]) -> None:
+    """Raise ``UnsupportedModel`` for an index of weights that names a file outside its own folder.
+
+    Raises ``ModelNotFound`` for an index that is not JSON.
+    """
+    for name in names:
+        if name.endswith(INDEX):
+            weight_map = read_object(directory, name).get("weight_map")
+            if not isinstance(weight_map, dict):
+                raise ModelNotFound(f"{name} must have an object weight_map")
+            for shard in weight_map.values():
+                if not isinstance(shard, str) or not _is_weight_file(shard):
+                    raise UnsupportedModel(f"{name} must name shards beside it, and names {shard!r}")
+
+
+def _is_weight_file(name: str) -> bool:
+    """Whether a name is that of weights, without a folder."""
+    return "/" not in name and _matches(name, (*WEIGHT_FILES, *PICKLED_FILES))
 
 
 def content_hash(directory: Path, names: list[str]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from build.errors import UnsupportedModel
-from build.model.files import CONFIG
+from build.model.files import CONFIG, MAX_DEPTH
 from build.model.json_files import read_object, refuse_unknown
 from manifest import Activation, LayerKind, Pooling, PoolingMode
 
@@ -105,6 +105,8 @@ def parse_module(kind: str, folder: str, name: str) -> Module:
     """Return the module that the file ``name`` declares. Raises ``UnsupportedModel`` for foreign code or files."""
     if folder.startswith("/") or ".." in Path(folder).parts:
         raise UnsupportedModel(f"{name}: the path {folder} is outside the model")
+    if len(Path(folder).parts) > MAX_DEPTH:
+        raise UnsupportedModel(f"{name}: the path {folder} is more than {MAX_DEPTH} folders deep")
     if not kind.startswith(PACKAGE_PREFIX):
         raise UnsupportedModel(f"{name}: the module {kind} is not one of sentence-transformers' own")
     return Module(kind.rsplit(".", 1)[1], folder)

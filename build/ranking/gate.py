@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from build.errors import FidelityTooLow
-from build.fidelity.cpu_classes import PER_TOKEN_7_BITS, CpuClass
 from build.fidelity.report import ClassScores
 from build.fidelity.thresholds import SCORE_OPTIONS, Option, ScoreThresholds
 from build.precisions import PrecisionSpec
 from manifest import Precision
 
 INT8 = ScoreThresholds(rank_agreement=0.95, top_kept=0.95, error_rms=0.03)
-INT8_ERROR_7_BITS = 0.05
-"""The highest error on CPUs whose activations have half as many levels."""
-
 FP32 = ScoreThresholds(rank_agreement=0.99, top_kept=0.99, error_rms=0.001)
 
 SUGGESTED_DECIMALS = 4
 
 
-def default_thresholds(cpu_class: CpuClass, spec: PrecisionSpec) -> ScoreThresholds:
-    """The thresholds of a precision on a class of CPUs."""
-    if not spec.quantize:
-        return FP32
-    return replace(INT8, error_rms=INT8_ERROR_7_BITS) if cpu_class == PER_TOKEN_7_BITS else INT8
+def default_thresholds(spec: PrecisionSpec) -> ScoreThresholds:
+    """The thresholds of a precision."""
+    return INT8 if spec.quantize else FP32
 
 
 def check_scores(measured: ClassScores, precision: Precision) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,11 +46,11 @@ def golden_request(query: HeldoutQuery, logits: NDArray[np.float64], max_error: 
     )
 
 
-def max_error_of(errors: Sequence[float], largest: float, loss_factor: float, tolerance: float) -> float:
-    """How far a correct server's logit may be off: ``loss_factor`` times what was measured, and more for rounding.
+def max_error_of(error: float, largest: float, loss_factor: float, tolerance: float) -> float:
+    """How far a correct server's logit may be off: by more than the measured ``error``, and by rounding.
 
     CPUs sum in different orders, which shows in a logit by ``tolerance`` of the ``largest``. An error grows with the
     root of what a cosine loses.
     """
-    allowed = math.sqrt(loss_factor) * max(errors) + tolerance * max(1.0, largest)
+    allowed = math.sqrt(loss_factor) * error + tolerance * max(1.0, largest)
     return math.ceil(allowed * 10**LOGIT_DECIMALS) / 10**LOGIT_DECIMALS

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from build.errors import ContainerFailed, VerificationFailed
 from build.fidelity.client import VectorsClient
-from build.fidelity.cpu_classes import VerificationPlan
+from build.fidelity.cpu_classes import LOSS_FACTOR, VerificationPlan
 from build.fidelity.report import ClassScores, QueryScores, ScoreReport
 from build.fidelity.runtime_process import REQUEST_SECONDS, serve
 from build.fidelity.thresholds import ThresholdOverrides
@@ -34,7 +34,7 @@ class RerankVerification:
 
     report: ScoreReport
     golden: Golden
-    """What a server of any class checks."""
+    """What a server checks."""
 
 
 def verify_scores(
@@ -46,31 +46,24 @@ def verify_scores(
     overrides: ThresholdOverrides,
     bars: bool,
 ) -> RerankVerification:
-    """Measure the held-out queries in each run. Raises ``VerificationFailed``."""
+    """Measure the held-out queries. Raises ``VerificationFailed``."""
     heldout = heldout_queries()
     golden = golden_queries(reference.tokenizer(), model.encoder.max_tokens)
     expected = _originals(reference, [*heldout, *golden], bars)
     reference.release()  # PERF: the original and the server need not fit into memory together.
     originals = expected[: len(heldout)]
-    classes: list[ClassScores] = []
-    worst: tuple[QueryScores, ...] = ()
-    errors: list[list[float]] = [[] for _ in golden]
-    for run in plan.runs:  # PERF: one server after another, so that memory holds one.
-        with serve(bundle, run.settings) as runtime:
-            served = _served(runtime.address, [*heldout, *golden], bars)
-        thresholds = overrides.over(default_thresholds(run.cpu_class, spec))
-        classes.append(ClassScores(run.cpu_class, figures_of(served[: len(heldout)], originals), thresholds))
-        worst = worst or _worst(heldout, served[: len(heldout)], originals)
-        for index in range(len(golden)):
-            place = len(heldout) + index
-            errors[index].append(float(np.abs(served[place] - expected[place]).max()))
+    with serve(bundle, {}) as runtime:
+        served = _served(runtime.address, [*heldout, *golden], bars)
+    thresholds = overrides.over(default_thresholds(spec))
+    found = ClassScores(plan.cpu_class, figures_of(served[: len(heldout)], originals), thresholds)
     requests = []
-    for query, logits, measured in zip(golden, expected[len(heldout) :], errors, strict=True):
+    for query, ours, logits in zip(golden, served[len(heldout) :], expected[len(heldout) :], strict=True):
         # NOTE: a document may happen to have no error at all, so that the mean error on held-out pairs is the least.
-        known = [*measured, *(found.figures.error_mean for found in classes)]
-        allowed = max_error_of(known, float(np.abs(logits).max()), plan.loss_factor, plan.tolerance)
+        error = max(float(np.abs(ours - logits).max()), found.figures.error_mean)
+        allowed = max_error_of(error, float(np.abs(logits).max()), LOSS_FACTOR, plan.tolerance)
         requests.append(golden_request(query, logits, allowed))
-    return RerankVerification(ScoreReport(tuple(classes), worst), Golden(tuple(requests)))
+    worst = _worst(heldout, served[: len(heldout)], originals)
+    return RerankVerification(ScoreReport((found,), worst), Golden(tuple(requests)))
 
 
 def _worst(

@@ -53,11 +53,12 @@ struct Data {
   int8_t* packed = aligned<int8_t>(kHidden * kMiddle);
   float* ones = aligned<float>(groups(kMiddle) * kMiddle);
   int32_t* sums = aligned<int32_t>(groups(kMiddle) * kMiddle);
-  uint8_t* q = aligned<uint8_t>(512 * kMiddle);
+  uint8_t* q = aligned<uint8_t>(512 * kMiddle * kMostActivationBytes);
   float* scales = aligned<float>(2 * 512 * groups(kMiddle));
+  int32_t* missing = aligned<int32_t>(512 * groups(kMiddle));
   void* scratch = aligned<char>(16 << 20);
-  QuantizedRows quantized(const Weight& w) const {
-    return {q, (size_t)w.k, scales, scales + 512 * groups(w.k)};
+  QuantizedRows quantized(const Kernels& kernels, const Weight& w) const {
+    return {q, (size_t)(w.k * kernels.activation_bytes), scales, scales + 512 * groups(w.k), missing};
   }
   Data() {
     for (int i = 0; i < 512 * kMiddle; ++i) x[i] = noise();
@@ -99,7 +100,7 @@ void report(const Kernels& kernels, Data& data) {
   for (int rows : row_counts) {
     for (const auto& p : products) {
       const Weight w = {data.packed, data.ones, data.sums, data.ones, nullptr, nullptr, p.k, p.n};
-      const QuantizedRows q = data.quantized(w);
+      const QuantizedRows q = data.quantized(kernels, w);
       quantize_all(kernels, data.x, rows, w, q);
       const Rows<float> y = {data.y, (size_t)p.n};
       const double us = microseconds([&] { kernels.matmul(q, rows, w, 0, panels(p.n), p.activation, y); });
@@ -120,8 +121,8 @@ void report(const Kernels& kernels, Data& data) {
                           data.scratch);
       }
     });
-    const double quantize = microseconds([&] { quantize_all(kernels, data.x, rows, narrow, data.quantized(narrow)); });
-    const double quantize4 = microseconds([&] { quantize_all(kernels, data.x, rows, wide, data.quantized(wide)); });
+    const double quantize = microseconds([&] { quantize_all(kernels, data.x, rows, narrow, data.quantized(kernels, narrow)); });
+    const double quantize4 = microseconds([&] { quantize_all(kernels, data.x, rows, wide, data.quantized(kernels, wide)); });
     memset(data.y, 0, sizeof(float) * 512 * kMiddle);
     const double add_norm = microseconds([&] { kernels.add_norm(data.y, data.x, rows, kHidden, &norm); });
     printf("  %4d rows, attention %.1f us, quantize %d channels %.1f us, %d channels %.1f us, add and normalize %.1f us\n",

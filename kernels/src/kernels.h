@@ -5,7 +5,9 @@
 
 namespace cpu2vec {
 
+constexpr int kLevels = 255;        // activations are quantized to 0..kLevels
 constexpr int kPanel = 16;          // output channels that are adjacent in a packed weight
+constexpr int kMostActivationBytes = 2;  // of a quantized activation in memory, see Kernels
 constexpr int kQuad = 4;            // input channels that are adjacent within one channel of a panel
 constexpr int kMaxGroupSize = 320;  // the most input channels that share a scale
 constexpr int kRowAlignment = 64;   // bytes: each row of quantized activations starts on a multiple of this
@@ -36,13 +38,14 @@ struct Weight {
   int k, n;
 };
 
-// Rows of 8-bit activations: x[r][i] is approximately scale[r][g] * q[r][i] + low[r][g], where g is the group of i.
+// Rows of quantized activations: x[r][i] is approximately scale[r][g] * q[r][i] + low[r][g], where g is the group of i.
 // If a value of a row's group is not finite, the group's scale and low are NaN, and so are the row's products.
 struct QuantizedRows {
-  uint8_t* q;
+  uint8_t* q;     // of one or two bytes each, see Kernels
   size_t stride;  // bytes from row to row
   float* scale;   // [rows][groups(k)]
   float* low;
+  int32_t* missing;  // [rows][groups(k)], what the kernels' own integer sums lack; only read where activation_bytes is 2
 };
 
 // Rows of floats, starting at one of their columns.
@@ -72,7 +75,7 @@ struct Norm {
 // Stateless functions; any of them may run on any thread.
 struct Kernels {
   const char* name;
-  int levels;  // activations are quantized to 0..levels: 255, or 127 if pairs of products would overflow 16 bits
+  int activation_bytes;  // of a quantized activation in memory: 1, or 2 if masks are stored beside magnitudes
 
   // Quantizes the channels of one of the weight's groups; x begins with the group's first channel.
   void (*quantize)(Rows<const float> x, int rows, const Weight& w, int group, const QuantizedRows& to);

@@ -37,19 +37,21 @@ struct ScratchSlots {
 constexpr ScratchSlots kInput = {ScratchUse::kQuantized, ScratchUse::kScales};
 constexpr ScratchSlots kHidden = {ScratchUse::kQuantizedHidden, ScratchUse::kScalesOfHidden};
 
-bool reserve(int64_t rows, const Weight& w, ScratchSlots slots, QuantizedRows& to) {
-  const int64_t padded = round_up(rows, kRowMultiple), stride = round_up(w.k, kRowAlignment);
+bool reserve(const Kernels& kernels, int64_t rows, const Weight& w, ScratchSlots slots, QuantizedRows& to) {
+  const int64_t padded = round_up(rows, kRowMultiple);
+  const int64_t stride = round_up(w.k, kRowAlignment) * kernels.activation_bytes;
   to.q = static_cast<uint8_t*>(scratch(slots.rows, padded * stride));
-  to.scale = static_cast<float*>(scratch(slots.scales, 2 * padded * groups(w.k) * sizeof(float)));
+  to.scale = static_cast<float*>(scratch(slots.scales, 3 * padded * groups(w.k) * sizeof(float)));
   if (!to.q || !to.scale) return false;
   to.low = to.scale + padded * groups(w.k);
+  to.missing = reinterpret_cast<int32_t*>(to.low + padded * groups(w.k));
   to.stride = stride;
   return true;
 }
 
 bool quantized(const Kernels& kernels, const float* x, int64_t rows, const Weight& w, ScratchSlots slots,
                QuantizedRows& to) {
-  if (!reserve(rows, w, slots, to)) return false;
+  if (!reserve(kernels, rows, w, slots, to)) return false;
   for (int g = 0; g < groups(w.k); ++g)
     kernels.quantize({x + (size_t)g * group_width(w.k), (size_t)w.k}, (int)rows, w, g, to);
   return true;
@@ -85,7 +87,8 @@ bool feed_forward_on_rows(const Kernels& kernels, const float* x, int64_t rows, 
   const int width = group_width(down.k);
   QuantizedRows q, hidden_q;
   auto* hidden = static_cast<float*>(scratch(ScratchUse::kHidden, rows * width * sizeof(float)));
-  if (!hidden || !quantized(kernels, x, rows, up, kInput, q) || !reserve(rows, down, kHidden, hidden_q)) return false;
+  if (!hidden || !quantized(kernels, x, rows, up, kInput, q)) return false;
+  if (!reserve(kernels, rows, down, kHidden, hidden_q)) return false;
   for (int g = 0; g < groups(down.k); ++g) {
     const int begin = g * width / kPanel, end = panels(group_end(down.k, g));
     kernels.matmul(q, (int)rows, up, begin, end, first.activation, {hidden, (size_t)width});

@@ -7,7 +7,6 @@
 namespace cpu2vec {
 namespace {
 
-constexpr int kLevels = 255;
 constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, halves to even
 
 // Returns the smoothed and shifted value of channel i; x begins with channel `first`.
@@ -148,7 +147,7 @@ double spin(long rounds) {
 }  // namespace
 
 extern const Kernels kScalar;
-const Kernels kScalar = {"scalar", kLevels, quantize, matmul, add_norm, embed, attention_scratch, attention,
+const Kernels kScalar = {"scalar", 1, quantize, matmul, add_norm, embed, attention_scratch, attention,
 #ifdef CPU2VEC_BENCH
                          spin,
 #endif

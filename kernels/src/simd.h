@@ -149,57 +149,80 @@ INLINE float min_of(V v) {
   return -max_of(-v);
 }
 
-// Adds to sums[i] the products of four adjacent weights and the four activations in `a`, which are the same for all
-// lanes. A stored activation is its value, 0..kLevels, minus kActivationOffset.
+// Activations in memory: their values, 0..kLevels, minus kActivationOffset. A Quad is four adjacent ones, the same for all
+// lanes. dot4 adds to sums[i] the products of a quad and of four adjacent weights, exactly, except for what `missing`
+// returns for each activation: QuantizedRows has the sums of that.
+#if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
+// The product adds pairs in 16 bits, in which 2 * 255 * 127 does not fit, but 2 * 128 * 128 does: it multiplies the
+// magnitudes of signed activations by weights, which are inverted where the activation is negative. As -w is ~w + 1, the
+// magnitudes of a row's negative activations are missing in each of its sums. A quad is stored as masks and magnitudes.
+constexpr int kActivationBytes = 2, kActivationOffset = 128;
+struct Quad {
+  Ints masks, magnitudes;
+};
+INLINE Quad load_quad(const uint8_t* q) { return {Ints(four_bytes(q)), Ints(four_bytes(q + kQuad))}; }
+INLINE void store_activations(uint8_t* q, Ints values) {
+  const Bytes a = __builtin_convertvector(values >> 31, Bytes);
+  const Bytes b = __builtin_convertvector(values < 0 ? -values : values, Bytes);
+  store_as(q, __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15));
+}
+INLINE Ints missing(Ints values) { return values < 0 ? -values : Ints(0); }
+INLINE Ints dot4(Ints sums, Quad a, Ints weights) {
+  const __m256i pairs = _mm256_maddubs_epi16((__m256i)a.magnitudes, (__m256i)(weights ^ a.masks));
+  return sums + (Ints)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+#else
+constexpr int kActivationBytes = 1;
+typedef Ints Quad;
+INLINE Quad load_quad(const uint8_t* q) { return Ints(four_bytes(q)); }
+INLINE void store_activations(uint8_t* q, Ints values) { store_as(q, __builtin_convertvector(values, Bytes)); }
+INLINE Ints missing(Ints) { return Ints(0); }
 #if CPU2VEC_VECTOR_BYTES == 64
-constexpr int kLevels = 255, kActivationOffset = 0;
-INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
-  return (Ints)_mm512_dpbusd_epi32((__m512i)sums, _mm512_set1_epi32(a), (__m512i)weights);
+constexpr int kActivationOffset = 0;
+INLINE Ints dot4(Ints sums, Quad a, Ints weights) {
+  return (Ints)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)a, (__m512i)weights);
 }
 #elif defined(__AVXVNNI__)
-constexpr int kLevels = 255, kActivationOffset = 0;
-INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
-  return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)weights);
+constexpr int kActivationOffset = 0;
+INLINE Ints dot4(Ints sums, Quad a, Ints weights) {
+  return (Ints)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)a, (__m256i)weights);
 }
 #elif defined(__AVX512VNNI__)  // AVX-VNNI's instruction in AVX-512's encoding, for tests on CPUs without AVX-VNNI
-constexpr int kLevels = 255, kActivationOffset = 0;
-INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
-  return (Ints)_mm256_dpbusd_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)weights);
+constexpr int kActivationOffset = 0;
+INLINE Ints dot4(Ints sums, Quad a, Ints weights) {
+  return (Ints)_mm256_dpbusd_epi32((__m256i)sums, (__m256i)a, (__m256i)weights);
 }
-#elif defined(__AVX2__)  // sums of pairs saturate at 16 bits: 2 * 127 * 127 fits, 2 * 255 * 127 would not
-constexpr int kLevels = 127, kActivationOffset = 0;
-INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
-  const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi32(a), (__m256i)weights);
-  return (Ints)_mm256_add_epi32((__m256i)sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+#elif defined(__ARM_FEATURE_DOTPROD)  // signed by signed
+constexpr int kActivationOffset = 128;
+INLINE Ints dot4(Ints sums, Quad a, Ints weights) {
+  return (Ints)vdotq_s32((int32x4_t)sums, (int8x16_t)weights, (int8x16_t)a);
 }
-#elif defined(__ARM_FEATURE_DOTPROD)  // signed by signed: activations are stored minus 128
-constexpr int kLevels = 255, kActivationOffset = 128;
-INLINE Ints dot4(Ints sums, int32_t a, Ints weights) {
-  return (Ints)vdotq_s32((int32x4_t)sums, (int8x16_t)weights, vreinterpretq_s8_s32(vdupq_n_s32(a)));
+// Does the same with one of the four quads of `a`.
+template <int lane>
+INLINE Ints dot4_lane(Ints sums, Ints a, Ints weights) {
+  return (Ints)vdotq_laneq_s32((int32x4_t)sums, (int8x16_t)weights, (int8x16_t)a, lane);
 }
 #else
 #error "this instruction set has no known 8-bit dot product"
 #endif
+#endif
 
-// Adds to sums[i] the products of two adjacent 16-bit numbers; kHasDot2 says whether there is an instruction for it.
+// Adds to sums[i] the products of two adjacent 16-bit numbers.
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#define CPU2VEC_HAS_DOT2
 #if CPU2VEC_VECTOR_BYTES == 64
-constexpr bool kHasDot2 = true;
 INLINE Ints dot2(Ints sums, int32_t a, Ints b) {
   return (Ints)_mm512_dpwssd_epi32((__m512i)sums, _mm512_set1_epi32(a), (__m512i)b);
 }
 #elif defined(__AVXVNNI__)
-constexpr bool kHasDot2 = true;
 INLINE Ints dot2(Ints sums, int32_t a, Ints b) {
   return (Ints)_mm256_dpwssd_avx_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)b);
 }
-#elif defined(__AVX512VNNI__)
-constexpr bool kHasDot2 = true;
+#else
 INLINE Ints dot2(Ints sums, int32_t a, Ints b) {
   return (Ints)_mm256_dpwssd_epi32((__m256i)sums, _mm256_set1_epi32(a), (__m256i)b);
 }
-#else
-constexpr bool kHasDot2 = false;
-INLINE Ints dot2(Ints sums, int32_t, Ints) { return sums; }
+#endif
 #endif
 
 }  // namespace

@@ -78,7 +78,7 @@ struct IntegerAttention {
     }
     for (int j = 0; j < (int)round_up(head->tokens, kPanel); j += kLanes) {
       Ints sums = Ints(0);
-      for (int i = 0; i < k; ++i) sums = dot4(sums, 0x01010101, load_as<Ints>(packed_key(j) + i * kPanel * kQuad));
+      for (int i = 0; i < k; ++i) sums = dot4(sums, Ints(0x01010101), load_as<Ints>(packed_key(j) + i * kPanel * kQuad));
       store_as(key_start + j, sums * -kQueryZero);
     }
   }
@@ -168,19 +168,22 @@ struct IntegerAttention {
     constexpr int V = P * kVectors;
     const int pairs = (head->tokens + 1) / 2;
     const int16_t* from = values + ((size_t)(column / kPanel) * pairs + first / 2) * kPanel * 2;
+    const int16_t* weight = weights;
     Ints sums[kRows][V];
     UNROLL for (int r = 0; r < kRows; ++r) {
       UNROLL for (int v = 0; v < V; ++v) sums[r][v] = Ints(0);
     }
     for (int t = 0; t < (count + 1) / 2; ++t) {
+      mark_step<kRows, V>();
       Ints value[V];
       UNROLL for (int v = 0; v < V; ++v) {
         const size_t panel = (size_t)(v / kVectors) * pairs + t;
         value[v] = load_as<Ints>(from + (panel * kPanel + v % kVectors * kLanes) * 2);
       }
       UNROLL for (int r = 0; r < kRows; ++r) {
-        const int32_t pair = four_bytes(weights + r * kBlock + 2 * t);
+        const int32_t pair = four_bytes(weight + r * kBlock + 2 * t);
         UNROLL for (int v = 0; v < V; ++v) sums[r][v] = dot2(sums[r][v], pair, value[v]);
+        keep_order(sums[r]);
       }
     }
     UNROLL for (int r = 0; r < kRows; ++r) {

@@ -8,16 +8,19 @@
 #include "simd_linear.h"
 #endif
 #include "simd_attention_floats.h"
+#ifdef CPU2VEC_HAS_DOT2
 #include "simd_attention_integers.h"
+#endif
 #include "simd_norm.h"
 
 namespace cpu2vec {
 namespace {
 
+#ifdef CPU2VEC_HAS_DOT2
 // For shorter texts, packing keys and values as integers costs more than it saves.
 constexpr int kIntegersFrom = 17;
 
-INLINE bool in_integers(int tokens) { return kHasDot2 && tokens >= kIntegersFrom; }
+INLINE bool in_integers(int tokens) { return tokens >= kIntegersFrom; }
 
 size_t attention_scratch(int tokens, int width) {
   return in_integers(tokens) ? scratch_in_integers(tokens, width) : scratch_in_floats(tokens, width);
@@ -26,6 +29,11 @@ size_t attention_scratch(int tokens, int width) {
 void attention(const AttentionHead& head, void* scratch) {
   in_integers(head.tokens) ? attention_in_integers(head, scratch) : attention_in_floats(head, scratch);
 }
+#else
+size_t attention_scratch(int tokens, int width) { return scratch_in_floats(tokens, width); }
+
+void attention(const AttentionHead& head, void* scratch) { attention_in_floats(head, scratch); }
+#endif
 
 }  // namespace
 
@@ -36,7 +44,7 @@ void attention(const AttentionHead& head, void* scratch) {
 
 extern const Kernels CPU2VEC_JOIN(kernels_, CPU2VEC_ISA);
 const Kernels CPU2VEC_JOIN(kernels_, CPU2VEC_ISA) = {
-    CPU2VEC_TEXT(CPU2VEC_ISA), kLevels, quantize, matmul, add_norm, embed, attention_scratch, attention,
+    CPU2VEC_TEXT(CPU2VEC_ISA), kActivationBytes, quantize, matmul, add_norm, embed, attention_scratch, attention,
 #ifdef CPU2VEC_BENCH
     spin,
 #endif

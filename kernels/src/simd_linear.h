@@ -1,5 +1,6 @@
 // Quantization of activations, and their product with a packed weight, whose sums stay in registers.
 #pragma once
+#include "simd_dots.h"
 #include "simd_math.h"
 
 namespace cpu2vec {
@@ -19,11 +20,10 @@ INLINE Floats padded_with(Floats v, int count, Floats other) {
 }
 
 // Quantizes one group of a row, see QuantizedRows: `x`, smooth and shift begin with the group's first channel. Every
-// sum and product is rounded separately, as in the scalar kernel, so that instruction sets with the same number of
-// levels compute the same integers.
+// sum and product is rounded separately, as in the scalar kernel, so that all instruction sets compute the same integers.
 template <bool kSmooth, bool kShift>
 INLINE void quantize_row(const float* x, int width, const float* smooth, const float* shift, uint8_t* q, float* scale,
-                         float* low_out) {
+                         float* low_out, int32_t* missing_out) {
   const auto value = [&](int i, int count) { return affine<kSmooth, kShift>(x, smooth, shift, i, count); };
   const Floats first = splat(value(0, 1)[0]);
   Floats lows[2] = {first, first}, highs[2] = {first, first}, poison[2] = {splat(0), splat(0)};
@@ -41,11 +41,19 @@ INLINE void quantize_row(const float* x, int width, const float* smooth, const f
   *low_out = low + not_a_number;
   const Floats inverse = splat(flat ? 0 : kLevels / range), start = splat(low);
   const Floats rounder = splat(kRounder);
+  Ints not_in_sums = Ints(0);
   each_vector(width, [&](int i, int count) {
     const Floats steps = fma(value(i, count) - start, inverse, rounder);
-    const Bytes bytes = __builtin_convertvector(as_ints(steps) - Ints(kActivationOffset), Bytes);
-    memcpy(q + i, &bytes, count);
+    Ints values = as_ints(steps) - as_ints(rounder) - Ints(kActivationOffset);
+    for (int lane = count; lane < kLanes; ++lane) values[lane] = 0;
+    store_activations(q + i * kActivationBytes, values);
+    not_in_sums += missing(values);
   });
+  if (kActivationBytes > 1) {
+    uint32_t total = 0;  // unsigned, because activations of a row that is not finite may have any value
+    for (int lane = 0; lane < kLanes; ++lane) total += (uint32_t)not_in_sums[lane];
+    *missing_out = (int32_t)total;
+  }
 }
 
 template <bool kSmooth, bool kShift>
@@ -53,10 +61,12 @@ void quantize_rows(Rows<const float> x, int rows, const Weight& w, int group, co
   const int begin = group * group_width(w.k), end = group_end(w.k, group);
   for (int r = 0; r < rows; ++r) {
     const size_t index = (size_t)r * groups(w.k) + group;
+    uint8_t* row = to.q + r * to.stride;
     quantize_row<kSmooth, kShift>(x.data + r * x.stride, end - begin, kSmooth ? w.smooth + begin : nullptr,
-                                  kShift ? w.shift + begin : nullptr, to.q + r * to.stride + begin, to.scale + index,
-                                  to.low + index);
-    if (end == w.k) memset(to.q + r * to.stride + end, 0, to.stride - end);
+                                  kShift ? w.shift + begin : nullptr, row + begin * kActivationBytes,
+                                  to.scale + index, to.low + index, to.missing + index);
+    const size_t written = round_up(end, kLanes) * kActivationBytes;
+    if (end == w.k) memset(row + written, 0, to.stride - written);
   }
 }
 
@@ -100,37 +110,6 @@ INLINE void add_group(const QuantizedRows& x, int row, int rows, const Weight& w
   }
 }
 
-// Weights to prefetch while others are multiplied: a line of kPanel x kQuad bytes per quad of input channels, from each
-// of `panels` panels. With no panels, `packed` may be any address.
-struct Ahead {
-  const int8_t* packed;
-  int panels;
-};
-
-// Adds rows of 8-bit activations times columns of a packed weight to `sums`; panels are `panel` bytes apart.
-template <int R, int V, int P = 0>
-INLINE void dots(const uint8_t* q, size_t stride, const int8_t* packed, int k, size_t panel, Ints (&sums)[R][V],
-                 const Ahead& ahead = {nullptr, 0}) {
-  constexpr size_t kLine = kPanel * kQuad;
-  const int8_t* next[P + 1];
-  size_t step[P + 1];
-  UNROLL for (int p = 0; p < P; ++p) {
-    next[p] = p < ahead.panels ? ahead.packed + p * panel : packed;
-    step[p] = p < ahead.panels ? kLine : 0;
-  }
-  for (int i = 0; i < k; ++i) {
-    UNROLL for (int p = 0; p < P; ++p) __builtin_prefetch(next[p] + i * step[p], 0, 2);
-    Ints weights[V];
-    UNROLL for (int v = 0; v < V; ++v) {
-      weights[v] = load_as<Ints>(packed + v / kVectors * panel + i * kLine + v % kVectors * kLanes * kQuad);
-    }
-    UNROLL for (int r = 0; r < R; ++r) {
-      const int32_t a = four_bytes(q + r * stride + i * kQuad);
-      UNROLL for (int v = 0; v < V; ++v) sums[r][v] = dot4(sums[r][v], a, weights[v]);
-    }
-  }
-}
-
 // Computes R rows, from `row` on, by P panels, from `panel` on; the last panel may be partial.
 template <int R, int P>
 INLINE void tile(const QuantizedRows& x, int row, const Weight& w, int panel, const Ahead& ahead, Rows<float> y) {
@@ -152,10 +131,12 @@ INLINE void tile(const QuantizedRows& x, int row, const Weight& w, int panel, co
     Ints sums[R][V];
     UNROLL for (int v = 0; v < V; ++v) {
       const Ints start = kActivationOffset ? GroupOfColumns(w, g, first + v * kLanes, count(v)).start() : Ints(0);
-      UNROLL for (int r = 0; r < R; ++r) sums[r][v] = start;
+      UNROLL for (int r = 0; r < R; ++r) {
+        sums[r][v] = kActivationBytes > 1 ? start + x.missing[(row + r) * all + g] : start;
+      }
     }
-    dots<R, V, P>(x.q + row * x.stride + begin, x.stride, w.packed + panel * size + offset, k, size, sums,
-                  {ahead.packed + offset, ahead.panels});
+    dots_and_prefetch<P>(x.q + row * x.stride + begin * kActivationBytes, x.stride, w.packed + panel * size + offset, k, size, sums,
+                         {ahead.packed + offset, ahead.panels});
     const float *scale = x.scale + (size_t)row * all + g, *low = x.low + (size_t)row * all + g;
     UNROLL for (int v = 0; v < V; ++v) {
       const GroupOfColumns columns(w, g, first + v * kLanes, count(v));
@@ -205,7 +186,9 @@ void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int en
 
 #ifdef CPU2VEC_BENCH
 double spin(long rounds) {
-  constexpr int kChains = kLanes == 8 ? 12 : 20;
+  constexpr int kChains = kLanes != 8 ? 20 : kActivationBytes > 1 ? 10 : 12;
+  alignas(kAlignment) const uint8_t one[kQuad * 2] = {1, 1, 1, 1, 1, 1, 1, 1};
+  const Quad activations = load_quad(one);
   Ints sums[kChains] = {}, weights = Ints(3);
   for (long i = 0; i < rounds; ++i) {
     UNROLL for (int c = 0; c < kChains; ++c) {
@@ -214,7 +197,7 @@ double spin(long rounds) {
 #else
       __asm__ volatile("" : "+w"(weights));
 #endif
-      sums[c] = dot4(sums[c], 0x01010101, weights);
+      sums[c] = dot4(sums[c], activations, weights);
     }
   }
   Ints sum = Ints(0);

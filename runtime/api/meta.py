@@ -22,11 +22,11 @@ class MetaResource:
         resp.data = self._body
 
 
-def meta_of(bundle: Bundle, serving: Mapping[str, Any]) -> dict[str, Any]:
-    """What ``/meta`` answers. Weaviate reads ``model`` and ``model_path``."""
+def meta_of(bundle: Bundle, workers: int, serving: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``/meta`` answers, the same from each of the ``workers``. Weaviate reads ``model`` and ``model_path``."""
     return {
         "model": bundle.config,
         "model_path": bundle.manifest.model,
         "bundle": manifest_fields(bundle.manifest),
-        "serving": {"version": project_version(), **serving},
+        "serving": {"version": project_version(), "workers": workers, **serving},
     }

@@ -17,6 +17,7 @@ from runtime.http.connection import Connection, Context
 from runtime.http.hangups import HangupWatcher
 from runtime.http.limits import HttpLimits, Memory
 from runtime.http.registry import Connections
+from runtime.http.scoreboard import Scoreboard, Seat
 from runtime.http.share import Share
 
 RESERVED_DESCRIPTORS = 64
@@ -41,12 +42,19 @@ log = logging.getLogger("cpu2vec")
 class HttpServer:
     """Connections, from the first accept to the end of the drain. Belongs to the event loop's thread."""
 
-    def __init__(self, app: AsgiApp, sockets: Sequence[socket.socket], limits: HttpLimits) -> None:
-        """Must be called on the event loop. The sockets listen, and are closed at the end."""
+    def __init__(
+        self, app: AsgiApp, sockets: Sequence[socket.socket], limits: HttpLimits, seat: Seat | None = None
+    ) -> None:
+        """Must be called on the event loop. The sockets listen, and are closed at the end.
+
+        ``seat``: of this worker among those that accept from the same sockets; None: there are no others.
+        """
+        seat = seat if seat is not None else Scoreboard(1).seat(0)
         loop = asyncio.get_running_loop()
         deadlines, memory = limits.deadlines, limits.memory
         self._loop, self._deadlines, self._draining = loop, deadlines, limits.draining
-        self._connections = Connections(loop)
+        limit = connection_limit(memory, seat.workers)
+        self._connections = Connections(loop, seat, limit)
         self._hangups = HangupWatcher(loop)
         self._large_bodies = Share(memory.large_bodies)
         rules = BodyRules(memory.max_body, deadlines, Share(memory.small_bodies), self._large_bodies)
@@ -54,7 +62,7 @@ class HttpServer:
         for sock in sockets:
             # NOTE: accepted sockets inherit it. What waits in the kernel's buffers counts as this container's memory.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, memory.receive_buffer)
-        self._acceptor = Acceptor(loop, sockets, self._connect, self._connections, connection_limit(memory))
+        self._acceptor = Acceptor(loop, sockets, self._connect, self._connections, limit, seat)
         self._ending = asyncio.Event()
         self._drain: asyncio.Task[None] | None = None
 
@@ -85,7 +93,7 @@ class HttpServer:
         A second call changes nothing.
         """
         if self._drain is None:
-            self._connections.is_draining = True
+            self._connections.drain()
             self._drain = self._loop.create_task(self._wait_until_quiet())
         return self._drain
 
@@ -131,9 +139,13 @@ class HttpServer:
                 release_free_memory()
 
 
-def connection_limit(memory: Memory) -> int:
-    """The most connections at a time, by file descriptors and memory. Raises the soft limit to the hard one."""
+def connection_limit(memory: Memory, workers: int = 1) -> int:
+    """The most connections at a time, by file descriptors and memory. Raises the soft limit to the hard one.
+
+    ``workers``: each has a file descriptor in all of them.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    descriptors = memory.max_connections if hard == resource.RLIM_INFINITY else hard - RESERVED_DESCRIPTORS
+    reserved = RESERVED_DESCRIPTORS + workers - 1
+    descriptors = memory.max_connections if hard == resource.RLIM_INFINITY else hard - reserved
     return max(1, min(descriptors, memory.max_connections))

@@ -79,11 +79,16 @@ class Memory:
         A body that would take more than a quarter of the total is never read: ``max_body`` is lowered.
         """
         return cls(
-            max_body=min(max_body, total // 4 // BYTES_PER_BODY_BYTE),
+            max_body=min(max_body, total // least_total(1)),
             small_bodies=total // 16,
             large_bodies=total // 10,
             max_connections=total // 6 // BYTES_PER_CONNECTION,
         )
+
+
+def least_total(max_body: int) -> int:
+    """The memory from which on bodies of so many bytes are read: one takes a quarter of it, with its text."""
+    return 4 * BYTES_PER_BODY_BYTE * max_body
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio import AbstractEventLoop
 from typing import Protocol
 
 from runtime.api.auth import OPEN_PREFIX
 from runtime.http.exchange import Exchange
+from runtime.http.scoreboard import Scoreboard, Seat
+from runtime.http.turns import Stage
 
 CHECKED_TOGETHER = 32
 """So many connections are looked at before others get a turn."""
@@ -32,9 +35,18 @@ class Closable(Protocol):
 class Connections:
     """Implements ``connection.Registry``. Belongs to the event loop's thread."""
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, loop: AbstractEventLoop, seat: Seat | None = None, limit: int = sys.maxsize) -> None:
+        """``seat``: of the worker among others, which are told how busy it is; None: there are no others.
+
+        ``limit``: from so many connections on, others go first.
+        """
+        self._loop, self._limit = loop, limit
+        self._seat = seat if seat is not None else Scoreboard(1).seat(0)
+        self._is_paused = False
+        self._expected: set[object] = set()
         self._all: set[Closable] = set()
+        # Those whose first request is to be expected.
+        self._new: set[Closable] = set()
         # In the order in which they became idle.
         self._idle: dict[Closable, float] = {}
         self.is_draining = False
@@ -44,30 +56,61 @@ class Connections:
         """When a request came or ended, probes left out, by the event loop's clock."""
 
     def __len__(self) -> int:
-        return len(self._all)
+        return len(self._all) + len(self._expected)
+
+    def drain(self) -> None:
+        """Let every answer close its connection from now on, and other workers go first."""
+        self.is_draining = True
+        self._seat.enter(Stage.DRAINING)
+
+    def pause(self, is_paused: bool) -> None:
+        """Tell the other workers whether this one can accept at all."""
+        self._is_paused = is_paused
+        self.publish()
+
+    def expect(self, connection: object) -> None:
+        """It was accepted, and will be added soon. It counts already."""
+        self._expected.add(connection)
+        self.publish()
+
+    def forget(self, connection: object) -> None:
+        """It need not be expected any more."""
+        if connection in self._expected:
+            self._expected.discard(connection)
+            self.publish()
 
     def add(self, connection: Closable) -> None:
+        self._expected.discard(connection)
         self._all.add(connection)
+        self._new.add(connection)
+        self.publish()
 
     def remove(self, connection: Closable) -> None:
         self._all.discard(connection)
+        self._new.discard(connection)
         self._idle.pop(connection, None)
+        self.publish()
 
     def idle(self, connection: Closable) -> None:
         self._idle[connection] = self._loop.time()
 
     def busy(self, connection: Closable) -> None:
         self._idle.pop(connection, None)
+        if connection in self._new:
+            self._new.discard(connection)
+            self.publish()
 
     def began(self, exchange: Exchange) -> None:
         if not _is_probe(exchange):
             self.requests += 1
             self.last_request_at = self._loop.time()
+            self.publish()
 
     def ended(self, exchange: Exchange) -> None:
         if not _is_probe(exchange):
             self.requests -= 1
             self.last_request_at = self._loop.time()
+            self.publish()
 
     async def check(self) -> None:
         """Look at the deadlines of all connections, with a turn for all others in between.
@@ -99,6 +142,15 @@ class Connections:
         """Whether a connection that was made in the last ``seconds`` has not sent a request yet."""
         since = self._loop.time() - seconds
         return any(not connection.has_sent_request and connection.accepted_at > since for connection in self._all)
+
+    def publish(self) -> None:
+        """Tell the other workers how busy this one is. A new connection counts as the request that it is made for."""
+        if self._seat.workers == 1:
+            return  # PERF: nobody looks
+        expected = len(self._expected)
+        count = len(self._all) + expected
+        stage = Stage.PAUSED if self._is_paused else Stage.FULL if count >= self._limit else Stage.READY
+        self._seat.publish(self.requests + len(self._new) + expected, count, stage)
 
     def close_all(self) -> int:
         """End all connections, and return how many requests that cuts, probes left out."""

@@ -53,18 +53,38 @@ class Model:
     """The largest body where the operator has not set one."""
 
 
-Load = Callable[[], Model]
-"""Loads a model; runs in the worker process."""
+Load = Callable[[int], Model]
+"""Loads a model for a worker with so many cores; runs in the worker process."""
 
 
 class KindModule(Protocol):
     """What each module in ``KINDS`` offers."""
 
+    WORKER_MODULES: tuple[str, ...]
+    """What a worker imports to serve it."""
+
     def plan(self, bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
         """Check settings and bundle, in the master process. Raises ``SettingsError`` or ``BundleError``."""
+
+    def needed_bytes(self, bundle: Bundle, settings: Settings) -> int:
+        """The share of memory below which a worker would serve less than another one with more."""
+
+
+def needed_bytes(bundle: Bundle, settings: Settings) -> int:
+    """``KindModule.needed_bytes`` of the bundle's kind."""
+    return _module(bundle).needed_bytes(bundle, settings)
 
 
 def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
     """``KindModule.plan`` of the bundle's kind."""
+    return _module(bundle).plan(bundle, settings, capacity)
+
+
+def worker_modules(bundle: Bundle) -> tuple[str, ...]:
+    """``KindModule.WORKER_MODULES`` of the bundle's kind."""
+    return _module(bundle).WORKER_MODULES
+
+
+def _module(bundle: Bundle) -> KindModule:
     module: KindModule = import_module(KINDS[bundle.manifest.kind])
-    return module.plan(bundle, settings, capacity)
+    return module

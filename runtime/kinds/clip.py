@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from manifest import ClipModel
-from runtime.bundle import Bundle
+from runtime.bundle import Bundle, copied_bytes
 from runtime.host.capacity import Capacity
 from runtime.images.outline import MOST_BYTES_PER_PIXEL
 from runtime.inference.native_ops import NativeOps, load_native_ops
@@ -16,7 +16,8 @@ from runtime.kinds import Load, Model
 from runtime.kinds.text import load_embedders
 from runtime.settings import Settings
 from runtime.text.long_text import LongText
-from runtime.text.window_limit import window_limit
+from runtime.text.prefixes import with_prefixes
+from runtime.text.window_limit import needed_for_windows, texts_bytes, window_limit
 
 if TYPE_CHECKING:
     from runtime.text.embedder import Vector
@@ -30,14 +31,28 @@ DEFAULT_MAX_BODY_BYTES = 64 << 20
 
 DEFAULT_MAX_IMAGE_PIXELS = 64_000_000
 
+WORKER_MODULES = (
+    "runtime.api.vectorize",
+    "runtime.api.vectors",
+    "runtime.clip.image_embedder",
+    "runtime.clip.tower_batch",
+    "runtime.clip.vectorizer",
+    "runtime.images.preprocess",
+    "runtime.inference.engine",
+    "runtime.inference.image_engine",
+    "runtime.inference.token_run",
+    "runtime.text.embedder",
+    "runtime.text.head",
+    "runtime.text.tokenizer",
+)
+
 log = logging.getLogger("cpu2vec")
 
 
 def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
     """Implements ``KindModule.plan``."""
     model = bundle.manifest.section_as(ClipModel)
-    # Texts and images in work share one half of the memory; weights and everything else have the other.
-    budget_bytes = capacity.memory_bytes // 2
+    budget_bytes = texts_bytes(capacity.worker_bytes)
     limits = {
         name: window_limit(encoder, settings.max_tokens, budget_bytes) for name, encoder in model.text.encoders.items()
     }
@@ -45,7 +60,15 @@ def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
     kernels = load_native_ops([graph.ops for graph in model.text.graphs.values()], settings.kernels_isa)
     if kernels is not None:
         log.info("native ops use %s", kernels.isa)
-    return partial(_load, bundle, model, settings, capacity.cores, budget_bytes, limits, max_pixels, kernels)
+    return partial(_load, bundle, model, settings, budget_bytes, limits, max_pixels, kernels)
+
+
+def needed_bytes(bundle: Bundle, settings: Settings) -> int:
+    """Implements ``KindModule.needed_bytes``: the longest text and the largest image are taken as by one worker."""
+    model = bundle.manifest.section_as(ClipModel)
+    windows = needed_for_windows(model.text.encoders.values(), settings.max_tokens)
+    decode = 2 * MOST_BYTES_PER_PIXEL * (settings.max_image_pixels or DEFAULT_MAX_IMAGE_PIXELS)
+    return max(windows, decode) + copied_bytes(bundle, [*model.text.graphs.values(), model.image.graph])
 
 
 def pixel_limit(wanted: int | None, budget_bytes: int) -> int:
@@ -54,7 +77,7 @@ def pixel_limit(wanted: int | None, budget_bytes: int) -> int:
     affordable = max(1, budget_bytes // MOST_BYTES_PER_PIXEL)
     if affordable >= limit:
         return limit
-    log.warning("MAX_IMAGE_PIXELS is lowered to %d: decoding more does not fit into half of the memory", affordable)
+    log.warning("MAX_IMAGE_PIXELS is lowered to %d: half of a worker's memory is too little to decode more", affordable)
     return affordable
 
 
@@ -62,11 +85,11 @@ def _load(
     bundle: Bundle,
     model: ClipModel,
     settings: Settings,
-    cores: int,
     budget_bytes: int,
     limits: Mapping[str, int],
     max_pixels: int,
     kernels: NativeOps | None,
+    cores: int,
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime, numpy and Pillow.
@@ -82,7 +105,8 @@ def _load(
     from runtime.scheduling.scheduler import Scheduler
 
     long_text = settings.long_text or LONG_TEXT
-    embedders = load_embedders(bundle, model.text, long_text, cores, limits, kernels)
+    served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels)
     budget = MemoryBudget(budget_bytes)
     engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores)
     scheduler: Scheduler[Vector] = Scheduler(
@@ -109,7 +133,7 @@ def _load(
     return Model(
         endpoints={
             "/vectorize": vectorize(max_pixels),
-            "/vectors": VectorsEndpoint(embed_text, fits, model.text, settings.honor_pooling_strategy),
+            "/vectors": VectorsEndpoint(embed_text, fits, served, settings.honor_pooling_strategy),
         },
         golden_endpoints={
             "/vectorize": vectorize(DEFAULT_MAX_IMAGE_PIXELS),

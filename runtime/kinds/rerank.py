@@ -8,18 +8,28 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from manifest import RerankModel
-from runtime.bundle import Bundle
+from runtime.bundle import Bundle, copied_bytes
 from runtime.errors import SettingsError
 from runtime.host.capacity import Capacity
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
 from runtime.settings import Settings
 from runtime.text.long_text import LongText
-from runtime.text.window_limit import window_limit
+from runtime.text.window_limit import needed_for_windows, texts_bytes, window_limit
 
 if TYPE_CHECKING:
     from runtime.api.rerank_forms import Question
     from runtime.rerank.scorer import Scorer
+
+WORKER_MODULES = (
+    "runtime.api.rerank",
+    "runtime.api.rerank_forms",
+    "runtime.inference.engine",
+    "runtime.inference.token_run",
+    "runtime.rerank.reranker",
+    "runtime.text.head",
+    "runtime.text.tokenizer",
+)
 
 log = logging.getLogger("cpu2vec")
 
@@ -34,23 +44,29 @@ def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
     if settings.long_text is LongText.CHUNK:
         raise SettingsError("LONG_TEXT must be truncate or error for a reranker, which reads both texts at once")
     model = bundle.manifest.section_as(RerankModel)
-    # Texts in work share one half of the memory; weights and everything else have the other.
-    budget_bytes = capacity.memory_bytes // 2
+    budget_bytes = texts_bytes(capacity.worker_bytes)
     limit = window_limit(model.encoder, settings.max_tokens, budget_bytes)
     kernels = load_native_ops([graph.ops for graph in model.graphs.values()], settings.kernels_isa)
     if kernels is not None:
         log.info("native ops use %s", kernels.isa)
-    return partial(_load, bundle, model, settings, capacity.cores, budget_bytes, limit, kernels)
+    return partial(_load, bundle, model, settings, capacity, budget_bytes, limit, kernels)
+
+
+def needed_bytes(bundle: Bundle, settings: Settings) -> int:
+    """Implements ``KindModule.needed_bytes``."""
+    model = bundle.manifest.section_as(RerankModel)
+    return needed_for_windows([model.encoder], settings.max_tokens) + copied_bytes(bundle, model.graphs.values())
 
 
 def _load(
     bundle: Bundle,
     model: RerankModel,
     settings: Settings,
-    cores: int,
+    capacity: Capacity,
     budget_bytes: int,
     limit: int,
     kernels: NativeOps | None,
+    cores: int,
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
@@ -66,7 +82,8 @@ def _load(
     scorer = _load_scorer(bundle, model, cores, limit, kernels)
     budget = MemoryBudget(budget_bytes)
     scheduler: Scheduler[Any] = Scheduler(scorer.begin, lambda: RunBatch(budget), cores, settings.request_seconds)
-    in_flight = documents_in_flight(cores, model.encoder.memory.of(limit), budget_bytes)
+    pair_bytes = model.encoder.memory.of(limit)
+    in_flight = documents_in_flight(cores, pair_bytes, budget_bytes)
 
     def submit(item: QueryText | Pair, key: Hashable) -> Coroutine[Any, Any, Any]:
         return scheduler.submit(item, key, priority=Priority.QUERY)
@@ -86,7 +103,9 @@ def _load(
         golden_endpoints={"/rerank": endpoint(parse_rerank)},
         serving={
             "max_tokens": limit,
-            "documents_in_flight": in_flight,
+            "documents_in_flight": sum(
+                documents_in_flight(each, pair_bytes, budget_bytes) for each in capacity.worker_cores
+            ),
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,

@@ -22,16 +22,30 @@ LONG_TEXT = LongText.TRUNCATE
 """What is done with long texts unless the operator chose: what the original does."""
 
 
+WORKER_MODULES = (
+    "runtime.api.static_vectors",
+    "runtime.scheduling.scheduler",
+    "runtime.static.embedder",
+    "runtime.text.head",
+    "runtime.text.tokenizer",
+)
+
+
 def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
     """Implements ``KindModule.plan``."""
     model = bundle.manifest.section_as(StaticModel)
     long_text = settings.long_text or LONG_TEXT
     limits = limits_of(model, long_text, settings.max_tokens)
-    return partial(_load, bundle, model, settings, capacity.cores, long_text, limits)
+    return partial(_load, bundle, model, settings, long_text, limits)
+
+
+def needed_bytes(bundle: Bundle, settings: Settings) -> int:
+    """Implements ``KindModule.needed_bytes``: a table that all workers map, and texts that take next to nothing."""
+    return 0
 
 
 def _load(
-    bundle: Bundle, model: StaticModel, settings: Settings, cores: int, long_text: LongText, limits: Limits
+    bundle: Bundle, model: StaticModel, settings: Settings, long_text: LongText, limits: Limits, cores: int
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads numpy.

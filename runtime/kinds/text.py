@@ -8,13 +8,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from manifest import BundleError, TextModel
-from runtime.bundle import Bundle
+from runtime.bundle import Bundle, copied_bytes
 from runtime.host.capacity import Capacity
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
 from runtime.settings import Settings
 from runtime.text.long_text import LongText
-from runtime.text.window_limit import window_limit
+from runtime.text.prefixes import with_prefixes
+from runtime.text.window_limit import needed_for_windows, texts_bytes, window_limit
 
 if TYPE_CHECKING:
     from runtime.text.embedder import Embedder
@@ -23,29 +24,45 @@ if TYPE_CHECKING:
 LONG_TEXT = LongText.CHUNK
 """What is done with long texts unless the operator chose."""
 
+WORKER_MODULES = (
+    "runtime.api.vectors",
+    "runtime.inference.engine",
+    "runtime.inference.token_run",
+    "runtime.text.embedder",
+    "runtime.text.head",
+    "runtime.text.tokenizer",
+    "runtime.text.vector_cache",
+)
+
 log = logging.getLogger("cpu2vec")
 
 
 def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
     """Implements ``KindModule.plan``."""
     text = bundle.manifest.section_as(TextModel)
-    # Texts in work share one half of the memory; weights and everything else have the other.
-    budget_bytes = capacity.memory_bytes // 2
+    budget_bytes = texts_bytes(capacity.worker_bytes)
     limits = {name: window_limit(encoder, settings.max_tokens, budget_bytes) for name, encoder in text.encoders.items()}
     kernels = load_native_ops([graph.ops for graph in text.graphs.values()], settings.kernels_isa)
     if kernels is not None:
         log.info("native ops use %s", kernels.isa)
-    return partial(_load, bundle, text, settings, capacity.cores, budget_bytes, limits, kernels)
+    return partial(_load, bundle, text, settings, capacity.workers, budget_bytes, limits, kernels)
+
+
+def needed_bytes(bundle: Bundle, settings: Settings) -> int:
+    """Implements ``KindModule.needed_bytes``."""
+    text = bundle.manifest.section_as(TextModel)
+    return needed_for_windows(text.encoders.values(), settings.max_tokens) + copied_bytes(bundle, text.graphs.values())
 
 
 def _load(
     bundle: Bundle,
     text: TextModel,
     settings: Settings,
-    cores: int,
+    workers: int,
     budget_bytes: int,
     limits: Mapping[str, int],
     kernels: NativeOps | None,
+    cores: int,
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
@@ -56,10 +73,11 @@ def _load(
     from runtime.scheduling.scheduler import Scheduler
     from runtime.text.embedder import Vector
     from runtime.text.request import EmbedRequest
-    from runtime.text.vector_cache import cached
+    from runtime.text.vector_cache import MAX_BYTES, cached
 
     long_text = settings.long_text or LONG_TEXT
-    embedders = load_embedders(bundle, text, long_text, cores, limits, kernels)
+    served = with_prefixes(text) if settings.query_passage_prefixes else text
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels)
     budget = MemoryBudget(budget_bytes)
     scheduler: Scheduler[Vector] = Scheduler(
         lambda request: embedders[request.encoder].begin(request),
@@ -75,9 +93,9 @@ def _load(
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
 
-    source = cached(embed) if settings.enable_cache else embed
+    source = cached(embed, max_bytes=MAX_BYTES // workers) if settings.enable_cache else embed
     return Model(
-        endpoints={"/vectors": VectorsEndpoint(source, fits, text, settings.honor_pooling_strategy)},
+        endpoints={"/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy)},
         golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
             "long_text": long_text,

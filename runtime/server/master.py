@@ -1,4 +1,4 @@
-"""The master process: starts the worker, replaces it when it dies, and ends it when the server is asked to end."""
+"""The master process: starts the workers, replaces those that die, and ends all when the server is asked to end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gunicorn.errors import HaltServer
 
 from runtime.host.memory import available_memory
 from runtime.host.parent import end_with_parent
+from runtime.http.scoreboard import Scoreboard
 from runtime.server.restarts import Restarts
 
 EXIT_FAILED = 3
@@ -42,6 +43,7 @@ class Master(Arbiter):
         # NOTE: nohup starts a server that ignores it, which is then meant to outlive the terminal.
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             self.SIGNALS: list[int] = [number for number in Arbiter.SIGNALS if number != signal.SIGHUP]
+        self._scoreboard = Scoreboard(self.num_workers)
         self._restarts = Restarts()
         self._next_start = 0.0
         self._is_stopping = False
@@ -79,6 +81,8 @@ class Master(Arbiter):
     def spawn_worker(self) -> None:
         self.worker_age += 1
         worker = self.worker_class(self.worker_age, self.pid, self.LISTENERS, self.app, 0, self.cfg, self.log)
+        taken = {other.number for other in self.WORKERS.values()}
+        worker.number = next(number for number in range(self.num_workers) if number not in taken)
         master = os.getpid()
         # NOTE: a signal for the worker must not meet the master's handlers, which would only put it into a queue.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
@@ -97,6 +101,7 @@ class Master(Arbiter):
                 continue  # an orphan of other processes, which process 1 of a container inherits
             ready_at: float | None = worker.tmp.ready_at
             worker.tmp.close()
+            self._scoreboard.clear(worker.number)
             self._worker_ended(pid, os.waitstatus_to_exitcode(status), ready_at)
 
     def stop(self, graceful: bool = True) -> None:
@@ -108,7 +113,13 @@ class Master(Arbiter):
         self.kill_workers(signal.SIGTERM)
         self._wait_for_workers(self.cfg.graceful_timeout, hurry=frozenset({signal.SIGINT, signal.SIGQUIT}))
         if self.WORKERS:
-            log.error("killing the worker, which has not finished its requests")
+            count = len(self.WORKERS)
+            late = (
+                f"{count} workers, which have not finished their"
+                if count > 1
+                else "the worker, which has not finished its"
+            )
+            log.error("killing %s requests", late)
             self.kill_workers(signal.SIGKILL)
             self._wait_for_workers(KILL_SECONDS)
 
@@ -161,8 +172,10 @@ class Master(Arbiter):
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             end_with_parent(master)
+            for other in self.WORKERS.values():
+                other.tmp.close()
             self.WORKERS.clear()
-            self.app.ready_mark = worker.tmp
+            self.app.ready_mark, self.app.seat = worker.tmp, self._scoreboard.seat(worker.number)
             worker.pid = os.getpid()
             worker.init_process()
         except Exception:

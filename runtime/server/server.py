@@ -1,4 +1,4 @@
-"""Runs the application under gunicorn: a master, and one worker process with an event loop."""
+"""Runs the application under gunicorn: a master, and worker processes with an event loop each."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 
 from runtime.errors import describe
+from runtime.http.scoreboard import Seat
+from runtime.http.turns import Stage
 from runtime.server.listener import BACKLOG
 from runtime.server.master import EXIT_FAILED, Master
 from runtime.server.ready_mark import ReadyMark, replace_heartbeat_files
@@ -19,15 +21,16 @@ from runtime.server.worker import Service, Worker
 
 log = logging.getLogger("cpu2vec")
 
-MakeService = Callable[[Callable[[], None]], Service]
-"""Takes what the service calls once it is ready."""
+MakeService = Callable[[Seat, Callable[[], None]], Service]
+"""Takes the seat of its worker, and what the service calls once it is ready."""
 
 
 class Server(BaseApplication):
-    """gunicorn with one worker. ``make_service`` runs in the worker, so that no session exists before the fork."""
+    """gunicorn with its workers. ``make_service`` runs in each, so that no session exists before the fork."""
 
     ready_mark: ReadyMark
-    """That of the worker. The master sets it in the worker's process."""
+    seat: Seat
+    """Those of the worker. The master sets them in the worker's process."""
 
     def __init__(
         self,
@@ -36,12 +39,13 @@ class Server(BaseApplication):
         drain_seconds: int,
         log_config: dict[str, object],
         worker_class: type = Worker,
+        workers: int = 1,
     ) -> None:
         """``drain_seconds``: what a worker gives itself to drain; the master kills it a second later."""
         self._make_service, self._listener = make_service, listener
         self._options: dict[str, Any] = {
             "worker_class": worker_class,
-            "workers": 1,
+            "workers": workers,
             "timeout": 0,
             "graceful_timeout": drain_seconds + 1,
             "backlog": BACKLOG,
@@ -59,11 +63,16 @@ class Server(BaseApplication):
         # NOTE: a terminal that is closed hangs up on all processes, and the master alone decides what that means.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
-            return self._make_service(self.ready_mark.set)
+            return self._make_service(self.seat, self._note_ready)
         except Exception as error:
-            log.error("not serving: %s", describe(error))
-            log.debug("where it failed:", exc_info=error)
+            if self.seat.has_last_word():
+                log.error("not serving: %s", describe(error))
+                log.debug("where it failed:", exc_info=error)
             sys.exit(EXIT_FAILED)
+
+    def _note_ready(self) -> None:
+        self.ready_mark.set()
+        self.seat.enter(Stage.READY)
 
     def run(self) -> None:
         """Serve until a signal ends the server. Raises ``SystemExit``."""

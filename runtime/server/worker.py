@@ -37,7 +37,7 @@ class Service(Protocol):
 
 
 class Worker(GunicornWorker):
-    """Serves until SIGTERM, then drains. SIGINT is the master's: a terminal sends it to both."""
+    """Serves until SIGTERM, then drains. SIGINT is the master's: a terminal sends it to all."""
 
     def init_signals(self) -> None:
         for number in self.SIGNALS:
@@ -53,7 +53,7 @@ class Worker(GunicornWorker):
 
     async def _serve(self) -> int:
         service: Service = self.wsgi
-        server = HttpServer(service.app, self.sockets, service.limits)
+        server = HttpServer(service.app, self.sockets, service.limits, self.app.seat)
         loop = asyncio.get_running_loop()
         ending = _Ending(service, server)
         loop.add_signal_handler(signal.SIGTERM, ending.drain)

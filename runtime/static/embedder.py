@@ -32,6 +32,7 @@ class StaticEmbedder:
 
     def __init__(self, model: StaticModel, table: Table, tokenizer: Tokenizer, head: Head, limits: Limits) -> None:
         self._model, self._table, self._tokenizer, self._limits = model, table, tokenizer, limits
+        self._normalizes = model.normalizes
         self._follow = head.apply if model.reading is Reading.SENTENCE_TRANSFORMERS else self._model2vec
 
     def is_short(self, request: StaticRequest) -> bool:
@@ -50,8 +51,7 @@ class StaticEmbedder:
         ids = self._tokenizer.encode(text)
         mean = Mean(self._table)
         mean.add(self._limits.take(ids, 0, 0, self._model.unknown_id))
-        mean.add_padding(self._limits.pad(self._model.padding, len(ids), mean.count))
-        return self._vector(mean.value, request.dimensions)
+        return self._finish(mean, len(ids), request.dimensions)
 
     def begin(self, request: StaticRequest) -> Generator[Step, None, Vector]:
         """The same in steps that tokenize one segment each, for a text of any length.
@@ -67,8 +67,7 @@ class StaticEmbedder:
             if self._limits.reached(seen, mean.count):
                 break
             yield Step(None, left)
-        mean.add_padding(self._limits.pad(self._model.padding, seen, mean.count))
-        return self._vector(mean.value, request.dimensions)
+        return self._finish(mean, seen, request.dimensions)
 
     def _segments(self, text: str) -> Iterator[tuple[list[int], int]]:
         """The ids of each segment, and how many segments probably follow, at least 1."""
@@ -76,23 +75,30 @@ class StaticEmbedder:
             end = segment.spans[-1][1] if segment.spans else 0
             yield segment.ids, 1 + max(0, len(text) - end) // SEGMENT_CHARACTERS
 
+    def _finish(self, mean: Mean, seen: int, dimensions: int | None) -> Vector:
+        """The vector of a text of which ``seen`` tokens were seen, and those that count are added to the ``mean``."""
+        padding = self._model.padding
+        if padding is not None:
+            mean.add_padding(padding.token, self._limits.padding_after(padding, seen, mean.count))
+        return self._vector(mean.value, dimensions)
+
     def _vector(self, mean: Array, dimensions: int | None) -> Vector:
         vector = self._follow(mean)
-        if self._model.normalizes:
+        if self._normalizes:
             # NOTE: no component of a unit vector loses more than 3e-8 by this.
             vector = vector.astype(np.float32, copy=False)
         elif vector.dtype == np.float16:
             vector = vector.astype(np.float32)
         if dimensions is not None:
             vector = vector[:dimensions]
-            if self._model.normalizes:
+            if self._normalizes:
                 vector = normalize(vector)
         if not np.isfinite(vector).all():
             raise InferenceFailed("the model returned a vector that is not finite")
         return vector
 
     def _model2vec(self, mean: Array) -> Array:
-        return _unit(mean) if self._model.normalizes else mean
+        return _unit(mean) if self._normalizes else mean
 
 
 def _unit(vector: Array) -> Array:

@@ -48,12 +48,10 @@ class Limits:
             raise InvalidRequest(f"text must have at most {most} tokens, including its prompt (LONG_TEXT is error)")
         return taken
 
-    def pad(self, padding: Padding | None, seen: int, counted: int) -> list[int]:
-        """The padding tokens that count behind the ``seen`` tokens of a text, of which ``counted`` did."""
-        if padding is None:
-            return []
+    def padding_after(self, padding: Padding, seen: int, counted: int) -> int:
+        """How many padding tokens count behind the ``seen`` tokens of a text, of which ``counted`` did."""
         count = padding.count(seen if self.tokenizer is None else min(seen, self.tokenizer))
-        return [padding.token] * (count if self.tokens is None else min(count, max(0, self.tokens - counted)))
+        return count if self.tokens is None else min(count, max(0, self.tokens - counted))
 
     def reached(self, seen: int, counted: int) -> bool:
         """Whether no further token can count. One more has to be seen where longer texts are refused."""

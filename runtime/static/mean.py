@@ -30,21 +30,21 @@ class Mean:
             self._total = np.add.reduce(rows, axis=0, dtype=sums)
         self.count += len(ids)
 
-    def add_padding(self, ids: list[int]) -> None:
-        """The same for tokens that are all the same one.
+    def add_padding(self, token: int, count: int) -> None:
+        """Add the row of one token so many times.
 
         PERF: most rows of a short text may be padding. In float64, a row times their number differs from their sum by
         some 1e-14 of it; in float32 that would show, so that there they are summed.
         """
-        if not ids:
+        if not count:
             return
-        row = self._table.rows(ids[:1])[0]
+        row = self._table.row(token)
         if _type_of_sums(row.dtype) != np.float64:
-            self.add(ids)
+            self.add([token] * count)
             return
-        self._type, total = row.dtype, row * np.float64(len(ids))
+        self._type, total = row.dtype, row * np.float64(count)
         self._total = total if self._total is None else self._total + total
-        self.count += len(ids)
+        self.count += count
 
     @property
     def value(self) -> Array:

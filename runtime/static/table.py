@@ -23,6 +23,7 @@ class Table:
         self._weights = _open(directory, model.weights, 1) if model.weights else None
         self._mapping = _open(directory, model.mapping, 1) if model.mapping else None
         self._converts = model.reading is Reading.SENTENCE_TRANSFORMERS and self._rows.dtype != np.float32
+        self._last_row: tuple[int, Array] | None = None
         self.width: int = self._rows.shape[1]
         """Components of a row."""
         self.tokens: int = len(self._rows if self._mapping is None else self._mapping)
@@ -41,6 +42,16 @@ class Table:
         if self._weights is not None:
             rows = rows * self._weights.take(indices)[:, None]
         return rows
+
+    def row(self, token: int) -> Array:
+        """(width,): as ``rows``.
+
+        PERF: the row of padding is asked for with every text, and kept.
+        """
+        known = self._last_row
+        if known is None or known[0] != token:
+            known = self._last_row = (token, self.rows([token])[0])
+        return known[1]
 
     def _check(self, model: StaticModel) -> None:
         rows = len(self._rows)

@@ -21,10 +21,13 @@ Embed = Callable[[EmbedRequest, float | None], Awaitable[Vector]]
 
 
 def cached(
-    embed: Embed, recent: RecentResults[Vector] | None = None
+    embed: Embed, recent: RecentResults[Vector] | None = None, max_bytes: int = MAX_BYTES
 ) -> Callable[[EmbedRequest, float | None], Coroutine[Any, Any, Vector]]:
-    """``embed``, asked only for what is not among the ``recent`` vectors. What fails is not kept."""
-    results = recent if recent is not None else RecentResults[Vector](MAX_BYTES, MAX_SECONDS)
+    """``embed``, asked only for what is not among the ``recent`` vectors. What fails is not kept.
+
+    ``max_bytes``: of new ones.
+    """
+    results = recent if recent is not None else RecentResults[Vector](max_bytes, MAX_SECONDS)
 
     async def embed_or_remember(request: EmbedRequest, deadline: float | None) -> Vector:
         vector = results.get(request)

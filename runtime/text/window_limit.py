@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_right
+from collections.abc import Iterable
 
 from manifest import Encoder, WorkingMemory
 from runtime.errors import SettingsError
 
 log = logging.getLogger("cpu2vec")
+
+
+def texts_bytes(worker_bytes: int) -> int:
+    """The half of a worker's memory that texts in work share; weights and everything else have the other."""
+    return worker_bytes // 2
+
+
+def needed_for_windows(encoders: Iterable[Encoder], wanted: int | None) -> int:
+    """The memory of a worker below which windows would be shorter. ``wanted`` is the user's choice of their tokens."""
+    return 2 * max(encoder.memory.of(min(wanted or encoder.max_tokens, encoder.max_tokens)) for encoder in encoders)
 
 
 def window_limit(encoder: Encoder, wanted: int | None, budget_bytes: int) -> int:

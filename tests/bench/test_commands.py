@@ -16,6 +16,8 @@ COMMANDS = (
     "bench.models.random_model",
     "bench.models.working_memory",
     "bench.precisions",
+    "bench.rerank.pairs",
+    "bench.workers",
 )
 
 

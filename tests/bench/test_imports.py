@@ -20,6 +20,9 @@ ALLOWED = {
     "load": SHARED | {"report"},
     "server": SHARED | {"report", "load"},
     **dict.fromkeys(("text", "static"), SHARED | {"load", "server"}),
+    "rerank": SHARED | {"load", "server", "models", "report"},
+    "workers": SHARED | {"report", "load", "server"},
+    "soak": SHARED | {"report", "load", "server"},
     **dict.fromkeys(("models", "precisions", "kernels"), SHARED | {"report"}),
 }
 """What the modules of each folder may import of the bench, besides their own folder."""

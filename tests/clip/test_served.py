@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from build.clip.layout import find_layout
 from build.clip.original import Original, load_original
@@ -25,7 +24,7 @@ from tests.support.bundles.cache import cached
 from tests.support.images import bombs
 from tests.support.images.pictures import Kind as FileKind
 from tests.support.images.pictures import encoded, noise
-from tests.support.images.samples import FOLDER
+from tests.support.images.samples import SAMPLES, picture_of
 from tests.support.models.tiny_clip import DIM, SIDE, make_network, make_sentence_model
 from tests.support.server.server_process import Server, ready
 
@@ -34,10 +33,17 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "sentence-transformers": make_sentence_model,
 }
 
-TEXTS = ["", "river", "The RIVER, a stone!", "图书馆 🙂", "zero\x00byte", "light under market " * 30, "x" * 5000]
+TEXTS = [
+    "",
+    "river",
+    "The RIVER, a stone!",
+    "图书馆 🙂",
+    "zero\x00byte",
+    "a river<|endoftext|> and a stone",
+    "light under market " * 30,
+    "x" * 5000,
+]
 """The empty one, usual ones, scripts, and some beyond the limit, which the original truncates."""
-
-SAMPLES = sorted(FOLDER.iterdir())
 
 
 @dataclass(frozen=True)
@@ -65,13 +71,6 @@ class Served:
 
 def text_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
-
-
-def picture_of(path: Path) -> Image.Image:
-    with Image.open(path) as picture:
-        picture.load()
-        picture.info.pop("transparency", None)
-        return picture.convert("RGB")
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)

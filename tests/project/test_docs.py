@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import manifest
-from build.fidelity.cpu_classes import CLASSES, FLOATS, PER_TOKEN, PER_TOKEN_7_BITS, CpuClass
+from build.fidelity.cpu_classes import CLASSES, CpuClass
 from build.fidelity.report import (
     ClassFigures,
     ClassScores,
@@ -321,9 +321,7 @@ class TestFidelity:
         ]
 
     def test_the_thresholds_of_rerankers_are_those_of_the_gate(self):
-        int8, fp32 = PRECISIONS[Precision.INT8], PRECISIONS[Precision.FP32]
-        columns = ((PER_TOKEN, int8), (PER_TOKEN_7_BITS, int8), (FLOATS, fp32))
-        required = [default_thresholds(*column) for column in columns]
+        required = [default_thresholds(PRECISIONS[precision]) for precision in (Precision.INT8, Precision.FP32)]
         assert table(section(self.PAGE, "### Rerankers")) == [
             [one.figure, f"`{one.flag}`", f"`{one.variable}`", *(f"{getattr(row, one.field):g}" for row in required)]
             for one in SCORE_OPTIONS

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+from xml.etree import ElementTree
 
 import pytest
 
+from bench.soak.__main__ import IN_FLIGHT, LEAVERS, MINUTES, RESTART_SECONDS, SLOW
+from bench.soak.callers.crowd import SLOW_PAUSE, SLOW_PIECES
+from bench.soak.callers.probes import SAMPLED, TEXTS
+from bench.soak.plan import FOLLOW_SECONDS, WARM_UP_SECONDS
+from bench.soak.verdict import MAX_DESCRIPTORS_LEFT, MAX_DESCRIPTORS_PER_HOUR, MAX_RSS_MB_PER_HOUR, MAX_RSS_RISE_MB
 from tests.support.pages import section, table
 from tests.support.paths import ROOT
 
@@ -51,7 +57,7 @@ def test_limits_are_those_of_the_server(limit: str, case: str, sentence: str):
 
 
 def test_there_are_as_many_callers_and_connections_as_it_says():
-    memory = (ROOT / "tests" / "server" / "test_memory.py").read_text()
+    memory = (ROOT / "tests" / "server" / "process" / "test_memory.py").read_text()
     (callers,) = re.findall(r"^CALLERS = (\d+)$", memory, re.MULTILINE)
     (megabytes,) = re.findall(r"^MACHINE_MB = (\d+)$", memory, re.MULTILINE)
     assert f"| {callers} callers with a megabyte each on a machine with {megabytes} MB |" in PAGE
@@ -62,3 +68,31 @@ def test_there_are_as_many_callers_and_connections_as_it_says():
     half = int(connections) // 2
     assert f"| {half} slow heads and {half} slow bodies |" in PAGE
     assert f"| {int(connections):,} connections that stay" in PAGE
+
+
+class TestSoak:
+    SECTION = " ".join(section(PAGE, "## Soak").split())
+
+    def test_callers_and_bounds_are_those_of_the_command(self):
+        assert (MINUTES, SAMPLED) == (10, 1 / 8)
+        for sentence in (
+            f"| {IN_FLIGHT} in flight |",
+            f"| {LEAVERS} | leave",
+            f"| {SLOW} | send a request, or read an answer, in {SLOW_PIECES} pieces",
+            f"over {SLOW_PIECES * SLOW_PAUSE:g} s |",
+            f"**A replacement every {RESTART_SECONDS / 60:g} minutes**",
+            f"Callers follow {FOLLOW_SECONDS:g} s later",
+            f"one of {TEXTS} texts of all lengths",
+            f"begins {WARM_UP_SECONDS:g} s after a server was ready",
+            f"above {MAX_RSS_MB_PER_HOUR:g} MB or {MAX_DESCRIPTORS_PER_HOUR:g} file descriptors an hour",
+            f"has {MAX_RSS_RISE_MB:g} MB more than before",
+            f"more than {MAX_DESCRIPTORS_LEFT} file descriptors stay open",
+        ):
+            assert sentence in self.SECTION
+
+    def test_the_picture_is_of_as_many_replacements_as_the_table(self):
+        picture = ElementTree.parse(ROOT / "docs" / "soak.svg").getroot()
+        servers = re.findall(r"^\| \d +\|(?: [^|]+\|){10}$", section(PAGE, "## Soak"), re.MULTILINE)
+        assert picture.find("{http://www.w3.org/2000/svg}title").text == (
+            f"600 s under load, with {len(servers) - 1} replacements"
+        )

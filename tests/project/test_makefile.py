@@ -96,8 +96,9 @@ OPTIONS = {
         "JSON": "--json",
     },
     "kernels": {"ARCH": "--arch"},
-    "bench": {"KIND": "--kind", "BASE": "--base", "LOADS": "--loads"},
+    "bench": {"KIND": "--kind", "MODEL": "--model", "BASE": "--base", "LOADS": "--loads"},
     "bench-fidelity": {"MODEL": "--model", "STSB": "--stsb"},
+    "soak": {"BUNDLE": "--bundle", "DURATION": "--duration"},
     "bench-models": {
         "MODEL": "--model",
         "ROUNDS": "--rounds",
@@ -162,6 +163,7 @@ MODULES = {
     "bench": "bench",
     "bench-fidelity": "bench.precisions",
     "bench-models": "bench.models",
+    "soak": "bench.soak",
 }
 
 
@@ -303,7 +305,7 @@ class TestHelp:
         listed = re.findall(r"^  make (\S+) +", help, re.MULTILINE)
         phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)", MAKEFILE, re.MULTILINE)
         assert phony
-        hidden = {"environments", "library", "what-to-compare", "python"}
+        hidden = {"environments", "library", "what-to-compare", "python", "test-large-model", "test-other-systems"}
         assert set(listed) == set(phony[1].replace("\\", "").split()) - hidden
         starts = {match.end() for match in re.finditer(r"^  make \S+ +", help, re.MULTILINE)}
         assert len({end - help.rfind("\n", 0, end) for end in starts}) == 1

@@ -20,6 +20,7 @@ def test_nothing_set_gives_the_documented_defaults():
         bundle=Path("bundle"),
         port=8080,
         threads=None,
+        workers=None,
         request_seconds=60,
         enable_cache=False,
         max_body_bytes=None,
@@ -27,6 +28,7 @@ def test_nothing_set_gives_the_documented_defaults():
         max_tokens=None,
         long_text=None,
         honor_pooling_strategy=False,
+        query_passage_prefixes=False,
         kernels_isa=None,
         allowed_tokens=frozenset(),
         drain_seconds=8,
@@ -41,7 +43,7 @@ def test_nothing_set_gives_the_documented_defaults():
 def test_an_empty_value_counts_as_unset():
     names = ("PORT", "THREADS", "MAX_BODY_BYTES", "LOG_LEVEL", "LOG_FORMAT", "ENABLE_CUDA", "MAX_TOKENS", "LONG_TEXT")
     names += ("DRAIN_SECONDS", "LINGER_SECONDS", "CONNECTION_SECONDS")
-    names += ("REQUEST_TIMEOUT", "ENABLE_CACHE")
+    names += ("REQUEST_TIMEOUT", "ENABLE_CACHE", "WORKERS")
     assert read_settings(dict.fromkeys(names, "")) == read_settings({})
 
 
@@ -62,6 +64,11 @@ def test_what_is_done_with_long_texts_can_be_chosen(value: str, expected: LongTe
 @pytest.mark.parametrize(("value", "expected"), [("1", 1), ("60", 60), ("86400", 86_400), ("0", None)])
 def test_how_long_a_request_may_wait_can_be_chosen_or_left_open(value: str, expected: float | None):
     assert read_settings({"REQUEST_TIMEOUT": value}).request_seconds == expected
+
+
+@pytest.mark.parametrize("value", [1, 2, 256])
+def test_the_number_of_workers_can_be_chosen(value: int):
+    assert read_settings({"WORKERS": str(value)}).workers == value
 
 
 def test_recent_vectors_can_be_kept():
@@ -126,6 +133,11 @@ def test_settings_of_other_containers_are_accepted_and_named():
         ("PORT", "-1", "PORT must be"),
         ("PORT", "٨٠", "PORT must be"),
         ("THREADS", "0", "THREADS must be a whole number from 1 to 1024, not '0'"),
+        ("WORKERS", "0", "WORKERS must be a whole number from 1 to 256, not '0'"),
+        ("WORKERS", "257", "WORKERS must be"),
+        ("WORKERS", "-1", "WORKERS must be"),
+        ("WORKERS", "auto", "WORKERS must be"),
+        ("WORKERS", "2.0", "WORKERS must be"),
         ("REQUEST_TIMEOUT", "1.5", "REQUEST_TIMEOUT must be a whole number from 0 to 86400, not '1.5'"),
         ("REQUEST_TIMEOUT", "60s", "REQUEST_TIMEOUT must be"),
         ("REQUEST_TIMEOUT", "86401", "REQUEST_TIMEOUT must be"),

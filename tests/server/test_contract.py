@@ -207,3 +207,18 @@ def test_a_wrong_request_leaves_the_connection_usable(server: Server):
     with server.connect() as connection:
         assert connection.request("POST", "/vectors", b"{").status == 400
         assert connection.embed("hello").status == 200
+
+
+@pytest.mark.parametrize("task", ["query", "passage"])
+def test_prefixes_are_put_before_texts_by_their_task(default_bundle: Path, tmp_path: Path, server: Server, task: str):
+    """As today's containers do where they are asked to. The golden requests still mean the model's own prompts."""
+    settings = {"USE_QUERY_PASSAGE_PREFIXES": "true"}
+    with (
+        ready(default_bundle, tmp_path / "log", [], **settings) as prefixing,
+        prefixing.connect() as connection,
+    ):
+        prefixed = vector_of(connection.embed("The harbor froze.", task_type=task))
+        bare = vector_of(connection.embed("The harbor froze."))
+    with server.connect() as connection:
+        np.testing.assert_array_equal(prefixed, vector_of(connection.embed(f"{task}: The harbor froze.")))
+        np.testing.assert_array_equal(bare, vector_of(connection.embed("The harbor froze.")))

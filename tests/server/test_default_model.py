@@ -18,12 +18,10 @@ from onnx import external_data_helper
 from sentence_transformers import SentenceTransformer
 
 from build.fidelity.cosine import cosines
-from build.fidelity.cpu_classes import PER_TOKEN, PER_TOKEN_7_BITS, native_plan
+from build.fidelity.cpu_classes import PER_TOKEN
 from build.fidelity.report import FidelityReport
 from build.fidelity.requests import heldout_texts
 from build.fidelity.runtime_process import RuntimeClient, serve
-from build.host.machine import host_target, instruction_sets
-from build.kernels import ensure
 from build.model import default_model
 from build.model.default_model import MODEL
 from build.model.files import content_hash
@@ -117,11 +115,8 @@ def test_fidelity_is_high_and_is_what_serving_the_held_out_texts_gives(
     assert fidelity.p1 == pytest.approx(np.percentile(measured, 1), abs=2e-5)
     assert fidelity.minimum == pytest.approx(measured.min(), abs=2e-5)
     report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json").cosine
-    runs = native_plan(instruction_sets(ensure(host_target())), 0).runs
-    assert [found.cpu_class for found in report.classes] == [run.cpu_class for run in runs]
+    assert [found.cpu_class for found in report.classes] == [PER_TOKEN]
     assert report.classes[0].figures == fidelity
-    assert all(found.figures.mean >= 0.998 for found in report.classes)
-    assert all(found.figures.p1 >= 0.995 for found in report.classes)
     np.testing.assert_allclose([one.cosine for one in report.texts], measured, atol=2e-5)
     tokens = [min(len(original.tokenizer(text)["input_ids"]), 256) for text in texts]
     assert [(one.number, one.tokens) for one in report.texts] == list(enumerate(tokens, 1))
@@ -214,7 +209,7 @@ def test_the_graph_is_of_the_native_kernels_ops(bundle: Path, manifest: Manifest
     graph = manifest.section.graphs["model"]
     assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 3))
     report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
-    assert report.cosine.classes[0].cpu_class in (PER_TOKEN, PER_TOKEN_7_BITS)
+    assert report.cosine.classes[0].cpu_class == PER_TOKEN
     assert report.stock_kernels == {}
 
 

@@ -106,7 +106,13 @@ def test_a_text_that_just_fits_is_the_originals(server: Server, model: SentenceT
 def test_the_server_says_what_it_does_with_long_texts(server: Server):
     with server.connect() as connection:
         serving = connection.request("GET", "/meta").json["serving"]
-    expected = {"version": project_version(), "long_text": "chunk", "window_tokens": {"text": 32}, "kernels": None}
+    expected = {
+        "version": project_version(),
+        "workers": 1,
+        "long_text": "chunk",
+        "window_tokens": {"text": 32},
+        "kernels": None,
+    }
     assert serving == expected
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from bench.models.engines.inputs import feed, join
+from bench.models.encoder_graph import encoder_graph
+from bench.models.engines.inputs import TYPES, Text, feed, join
 from build.paths import ROOT
-from manifest import Graph, Layout, TextModel, read_manifest
+from manifest import Graph, Layout
 from runtime.host.cpu import host_target
 from runtime.inference.padded_engine import signed_weights_saturate
 
@@ -27,12 +28,16 @@ class PackedModel:
     """Runs a graph of native ops on all texts at once."""
 
     def __init__(self, session: ort.InferenceSession, graph: Graph, isa: str) -> None:
-        self._session, self._output, self.isa = session, graph.output, isa
+        self._session, self._graph, self.isa = session, graph, isa
 
-    def run(self, texts: list[list[int]]) -> NDArray[np.float32]:
-        lengths = np.array([len(text) for text in texts], dtype=np.int64)
-        ids = np.array([token for text in texts for token in text], dtype=np.int64)
-        embeddings: NDArray[np.float32] = self._session.run([self._output], {"input_ids": ids, "lengths": lengths})[0]
+    def run(self, texts: list[Text]) -> NDArray[np.float32]:
+        lengths = np.array([len(text.ids) for text in texts], dtype=np.int64)
+        ids = np.array([token for text in texts for token in text.ids], dtype=np.int64)
+        inputs = {"input_ids": ids, "lengths": lengths}
+        if TYPES in self._graph.inputs:
+            types = [kind for text in texts for kind in text.types or [0] * len(text.ids)]
+            inputs[TYPES] = np.array(types, dtype=np.int64)
+        embeddings: NDArray[np.float32] = self._session.run([self._graph.output], inputs)[0]
         return embeddings
 
 
@@ -44,18 +49,20 @@ class PaddedModel:
     def __init__(self, session: ort.InferenceSession, graph: Graph) -> None:
         self._session, self._graph = session, graph
 
-    def run(self, texts: list[list[int]]) -> NDArray[np.float32]:
+    def run(self, texts: list[Text]) -> NDArray[np.float32]:
         return join([self._run_text(text) for text in texts])
 
-    def _run_text(self, text: list[int]) -> NDArray[np.float32]:
+    def _run_text(self, text: Text) -> NDArray[np.float32]:
         embeddings: NDArray[np.float32] = self._session.run([self._graph.output], feed(self._graph.inputs, text))[0][0]
         return embeddings
 
 
-def load(bundle: Path, isa: str | None) -> PackedModel | PaddedModel:
-    """``isa``: the instruction set that the native kernels must use; None for their own choice."""
-    model = read_manifest(bundle).section_as(TextModel)
-    graph = model.graphs[model.main_encoder.graph]
+def load(bundle: Path, isa: str | None, callers: int) -> PackedModel | PaddedModel:
+    """``isa``: the instruction set that the native kernels must use; None for their own choice.
+
+    The session runs on the thread that calls it, so that any number of ``callers`` may.
+    """
+    graph = encoder_graph(bundle)
     options = _options()
     if graph.ops is None:
         if SATURATES:

@@ -1,7 +1,7 @@
 """Quantizes an ONNX graph with NNCF after training, as NNCF's documentation describes for transformers.
 
 ``python -m bench.models.engines.openvino_quantize MODEL.onnx IDS.json OUTPUT.xml``, in OpenVINO's environment.
-IDS.json contains the token ids of the calibration texts.
+IDS.json contains the calibration texts: token ids, and null or the types of a pair's tokens.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import nncf
 import openvino as ov
 
-from bench.models.engines.inputs import feed
+from bench.models.engines.inputs import Text, feed
 
 
 def quantize(source: Path, ids: Path, output: Path) -> None:
@@ -22,7 +22,7 @@ def quantize(source: Path, ids: Path, output: Path) -> None:
     nncf.set_log_level(logging.ERROR)
     model = ov.Core().read_model(source)
     names = [port.any_name for port in model.inputs]
-    texts = [feed(names, text) for text in json.loads(ids.read_text())]
+    texts = [feed(names, Text(*text)) for text in json.loads(ids.read_text())]
     dataset = nncf.Dataset(texts)
     quantized = nncf.quantize(model, dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(texts))
     ov.save_model(quantized, output, compress_to_fp16=False)

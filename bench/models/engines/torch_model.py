@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModel
 
-from bench.models.engines.inputs import join
+from bench.models.engines.inputs import Text, join
 
 torch.set_num_threads(1)
 
@@ -22,9 +22,9 @@ class Model:
     def __init__(self, network: torch.nn.Module) -> None:
         self._network = network
 
-    def run(self, texts: list[list[int]]) -> NDArray[np.float32]:
+    def run(self, texts: list[Text]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            return join([self._run_text(torch.tensor([text])) for text in texts])
+            return join([self._run_text(torch.tensor([text.ids])) for text in texts])
 
     def _run_text(self, ids: torch.Tensor) -> NDArray[np.float32]:
         output = self._network(input_ids=ids, attention_mask=torch.ones_like(ids))
@@ -32,6 +32,6 @@ class Model:
         return embeddings
 
 
-def load(directory: Path, isa: str | None) -> Model:
+def load(directory: Path, isa: str | None, callers: int) -> Model:
     network = AutoModel.from_pretrained(directory, local_files_only=True, torch_dtype=torch.float32)
     return Model(network.eval())

@@ -1,8 +1,8 @@
 """Runs one engine on one model in a process of its own.
 
-``python -m bench.models.engines.worker ENGINE MODEL [--isa NAME] [--core N] [--deny-amx]``, in the engine's
-environment, which may contain nothing but numpy and the engine itself. Each line of standard input is a request, each
-line of standard output its answer, both JSON objects. An answer with ``error`` is the last one.
+``python -m bench.models.engines.worker ENGINE MODEL [--isa NAME] [--core N] [--callers N] [--deny-amx]``, in the
+engine's environment, which may contain nothing but numpy and the engine itself. Each line of standard input is a
+request, each line of standard output its answer, both JSON objects. An answer with ``error`` is the last one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
 from bench.models.engines.amx import deny_amx
+from bench.models.engines.inputs import Text
 
 ENGINES = {"onnxruntime": "onnx_model", "openvino": "openvino_model", "torch": "torch_model"}
 
@@ -28,7 +30,6 @@ FIRST_ID, IDS = 5, 50
 KILOBYTE = 1024
 ROLLUP = Path("/proc/self/smaps_rollup")
 
-Text = list[int]
 Answer = dict[str, Any]
 
 
@@ -43,8 +44,9 @@ class Model(Protocol):
 class Worker:
     """Answers requests; ``load`` makes a model, which may take seconds."""
 
-    def __init__(self, load: Callable[[], Model]) -> None:
-        self._load = load
+    def __init__(self, load: Callable[[], Model], callers: int) -> None:
+        """``callers``: so many threads may run the model at once."""
+        self._load, self._callers = load, callers
         self._model: Model | None = None
         self._handlers: Mapping[str, Callable[[Any], Answer]] = {
             "memory": lambda _: memory(),
@@ -52,6 +54,7 @@ class Worker:
             "time": self._time,
             "run": self._run_texts,
             "embed": self._embed,
+            "together": self._time_together,
         }
 
     def answer(self, request: Mapping[str, Any]) -> Answer:
@@ -86,7 +89,16 @@ class Worker:
 
     def _embed(self, request: Mapping[str, Any]) -> Answer:
         """The mean of each text's token embeddings, one text per call."""
-        return {"vectors": [self._run([text]).mean(axis=0).tolist() for text in request["texts"]]}
+        return {"vectors": [self._run([Text(*text)]).mean(axis=0).tolist() for text in request["texts"]]}
+
+    def _time_together(self, request: Mapping[str, Any]) -> Answer:
+        """Make ``calls``, each with its texts, on as many threads as may call, and report the seconds of all."""
+        calls = [[Text(*text) for text in texts] for texts in request["calls"]]
+        with ThreadPoolExecutor(self._callers) as pool:
+            list(pool.map(self._run, calls[: self._callers]))  # PERF: not timed, as in ``_time``
+            start = time.perf_counter()
+            list(pool.map(self._run, calls))
+            return {"seconds": time.perf_counter() - start}
 
     def _round(self, calls: list[list[Text]]) -> None:
         for texts in calls:
@@ -99,7 +111,7 @@ class Worker:
 
 
 def text_of(tokens: int) -> Text:
-    return [FIRST_ID + index % IDS for index in range(tokens)]
+    return Text([FIRST_ID + index % IDS for index in range(tokens)])
 
 
 def memory() -> Answer:
@@ -131,7 +143,7 @@ def main(arguments: list[str]) -> int:
     os.dup2(2, 1)  # what libraries print is no answer
     try:
         engine = importlib.import_module(f"bench.models.engines.{ENGINES[options.engine]}")
-        worker = Worker(lambda: engine.load(options.model, options.isa))
+        worker = Worker(lambda: engine.load(options.model, options.isa, options.callers), options.callers)
         for line in sys.stdin:
             print(json.dumps(worker.answer(json.loads(line))), file=answers, flush=True)
     except Exception as error:  # NOTE: the engines' exceptions share no base class below Exception.
@@ -149,6 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", type=Path, help="a bundle, an OpenVINO model or a directory of transformers")
     parser.add_argument("--isa", help="the instruction set that the native kernels must use")
     parser.add_argument("--core", type=int, help="the only core to run on")
+    parser.add_argument("--callers", type=int, default=1, help="so many threads may run the model at once")
     parser.add_argument("--deny-amx", action="store_true", help="let the kernel refuse AMX's registers")
     return parser
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from build.compare.scores.figures import RankingFigures
 from build.compare.verdict import Judgment, Verdict
-from build.ranking.gate import INT8, INT8_ERROR_7_BITS
+from build.ranking.gate import INT8
 
 MIN_RANK_AGREEMENT = INT8.rank_agreement
 MIN_TOP_KEPT = INT8.top_kept
-MAX_ERROR_RMS = INT8_ERROR_7_BITS
+MAX_ERROR_RMS = INT8.error_rms
 """A bundle that passes its gate on every CPU is a drop-in replacement for its original, so these are the gate's."""
 
 FEW_QUERIES = 20

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
@@ -47,6 +48,7 @@ def load(reply: Reply, count: int, in_flight: int = 1, give_up_seconds: float = 
         loop.run(lambda: True)
     assert loop.tally.sent == loop.tally.answers + loop.tally.lost.total() == count
     assert loop.dials == seen.connections
+    assert Counter(reason for _, reason in loop.tally.lost_at) == loop.tally.lost
     return loop
 
 

@@ -9,8 +9,10 @@ import pytest
 
 from bench.__main__ import FULL
 from bench.load.loads import MAX_WORDS_PER_SECOND, Group, Load, LoadSpec, loads_in
+from bench.load.modules import Module
 from bench.load.texts import EIGHT_KB, LONG, SHORT
 from bench.load.wire import ANSWER_SECONDS
+from bench.rerank.loads import BASE_LOADS, DOCUMENTS, SMALL_LOADS
 from bench.static.loads import STATIC_LOADS
 from bench.text.loads import TEXT_LOADS
 
@@ -28,6 +30,11 @@ def test_a_load_may_allow_for_faster_systems():
 
 def test_losses_do_not_use_up_the_requests_at_the_start():
     assert Load(LONG, 640, Group.WEAVIATE).max_requests(0.005) == 640 + 10
+
+
+def test_a_load_may_end_after_a_number_of_requests():
+    assert Load(LONG, 8, requests=5).max_requests(100) == 5
+    assert Load(LONG, 8, Group.WEAVIATE, requests=5).max_requests(100) == 8 + 5
 
 
 def test_overload_lasts_longer_than_callers_wait():
@@ -48,12 +55,25 @@ def test_static_models_get_short_and_long_texts_with_up_to_160_in_flight(group: 
         assert [load.in_flight for load in loads if load.length == length] == [1, 8, 32, 160]
 
 
-@pytest.mark.parametrize("loads", [TEXT_LOADS, STATIC_LOADS], ids=["text", "static"])
+@pytest.mark.parametrize("group", [Group.KEPT, Group.WEAVIATE])
+def test_rerankers_get_32_documents_of_60_to_120_words_with_1_and_8_in_flight(group: Group):
+    for loads, in_flight in ((SMALL_LOADS, [1, 8, 32]), (BASE_LOADS, [1, 8])):
+        chosen = loads_in(loads, {group})
+        assert [load.in_flight for load in chosen] == in_flight
+        assert {(load.length.low, load.length.high, load.module) for load in chosen} == {
+            (60, 120, Module.RERANKER_TRANSFORMERS)
+        }
+    assert DOCUMENTS == 32
+
+
+@pytest.mark.parametrize(
+    "loads", [TEXT_LOADS, STATIC_LOADS, SMALL_LOADS, BASE_LOADS], ids=["text", "static", "small", "base"]
+)
 def test_every_load_of_a_kind_has_a_name_of_its_own(loads: tuple[Load, ...]):
     assert len({load.name for load in loads}) == len({str(load) for load in loads}) == len(loads)
 
 
-@pytest.mark.parametrize("load", [*TEXT_LOADS, *STATIC_LOADS], ids=lambda load: load.name)
+@pytest.mark.parametrize("load", [*TEXT_LOADS, *STATIC_LOADS, *SMALL_LOADS], ids=lambda load: load.name)
 def test_what_the_generator_is_told_passes_through_json(load: Load):
-    spec = LoadSpec(port=1, load=load, seconds=0.5, requests=2, dim=3, seed="a")
+    spec = LoadSpec(port=1, load=load, seconds=0.5, requests=2, numbers=3, seed="a")
     assert LoadSpec.read(json.loads(json.dumps(asdict(spec)))) == spec

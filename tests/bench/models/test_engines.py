@@ -12,6 +12,7 @@ import onnxruntime as ort
 import pytest
 
 from bench.models.engines.amx import has_amx
+from bench.models.engines.inputs import Text
 from bench.models.engines.onnx_model import PackedModel
 from bench.models.engines.worker import parse_rollup, text_of
 from bench.models.measurement import APART, TOGETHER, loads, parse_onednn_isa
@@ -37,7 +38,7 @@ class TestParsing:
         assert parse_onednn_isa(log) == shown
 
     def test_a_text_has_as_many_tokens_as_asked_for(self):
-        assert [len(text_of(tokens)) for tokens in (1, 50, 512)] == [1, 50, 512]
+        assert [len(text_of(tokens).ids) for tokens in (1, 50, 512)] == [1, 50, 512]
 
     def test_texts_are_timed_alone_and_eight_of_them_together_and_apart(self):
         assert loads([8]) == [{"8": ((8,),)}, {TOGETHER: ((16,) * 8,), APART: ((16,),) * 8}]
@@ -88,6 +89,6 @@ def test_texts_of_a_native_graph_are_run_together():
     model = kernel_ops.graph("Embedding", inputs, ("word", "word_scale"))
     session = ort.InferenceSession(model.SerializeToString(), kernel_ops.options())
     graph = Graph("", "", ("input_ids", "lengths"), "y", Layout.PACKED, OpSet("cpu2vec", 3))
-    found = PackedModel(session, graph, "any").run([[5, 6], [7]])
+    found = PackedModel(session, graph, "any").run([Text([5, 6]), Text([7])])
     expected = (inputs["word"] * inputs["word_scale"][:, np.newaxis])[[5, 6, 7]]
     assert found == pytest.approx(expected, rel=1e-6)

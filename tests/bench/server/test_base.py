@@ -13,7 +13,8 @@ from bench.environment import ENVIRONMENTS, RUNTIME_ENVIRONMENT
 from bench.errors import SetupFailed
 from bench.load.loads import Group, loads_in
 from bench.original import reference_vectors
-from bench.server.base import base_system
+from bench.server.base import BUNDLES, base_system
+from bench.server.fidelity import vectors_by
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings
@@ -35,6 +36,8 @@ MARK = '\n\nimport pathlib\n\npathlib.Path("SERVED").touch()\n'
 """Appended to a module of the checkout's runtime, so that it shows which runtime served."""
 
 KEPT = loads_in(TEXT_LOADS, {Group.KEPT})
+
+ORIGINAL = vectors_by(reference_vectors, lambda: ["a text", "and another one"])
 
 TINY = TinyModel("base", "bert", "bert", "BertModel", pooling="mean", normalize=True)
 
@@ -68,19 +71,19 @@ def test_its_own_programs_build_and_serve_beside_this_checkouts(checkout: Path, 
         environment=RUNTIME_ENVIRONMENT,
         packages=("falcon",),
         prepare=lambda model: (copy / "SERVED").unlink(),  # by the base's build, which checks what it built
-        launch=lambda model, port: serve_bundle(RUNTIME_ENVIRONMENT, copy / "bundle", port),
+        launch=lambda model, port: serve_bundle(RUNTIME_ENVIRONMENT, next((copy / BUNDLES).iterdir()), port),
     )
     directory = tiny_models.make(TINY)
     model = ModelFiles(str(directory), Source(SourceKind.DIRECTORY, "sha256:0"), directory)
     log: list[str] = []
     settings = Settings(rounds=2, seconds=0.05, starts=1, idle_seconds=0.05)
-    results = measure([base, own], model, KEPT, ["a text", "and another one"], reference_vectors, settings, log.append)
+    results = measure([base, own], model, KEPT, ORIGINAL, settings, log.append)
 
     assert [system.name for system in results.systems] == [BASE, CPU2VEC]
     assert results.baseline == BASE
     base_result, own_result = results.systems
     assert base_result.fidelity == own_result.fidelity, "the same bundle"
-    assert base_result.fidelity.minimum > 0.99
+    assert base_result.fidelity.cosine.minimum > 0.99
     assert base_result.versions.keys() > {"falcon", "onnxruntime"}
     loads = [line.split() for line in log if "requests/s" in line]
     first_load = [words[-8] for words in loads if words[2:4] == ["6–20", "words,"] and words[4] == "1"]
@@ -96,7 +99,7 @@ def test_a_bundle_that_cannot_be_built_is_one_line(checkout: Path, tmp_path: Pat
     base = base_system(checkout, tmp_path / "copy", Precision.INT8)
     model = ModelFiles("some/model", Source(SourceKind.DIRECTORY, "sha256:0"), tmp_path)
     with pytest.raises(SetupFailed, match=r"^base: the bundle cannot be built: quantize\.py: no such model$"):
-        measure([base], model, KEPT, ["a"], reference_vectors, Settings(1, 0.1, 1, 0.1), lambda line: None)
+        measure([base], model, KEPT, ORIGINAL, Settings(1, 0.1, 1, 0.1), lambda line: None)
 
 
 def test_what_git_does_not_ignore_is_copied_as_it_is_now(checkout: Path, tmp_path: Path):

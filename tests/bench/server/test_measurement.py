@@ -19,7 +19,7 @@ from bench.server.report import render
 from bench.server.results import Settings, save
 from bench.server.system import CPU2VEC, INCUMBENT, STUB
 from bench.text.loads import TEXT_LOADS
-from tests.support.server.stub_server import MODEL, stub_system, stub_vectors
+from tests.support.server.stub_server import MODEL, stub_original, stub_system
 
 KEPT = loads_in(TEXT_LOADS, {Group.KEPT})
 QUICK = Settings(rounds=1, seconds=0.05, starts=1, idle_seconds=0.05)
@@ -29,10 +29,10 @@ class TestMeasurement:
     def test_yields_every_figure_of_every_system(self, tmp_path: Path):
         lines: list[str] = []
         systems = [stub_system(INCUMBENT), stub_system("other")]
-        measured = measure(systems, MODEL, KEPT, ["a", "bb"], stub_vectors, QUICK, lines.append)
+        measured = measure(systems, MODEL, KEPT, stub_original, QUICK, lines.append)
         assert [system.name for system in measured.systems] == [INCUMBENT, "other"]
         for system in measured.systems:
-            assert system.fidelity.minimum == 1
+            assert system.fidelity.cosine.minimum == 1
             assert len(system.start_seconds) == QUICK.starts
             assert set(system.samples) == {load.name for load in KEPT}
             assert all(len(samples) == QUICK.rounds for samples in system.samples.values())
@@ -43,7 +43,7 @@ class TestMeasurement:
 
     def test_a_restart_is_counted_and_the_successor_serves_on(self):
         settings, loads = replace(QUICK, seconds=0.1), loads_in(TEXT_LOADS, {Group.RESTART})
-        measured = measure([stub_system("one")], MODEL, loads, ["a"], stub_vectors, settings, lambda line: None)
+        measured = measure([stub_system("one")], MODEL, loads, stub_original, settings, lambda line: None)
         (system,) = measured.systems
         ((name, (sample,)),) = system.samples.items()
         assert name == "restart-short-160"
@@ -54,7 +54,7 @@ class TestMeasurement:
 
     def test_a_system_without_a_model_is_compared_with_no_original(self):
         without = replace(stub_system(STUB), has_model=False)
-        measured = measure([stub_system(CPU2VEC), without], MODEL, KEPT, ["a"], stub_vectors, QUICK, lambda line: None)
+        measured = measure([stub_system(CPU2VEC), without], MODEL, KEPT, stub_original, QUICK, lambda line: None)
         ours, stub = measured.systems
         assert ours.fidelity is not None
         assert stub.fidelity is None
@@ -66,7 +66,7 @@ class TestMeasurement:
         third = replace(stub_system("third"), loads=frozenset({Group.OVERLOAD}))
         loads = loads_in(TEXT_LOADS, {Group.KEPT, Group.RESTART})
         lines: list[str] = []
-        measured = measure([one, other, third], MODEL, loads, ["a"], stub_vectors, QUICK, lines.append)
+        measured = measure([one, other, third], MODEL, loads, stub_original, QUICK, lines.append)
         assert [set(system.samples) for system in measured.systems] == [
             {load.name for load in KEPT},
             {"restart-short-160"},
@@ -82,13 +82,13 @@ class TestMeasurement:
 
         children = set(process_tree.tree(os.getpid()))
         with pytest.raises(error):
-            measure([stub_system("one"), stub_system("two")], MODEL, KEPT, ["a"], stub_vectors, QUICK, interrupt)
+            measure([stub_system("one"), stub_system("two")], MODEL, KEPT, stub_original, QUICK, interrupt)
         assert set(process_tree.tree(os.getpid())) <= children
 
     def test_names_the_system_that_fails(self):
         broken = stub_system("broken", [sys.executable, "-c", "raise SystemExit('no such model')"])
         with pytest.raises(ServerFailed, match="broken: .*no such model"):
-            measure([broken], MODEL, KEPT, ["a"], stub_vectors, QUICK, lambda line: None)
+            measure([broken], MODEL, KEPT, stub_original, QUICK, lambda line: None)
 
 
 class TestCommandLine:
@@ -98,7 +98,13 @@ class TestCommandLine:
             (["--systems", "nobody"], "a system must be one of incumbent, cpu2vec, not 'nobody'"),
             (["--systems", "cpu2vec,cpu2vec"], "named twice"),
             (["--systems", "stub"], "a system must be one of incumbent, cpu2vec, not 'stub'"),
-            (["--kind", "image"], "a kind must be one of text, static, not 'image'"),
+            (["--kind", "image"], "a kind must be one of text, static, rerank, not 'image'"),
+            (["--kind", "rerank", "--loads", "overload"], "models of the kind rerank are not put under these loads"),
+            (
+                ["--kind", "rerank", "--model", "base"],
+                "a model must be one of ms-marco-MiniLM-L6, bge-reranker-base, not",
+            ),
+            (["--kind", "rerank", "--output", "a.json"], "--output is one file for one model"),
             (["--kind", "static", "--loads", "overload"], "models of the kind static are not put under these loads"),
             (["--kind", "static", "--systems", "base"], "a system must be one of incumbent, cpu2vec, stub, not 'base'"),
             (["--loads", "kept,all"], "loads must be among kept, slow, weaviate, overload, restart, not 'all'"),

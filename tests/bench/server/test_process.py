@@ -10,25 +10,24 @@ import pytest
 
 from bench import process_tree
 from bench.errors import LoadFailed, ServerFailed
-from bench.server.fidelity import compare, served_vectors
+from bench.server.fidelity import OriginalVectors, served_vectors
 from bench.server.measured_system import generate_load
-from manifest import CosineFigures
-from tests.support.paths import ROOT
-from tests.support.server.stub_server import MODEL, load_spec, running, stub_system, stub_vectors
+from manifest import CosineFigures, Fidelity
+from tests.support.server.stub_server import DIM, MODEL, load_spec, running, stub_system, stub_vector
 
 
 class TestFidelity:
     def test_a_server_that_is_the_original_is_at_one(self):
         texts = ["", "one", 'with "quotes", \\ and\nlines', "日本語"]
+        original = OriginalVectors(texts, np.asarray([stub_vector(text) for text in texts], np.float32))
         with running() as (port, _):
-            served = served_vectors(port, texts)
-        reference = stub_vectors(ROOT, texts)
-        assert np.array_equal(served, reference)
-        assert compare(served, reference) == CosineFigures(count=4, mean=1, p1=1, minimum=1)
+            assert np.array_equal(served_vectors(port, texts), original.vectors)
+            assert original.compare(port) == Fidelity(CosineFigures(count=4, mean=1, p1=1, minimum=1))
 
     def test_another_size_is_refused(self):
-        with pytest.raises(LoadFailed, match="the vectors must have 4 components, not 3"):
-            compare(np.ones((2, 3), np.float32), np.ones((2, 4), np.float32))
+        original = OriginalVectors(["one", "two"], np.ones((2, DIM + 1), np.float32))
+        with running() as (port, _), pytest.raises(LoadFailed, match="the vectors must have 9 components, not 8"):
+            original.compare(port)
 
 
 class TestServer:
@@ -62,9 +61,12 @@ class TestServer:
             assert process.stdout is not None
             assert process.stdout.readline() == b"1\n"
             pids = process_tree.tree(process.pid)
+            descriptors = process_tree.descriptors(pids)
             process.communicate(b"\n")
         assert len(pids) == 2
         assert pids[0] == process.pid
+        assert descriptors == 3 + 3
+        assert process_tree.descriptors(pids) == 0  # all have ended
 
     def test_a_restart_keeps_the_port_and_counts_what_both_have_used(self):
         server = stub_system("stub").start(MODEL)

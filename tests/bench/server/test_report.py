@@ -16,7 +16,7 @@ from bench.server.report import render
 from bench.server.results import Results, Sample, Settings, SystemResult, save
 from bench.server.system import BASE, CPU2VEC, INCUMBENT, STUB
 from bench.text.loads import TEXT_LOADS
-from manifest import CosineFigures
+from manifest import CosineFigures, Fidelity
 
 
 def sample(rate: float, p50: float = 2.0) -> Sample:
@@ -44,7 +44,7 @@ def system(
         memory_after_start=Memory(rss_mb=400 / factor, pss_mb=390 / factor),
         memory_after_load=Memory(rss_mb=500 / factor, pss_mb=490 / factor),
         idle_cpu_percent=0.25,
-        fidelity=CosineFigures(count=2, mean=0.99, p1=0.98, minimum=0.97),
+        fidelity=Fidelity(CosineFigures(count=2, mean=0.99, p1=0.98, minimum=0.97)),
         samples={load.name: samples for load in loads_in(TEXT_LOADS, {Group.KEPT})},
     )
 
@@ -77,13 +77,14 @@ class TestReport:
         assert "×" not in render(alone)
 
     def test_warns_where_others_used_the_machine(self):
-        assert "WARNING: in 36 of 36 samples" in render(results(others=20.0))
+        assert "WARNING: in 42 of 42 samples" in render(results(others=20.0))
 
     def test_the_file_holds_everything(self, tmp_path: Path):
         path = tmp_path / "deep" / "figures.json"
         save(results(), path)
         saved = json.loads(path.read_text(encoding="utf-8"))
-        assert set(saved) == {"date", "commit", "model", "baseline", "machine", "settings", "loads", "systems"}
+        fields = {"date", "commit", "model", "baseline", "machine", "settings", "loads", "systems", "ops_ms"}
+        assert set(saved) == fields
         assert saved["machine"]["flags"] == ["avx2"]
         assert saved["settings"]["rounds"] == 3
         system = saved["systems"][1]
@@ -159,6 +160,40 @@ class TestAgainstAnotherCheckout:
         assert "beside base" not in render(results())
 
 
+OPS_MS = {"short-8": [0.25, 0.5, 0.75], "long-1": [0.875] * 3}
+
+
+class TestOutsideTheOps:
+    def rows(self, base: float | None) -> list[list[str]]:
+        """The cells of the table, a row for each load; each of our requests takes 1 ms, and one of base as stated."""
+        ours, other = system(CPU2VEC, 1.0), system(BASE, 1.0)
+        for samples in other.samples.values():
+            samples[:] = [replace(each, cpu_ms_per_request=base or 1.0) for each in samples]
+        systems = [other, ours] if base else [ours]
+        parts = render(replace(results(), systems=systems, ops_ms=OPS_MS)).split("\n\n")
+        outside = next(part for part in parts if part.startswith("| CPU ms per request outside the ops"))
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in outside.splitlines()]
+
+    def test_is_what_is_left_without_the_median_of_the_ops(self):
+        header, _, *rows = self.rows(base=None)
+        assert header[1:] == ["ops alone", CPU2VEC, "× base"]
+        assert rows == [
+            ["6–20 words, 8 connections", "0.50", "0.50", "–"],
+            ["80–120 words, 1 connection", "0.88", "0.12", "–"],
+        ]
+
+    def test_is_divided_by_that_of_the_other_checkout(self):
+        header, _, *rows = self.rows(base=1.5)
+        assert header[2:] == [CPU2VEC, BASE, "× base"]
+        assert [row[2:] for row in rows] == [["0.50", "1.00", "0.50"], ["0.12", "0.62", "0.20"]]
+
+    def test_has_no_ratio_where_nothing_is_left_to_divide_by(self):
+        assert self.rows(base=0.5)[2][2:] == ["0.50", "0.00", "–"]
+
+    def test_without_the_ops_there_is_no_such_table(self):
+        assert "outside the ops" not in render(results())
+
+
 class TestBelowTheHttpServerAlone:
     def test_ratios_are_those_of_the_rounds(self):
         stub = replace(system(STUB, 1.0, rates=(200, 200, 240)), fidelity=None)
@@ -171,8 +206,14 @@ class TestBelowTheHttpServerAlone:
 
     def test_a_system_without_a_model_has_no_cosine(self):
         stub = replace(system(STUB, 1.0), fidelity=None)
-        costs = next(line for line in render(replace(results(), systems=[stub])).splitlines() if "0.2 %" in line)
+        both = render(replace(results(), systems=[stub, system(CPU2VEC, 1.0)])).splitlines()
+        costs = next(line for line in both if "0.2 %" in line and STUB in line)
         assert [cell.strip() for cell in costs.strip("|").split("|")][-3:] == ["–", "–", "–"]
+
+    def test_nothing_is_compared_where_no_system_has_a_model(self):
+        stub = replace(system(STUB, 1.0), fidelity=None)
+        costs = next(line for line in render(replace(results(), systems=[stub])).splitlines() if "0.2 %" in line)
+        assert costs.strip("| ").endswith("0.2 %")
 
     def test_without_it_there_is_no_such_table(self):
         assert "beside stub" not in render(results())

@@ -9,7 +9,7 @@ import pytest
 from bench.bundles import unverified_bundle
 from bench.environment import RUNTIME_ENVIRONMENT
 from bench.load.loads import Group, loads_in
-from bench.server.fidelity import served_vectors
+from bench.server.fidelity import served_vectors, vectors_by
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings
@@ -45,11 +45,13 @@ def test_a_model_is_measured_beside_the_http_server_alone(model: ModelFiles, tmp
     loads = [load for load in loads_in(STATIC_LOADS, {Group.KEPT, Group.WEAVIATE}) if load.in_flight in (1, 160)]
     settings = Settings(rounds=1, seconds=0.05, starts=1, idle_seconds=0.05)
     systems = (own, http_server_alone(WIDTH))
-    results = measure(systems, model, loads, TEXTS, model2vec_vectors, settings, lambda line: None)
+    original = vectors_by(model2vec_vectors, lambda: TEXTS)
+    results = measure(systems, model, loads, original, settings, lambda line: None)
 
     ours, stub = results.systems
     assert ours.fidelity is not None
-    assert ours.fidelity.minimum > 1 - 1e-6
+    assert ours.fidelity.cosine is not None
+    assert ours.fidelity.cosine.minimum > 1 - 1e-6
     assert stub.fidelity is None
     assert ours.samples.keys() == stub.samples.keys() == {load.name for load in loads}
     assert not any(sample.lost for system in (ours, stub) for (sample,) in system.samples.values())

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from build.errors import FidelityTooLow
 from build.fidelity.cosine import DECIMALS, summarize
-from build.fidelity.cpu_classes import PER_TOKEN_7_BITS
+from build.fidelity.cpu_classes import PER_TOKEN
 from build.fidelity.gate import check
 from build.fidelity.report import MeasuredClass, MeasuredText
 from build.fidelity.thresholds import COSINE_OPTIONS, Thresholds
@@ -36,7 +36,7 @@ def measured(
 def a_class(
     cosine: CosineFigures, heldout: Sequence[MeasuredText], golden: Sequence[MeasuredText] = ()
 ) -> MeasuredClass:
-    return MeasuredClass(PER_TOKEN_7_BITS, cosine, tuple(heldout), tuple(golden))
+    return MeasuredClass(PER_TOKEN, cosine, tuple(heldout), tuple(golden))
 
 
 def refusal(
@@ -62,7 +62,7 @@ def test_each_figure_that_falls_short_is_named_and_no_other(option, figure: floa
 
 def test_all_figures_that_fall_short_are_named_with_what_to_do():
     said = refusal(figures(0.8, 0.70009, 0.6), measured(0.6))
-    assert "on CPUs of the class 'u7 x s8, per token', by cosines on 1 held-out and 0 golden texts" in said
+    assert "on CPUs of the class 'u8 x s8, per token', by cosines on 1 held-out and 0 golden texts" in said
     assert (
         "mean 0.800000 (required: 0.99), 1st percentile 0.700090 (required: 0.975), minimum 0.600000 (required" in said
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from build.fidelity.cpu_classes import PER_TOKEN, PER_TOKEN_7_BITS
+from build.fidelity.cpu_classes import EXACT_INTEGERS, PER_TOKEN
 from build.fidelity.report import ClassScores, FidelityReport, QueryScores, ScoreReport
 from build.fidelity.summary import score_rows
 from build.fidelity.thresholds import ScoreThresholds
@@ -20,7 +20,7 @@ from tests.support.bundles.fidelity_reports import WEIGHT_RECORDS
 
 FIGURES = ScoreFigures(256, 0.01, 0.05, 0.0123, 0.987, 0.96875)
 FIRST = ClassScores(PER_TOKEN, FIGURES, ScoreThresholds(0.95, 0.95, 0.03))
-SECOND = ClassScores(PER_TOKEN_7_BITS, dataclasses.replace(FIGURES, error_rms=0.04), ScoreThresholds(0.95, 0.95, 0.05))
+SECOND = ClassScores(EXACT_INTEGERS, dataclasses.replace(FIGURES, error_rms=0.04), ScoreThresholds(0.95, 0.95, 0.05))
 WORST = (QueryScores("<b>ferry\u202e</b>", 0.75, 0.09), QueryScores("图书馆", 0.8, 0.02))
 
 

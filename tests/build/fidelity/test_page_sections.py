@@ -56,15 +56,15 @@ def test_figures_at_their_thresholds_pass():
 
 def test_each_class_has_a_row_above_the_thresholds():
     first = a_report().cosine.classes[0]
-    page = page_of(with_cosine(classes=(first, class_figures(name="u7 x s8"))))
-    cells, other = page.row("CPUs of a kind"), page.row("CPUs of u7 x s8")
+    page = page_of(with_cosine(classes=(first, class_figures(name="s4 x s8"))))
+    cells, other = page.row("CPUs of a kind"), page.row("CPUs of s4 x s8")
     assert cells == [
         "CPUs of a kindThey round in a certain way. Class: u8 x s8, exact.",
         "0.992375",
         "0.985147",
         "0.985000",
     ]
-    assert other == ["CPUs of u7 x s8They round. Class: u7 x s8.", "0.995000", "0.990000", "0.980000"]
+    assert other == ["CPUs of s4 x s8They round. Class: s4 x s8.", "0.995000", "0.990000", "0.980000"]
     assert page.row("Required") == ["Required", "0.99", "0.975", "0.95"]
     assert "The rest of this page shows the first class." in page.text
     assert "The rest of this page shows the first class." not in page_of().text

@@ -106,6 +106,13 @@ class TestPip:
     def test_without_links_pip_looks_in_its_own_places(self, environment: dict[str, str]):
         assert "--find-links" not in pip_command(Path("env"), UNHASHED, environment, quiet=True)
 
+    def test_what_serves_is_compiled_and_nothing_else(self):
+        for name, environment in ENVIRONMENTS.items():
+            commands = [
+                pip_command(Path("env"), requirements, {}, quiet=True) for requirements in environment.requirements
+            ]
+            assert ["--no-compile" in command for command in commands] == [name != "runtime"] * len(commands)
+
     def test_on_a_terminal_it_shows_its_progress(self):
         assert "--quiet" in pip_command(Path("env"), UNHASHED, {}, quiet=True)
         assert "--quiet" not in pip_command(Path("env"), UNHASHED, {}, quiet=False)

@@ -111,11 +111,11 @@ def test_a_value_that_is_not_accepted_is_refused_before_any_build(docker: FakeDo
 
 
 def test_a_local_model_travels_without_files_that_a_build_does_not_read(docker: FakeDocker, tmp_path: Path):
-    model, blobs = tmp_path / "Mine", tmp_path / "blobs"
+    model, blobs = tmp_path / "models--my--mine/snapshots/Mine", tmp_path / "models--my--mine/blobs"
     (model / "1_Pooling").mkdir(parents=True)
     blobs.mkdir()
     (blobs / "weights").write_text("weights")
-    (model / "model.safetensors").symlink_to(blobs / "weights")  # as in the hub's cache
+    (model / "model.safetensors").symlink_to("../../blobs/weights")  # as in the hub's cache
     for name in ("config.json", "1_Pooling/config.json", "tokenizer.json", "modeling.py", ".env", "optimizer.pt"):
         (model / name).write_text("{}")
 
@@ -183,6 +183,19 @@ def test_a_revision_without_effect_is_refused_before_any_build(
     ran = docker.run("--model", "./my-model", "--arch", "arm64", *arguments)
     assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
     assert ran.stderr.startswith(f"build.image: {words}")
+    assert not docker.calls
+
+
+def test_a_link_out_of_the_model_is_refused_before_any_build(docker: FakeDocker, tmp_path: Path):
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (model / name).write_text("{}")
+    (tmp_path / "credentials").write_text("[default]")
+    (model / "vocab.txt").symlink_to("../credentials")
+    ran = docker.run("--model", str(model), "--arch", "arm64")
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert "vocab.txt is a link that leads out of the model's directory" in ran.stderr
     assert not docker.calls
 
 

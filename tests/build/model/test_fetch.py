@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from build.errors import InvalidOption, ModelNotFound
+from build.errors import InvalidOption, ModelNotFound, UnsupportedModel
 from build.model.default_model import MODEL
 from build.model.fetch import code_repositories, fetch, is_path
 from build.model.trust import NO_TRUST, Trust
@@ -30,6 +31,24 @@ def test_a_directory_is_used_as_it_is():
     directory = tiny_models.make(BERT)
     files = fetch(str(directory), None, NO_TRUST)
     assert (files.model, files.directory, files.source.kind) == (BERT.name, directory, SourceKind.DIRECTORY)
+
+
+def test_files_that_are_not_the_models_are_never_read(tmp_path: Path):
+    directory = tmp_path / "linked"
+    shutil.copytree(tiny_models.make(BERT), directory)
+    (tmp_path / "credentials").write_text("[default]")
+    (directory / "vocab.txt").unlink(missing_ok=True)
+    (directory / "vocab.txt").symlink_to(tmp_path / "credentials")
+    with pytest.raises(UnsupportedModel, match="vocab.txt is a link that leads out of the model's directory"):
+        fetch(str(directory), None, NO_TRUST)
+
+
+def test_shards_that_are_not_the_models_are_never_read(tmp_path: Path):
+    directory = tmp_path / "sharded"
+    shutil.copytree(tiny_models.make(BERT), directory)
+    write(directory / "model.safetensors.index.json", {"weight_map": {"a": "../other/model.safetensors"}})
+    with pytest.raises(UnsupportedModel, match="must name shards beside it"):
+        fetch(str(directory), None, NO_TRUST)
 
 
 def test_a_directory_has_no_revision_but_its_content():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -327,6 +328,7 @@ def test_a_module_whose_weights_are_pickled_alone_is_named(hub: Hub, fetch: HubC
 def test_shards_and_their_index_are_downloaded(hub: Hub, fetch: HubClient):
     shards = {f"model-0000{n}-of-00002.safetensors": b"shard %d" % n for n in (1, 2)}
     sharded = {name: data for name, data in FILES.items() if name != "model.safetensors"}
-    sharded |= shards | {"model.safetensors.index.json": b"{}"}
+    index = {"weight_map": {f"tensor {n}": shard for n, shard in enumerate(shards)}}
+    sharded |= shards | {"model.safetensors.index.json": json.dumps(index).encode()}
     hub.repositories[MODEL].files = sharded | UNWANTED
     assert on_disk(fetch()) == sharded

@@ -163,6 +163,7 @@ REFUSED = {
     "the module BoW is not supported": edit_modules(lambda m: m.append(module("BoW"))),
     "the path ../other is outside the model": edit_modules(lambda m: m[1].update(path="../other")),
     "the path /etc is outside the model": edit_modules(lambda m: m[1].update(path="/etc")),
+    "the path a/b/c is more than 2 folders deep": edit_modules(lambda m: m[1].update(path="a/b/c")),
     "the module my_code.Head is not one of sentence-transformers' own": edit_modules(
         lambda m: m.append(module("Head", home="my_code"))
     ),

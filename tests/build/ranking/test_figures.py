@@ -62,4 +62,4 @@ def test_held_out_documents_are_of_many_lengths_and_scripts():
 
 
 def test_a_correct_server_may_lose_more_than_was_measured():
-    assert max_error_of([0.02, 0.01], largest=8.0, loss_factor=4.0, tolerance=1e-3) == pytest.approx(0.048)
+    assert max_error_of(0.02, largest=8.0, loss_factor=4.0, tolerance=1e-3) == pytest.approx(0.048)

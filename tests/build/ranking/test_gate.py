@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from build.errors import FidelityTooLow
-from build.fidelity.cpu_classes import FLOATS, PER_TOKEN, PER_TOKEN_7_BITS, CpuClass
+from build.fidelity.cpu_classes import FLOATS, PER_TOKEN, CpuClass
 from build.fidelity.report import ClassScores
 from build.fidelity.thresholds import SCORE_OPTIONS, ScoreThresholds, ThresholdOverrides
 from build.precisions import PRECISIONS
@@ -25,7 +25,7 @@ def measured(
     precision: Precision = Precision.INT8,
     thresholds: ScoreThresholds | None = None,
 ) -> ClassScores:
-    required = thresholds or default_thresholds(cpu_class, PRECISIONS[precision])
+    required = thresholds or default_thresholds(PRECISIONS[precision])
     return ClassScores(cpu_class, ScoreFigures(256, 0.01, 0.05, rms, tau, top), required)
 
 
@@ -37,7 +37,6 @@ def said(found: ClassScores, precision: Precision = Precision.INT8) -> str:
 
 def test_figures_at_the_thresholds_pass():
     check_scores(measured(0.03, 0.95, 0.95), Precision.INT8)
-    check_scores(measured(0.05, 0.95, 0.95, PER_TOKEN_7_BITS), Precision.INT8)
     check_scores(measured(0.001, 0.99, 0.99, FLOATS, Precision.FP32), Precision.FP32)
 
 
@@ -45,7 +44,6 @@ def test_figures_at_the_thresholds_pass():
     ("found", "message"),
     [
         (measured(rms=0.0301), "RMS error by spread 0.0301 (required: 0.03): build with --precision fp32"),
-        (measured(rms=0.0501, cpu_class=PER_TOKEN_7_BITS), "RMS error by spread 0.0501 (required: 0.05)"),
         (measured(tau=0.9499), "Kendall's tau 0.9499 (required: 0.95)"),
         (measured(top=0.9), "share of best documents kept 0.9000 (required: 0.95)"),
         (measured(tau=math.nan), "Kendall's tau nan (required: 0.95): the model returns scores that are not finite"),
@@ -63,7 +61,7 @@ def test_fp32_is_held_to_more_and_gets_other_advice():
 
 def test_the_user_sets_what_is_required():
     overrides = ThresholdOverrides({"error_rms": 0.2})
-    required = overrides.over(default_thresholds(PER_TOKEN, PRECISIONS[Precision.INT8]))
+    required = overrides.over(default_thresholds(PRECISIONS[Precision.INT8]))
     check_scores(measured(rms=0.2, thresholds=required), Precision.INT8)
 
 

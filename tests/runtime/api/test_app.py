@@ -115,6 +115,20 @@ def test_ready_is_503_until_started_and_again_while_draining(encoder: FakeEncode
     assert client.simulate_get("/.well-known/live").status_code == 204
 
 
+def test_ready_is_503_until_the_other_workers_have_started_and_vectors_do_not_wait_for_them(encoder: FakeEncoder):
+    others: list[str] = []
+    readiness = Readiness(lambda: others == ["have started"])
+    client = testing.TestClient(with_bodies(fake_app(encoder, readiness)))
+    readiness.started()
+    starting = client.simulate_get("/.well-known/ready")
+    assert post(client, {"text": "hi"}).status_code == 200
+    others.append("have started")
+    assert (starting.status_code, error_of(starting)) == (503, "the server is starting")
+    assert client.simulate_get("/.well-known/ready").status_code == 204
+    readiness.drain()
+    assert error_of(client.simulate_get("/.well-known/ready")) == "the server is draining"
+
+
 def test_starting_after_draining_does_not_turn_ready():
     readiness = Readiness()
     readiness.drain()

@@ -22,6 +22,7 @@ from runtime.http.limits import (
     Draining,
     HttpLimits,
     Memory,
+    least_total,
 )
 from tests.support.server.http_server import PATIENCE, Client, run, serving, until
 from tests.support.server.recording_app import RecordingApp
@@ -255,6 +256,11 @@ class TestMemoryOfAContainer:
     def test_a_body_that_does_not_fit_is_never_read(self):
         assert Memory.of(512 << 20, max_body=1 << 30).max_body == (128 << 20) // BYTES_PER_BODY_BYTE
         assert Memory.of(512 << 20, max_body=1 << 20).max_body == 1 << 20
+
+    @pytest.mark.parametrize("max_body", [1, 1 << 20, 8 << 20])
+    def test_from_its_least_total_on_it_is(self, max_body: int):
+        assert Memory.of(least_total(max_body), max_body).max_body == max_body
+        assert Memory.of(least_total(max_body) - 1, max_body).max_body < max_body
 
 
 class all_descriptors_taken:

@@ -11,16 +11,25 @@ import pytest
 
 from manifest import Kind
 from runtime.kinds import KINDS, KindModule
+from runtime.main import WORKER_MODULES
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_every_kind_has_a_module_that_plans(kind: Kind):
     module = import_module(KINDS[kind])
-    wanted = list(inspect.signature(KindModule.plan).parameters)[1:]
-    assert list(inspect.signature(module.plan).parameters) == wanted
+    for function in ("plan", "needed_bytes"):
+        wanted = list(inspect.signature(getattr(KindModule, function)).parameters)[1:]
+        assert list(inspect.signature(getattr(module, function)).parameters) == wanted
 
 
 @pytest.mark.parametrize("module", ["runtime.kinds", *KINDS.values()])
 def test_the_master_loads_a_kind_without_the_libraries_that_compute(module: str):
     code = f"import sys, {module}; sys.exit(bool({{'numpy', 'onnxruntime', 'tokenizers'}} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("module", KINDS.values())
+def test_what_is_imported_before_workers_are_forked_starts_no_thread(module: str):
+    names = (*WORKER_MODULES, *import_module(module).WORKER_MODULES)
+    code = f"import os, {', '.join(names)}; print(len(os.listdir('/proc/self/task')))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"

@@ -58,10 +58,9 @@ class TestLimits:
     def test_padding_counts_up_to_the_limit_of_tokens(self):
         padding = Padding(7, length=8, multiple_of=1)
         limits = Limits(None, None, 6, refuses=True)
-        assert limits.pad(padding, seen=5, counted=4) == [7, 7]
-        assert limits.pad(padding, seen=5, counted=6) == []
-        assert limits.pad(None, seen=5, counted=4) == []
-        assert Limits(None, 4, None, refuses=False).pad(padding, seen=5, counted=4) == [7] * 4
+        assert limits.padding_after(padding, seen=5, counted=4) == 2
+        assert limits.padding_after(padding, seen=5, counted=6) == 0
+        assert Limits(None, 4, None, refuses=False).padding_after(padding, seen=5, counted=4) == 4
 
     @pytest.mark.parametrize(
         ("tokens", "count"), [(0, 9), (1, 8), (7, 2), (8, 1), (9, 0), (10, 2), (12, 0)], ids=lambda value: str(value)

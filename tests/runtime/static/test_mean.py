@@ -7,7 +7,7 @@ import pytest
 
 from runtime.static.mean import Mean
 
-TEXT, PADDING = [3, 1, 4, 1, 5], [0] * 123
+TEXT, PADDING, COUNT = [3, 1, 4, 1, 5], 0, 123
 
 
 class Rows:
@@ -23,6 +23,9 @@ class Rows:
         rows = self._table[ids]
         return rows if self._weights is None else rows * self._weights[ids]
 
+    def row(self, token: int) -> np.ndarray:
+        return self.rows([token])[0]
+
 
 @pytest.fixture(params=[(dtype, weighted) for dtype in ("f4", "f2", "i1") for weighted in (False, True)], ids=str)
 def table(request: pytest.FixtureRequest) -> Rows:
@@ -33,9 +36,9 @@ def table(request: pytest.FixtureRequest) -> Rows:
 def test_padding_counts_as_each_of_its_rows_does(table: Rows, text: list[int]):
     mean = Mean(table)
     mean.add(text)
-    mean.add_padding(PADDING)
-    expected = table.rows(text + PADDING).mean(axis=0)
-    assert mean.count == len(text) + len(PADDING)
+    mean.add_padding(PADDING, COUNT)
+    expected = table.rows(text + [PADDING] * COUNT).mean(axis=0)
+    assert mean.count == len(text) + COUNT
     assert mean.value.dtype == expected.dtype
     if expected.dtype == np.float64:
         np.testing.assert_allclose(mean.value, expected, rtol=1e-12, atol=1e-12)
@@ -47,6 +50,6 @@ def test_no_padding_changes_nothing(table: Rows):
     mean = Mean(table)
     mean.add(TEXT)
     before = mean.value
-    mean.add_padding([])
+    mean.add_padding(PADDING, 0)
     assert mean.count == len(TEXT)
     np.testing.assert_array_equal(mean.value, before)

@@ -100,3 +100,16 @@ def test_memory_is_bounded_whatever_is_asked():
 
     asyncio.run(main())
     assert MAX_BYTES - 1_100_000 < recent.size <= MAX_BYTES
+
+
+@pytest.mark.parametrize(("kept", "asked"), [(MAX_BYTES, 1), (0, 2)])
+def test_a_worker_has_its_share_of_that(kept: int, asked: int):
+    embed = Embed()
+    answer = cached(embed, max_bytes=kept)
+
+    async def main():
+        for _ in range(2):
+            await answer(REQUEST, DEADLINE)
+
+    asyncio.run(main())
+    assert len(embed.asked) == asked

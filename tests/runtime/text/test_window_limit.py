@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from manifest import WorkingMemory
 from runtime.errors import SettingsError
-from runtime.text.window_limit import affordable_tokens, window_limit
+from runtime.text.window_limit import affordable_tokens, needed_for_windows, texts_bytes, window_limit
 from tests.support.bundles.text_models import an_encoder
 
 ENCODER = an_encoder(max_tokens=8192, memory=WorkingMemory(fixed=0, per_token=80_000, per_pair=150))
@@ -78,3 +78,16 @@ def test_the_longest_affordable_text_fits_and_one_token_more_does_not(memory: Wo
 def test_attention_of_a_large_model_in_half_of_a_small_container():
     """16 heads of float32: 64 bytes per pair of tokens."""
     assert affordable_tokens(WorkingMemory(fixed=0, per_token=0, per_pair=64), 8192, 1 << 30) == 4096
+
+
+@pytest.mark.parametrize("wanted", [None, 100, 8192, 1_000_000])
+def test_with_what_windows_need_none_is_shortened_and_with_less_the_longest_is(
+    wanted: int | None, caplog: pytest.LogCaptureFixture
+):
+    small = an_encoder(max_tokens=512, memory=ENCODER.memory)
+    needed = needed_for_windows([small, ENCODER], wanted)
+    longest = min(wanted or 8192, 8192)
+    assert window_limit(ENCODER, min(wanted, 8192) if wanted else None, texts_bytes(needed)) == longest
+    assert not caplog.records
+    window_limit(ENCODER, min(wanted, 8192) if wanted else None, texts_bytes(needed - 2))
+    assert len(caplog.records) == 1

@@ -23,7 +23,8 @@ from manifest import Target
 from runtime.host.cpu import host_target
 
 DOMAIN, OP_SET = NATIVE_OPS.domain, NATIVE_OPS.version
-EXACT_LEVELS, AVX2_LEVELS = 255, 127
+LEVELS = 255
+"""The highest quantized activation."""
 SMALLEST_RANGE = 1e-35
 
 Array = NDArray[Any]
@@ -49,11 +50,6 @@ def available() -> list[str]:
     host_library()
     names: str = open_library().cpu2vec_kernels_available().decode()
     return names.split(",")
-
-
-def levels(isa: str) -> int:
-    """Return the highest quantized activation."""
-    return AVX2_LEVELS if isa == "avx2" else EXACT_LEVELS
 
 
 def options(isa: str | None = None, threads: int = 1, path: Path | None = None, **entries: str) -> ort.SessionOptions:
@@ -152,8 +148,8 @@ class LinearMap:
         """Return the op's inputs that are applied to activations, by name."""
         return {f"smooth{suffix}": self.smooth, f"shift{suffix}": self.shift}
 
-    def apply(self, x: Array, levels: int) -> Array:
-        """Compute x W + bias in float64, with x quantized to 0..levels group by group, as docs/kernels.md says."""
+    def apply(self, x: Array) -> Array:
+        """Compute x W + bias in float64, with x quantized to 0..LEVELS group by group, as docs/kernels.md says."""
         x = x.astype(np.float32)
         if self.smooth is not None:
             x = x * self.smooth
@@ -161,17 +157,17 @@ class LinearMap:
             x = x - self.shift
         sizes = channel_groups(len(self.weight))
         parts = np.split(x, np.cumsum(sizes)[:-1], axis=1)
-        quantized = np.concatenate([_quantized(part, levels) for part in parts], axis=1)
+        quantized = np.concatenate([_quantized(part) for part in parts], axis=1)
         product: Array = quantized @ (self.weight.astype(np.float64) * np.repeat(self.scale, sizes, axis=0)) + self.bias
         return product
 
 
-def _quantized(x: Array, levels: int) -> Array:
+def _quantized(x: Array) -> Array:
     """Round each row to a grid from its lowest to its highest value."""
     low = x.min(axis=1, keepdims=True)
     span = x.max(axis=1, keepdims=True) - low
-    step = span / np.float32(levels)
-    inverse = np.divide(np.float32(levels), span, where=span > SMALLEST_RANGE, out=0 * span)
+    step = span / np.float32(LEVELS)
+    inverse = np.divide(np.float32(LEVELS), span, where=span > SMALLEST_RANGE, out=0 * span)
     q: Array = np.rint((x - low).astype(np.float64) * inverse)
     return q * step.astype(np.float64) + low
 

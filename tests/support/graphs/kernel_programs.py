@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pytest
 
 from build import kernels
-from build.kernels import ARCHITECTURES, AVX512, NO_CXX_LIBRARY, ZIG, Toolchain, build_program
+from build.kernels import ARCHITECTURES, AVX512, NO_CXX_LIBRARY, ZIG, Toolchain, build_program, for_image
 from manifest import Target
 from tests.support.bundles.cache import cached
+from tests.support.graphs.kernel_ops import available
 
 SIMULATED_ISAS = {"avxvnni": AVX512, "amx": (*AVX512, "-include", "kernels/programs/tiles.h")}
 """Flags with which AVX-512 simulates instruction sets that a machine may lack."""
@@ -23,8 +25,11 @@ SANITIZED = Toolchain(
 """Debian's clang, because the pinned compiler comes without the sanitizers' runtime library."""
 
 
-def static(target: Target) -> Toolchain:
-    """The toolchain for emulators: its programs need no libraries of the other architecture."""
+def for_emulator(target: Target) -> Toolchain:
+    """The toolchain for programs that an emulator runs; those of another architecture need no libraries of it."""
+    # PERF: else the C library would be compiled as well, and all kernels once more.
+    if target is Target.of_machine():
+        return for_image(target)
     return Toolchain(ZIG, ("-target", f"{ARCHITECTURES[target].machine}-linux-musl"), ("-static", *NO_CXX_LIBRARY))
 
 
@@ -70,3 +75,15 @@ def library_to_refuse(target: Target, onnxruntime: str | None = None) -> Path:
             kernels.build(target)
 
     return cached(f"library-{target}-{onnxruntime}", make) / kernels.library(target).name
+
+
+def simulated() -> list[str]:
+    """Return the instruction sets that the program must test on this machine: with AVX-512, also simulated ones."""
+    names = available()
+    return [*names, "amx", "avxvnni"] if "avx512vnni" in names else names
+
+
+def passes(*command: object) -> None:
+    """Run a program, which must find nothing wrong."""
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=1800, check=False)
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]

@@ -70,12 +70,11 @@ class NativeModel:
 
     def expected(self, ids: list[int], isa: str = "scalar") -> Array:
         """Compute the token embeddings of one text, (tokens, width)."""
-        levels = ops.levels(isa)
         x = self.word[ids] * self.word_scale[ids][:, None] + self.position[: len(ids)]
         x = self._norm(0, x)
-        attended = ops.attention(self.qkv.apply(x, levels), [len(ids)], HEADS, (WIDTH / HEADS) ** -0.5, None, isa)
-        x = self._norm(1, self.output.apply(attended, levels) + x)
-        return self._norm(2, self.outer.apply(ops.ACTIVATIONS["gelu"](self.inner.apply(x, levels)), levels) + x)
+        attended = ops.attention(self.qkv.apply(x), [len(ids)], HEADS, (WIDTH / HEADS) ** -0.5, None, isa)
+        x = self._norm(1, self.output.apply(attended) + x)
+        return self._norm(2, self.outer.apply(ops.ACTIVATIONS["gelu"](self.inner.apply(x))) + x)
 
     def _norm(self, index: int, x: Array) -> Array:
         return ops.layer_norm(x, self.gammas[index], self.betas[index], 1e-12)

@@ -19,8 +19,18 @@ from tests.support.paths import DATA
 
 FOLDER = DATA / "images"
 
+SAMPLES = sorted(FOLDER.iterdir())
+
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """The passes of an interlaced PNG: first column and row, steps between columns and rows."""
+
+
+def picture_of(path: Path) -> Image.Image:
+    """An image in RGB as the originals read it: what is transparent keeps its color."""
+    with Image.open(path) as picture:
+        picture.load()
+        picture.info.pop("transparency", None)
+        return picture.convert("RGB")
 
 
 def scene(width: int, height: int) -> np.ndarray:

@@ -25,6 +25,12 @@ def resident_bytes(pid: int) -> int:
     return _status(pid, "VmRSS")
 
 
+def private_bytes(pid: int) -> int:
+    """The memory that the process shares with no other."""
+    sizes = re.findall(r"^Private_\w+:\s+(\d+) kB$", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    return sum(map(int, sizes)) << 10
+
+
 def peak_bytes(pid: int) -> int:
     """The most that it ever had."""
     return _status(pid, "VmHWM")

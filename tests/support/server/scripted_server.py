@@ -26,6 +26,7 @@ from unittest import mock
 
 from gunicorn.workers.base import Worker
 
+from runtime.http.scoreboard import Seat
 from runtime.logs import configure_logging
 from runtime.server import restarts, server
 from runtime.server.listener import listen
@@ -55,6 +56,7 @@ class Plan:
     """The same of the other clock, which goes on while a machine is paused."""
     loading: str = ""
     """The script that a worker follows before its application is there."""
+    workers: int = 1
 
 
 class ScriptedWorker(Worker):
@@ -129,12 +131,12 @@ def main() -> None:
     if plan.monotonic_clock:
         time.monotonic = LeapingClock(time.monotonic, Path(plan.monotonic_clock))
 
-    def make(on_ready: Callable[[], None]) -> Any:
+    def make(seat: Seat, on_ready: Callable[[], None]) -> Any:
         follow(plan.loading, on_ready)
         return Service(plan.scripts, on_ready)
 
     with listen(plan.port) as listener:
-        server.Server(make, listener, plan.drain_seconds, log_config, ScriptedWorker).run()
+        server.Server(make, listener, plan.drain_seconds, log_config, ScriptedWorker, plan.workers).run()
 
 
 main()

@@ -175,10 +175,11 @@ def started(
 ) -> Iterator[Server]:
     """A server process on a free port, not yet ready; killed at the end if it still runs.
 
+    It has one worker unless the settings say otherwise, so that tests mean the same on a machine with many cores.
     ``command``: what starts it, in place of a fork; empty, nothing does. ``drain_seconds``: the setting DRAIN_SECONDS.
     """
     port = free_port()
-    environment = {"PATH": os.defpath, "BUNDLE_DIR": str(bundle), "PORT": str(port), **settings}
+    environment = {"PATH": os.defpath, "BUNDLE_DIR": str(bundle), "PORT": str(port), "WORKERS": "1", **settings}
     if drain_seconds is not None:
         environment["DRAIN_SECONDS"] = str(drain_seconds)
     with running(["-m", "runtime"], environment, log, command) as process:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.load.loads import Load, LoadSpec
+from bench.server.fidelity import OriginalVectors
 from bench.server.system import Launch, System
 from bench.text.loads import TEXT_LOADS
 from build.model.files import ModelFiles
@@ -33,9 +33,10 @@ def stub_vector(text: str) -> list[float]:
     return [math.sin(len(text) * (index + 1)) + 0.5 for index in range(DIM)]
 
 
-def stub_vectors(directory: Path, texts: list[str]) -> NDArray[np.float32]:
-    """What the original would return, if there were one: (texts, dim)."""
-    return np.asarray([stub_vector(text) for text in texts], dtype=np.float32)
+def stub_original(directory: Path) -> OriginalVectors:
+    """What the original would return, if there were one."""
+    texts = ["a", "bb"]
+    return OriginalVectors(texts, np.asarray([stub_vector(text) for text in texts], dtype=np.float32))
 
 
 def embedding(fault: str = "") -> Reply:
@@ -99,4 +100,4 @@ def load_named(name: str) -> Load:
 
 def load_spec(port: int, load: str = "short-8", requests: int = 100, seconds: float = 600) -> LoadSpec:
     """Ends after so many requests, however long they take."""
-    return LoadSpec(port=port, load=load_named(load), seconds=seconds, requests=requests, dim=DIM, seed="test")
+    return LoadSpec(port=port, load=load_named(load), seconds=seconds, requests=requests, numbers=DIM, seed="test")

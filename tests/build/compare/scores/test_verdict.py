@@ -41,7 +41,7 @@ def test_a_drop_in_keeps_the_order_and_the_best_documents(
 def test_other_scores_in_the_same_order_are_a_drop_in_with_a_note():
     judgment = judge(figures(error_rms=MAX_ERROR_RMS + 1e-6))
     assert judgment.verdict is Verdict.DROP_IN
-    assert re.match(r"the scores differ by more than 5% of their spread: .* order", judgment.notes[0])
+    assert re.match(r"the scores differ by more than 3% of their spread: .* order", judgment.notes[0])
     assert differ(figures(error_rms=MAX_ERROR_RMS + 1e-6))
     assert not differ(figures(error_rms=MAX_ERROR_RMS))
 

@@ -12,10 +12,16 @@ from runtime.host.capacity import Capacity
 from runtime.kinds import Load, Model
 from runtime.settings import Settings
 
+WORKER_MODULES = ("runtime.api.reverse", "runtime.scheduling.scheduler")
+
 
 def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
     section = bundle.manifest.section_as(ReverseModel)
-    return lambda: load(section, capacity.cores)
+    return lambda cores: load(section, cores)
+
+
+def needed_bytes(bundle: Bundle, settings: Settings) -> int:
+    return 0
 
 
 def load(section: ReverseModel, cores: int) -> Model:

@@ -149,6 +149,59 @@ class TestWorkersThatEnd:
             assert all({"time", "level", "message"} <= set(event) for event in events)
 
 
+class TestSeveralWorkers:
+    def test_all_of_them_run_and_drain(self, tmp_path: Path):
+        with started(tmp_path / "log", SERVES, workers=3) as server:
+            says(server, "is ready", 3)
+            assert len(server.workers()) == 3
+            assert server.terminate() == 0
+        assert server.output().count("was asked to end") == 3
+
+    def test_one_that_ends_is_replaced_and_the_others_stay(self, tmp_path: Path):
+        with started(tmp_path / "log", SERVES, workers=3, ticks=False) as server:
+            says(server, "is ready", 3)
+            _, killed, _ = before = server.workers()
+            os.kill(killed, signal.SIGKILL)
+            says(server, "is ready", 4)
+            assert len(set(server.workers()) & set(before)) == 2
+            assert len(server.workers()) == 3
+            assert server.terminate() == 0
+
+    def test_their_ends_are_counted_together(self, tmp_path: Path):
+        with started(tmp_path / "log", "signal 9", delays=False, workers=2) as server:
+            assert server.exit_status() == 3
+        assert server.output().count("ERROR not serving: 5 workers ended before any was ready") == 1
+
+    def test_one_that_cannot_serve_ends_all(self, tmp_path: Path):
+        with started(tmp_path / "log", SERVES, "exit 3", workers=2) as server:
+            assert server.exit_status() == 3
+        assert "ERROR" not in server.output(), "the worker says why, and the other one is only asked to end"
+
+    def test_why_they_cannot_serve_is_one_line(self, tmp_path: Path):
+        with started(tmp_path / "log", SERVES, loading="raise", workers=4) as server:
+            assert server.exit_status() == 3
+        assert messages(server) == ["ERROR not serving: ValueError: as planned"]
+
+    def test_requests_that_one_of_them_cut_show_in_the_status(self, tmp_path: Path):
+        with started(tmp_path / "log", SERVES, CUTS_REQUESTS, workers=2) as server:
+            says(server, "is ready", 2)
+            assert server.terminate() == 3
+
+    def test_those_that_do_not_end_are_killed(self, tmp_path: Path):
+        with started(tmp_path / "log", STAYS, STAYS, SERVES, drain_seconds=0, workers=3) as server:
+            says(server, "is ready", 3)
+            assert server.terminate() == 3
+        assert "ERROR killing 2 workers, which have not finished their requests" in messages(server)
+
+    def test_all_drain_and_end_with_a_master_that_is_killed(self, tmp_path: Path):
+        with started(tmp_path / "log", "ready wait", workers=2) as server:
+            says(server, "is ready", 2)
+            workers = server.workers()
+            server.process.kill()
+            says(server, "has finished", 2)
+            wait_until(lambda: not any(map(is_running, workers)), "workers outlive their master", server.output)
+
+
 class TestStop:
     @pytest.mark.parametrize("number", ENDING)
     def test_a_signal_to_the_master_alone_lets_the_worker_drain(self, tmp_path: Path, number: signal.Signals):

@@ -53,6 +53,12 @@ def step_of(workflow: dict[str, Any], job: str, name: str) -> dict[str, Any]:
     return next(step for step in workflow["jobs"][job]["steps"] if step["name"] == name)
 
 
+def tracked(pattern: str) -> list[Path]:
+    """Of the repository."""
+    names = subprocess.run(["git", "ls-files", pattern], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in names.splitlines()]
+
+
 def succeeds(*command: str | Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -61,6 +67,20 @@ def succeeds(*command: str | Path) -> None:
 @pytest.mark.parametrize("schema", ["vendor.github-workflows", "custom.github-workflows-require-timeout"])
 def test_they_are_valid(schema: str):
     succeeds(LINT / "check-jsonschema", "--builtin-schema", schema, *WORKFLOWS)
+
+
+def test_updates_are_proposed_for_every_kind_of_dependency():
+    path = ROOT / ".github" / "dependabot.yml"
+    succeeds(LINT / "check-jsonschema", "--builtin-schema", "vendor.dependabot", path)
+    updates = {entry["package-ecosystem"]: entry for entry in yaml.safe_load(path.read_text())["updates"]}
+    assert set(updates) == {"github-actions", "pip", "docker"}
+    folders = {f"/{file.parent.relative_to(ROOT)}".rstrip(".") for file in tracked("*requirements.in")}
+    assert set(updates["pip"]["directories"]) == folders
+
+
+def test_images_are_built_again_with_the_updates_of_the_week():
+    (schedule,) = IMAGES["on"]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \d", schedule["cron"])
 
 
 def test_zizmor_finds_nothing():
