@@ -48,7 +48,7 @@ help:  ## list the targets and their variables
 
 #: MODEL             id on the Hugging Face hub, or a model directory (sentence-transformers/all-MiniLM-L6-v2)
 #: REVISION          branch, tag or commit of the model on the hub
-#: PRECISION         int8, int8-stock, fp32 or stored (stored for static models, int8 for others)
+#: PRECISION         int8, int8-stock, fp32 or stored (stored for static models, int8-stock for CLIP, int8 for others)
 #: ARCH              amd64 or arm64 (this machine's)
 #: BUNDLE            directory of a bundle (bundles/<model>[-<revision>]-<precision>-<arch>)
 #: TRUST_REMOTE_CODE, ALLOW_PICKLE

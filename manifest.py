@@ -20,6 +20,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sections.base import BundleError as BundleError
 from sections.base import Section as Section
+from sections.clip import ClipModel as ClipModel
+from sections.clip import ImageModel as ImageModel
 from sections.parts import HEAD_FILE as HEAD_FILE
 from sections.parts import Activation as Activation
 from sections.parts import Encoder as Encoder
@@ -31,6 +33,7 @@ from sections.parts import OpSet as OpSet
 from sections.parts import Pooling as Pooling
 from sections.parts import PoolingMode as PoolingMode
 from sections.parts import WorkingMemory as WorkingMemory
+from sections.pixels import PixelInput as PixelInput
 from sections.rerank import RerankModel as RerankModel
 from sections.static import MAX_PADDING as MAX_PADDING
 from sections.static import Padding as Padding
@@ -64,6 +67,9 @@ T = TypeVar("T")
 class Kind(StrEnum):
     """What a bundle answers. The name of a kind is the name of its section in ``manifest.json``."""
 
+    CLIP = "clip"
+    """Texts and images in, vectors of one space out."""
+
     RERANK = "rerank"
     """A query and documents in, a score for each document out."""
 
@@ -75,6 +81,7 @@ class Kind(StrEnum):
 
 
 SECTIONS: dict[Kind, type[Section]] = {
+    Kind.CLIP: ClipModel,
     Kind.RERANK: RerankModel,
     Kind.STATIC: StaticModel,
     Kind.TEXT: TextModel,

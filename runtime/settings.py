@@ -28,6 +28,8 @@ DEFAULT_CONNECTION_SECONDS = 60
 MOST_SECONDS = 3600
 MOST_WORKERS = 256
 DEFAULT_REQUEST_SECONDS = 60
+MOST_IMAGE_PIXELS = 89_478_485
+"""Above that, Pillow itself takes a picture for an attack."""
 ACCEPTED_WITHOUT_EFFECT = (
     "CUDA_CORE",
     "CUDA_MEMORY_FRACTION",
@@ -66,9 +68,10 @@ VARIABLES = {
     "WORKERS": "number of processes that serve, at most that of the threads (one for every two threads)",
     "REQUEST_TIMEOUT": "seconds until a request that was not begun gets 503; 0: never (60)",
     "ENABLE_CACHE": "answer texts of the last minutes from memory (false)",
-    "MAX_BODY_BYTES": "the largest request body (16777216, for rerankers 8388608)",
+    "MAX_BODY_BYTES": "the largest request body (16777216, for rerankers 8388608, for images 67108864)",
     "MAX_TEXTS": "the most texts of a request (2048)",
     "MODEL_ALIASES": "comma-separated names that requests may give the model (none: any name)",
+    "MAX_IMAGE_PIXELS": "the most pixels of an image (64000000)",
     "MAX_TOKENS": "the most tokens that are embedded in one run (the model's limit)",
     "LONG_TEXT": "longer texts: chunk, truncate or error (by kind of model)",
     "HONOR_POOLING_STRATEGY": "take masked_mean in a request literally (false)",
@@ -105,6 +108,8 @@ class Settings:
     """Of one request."""
     model_aliases: frozenset[str]
     """Empty: requests may name any model."""
+    max_image_pixels: int | None
+    """None: the kind of model and the container's memory decide."""
     max_tokens: int | None
     """None: the model and the container's memory decide."""
     long_text: LongText | None
@@ -163,6 +168,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), None),
         max_texts=read("MAX_TEXTS", _integer(1, MOST_TEXTS), DEFAULT_MAX_TEXTS),
         model_aliases=read("MODEL_ALIASES", _names, frozenset()),
+        max_image_pixels=read("MAX_IMAGE_PIXELS", _integer(1, MOST_IMAGE_PIXELS), None),
         max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
         long_text=read("LONG_TEXT", _choice(LongText), None),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),

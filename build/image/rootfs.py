@@ -138,10 +138,24 @@ UNUSED_OF_OTHERS = (
     Unused("console scripts", ("bin",)),
 )
 
+UNUSED_OF_PILLOW = (
+    Unused(
+        "Pillow's text, color profiles and windows, and formats that are not read",
+        (
+            *(f"PIL/_{name}.*.so" for name in ("avif", "imagingcms", "imagingft", "imagingtk")),
+            *(f"pillow.libs/lib{name}-*" for name in ("avif", "freetype", "harfbuzz", "lcms2", "png16")),
+            "pillow.libs/libbrotli*",
+        ),
+    ),
+)
+
+WITHOUT_IMAGES = Unused("Pillow, where there are no images to read", ("PIL", "pillow.libs", "pillow-*"))
+
 UNUSED_BY_KIND = {
-    "rerank": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
-    "static": (*WITHOUT_GRAPHS, *UNUSED_OF_OTHERS),
-    "text": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+    "clip": (*UNUSED_OF_PILLOW, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+    "rerank": (WITHOUT_IMAGES, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+    "static": (WITHOUT_IMAGES, *WITHOUT_GRAPHS, *UNUSED_OF_OTHERS),
+    "text": (WITHOUT_IMAGES, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
 }
 """The files of Python packages and of the application that are left out, for each kind of bundle (``manifest.Kind``).
 

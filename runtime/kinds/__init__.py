@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.api.error_handlers import ErrorShape
 
 KINDS: dict[Kind, str] = {
+    Kind.CLIP: "runtime.kinds.clip",
     Kind.RERANK: "runtime.kinds.rerank",
     Kind.STATIC: "runtime.kinds.static",
     Kind.TEXT: "runtime.kinds.text",

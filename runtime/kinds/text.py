@@ -90,8 +90,9 @@ def _load(
     from runtime.text.request import EmbedRequest
     from runtime.text.vector_cache import MAX_BYTES, cached
 
+    long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(text) if settings.query_passage_prefixes else text
-    embedders = _load_embedders(bundle, served, settings, cores, limits, kernels)
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels)
     budget = MemoryBudget(budget_bytes)
 
     def begin(item: EmbedRequest | Group) -> Any:
@@ -135,7 +136,7 @@ def _load(
         },
         golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
-            "long_text": settings.long_text or LONG_TEXT,
+            "long_text": long_text,
             "window_tokens": limits,
             "kernels": kernels.isa if kernels is not None else None,
         },
@@ -146,10 +147,10 @@ def _load(
     )
 
 
-def _load_embedders(
+def load_embedders(
     bundle: Bundle,
     text: TextModel,
-    settings: Settings,
+    long_text: LongText,
     cores: int,
     limits: Mapping[str, int],
     kernels: NativeOps | None,
@@ -168,7 +169,7 @@ def _load_embedders(
     embedders = {}
     for name, encoder in text.encoders.items():
         tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
-        windows = Windows(tokenizer, limits[name], settings.long_text or LONG_TEXT)
+        windows = Windows(tokenizer, limits[name], long_text)
         _check_capacity(windows, limits[name], text.prompts)
         embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name])
     return embedders

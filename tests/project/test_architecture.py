@@ -77,6 +77,10 @@ def test_only_the_session_imports_onnxruntime():
     assert [path.name for path in RUNTIME if "onnxruntime" in packages(path)] == ["session.py"]
 
 
+def test_only_the_decoder_imports_pillow():
+    assert [path.name for path in RUNTIME if "PIL" in packages(path)] == ["decoder.py"]
+
+
 def test_only_the_settings_read_the_environment():
     readers = [path.name for path in RUNTIME if re.search(r"os\.(environ|getenv)", path.read_text())]
     # __init__.py writes two variables, before any library that reads them is imported
@@ -118,8 +122,10 @@ DIRECTIONS = {
         "static": {"model", "fidelity", "precisions"},
         "fidelity": {"model", "pytorch", "quantization", "host", "kernels"},
         "ranking": {"fidelity", "model", "precisions", "pytorch"},
+        "clip": {"fidelity", "host", "model", "pytorch", "precisions"},
         "kinds": {
             "bundle",
+            "clip",
             "fidelity",
             "graph",
             "model",
@@ -149,6 +155,7 @@ DIRECTIONS = {
     },
     "runtime": {
         "host": set(),
+        "images": set(),
         "scheduling": {"host"},
         "inference": {"host", "scheduling"},
         "batches": {"scheduling"},
@@ -158,20 +165,23 @@ DIRECTIONS = {
         "settings": {"text"},
         "logs": {"settings"},
         "bundle": set(),
-        "api": {"batches", "bundle", "rerank", "static", "text"},
+        "clip": {"host", "images", "inference", "scheduling", "text"},
+        "api": {"batches", "bundle", "clip", "rerank", "static", "text"},
         "golden": {"api"},
         "http": {"api", "host"},
         "kinds": {
             "api",
             "batches",
+            "bundle",
+            "clip",
+            "host",
+            "images",
+            "inference",
             "rerank",
+            "scheduling",
+            "settings",
             "static",
             "text",
-            "inference",
-            "scheduling",
-            "host",
-            "settings",
-            "bundle",
         },
         "service": {"api", "golden", "http", "kinds"},
         "server": {"api", "host", "http"},

@@ -107,7 +107,7 @@ class TestKinds:
     @pytest.mark.parametrize("manifest", [{"kind": "smell"}, {}])
     def test_an_unknown_kind_stops_the_build(self, tmp_path: Path, manifest: dict[str, str]):
         (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-        with pytest.raises(LookupError, match="has no row in UNUSED_BY_KIND, which knows rerank, static, text"):
+        with pytest.raises(LookupError, match="has no row in UNUSED_BY_KIND, which knows clip, rerank, static, text"):
             rootfs.main(["kind", str(tmp_path)])
 
     def test_the_application_is_pruned_by_the_rows_of_its_kind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
