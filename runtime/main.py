@@ -126,6 +126,7 @@ def make_service(
     from runtime.api.app import create_app
     from runtime.api.meta import meta_of
     from runtime.http.limits import Deadlines, Draining, HttpLimits, Memory
+    from runtime.page.document import Page
     from runtime.readiness import Readiness
     from runtime.service import Service
 
@@ -146,6 +147,7 @@ def make_service(
         settings.allowed_tokens,
         model.documents,
         model.error_shapes,
+        Page() if settings.page else None,
     )
     is_verified = bundle.manifest.fidelity is not None
     return Service(app, limits, model, bundle.golden, is_verified, readiness, on_ready, seat.has_last_word)

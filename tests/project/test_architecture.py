@@ -166,7 +166,8 @@ DIRECTIONS = {
         "logs": {"settings"},
         "bundle": set(),
         "clip": {"host", "images", "inference", "scheduling", "text"},
-        "api": {"batches", "bundle", "clip", "rerank", "static", "text"},
+        "page": set(),
+        "api": {"batches", "bundle", "clip", "page", "rerank", "static", "text"},
         "golden": {"api"},
         "http": {"api", "host"},
         "kinds": {
@@ -185,7 +186,7 @@ DIRECTIONS = {
         },
         "service": {"api", "golden", "http", "kinds"},
         "server": {"api", "host", "http"},
-        "main": {"api", "http", "kinds", "service", "server", "host", "settings", "bundle", "logs"},
+        "main": {"api", "http", "kinds", "page", "service", "server", "host", "settings", "bundle", "logs"},
         "__main__": {"host", "main"},
         "errors": set(),
         "readiness": set(),
