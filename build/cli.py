@@ -90,6 +90,9 @@ def add_model_options(parser: Parser) -> None:
         "a static model's table as it is (default: stored for static models, int8-stock for CLIP, int8 for others)",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
+    parser.add_argument(
+        "--image-model", metavar="MODEL", help="a CLIP model that reads images, where MODEL is one for texts alone"
+    )
     trust.add_options(parser)
     thresholds.add_options(parser)
 
@@ -119,6 +122,7 @@ def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path | No
         trust=trust.read_options(options),
         thresholds=thresholds.read_options(options),
         extra_targets=tuple(extra_targets),
+        image_model=options.image_model,
     )
     try:
         result = build_bundle(build_options, Progress())

@@ -21,7 +21,7 @@ from build.kinds import modules
 from build.model.default_model import MODEL
 from build.model.fetch import is_path, refuse_revision
 from build.model.trust import read_options as read_trust
-from build.names import default_output
+from build.names import default_output, joined
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, BundleError, Precision
 
@@ -76,7 +76,7 @@ def bundle_of(options: argparse.Namespace) -> Path | None:
 
 def _named(options: argparse.Namespace) -> Path | None:
     """The directory that is named after the model, in the precision asked for or in its kind's own."""
-    model, target = options.model or MODEL, options.arch or host_target()
+    model, target = joined(options.model or MODEL, options.image_model), options.arch or host_target()
     if options.precision is not None:
         return default_output(model, options.revision, options.precision, target)
     defaults: dict[str, Precision] = {kind: module.PRECISIONS[0] for kind, module in modules().items()}
@@ -94,7 +94,7 @@ def refuse_another(bundle: Path, options: argparse.Namespace) -> None:
     """Raise ``BundleError`` for a bundle of another model, revision, code, precision or architecture than requested."""
     manifest = _manifest(bundle)
     for found, wanted in (
-        (manifest.get("model"), _model_name(options.model)),
+        (manifest.get("model"), _wanted_model(options)),
         (_revision(manifest), options.revision),
         (_code_revision(manifest), options.code_revision and f"code of {options.code_revision}"),
         (manifest.get("precision"), options.precision),
@@ -128,6 +128,12 @@ def _code_revision(manifest: dict[str, Any]) -> str | None:
 def _source(manifest: dict[str, Any]) -> dict[str, Any]:
     source = manifest.get("source")
     return source if isinstance(source, dict) else {}
+
+
+def _wanted_model(options: argparse.Namespace) -> str | None:
+    """What the bundle of these options says that it was made of; None: the options do not say it."""
+    model, image_model = _model_name(options.model), _model_name(options.image_model)
+    return None if model is None else joined(model, image_model)
 
 
 def _model_name(model: str | None) -> str | None:

@@ -17,8 +17,16 @@ IMAGE_REPOSITORY = "cpu2vec"
 MAX_LENGTH = 128
 """Docker accepts tags of up to this many characters."""
 
+AND = " + "
+"""Between the names of two models that make one bundle."""
+
 HASH_LENGTH = 12
 """Digits of the hash that tells shortened names apart."""
+
+
+def joined(model: str, image_model: str | None) -> str:
+    """Return the name of what is made of a model, or of a model for texts and another one for images."""
+    return model if image_model is None else AND.join(map(_subject, (model, image_model)))
 
 
 def image_tag(model: str, revision: str | None, precision: str, arch: str) -> str:

@@ -23,6 +23,8 @@ class ImageModel:
     """Whether vectors are divided by their length."""
     memory: int
     """The most bytes that a run over one image takes besides weights."""
+    revision: str | None = None
+    """As ``source.revision``, of a model that only images have; None: it is the texts' model as well."""
 
     def check(self, field: str) -> None:
         """Raises ``BundleError`` that names the first field whose value cannot be."""

@@ -57,6 +57,7 @@ def _build(given: Namespace) -> int:
         trust=trust.read_options(given),
         thresholds=thresholds.read_options(given),
         tag=given.tag,
+        image_model=given.image_model,
     )
     print(summary(build_image(options, Docker(ROOT))))
     return 0
@@ -82,6 +83,7 @@ def _parser() -> Parser:
         "bundle keeps its own",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
+    parser.add_argument("--image-model", help="a CLIP model that reads images, where --model is one for texts alone")
     trust.add_options(parser)
     thresholds.add_options(parser)
     parser.add_argument("--tag", help="the image's name (default: cpu2vec:<model>[-<revision>]-<precision>-<arch>)")

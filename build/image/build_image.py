@@ -40,6 +40,8 @@ class ImageOptions:
     thresholds: ThresholdOverrides
     tag: str | None
     """The image's name; None: ``image_tag`` of what is in it."""
+    image_model: str | None = None
+    """The model that reads images, as ``model``, where the texts have one of their own."""
 
 
 @dataclass(frozen=True)
@@ -144,11 +146,14 @@ def _model_arguments(options: ImageOptions, context: Path) -> dict[str, str]:
         **({"CODE_REVISION": options.trust.code_revision} if options.trust.code_revision else {}),
         **({"ALLOW_PICKLE": "1"} if options.trust.pickle else {}),
     }
-    if not is_path(options.model):
-        revision = {"REVISION": options.revision} if options.revision else {}
-        return {"MODEL": options.model, **revision, **trust}
-    directory = model_directory(options.model)
-    names = own_files(directory, options.trust)
-    link_files(directory, names, context / "model")
-    local = {"MODEL_FROM": "context", "CONTEXT": str(context.relative_to(ROOT)), "MODEL": f"/models/{directory.name}"}
-    return {**local, **trust}
+    revision = {"REVISION": options.revision} if options.revision else {}
+    models = {"MODEL": options.model, **({"IMAGE_MODEL": options.image_model} if options.image_model else {})}
+    local = {name: model for name, model in models.items() if is_path(model)}
+    for name, model in local.items():
+        directory = model_directory(model)
+        # NOTE: below a folder of its own, because two models may have directories of the same name.
+        below = Path(name.lower()) / directory.name
+        link_files(directory, own_files(directory, options.trust), context / "models" / below)
+        models[name] = f"/models/{below.as_posix()}"
+    source = {"MODEL_FROM": "context", "CONTEXT": str(context.relative_to(ROOT))} if local else {}
+    return {**source, **models, **revision, **trust}

@@ -17,6 +17,7 @@ BUNDLE = "/bundle"
 
 VALUES = {
     "TARGET": "--arch",
+    "IMAGE_MODEL": "--image-model",
     "PRECISION": "--precision",
     "REVISION": "--revision",
     "CODE_REVISION": "--code-revision",

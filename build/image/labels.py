@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from build.names import AND
 from manifest import Manifest, SourceKind
 
 OCI = "org.opencontainers.image"
@@ -45,7 +46,7 @@ def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
         "cpu2vec.model.code_revision": manifest.source.code_revision,
         "cpu2vec.model.license": manifest.licence,
         "cpu2vec.model.url": None
-        if manifest.source.kind is SourceKind.DIRECTORY
+        if manifest.source.kind is SourceKind.DIRECTORY or AND in manifest.model
         else f"https://huggingface.co/{manifest.model}",
         "cpu2vec.kind": manifest.kind,
         "cpu2vec.target": manifest.target,
