@@ -8,6 +8,7 @@ The manifest is a header, the same for all kinds of model, and a section of the 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
@@ -138,6 +139,8 @@ class Source:
 
 @dataclass(frozen=True)
 class FileEntry:
+    """A file of the bundle."""
+
     size: int
     sha256: str
 
@@ -178,6 +181,8 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Manifest:
+    """What ``manifest.json`` says."""
+
     schema: int
     version: str
     """The version of this project that made the bundle."""
@@ -393,8 +398,15 @@ def _decode_fields(kind: Any, value: dict[str, Any], path: str, without: str = "
         raise BundleError(f"{path} has an unknown field: {unknown[0]}")
     if missing := [name for name in names if name not in value]:
         raise BundleError(f"{path} has no field {missing[0]}")
-    hints = get_type_hints(kind)
+    hints = _types_of(kind)
     return {name: _decode(hints[name], value[name], f"{path}: {name}") for name in names}
+
+
+@functools.cache
+def _types_of(kind: Any) -> dict[str, Any]:
+    """The type of each field of a dataclass."""
+    # PERF: each annotation is compiled, and a bundle has dozens of golden requests of the same type.
+    return get_type_hints(kind)
 
 
 def _expect(kind: type, value: Any, path: str) -> Any:

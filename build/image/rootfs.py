@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import json
+import os
 import py_compile
 import shutil
 import subprocess
@@ -30,6 +31,9 @@ DEBIAN_PACKAGES = (
 DPKG = "var/lib/dpkg"
 MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 """These are links below /usr in an installed Debian, and directories in its packages."""
+
+EPOCH = 315_532_800
+"""The time of every file: the first second of 1980, in seconds since 1970. So two builds give the same tree."""
 
 STDLIB = "usr/lib/python3.11"
 PACKAGES = "usr/local/lib/python3.11/dist-packages"
@@ -176,6 +180,7 @@ def compose_debian(base: Path, packages: Path, root: Path) -> None:
     (root / "etc/passwd").write_text(f"root:x:0:0::/root:\ncpu2vec:x:{USER_ID}:{USER_ID}::/:\n", encoding="utf-8")
     (root / "etc/group").write_text(f"root:x:0:\ncpu2vec:x:{USER_ID}:\n", encoding="utf-8")
     compile_below(root / STDLIB, root)
+    settle(root)
 
 
 def installed(base: Path) -> dict[str, str]:
@@ -238,6 +243,7 @@ def compose_packages(kind: str, root: Path) -> None:
     libraries = [path for name in WITH_DEBUG_INFORMATION for path in (packages / name).rglob("*.so")]
     subprocess.run(["/usr/bin/strip", "--strip-debug", *libraries], check=True)
     compile_below(packages, root)
+    settle(root)
 
 
 def compose_application(kind: str, root: Path) -> None:
@@ -245,6 +251,7 @@ def compose_application(kind: str, root: Path) -> None:
     application = root / APPLICATION
     prune(application, unused_of(kind, APPLICATION))
     compile_below(application, root)
+    settle(root)
 
 
 def unused_of(kind: str, directory: str) -> tuple[Unused, ...]:
@@ -280,6 +287,12 @@ def compile_below(directory: Path, root: Path) -> None:
     )
     if not compiled:
         raise SyntaxError(f"not every module below {directory} compiles")
+
+
+def settle(root: Path) -> None:
+    """Set the times of all files, which otherwise say when they were downloaded, copied or compiled."""
+    for path in (root, *root.rglob("*")):
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
 
 
 def main(arguments: list[str]) -> None:

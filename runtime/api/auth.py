@@ -1,4 +1,4 @@
-"""Lets in requests with an allowed bearer token; the probes stay open."""
+"""Lets in requests with an allowed bearer token; the probes stay open, and with them ``/health``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import hmac
 
 from falcon.asgi import Request, Response
 
+from runtime.api.paths import OPEN_PREFIX
 from runtime.errors import Unauthorized
 
-OPEN_PREFIX = "/.well-known/"
+HEALTH = "/health"
 
 
 class BearerAuth:
@@ -19,7 +20,7 @@ class BearerAuth:
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Raises ``Unauthorized``."""
-        if req.path.startswith(OPEN_PREFIX):
+        if req.path == HEALTH or req.path.startswith(OPEN_PREFIX):
             return
         scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
         # NOTE: falcon has decoded the header's bytes as Latin-1, whatever they are.

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
 from runtime.api.body import BODY
 from runtime.http.body import IncomingBody
-from runtime.http.head import Head, split_target
+from runtime.http.head import Head
 
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
@@ -23,13 +22,12 @@ Write = Callable[[int, Headers, bytes], None]
 class Exchange:
     """A request from its head on, until its answer is written."""
 
-    __slots__ = ("_headers", "_status", "_write", "body", "head", "is_answered", "path", "query", "task")
+    __slots__ = ("_headers", "_status", "_write", "body", "head", "is_answered", "path", "task")
 
     def __init__(self, head: Head, body: IncomingBody, write: Write) -> None:
-        """``write`` is called once, with status, headers and body. Raises ``MalformedRequest``."""
+        """``write`` is called once, with status, headers and body."""
         self.head, self.body, self._write = head, body, write
-        path, self.query = split_target(head.target)
-        self.path = unquote(path.decode("latin-1")) if b"%" in path else path.decode("latin-1")
+        self.path = head.path
         self.is_answered = False
         self.task: asyncio.Task[None] | None = None
         self._status = 0
@@ -46,9 +44,9 @@ class Exchange:
             "scheme": "http",
             "path": self.path,
             "raw_path": head.target,
-            "query_string": self.query,
+            "query_string": head.query,
             "root_path": "",
-            "headers": head.headers,
+            "headers": head.headers.copy(),
             BODY: self.body,
         }
 

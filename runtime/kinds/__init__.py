@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings
 
 if TYPE_CHECKING:
     from runtime.api.endpoint import Endpoint
+    from runtime.api.error_handlers import ErrorShape
 
 KINDS: dict[Kind, str] = {
     Kind.CLIP: "runtime.kinds.clip",
@@ -49,6 +50,10 @@ class Model:
     serving: Mapping[str, Any]
     """What ``/meta`` shows about this server."""
     jobs: Jobs
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What GET requests of other paths are answered, by path."""
+    error_shapes: Mapping[str, ErrorShape] = field(default_factory=dict)
+    """Of paths whose clients expect another one than ``{"error": …}``."""
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     """The largest body where the operator has not set one."""
 

@@ -73,17 +73,18 @@ def _load(
     from runtime.api.rerank import RerankEndpoint
     from runtime.api.rerank_forms import parse_ranking, parse_rerank
     from runtime.inference.token_run import RunBatch
-    from runtime.rerank.reranker import Reranker, documents_in_flight
+    from runtime.rerank.reranker import Reranker
     from runtime.rerank.scorer import Pair, QueryText
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
+    from runtime.scheduling.parts import parts_in_flight
     from runtime.scheduling.scheduler import Scheduler
 
     scorer = _load_scorer(bundle, model, cores, limit, kernels)
     budget = MemoryBudget(budget_bytes)
     scheduler: Scheduler[Any] = Scheduler(scorer.begin, lambda: RunBatch(budget), cores, settings.request_seconds)
     pair_bytes = model.encoder.memory.of(limit)
-    in_flight = documents_in_flight(cores, pair_bytes, budget_bytes)
+    in_flight = parts_in_flight(cores, pair_bytes, budget_bytes)
 
     def submit(item: QueryText | Pair, key: Hashable) -> Coroutine[Any, Any, Any]:
         return scheduler.submit(item, key, priority=Priority.QUERY)
@@ -104,7 +105,7 @@ def _load(
         serving={
             "max_tokens": limit,
             "documents_in_flight": sum(
-                documents_in_flight(each, pair_bytes, budget_bytes) for each in capacity.worker_cores
+                parts_in_flight(each, pair_bytes, budget_bytes) for each in capacity.worker_cores
             ),
             "kernels": kernels.isa if kernels is not None else None,
         },

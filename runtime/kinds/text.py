@@ -12,7 +12,7 @@ from runtime.bundle import Bundle, copied_bytes
 from runtime.host.capacity import Capacity
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
-from runtime.settings import Settings
+from runtime.settings import DEFAULT_LISTS_MAX_BODY_BYTES, Settings
 from runtime.text.long_text import LongText
 from runtime.text.prefixes import with_prefixes
 from runtime.text.window_limit import needed_for_windows, texts_bytes, window_limit
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 LONG_TEXT = LongText.CHUNK
 """What is done with long texts unless the operator chose."""
 
+TEXTS_PER_RUN = 12
+"""So many short texts share a run, more or less, by which the steps of a group are estimated."""
+
 WORKER_MODULES = (
+    "runtime.api.embeddings.info",
+    "runtime.api.embeddings.likes",
+    "runtime.api.embeddings.routes",
     "runtime.api.vectors",
+    "runtime.batches.batcher",
     "runtime.inference.engine",
     "runtime.inference.token_run",
     "runtime.text.embedder",
@@ -66,10 +73,18 @@ def _load(
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
+    from runtime.api.embeddings.asked import Served
+    from runtime.api.embeddings.endpoint import Batches
+    from runtime.api.embeddings.info import info_of
+    from runtime.api.embeddings.likes import like_of
+    from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
     from runtime.api.vectors import VectorsEndpoint
+    from runtime.batches.batcher import Batcher
+    from runtime.batches.request import Group
     from runtime.inference.token_run import RunBatch
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
+    from runtime.scheduling.parts import parts_in_flight
     from runtime.scheduling.scheduler import Scheduler
     from runtime.text.embedder import Vector
     from runtime.text.request import EmbedRequest
@@ -79,8 +94,14 @@ def _load(
     served = with_prefixes(text) if settings.query_passage_prefixes else text
     embedders = load_embedders(bundle, served, long_text, cores, limits, kernels)
     budget = MemoryBudget(budget_bytes)
-    scheduler: Scheduler[Vector] = Scheduler(
-        lambda request: embedders[request.encoder].begin(request),
+
+    def begin(item: EmbedRequest | Group) -> Any:
+        if isinstance(item, Group):
+            return embedders[item.like.encoder].begin_group(item)
+        return embedders[item.encoder].begin(item)
+
+    scheduler: Scheduler[Any] = Scheduler(
+        begin,
         lambda: RunBatch(budget),
         cores,
         settings.request_seconds,
@@ -93,9 +114,26 @@ def _load(
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
 
+    def submit(group: Group, priority: Priority) -> Coroutine[Any, Any, Any]:
+        return scheduler.submit(group, cost=len(group.texts) // TEXTS_PER_RUN + 1, priority=priority)
+
+    window_bytes = max(text.encoders[name].memory.of(limit) for name, limit in limits.items())
+    batcher = Batcher(submit, cores, parts_in_flight(cores, window_bytes, budget_bytes), settings.request_seconds)
+    known = Served(
+        bundle.manifest.model,
+        settings.model_aliases,
+        served.prompts,
+        text.dim,
+        all(encoder.normalizes for encoder in text.encoders.values()),
+        settings.max_texts,
+    )
+    batches = Batches(known, lambda choice: like_of(choice, served), batcher.embed)
     source = cached(embed, max_bytes=MAX_BYTES // workers) if settings.enable_cache else embed
     return Model(
-        endpoints={"/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy)},
+        endpoints={
+            "/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy, batches),
+            **embedding_endpoints(batches),
+        },
         golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
             "long_text": long_text,
@@ -103,6 +141,9 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
+        documents={"/info": info_of(known, max(limits.values()))},
+        error_shapes=ERROR_SHAPES,
+        max_body_bytes=DEFAULT_LISTS_MAX_BODY_BYTES,
     )
 
 

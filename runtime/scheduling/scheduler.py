@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, Protocol
 
@@ -52,12 +53,13 @@ class Scheduler(Generic[Result]):
         new_batch: Callable[[], Batch],
         cores: int,
         seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``seconds``: after which the deadlines of callers come, usually; None: there are none."""
-        self._begin, self._new_batch, self._cores = begin, new_batch, cores
+        self._begin, self._new_batch, self._cores, self._clock = begin, new_batch, cores, clock
         self._seconds = seconds or USUAL_SECONDS
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
-        self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, self._seconds * FRESH_SHARE)
+        self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, self._seconds * FRESH_SHARE, clock)
         # The two below belong to the event loop's thread.
         self._by_key: dict[Hashable, Job[Result]] = {}
         self._callers = 0
@@ -155,7 +157,9 @@ class Scheduler(Generic[Result]):
         lower_priority()
         job = self._queue.next()
         while job is not None:
-            job = self._queue.next(self._take_turn(job))
+            start = self._clock()
+            unfinished = self._take_turn(job)
+            job = self._queue.next(unfinished, self._clock() - start)
 
     def _take_turn(self, first: Job[Result]) -> list[Job[Result]]:
         """Advance the job by a step, with others whose runs go with its own. Returns the jobs that are unfinished."""

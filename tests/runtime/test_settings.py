@@ -24,6 +24,8 @@ def test_nothing_set_gives_the_documented_defaults():
         request_seconds=60,
         enable_cache=False,
         max_body_bytes=None,
+        max_texts=2048,
+        model_aliases=frozenset(),
         max_image_pixels=None,
         max_tokens=None,
         long_text=None,
@@ -114,6 +116,12 @@ def test_the_log_format_can_be_read_by_itself():
 @pytest.mark.parametrize("value", ["0", "false", "False", "", "no"])
 def test_cuda_switched_off_is_accepted(value: str):
     read_settings({"ENABLE_CUDA": value})
+
+
+def test_switches_of_text_models_are_known():
+    switches = ("ENABLE_CACHE", "HONOR_POOLING_STRATEGY", "USE_QUERY_PASSAGE_PREFIXES")
+    assert read_settings(dict.fromkeys(switches, "1")).of_text_models == switches
+    assert read_settings(dict.fromkeys(switches, "0")).of_text_models == ()
 
 
 def test_settings_of_other_containers_are_accepted_and_named():

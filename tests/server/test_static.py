@@ -120,6 +120,13 @@ def served(request, tmp_path_factory) -> Iterator[Served]:
         yield Served(manifest, home / "bundle", server, load_original(directory, layout))
 
 
+def test_switches_of_text_models_are_named_when_they_do_nothing(bundle: Path, tmp_path: Path):
+    switches = {"ENABLE_CACHE": "1", "USE_QUERY_PASSAGE_PREFIXES": "1", "HONOR_POOLING_STRATEGY": "0"}
+    with ready(bundle, tmp_path / "log", **switches) as server:
+        named = "WARNING without effect for a static model: ENABLE_CACHE, USE_QUERY_PASSAGE_PREFIXES\n"
+        assert server.output().count(named) == 1
+
+
 def test_every_vector_is_the_originals(served: Served):
     assert (served.manifest.kind, served.manifest.precision) == (Kind.STATIC, Precision.STORED)
     with served.server.connect() as connection:
@@ -236,12 +243,15 @@ def test_long_texts_and_short_ones_are_in_flight_together(bundle: Path, tmp_path
         assert slow.answer().status == 200
 
 
-def test_no_process_loads_onnxruntime(bundle: Path, tmp_path: Path):
+def test_no_process_loads_onnxruntime_and_the_master_no_library_of_the_workers(bundle: Path, tmp_path: Path):
     with ready(bundle, tmp_path / "log", []) as server:  # the plain command: a fork has what its server has loaded
-        pids = [server.process.pid, *server.workers()]
-        mapped = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in pids)
-    assert "onnxruntime" not in mapped
-    assert "libcpu2vec" not in mapped
+        (worker,) = server.workers()
+        master, mapped = (Path(f"/proc/{pid}/maps").read_text() for pid in (server.process.pid, worker))
+    for library in ("onnxruntime", "libcpu2vec"):
+        assert library not in master + mapped
+    for library in ("falcon", "httptools", "numpy", "tokenizers", "uvloop"):
+        assert library not in master
+        assert library in mapped
     assert "table.npy" in mapped
 
 

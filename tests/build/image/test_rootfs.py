@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import marshal
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from build.image import rootfs
 from manifest import Kind
 from tests.support.image.fake_docker import write_bundle
+from tests.support.paths import ROOT
 
 PYC_HEADER = 16
 
@@ -139,3 +141,25 @@ class TestKinds:
         assert [path.name for path in (packages / "other_only" / "__pycache__").iterdir()]
         with pytest.raises(LookupError, match="it is out of date"):
             rootfs.main(["packages", "one", str(tmp_path)])
+
+
+def test_two_trees_of_the_same_content_are_the_same(tmp_path: Path):
+    trees = [tmp_path / name for name in ("one", "two")]
+    for number, tree in enumerate(trees):
+        (tree / "app").mkdir(parents=True)
+        (tree / "app" / "module.py").write_text("names = {'a', 'b', 'c'}\nprint('x' in {'x', 'y', 'z'})\n")
+        (tree / "app" / "link").symlink_to("module.py")
+        os.utime(tree / "app" / "module.py", (number, number))
+        program = "import sys; from pathlib import Path; from build.image import rootfs; "
+        program += "root = Path(sys.argv[1]); rootfs.compile_below(root / 'app', root); rootfs.settle(root)"
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        subprocess.run([sys.executable, "-c", program, tree], cwd=ROOT, env=environment, check=True)
+    first, second = (
+        {
+            path.relative_to(tree): (path.lstat().st_mtime, path.lstat().st_mode, path.is_file() and path.read_bytes())
+            for path in (tree, *tree.rglob("*"))
+        }
+        for tree in trees
+    )
+    assert first == second
+    assert {time for time, _, _ in first.values()} == {rootfs.EPOCH}

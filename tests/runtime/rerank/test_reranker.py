@@ -10,8 +10,9 @@ import pytest
 
 from runtime.errors import InferenceFailed, Unavailable
 from runtime.rerank.request import RerankRequest
-from runtime.rerank.reranker import Reranker, documents_in_flight
+from runtime.rerank.reranker import Reranker
 from runtime.rerank.scorer import Pair, QueryText
+from runtime.scheduling.parts import parts_in_flight
 
 
 class Jobs:
@@ -188,4 +189,4 @@ def test_a_request_that_fails_leaves_the_others_alone():
     [(1, 1, 1000, 4), (2, 1, 1000, 8), (2, 200, 1000, 5), (2, 2000, 1000, 1), (2, 0, 1000, 8)],
 )
 def test_cores_and_memory_bound_what_is_in_flight(cores: int, pair_bytes: int, budget: int, expected: int):
-    assert documents_in_flight(cores, pair_bytes, budget) == expected
+    assert parts_in_flight(cores, pair_bytes, budget) == expected

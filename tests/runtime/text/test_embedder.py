@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +13,13 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, pre_tokenizers, processors
 
 from manifest import Layer, LayerKind, PoolingMode
+from runtime.batches.request import Group
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.token_batch import TokenBatch
 from runtime.text.embedder import Embedder
 from runtime.text.head import Head
 from runtime.text.long_text import LongText
+from runtime.text.pooling import pool
 from runtime.text.request import EmbedRequest
 from runtime.text.tokenizer import Tokenizer
 from runtime.text.windows import Windows
@@ -22,6 +27,7 @@ from tests.support.bundles.text_models import NORMALIZE, an_encoder
 
 WORDS = ["[CLS]", "[SEP]", "q", *"abcdefghij"]
 CLS, SEP, Q = 0, 1, 2
+A, B, C, D, E, F, G = range(3, 10)
 MEAN = (PoolingMode.MEAN,)
 
 
@@ -37,7 +43,7 @@ class PlainEngine:
     def run(self, batch: TokenBatch, cores: int) -> np.ndarray:
         self.runs.append((batch.ids.tolist(), cores))
         ids = batch.ids.astype(np.float32)
-        return np.stack([ids, np.ones_like(ids), ids**2], axis=1) + np.float32(self.spoil)
+        return batch.select(np.stack([ids, np.ones_like(ids), ids**2], axis=1) + np.float32(self.spoil))
 
 
 @pytest.fixture
@@ -65,13 +71,78 @@ def embedder(
     return Embedder(encoder, windows, engine, Head(layers, {}))
 
 
-def a_request(text: str, prompt: str = "", skipped_tokens: int = 0, dimensions: int | None = None) -> EmbedRequest:
-    return EmbedRequest(text, "text", prompt, MEAN, skipped_tokens, dimensions)
+def a_request(
+    text: str,
+    prompt: str = "",
+    skipped_tokens: int = 0,
+    dimensions: int | None = None,
+    pooling: tuple[PoolingMode, ...] = MEAN,
+) -> EmbedRequest:
+    return EmbedRequest(text, "text", prompt, pooling, skipped_tokens, dimensions)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "skipped", "wanted"),
+    [
+        ((PoolingMode.CLS,), 0, [CLS]),
+        ((PoolingMode.CLS,), 1, [Q]),
+        ((PoolingMode.LAST_TOKEN,), 1, [SEP]),
+        (MEAN, 1, [CLS, Q, SEP]),
+        ((PoolingMode.CLS, PoolingMode.MAX), 0, [CLS, Q, SEP]),
+    ],
+)
+def test_only_tokens_that_pooling_reads_are_wanted(
+    tokenizer: Tokenizer, engine: PlainEngine, pooling: tuple[PoolingMode, ...], skipped: int, wanted: list[int]
+):
+    steps = embedder(tokenizer, engine).begin(a_request("q", skipped_tokens=skipped, pooling=pooling))
+    batch = next(steps).run.batch
+    assert batch.ids[batch.wanted_rows].tolist() == wanted
+    with pytest.raises(StopIteration) as end:
+        steps.send(engine.run(batch, 1))
+    every = rows([CLS, Q, SEP])
+    np.testing.assert_array_equal(end.value.value, pool(every.astype(np.float32), pooling, skipped))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "skipped", "wanted"),
+    [
+        ((PoolingMode.CLS,), 0, [CLS, CLS]),
+        ((PoolingMode.CLS,), 1, [Q, A]),
+        ((PoolingMode.LAST_TOKEN,), 0, [SEP, SEP]),
+        (MEAN, 1, [CLS, Q, SEP, CLS, A, B, SEP]),
+    ],
+)
+def test_texts_that_share_a_run_get_the_vectors_that_they_get_alone(
+    tokenizer: Tokenizer, engine: PlainEngine, pooling: tuple[PoolingMode, ...], skipped: int, wanted: list[int]
+):
+    like = a_request("", skipped_tokens=skipped, pooling=pooling)
+    steps = embedder(tokenizer, engine).begin_group(Group(["q", "a b"], ["texts[0]", "texts[1]"], like))
+    batch = next(steps).run.batch
+    assert batch.ids[batch.wanted_rows].tolist() == wanted
+    with pytest.raises(StopIteration) as end:
+        steps.send(engine.run(batch, 1))
+    alone = [embed(embedder(tokenizer, engine), replace(like, text=text), 1) for text in ("q", "a b")]
+    np.testing.assert_array_equal(end.value.value.vectors, alone)
+    assert list(end.value.value.tokens) == [3, 4]
+
+
+@pytest.mark.parametrize("texts", [["a b c d e f g"], ["a b c d e f g", "g f e d c b a"], ["a", "a b c d e f g"]])
+def test_only_short_texts_of_a_group_share_a_run(tokenizer: Tokenizer, engine: PlainEngine, texts: list[str]):
+    like = a_request("")
+    group = Group(texts, [f"texts[{index}]" for index in range(len(texts))], like)
+    embedded = finish(embedder(tokenizer, engine).begin_group(group), 1)
+    assert len(engine.runs) == sum(1 if text == "a" else 2 for text in texts)
+    alone = [embed(embedder(tokenizer, engine), replace(like, text=text), 1) for text in texts]
+    np.testing.assert_array_equal(embedded.vectors, alone)
 
 
 def embed(embedder: Embedder, request: EmbedRequest, cores: int) -> np.ndarray:
     """All steps of a request, one after another."""
-    steps = embedder.begin(request)
+    return finish(embedder.begin(request), cores)
+
+
+def finish(steps: Generator[Any, Any, Any], cores: int) -> Any:
+    """The result of all steps, one after another."""
     try:
         step = next(steps)
         while True:
@@ -87,9 +158,6 @@ def rows(ids: list[int]) -> np.ndarray:
 
 def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
-
-
-A, B, C, D, E, F, G = range(3, 10)
 
 
 def test_a_text_that_fits_is_run_once(tokenizer, engine):
