@@ -22,6 +22,7 @@ from sections.base import BundleError as BundleError
 from sections.base import Section as Section
 from sections.clip import ClipModel as ClipModel
 from sections.clip import ImageModel as ImageModel
+from sections.clip import ImageSource as ImageSource
 from sections.parts import HEAD_FILE as HEAD_FILE
 from sections.parts import Activation as Activation
 from sections.parts import Encoder as Encoder

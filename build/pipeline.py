@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from build.bundle.output import refuse_existing, refuse_model_directory
@@ -16,10 +16,10 @@ from build.fidelity.seal import seal
 from build.fidelity.thresholds import NO_OVERRIDES, ThresholdOverrides
 from build.host.resources import available_memory, check_resources, free_disk
 from build.kinds import Assembled, ModelBuild, kind_of
-from build.model.fetch import fetch, is_path
+from build.model.fetch import fetch_models, is_path
 from build.model.files import ModelFiles
 from build.model.trust import NO_TRUST, Trust
-from build.names import default_output, joined
+from build.names import ModelNames, default_output, joined
 from build.precisions import PRECISIONS, PrecisionSpec
 from build.progress import Progress, silence_libraries
 from manifest import Kind, Manifest, Precision, Target
@@ -46,6 +46,12 @@ class BuildOptions:
     """Other targets that get the same bundle, and where."""
     image_model: str | None = None
     """The model that reads images, where the texts have one of their own."""
+    image_revision: str | None = None
+
+    @property
+    def names(self) -> ModelNames:
+        """The models."""
+        return ModelNames(self.model, self.revision, self.image_model, self.image_revision)
 
     @property
     def targets(self) -> tuple[tuple[Target, Path | None], ...]:
@@ -54,8 +60,9 @@ class BuildOptions:
 
     def outputs(self, precision: Precision) -> tuple[tuple[Target, Path], ...]:
         """The same in this precision, with every place named."""
+        name = joined(self.model, self.image_model)
         return tuple(
-            (target, output or default_output(joined(self.model, self.image_model), self.revision, precision, target))
+            (target, output or default_output(name, self.revision, precision, target, self.image_revision))
             for target, output in self.targets
         )
 
@@ -131,10 +138,8 @@ class Described:
 
 def fetch_and_describe(options: BuildOptions, progress: Progress) -> Described:
     """From a model's name to what its files say. Raises ``BuildError``."""
-    with progress.stage("fetch", options.model):
-        files = fetch(options.model, options.revision, options.trust)
-        if options.image_model is not None:
-            files = replace(files, of_images=fetch(options.image_model, None, options.trust))
+    with progress.stage("fetch", joined(options.model, options.image_model)):
+        files = fetch_models(options.names, options.trust)
     with progress.stage("describe", files.name):
         kind, module = kind_of((files.of_images or files).directory)
         if files.of_images is not None and kind is not Kind.CLIP:

@@ -12,10 +12,10 @@ from build.fidelity.thresholds import ThresholdOverrides
 from build.image.check_bundle import check_bundle
 from build.image.context import build_context, link_files
 from build.image.docker import Docker
-from build.image.labels import describe_project, image_labels
-from build.model.fetch import is_path, model_directory, own_files, refuse_revision
+from build.image.labels import describe_project, image_labels, image_source
+from build.model.fetch import is_path, model_directory, own_files, refuse_revisions
 from build.model.trust import Trust
-from build.names import image_tag
+from build.names import ModelNames, image_tag
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, Fidelity, Manifest, Precision, Target
 
@@ -42,6 +42,13 @@ class ImageOptions:
     """The image's name; None: ``image_tag`` of what is in it."""
     image_model: str | None = None
     """The model that reads images, as ``model``, where the texts have one of their own."""
+    image_revision: str | None = None
+    """The same of the model that reads images."""
+
+    @property
+    def names(self) -> ModelNames:
+        """The models."""
+        return ModelNames(self.model, self.revision, self.image_model, self.image_revision)
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class Image:
 def build_image(options: ImageOptions, docker: Docker) -> Image:
     """Make a bundle where there is none, and an image from it. Raises ``BuildError`` or ``BundleError``."""
     if options.bundle is None:
-        refuse_revision(options.model, options.revision)
+        refuse_revisions(options.names)
     if options.tag is not None and not TAG.fullmatch(options.tag):
         raise InvalidOption(f"TAG must be the name of an image, such as cpu2vec:my-model, not {options.tag!r}")
     with build_context(ROOT) as context:
@@ -73,7 +80,9 @@ def build_image(options: ImageOptions, docker: Docker) -> Image:
 
 def _default_tag(manifest: Manifest) -> str:
     """The tag for what is in the image."""
-    return image_tag(manifest.model, manifest.source.requested, manifest.precision, manifest.target)
+    images = image_source(manifest)
+    image_revision = images.requested if images is not None else None
+    return image_tag(manifest.model, manifest.source.requested, manifest.precision, manifest.target, image_revision)
 
 
 def summary(image: Image) -> str:
@@ -146,7 +155,8 @@ def _model_arguments(options: ImageOptions, context: Path) -> dict[str, str]:
         **({"CODE_REVISION": options.trust.code_revision} if options.trust.code_revision else {}),
         **({"ALLOW_PICKLE": "1"} if options.trust.pickle else {}),
     }
-    revision = {"REVISION": options.revision} if options.revision else {}
+    given = {"REVISION": options.revision, "IMAGE_REVISION": options.image_revision}
+    revisions = {name: revision for name, revision in given.items() if revision}
     models = {"MODEL": options.model, **({"IMAGE_MODEL": options.image_model} if options.image_model else {})}
     local = {name: model for name, model in models.items() if is_path(model)}
     for name, model in local.items():
@@ -156,4 +166,4 @@ def _model_arguments(options: ImageOptions, context: Path) -> dict[str, str]:
         link_files(directory, own_files(directory, options.trust), context / "models" / below)
         models[name] = f"/models/{below.as_posix()}"
     source = {"MODEL_FROM": "context", "CONTEXT": str(context.relative_to(ROOT))} if local else {}
-    return {**source, **models, **revision, **trust}
+    return {**source, **models, **revisions, **trust}

@@ -20,6 +20,7 @@ VALUES = {
     "IMAGE_MODEL": "--image-model",
     "PRECISION": "--precision",
     "REVISION": "--revision",
+    "IMAGE_REVISION": "--image-revision",
     "CODE_REVISION": "--code-revision",
     **{option.variable: option.flag for option in OPTIONS},
 }

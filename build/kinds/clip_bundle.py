@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from build.fidelity.seal import Verified
 from build.fidelity.thresholds import ThresholdOverrides
 from build.precisions import PrecisionSpec
-from manifest import ClipModel, Fidelity, Graph, ImageModel, Manifest, to_json
+from manifest import ClipModel, Fidelity, Graph, ImageModel, ImageSource, Manifest, to_json
 
 if TYPE_CHECKING:
     from build.clip.describe import ClipDescription
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 ARCHITECTURE = "clip"
 
 
-def image_section(described: ClipDescription, graph: Graph, revision: str | None = None) -> ImageModel:
-    """The image tower's section. ``revision``: of a model that only images have."""
+def image_section(described: ClipDescription, graph: Graph, source: ImageSource | None = None) -> ImageModel:
+    """The image tower's section. ``source``: the model that only images have."""
     return ImageModel(
         architecture=ARCHITECTURE,
         pixels=described.pixels,
         graph=graph,
         normalizes=described.layout.normalizes,
         memory=described.image_memory,
-        revision=revision,
+        source=source,
     )
 
 

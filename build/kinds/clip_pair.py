@@ -18,7 +18,7 @@ from build.model.json_files import read_object
 from build.model.trust import Trust
 from build.precisions import PrecisionSpec
 from build.progress import Progress
-from manifest import CONFIG_FILE, ONLY_ENCODER, ClipModel, Target, canonical
+from manifest import CONFIG_FILE, ONLY_ENCODER, ClipModel, ImageSource, Target, canonical
 
 if TYPE_CHECKING:
     from build.clip.describe import ClipDescription
@@ -80,6 +80,8 @@ class PairBuild:
             exported = export_towers(self.image.layout.folder, staging.work, trust, [IMAGE])[IMAGE]
             image = externalize_weights(exported, exported.parent)
         with progress.stage("quantize", f"{spec.precision} for {target} in onnxruntime's own kernels"):
+            if spec.calibrate:
+                (transformer,) = self.text.calibrated([transformer], progress.bars)
             transformer = lower(transformer, spec)
             if spec.quantize:
                 image = quantize(image, image.parent)
@@ -95,8 +97,14 @@ class PairBuild:
             graph = write_graph(image, staging.bundle, IMAGE)
             self._write_configs(staging.bundle)
             staging.discard_except()
-        section = ClipModel(text, image_section(self.image, graph, self.images.source.revision))
+        section = ClipModel(text, image_section(self.image, graph, self.source))
         return AssembledClip(section, original, spec)
+
+    @property
+    def source(self) -> ImageSource:
+        """Where images have their model from."""
+        images = self.images
+        return ImageSource(images.model, images.source.revision, images.requested_revision)
 
     def _write_configs(self, directory: Path) -> None:
         description = self.text.description

@@ -252,7 +252,8 @@ def test_meta_shows_what_the_server_reads(served: Served):
     types = {name: config["model_type"] for name, config in models.items()}
     assert types == ({"text_model": "distilbert", "clip_model": "clip"} if is_pair else one)
     assert not is_pair or meta["bundle"]["model"] == "texts + images"
-    assert (meta["bundle"]["clip"]["image"]["revision"] is not None) == is_pair
+    source = meta["bundle"]["clip"]["image"]["source"]
+    assert (source and (source["model"], source["requested"])) == (("images", None) if is_pair else None)
     assert meta["bundle"]["kind"] == "clip"
     assert meta["bundle"]["clip"]["image"]["pixels"]["side"] == SIDE
     assert meta["serving"]["max_image_pixels"] == 1_000_000

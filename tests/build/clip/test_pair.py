@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from build.errors import OutputNotAllowed, UnsupportedModel
+from build.errors import InvalidOption, OutputNotAllowed, UnsupportedModel
 from build.image.labels import Project, image_labels
 from build.kinds.clip_pair import PairBuild
-from build.names import image_tag, joined
+from build.model.fetch import fetch_models
+from build.model.trust import NO_TRUST
+from build.names import ModelNames, bundle_name, image_tag, joined
 from build.pipeline import BuildOptions, Described, build_bundle, fetch_and_describe
 from build.progress import Progress
-from manifest import Kind, Precision, Source, SourceKind, Target
+from manifest import ClipModel, ImageSource, Kind, Precision, Target
+from tests.support.bundles.clip_models import IMAGE
+from tests.support.bundles.text_models import a_text_model
 from tests.support.image.fake_docker import a_manifest
 from tests.support.json_files import change
 from tests.support.models.tiny_clip import DIM, make_pair
@@ -74,11 +79,40 @@ def test_both_models_are_in_the_name(models: tuple[str, str | None], name: str):
     assert joined(*models) == name
 
 
-def test_both_models_are_in_the_tag_and_none_is_linked():
+def test_a_revision_of_images_is_in_the_name_and_in_the_manifest(pair: Path):
+    found = described(pair / "texts", pair / "images")
+    assert isinstance(found.build, PairBuild)
+    images = replace(found.build.images, requested_revision="v3")
+    source = replace(found.build, images=images).source
+    assert source == ImageSource("images", images.source.revision, "v3")
+    assert source.revision.startswith("sha256:")
+    assert bundle_name("org/texts + org/images", "v1", "fp32", "arm64", "v3") == (
+        "org-texts-org-images-v1-images-v3-fp32-arm64"
+    )
+
+
+@pytest.mark.parametrize(
+    ("image_model", "reason"),
+    [
+        (None, "selects a version of --image-model, and there is none: leave --image-revision out"),
+        ("./images", "selects a version on the hub, and ./images is on this machine: leave --image-revision out"),
+    ],
+)
+def test_a_revision_of_no_model_on_the_hub_is_refused(image_model: str | None, reason: str):
+    with pytest.raises(InvalidOption) as error:
+        fetch_models(ModelNames("org/texts", None, image_model, "v3"), NO_TRUST)
+    assert str(error.value) == f"--image-revision v3 {reason}"
+
+
+def test_both_models_are_in_the_tag_and_in_labels_and_none_is_linked():
     name = joined("sentence-transformers/clip-ViT-B-32-multilingual-v1", "sentence-transformers/clip-ViT-B-32")
     tag = image_tag(name, None, Precision.INT8_STOCK, Target.AMD64)
     both = "sentence-transformers-clip-vit-b-32-multilingual-v1-sentence-transformers-clip-vit-b-32"
     assert tag == f"cpu2vec:{both}-int8-stock-amd64"
-    labels = image_labels(a_manifest(model=name, source=Source(SourceKind.HUB, "c0ffee")), Project(None, None, None))
+    images = replace(IMAGE, source=ImageSource("sentence-transformers/clip-ViT-B-32", "decade"))
+    manifest = a_manifest(model=name, kind=Kind.CLIP, section=ClipModel(a_text_model(), images))
+    labels = image_labels(manifest, Project(None, None, None))
     assert labels["cpu2vec.model"] == name
+    assert labels["cpu2vec.image_model"] == "sentence-transformers/clip-ViT-B-32"
+    assert labels["cpu2vec.image_model.revision"] == "decade"
     assert "cpu2vec.model.url" not in labels

@@ -171,6 +171,14 @@ def test_two_models_travel_apart(docker: FakeDocker, tmp_path: Path, local: tupl
     docker.assert_nothing_left()
 
 
+def test_each_of_two_models_has_its_revision(docker: FakeDocker):
+    options = ("--model=org/texts", "--image-model=org/images", "--revision=v1", "--image-revision=v3")
+    assert docker.run(*options, "--arch", "arm64").returncode == 0
+    export, image = docker.calls
+    assert (export.arguments["REVISION"], export.arguments["IMAGE_REVISION"]) == ("v1", "v3")
+    assert "IMAGE_REVISION" not in image.arguments
+
+
 def test_a_bundle_needs_no_export(docker: FakeDocker, tmp_path: Path):
     bundle = write_bundle(tmp_path / "mine", precision=Precision.FP32)
     ran = docker.run("--bundle", str(bundle), "--arch", "arm64", "--tag", "registry.example:5000/a/b:1")
@@ -204,6 +212,11 @@ def test_a_missing_directory_is_one_line(docker: FakeDocker, arguments: tuple[st
     [
         (("--revision=v2",), "--revision v2 selects a version on the hub, and ./my-model is on this machine"),
         ((f"--code-revision={'a' * 40}",), f"--code-revision {'a' * 40} needs --trust-remote-code"),
+        (("--image-revision=v2",), "--image-revision v2 selects a version of --image-model, and there is none"),
+        (
+            ("--image-model=./my-clip", "--image-revision=v2"),
+            "--image-revision v2 selects a version on the hub, and ./my-clip is on this machine",
+        ),
     ],
 )
 def test_a_revision_without_effect_is_refused_before_any_build(
