@@ -36,7 +36,7 @@ function reduceScrape(samples, time) {
     tokens: sum("cpu2vec_tokens_total"),
     inFlight: sum("cpu2vec_requests_in_flight"),
     queued: sum("cpu2vec_queue_jobs"),
-    memory: sum("process_resident_memory_bytes"),
+    memory: Math.max(0, ...counted("cpu2vec_resident_memory_bytes").map(({ value }) => value)),
   };
 }
 
@@ -88,7 +88,7 @@ function showScrapes(scrapes, history) {
     rate("Requests", history.requests), rate("Texts", history.texts), rate("Tokens", history.tokens),
     latency("Latency, median", 0.5), latency("Latency, 99th percentile", 0.99),
     card("In flight", `${now.inFlight}`, make("small", {}, ` and ${now.queued} queued`)),
-    ...(now.memory ? [card("Memory", rounded(now.memory / 1e6), make("small", {}, " MB"))] : []),
+    ...(now.memory ? [card("Memory, largest process", rounded(now.memory / 1e6), make("small", {}, " MB"))] : []),
   );
 }
 
