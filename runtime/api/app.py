@@ -20,13 +20,18 @@ def create_app(
     meta: Mapping[str, Any],
     readiness: Readiness,
     allowed_tokens: frozenset[str] = frozenset(),
+    others: Mapping[str, object] | None = None,
 ) -> App:
-    """The ASGI application. ``endpoints`` by path; ``meta`` is what ``/meta`` answers. A final slash is ignored."""
+    """The ASGI application. ``endpoints`` by path; ``meta`` is what ``/meta`` answers. A final slash is ignored.
+
+    ``others``: Falcon resources by path.
+    """
     app = App(middleware=[BearerAuth(allowed_tokens)] if allowed_tokens else [])
     app.req_options.strip_url_path_trailing_slash = True
     routes: dict[str, object] = {
         **{path: EndpointResource(endpoint, readiness) for path, endpoint in endpoints.items()},
         "/meta": MetaResource(meta),
+        **(others or {}),
         "/.well-known/live": LiveResource(),
         "/.well-known/ready": ReadyResource(readiness),
     }

@@ -8,6 +8,9 @@ from falcon.asgi import Request, Response
 from runtime.errors import Unavailable
 from runtime.readiness import Readiness
 
+LIVE_PATH = "/.well-known/live"
+READY_PATH = "/.well-known/ready"
+
 
 class LiveResource:
     async def on_get(self, req: Request, resp: Response) -> None:

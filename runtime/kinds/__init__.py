@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manifest import Kind
 from runtime.bundle import Bundle
 from runtime.host.capacity import Capacity
+from runtime.metrics.work_figures import WorkFigures
 from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Model:
     jobs: Jobs
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     """The largest body where the operator has not set one."""
+    figures: WorkFigures = field(default_factory=WorkFigures)
+    """Where texts and jobs are counted."""
 
 
 Load = Callable[[int], Model]

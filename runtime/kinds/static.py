@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from manifest import BundleError, StaticModel
 from runtime.bundle import Bundle
@@ -50,6 +49,7 @@ def _load(
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads numpy.
     from runtime.api.static_vectors import StaticVectorsEndpoint
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.scheduler import Scheduler
     from runtime.static.embedder import StaticEmbedder
@@ -67,15 +67,17 @@ def _load(
     if model.padding is not None and model.padding.token >= table.tokens:
         raise BundleError(f"static.padding.token must be less than {table.tokens}, not {model.padding.token}")
     head = read_only_head(bundle.directory, model.layers)
-    scheduler: Scheduler[Vector] = Scheduler(lambda begin: begin(), NoRuns, cores, settings.request_seconds)
+    figures = WorkFigures()
+    scheduler: Scheduler[Vector] = Scheduler(lambda begin: begin(), NoRuns, cores, settings.request_seconds, figures)
 
     def endpoint(limits: Limits) -> StaticVectorsEndpoint:
-        embedder = StaticEmbedder(model, table, tokenizer, head, limits)
+        embedder = StaticEmbedder(model, table, tokenizer, head, limits, figures)
 
-        def submit(request: StaticRequest, deadline: float | None) -> Coroutine[Any, Any, Vector]:
+        async def submit(request: StaticRequest, deadline: float | None) -> Vector:
             priority = Priority.QUERY if request.is_query else Priority.PASSAGE
             begin, cost = partial(embedder.begin, request), embedder.estimate(request)
-            return scheduler.submit(begin, (limits, request), cost, priority, deadline)
+            with figures.pending(len(request.text)):
+                return await scheduler.submit(begin, (limits, request), cost, priority, deadline)
 
         return StaticVectorsEndpoint(embedder, submit, model)
 
@@ -84,4 +86,5 @@ def _load(
         golden_endpoints={"/vectors": endpoint(limits_of(model, LONG_TEXT, None))},
         serving={"long_text": long_text, "max_tokens": limits.tokens, "max_characters": limits.characters},
         jobs=scheduler,
+        figures=figures,
     )

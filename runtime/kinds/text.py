@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from manifest import BundleError, TextModel
 from runtime.bundle import Bundle, copied_bytes
@@ -18,6 +18,7 @@ from runtime.text.prefixes import with_prefixes
 from runtime.text.window_limit import needed_for_windows, texts_bytes, window_limit
 
 if TYPE_CHECKING:
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.text.embedder import Embedder
     from runtime.text.windows import Windows
 
@@ -68,6 +69,7 @@ def _load(
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
     from runtime.api.vectors import VectorsEndpoint
     from runtime.inference.token_run import RunBatch
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
     from runtime.scheduling.scheduler import Scheduler
@@ -76,23 +78,27 @@ def _load(
     from runtime.text.vector_cache import MAX_BYTES, cached
 
     served = with_prefixes(text) if settings.query_passage_prefixes else text
-    embedders = _load_embedders(bundle, served, settings, cores, limits, kernels)
+    figures = WorkFigures()
+    embedders = _load_embedders(bundle, served, settings, cores, limits, kernels, figures)
     budget = MemoryBudget(budget_bytes)
     scheduler: Scheduler[Vector] = Scheduler(
         lambda request: embedders[request.encoder].begin(request),
         lambda: RunBatch(budget),
         cores,
         settings.request_seconds,
+        figures,
     )
 
-    def embed(request: EmbedRequest, deadline: float | None) -> Coroutine[Any, Any, Vector]:
+    async def embed(request: EmbedRequest, deadline: float | None) -> Vector:
         priority = Priority.QUERY if request.is_query else Priority.PASSAGE
-        return scheduler.submit(request, request, embedders[request.encoder].estimate(request), priority, deadline)
+        cost = embedders[request.encoder].estimate(request)
+        with figures.pending(len(request.text)):
+            return await scheduler.submit(request, request, cost, priority, deadline)
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
 
-    source = cached(embed, max_bytes=MAX_BYTES // workers) if settings.enable_cache else embed
+    source = cached(embed, max_bytes=MAX_BYTES // workers, figures=figures) if settings.enable_cache else embed
     return Model(
         endpoints={"/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy)},
         golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
@@ -102,6 +108,7 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
+        figures=figures,
     )
 
 
@@ -112,6 +119,7 @@ def _load_embedders(
     cores: int,
     limits: Mapping[str, int],
     kernels: NativeOps | None,
+    figures: WorkFigures,
 ) -> dict[str, Embedder]:
     """An embedder for each encoder, by its name. Encoders of one graph share its engine."""
     from runtime.inference.engine import open_engine
@@ -129,7 +137,7 @@ def _load_embedders(
         tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
         windows = Windows(tokenizer, limits[name], settings.long_text or LONG_TEXT)
         _check_capacity(windows, limits[name], text.prompts)
-        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name])
+        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures)
     return embedders
 
 

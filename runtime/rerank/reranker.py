@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from runtime.errors import Unavailable
+from runtime.metrics.work_figures import WorkFigures
 from runtime.rerank.request import RerankRequest
 from runtime.rerank.scorer import Pair, QueryText
 from runtime.scheduling.cost_class import Priority
@@ -37,10 +38,12 @@ class Reranker:
         in_flight: int,
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        figures: WorkFigures | None = None,
     ) -> None:
-        """``in_flight``: the most jobs at a time. ``seconds``: as of ``Scheduler``."""
+        """``in_flight``: the most jobs at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
         self._submit, self._free, self._clock = submit, in_flight, clock
         self._seconds = seconds or USUAL_SECONDS
+        self._figures = figures if figures is not None else WorkFigures()
         self._queue: JobQueue[_Ranking] = JobQueue(self._seconds * FRESH_SHARE)
 
     async def logits(self, request: RerankRequest, deadline: float | None = None) -> list[float]:
@@ -112,6 +115,7 @@ class Reranker:
     def _expire(self, ranking: _Ranking) -> None:
         # NOTE: a late answer beats a refusal, so a request that was begun is finished.
         if not ranking.begun:
+            self._figures.missed()
             ranking.fail(Unavailable.not_begun(self._seconds))
             self._queue.discard(ranking)
 

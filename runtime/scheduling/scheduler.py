@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Generic, Protocol
 
 from runtime.errors import Unavailable
 from runtime.host.priority import lower_priority
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
 from runtime.scheduling.job import Job, Result, Run, Steps
 from runtime.scheduling.ready_queue import ReadyQueue
@@ -52,10 +54,15 @@ class Scheduler(Generic[Result]):
         new_batch: Callable[[], Batch],
         cores: int,
         seconds: float | None = None,
+        figures: WorkFigures | None = None,
     ) -> None:
-        """``seconds``: after which the deadlines of callers come, usually; None: there are none."""
+        """``seconds``: after which the deadlines of callers come, usually; None: there are none.
+
+        ``figures``: where jobs are counted; None: nobody wants to know.
+        """
         self._begin, self._new_batch, self._cores = begin, new_batch, cores
         self._seconds = seconds or USUAL_SECONDS
+        self._figures = figures if figures is not None else WorkFigures()
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
         self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, self._seconds * FRESH_SHARE)
         # The two below belong to the event loop's thread.
@@ -103,6 +110,7 @@ class Scheduler(Generic[Result]):
         if job is not None:
             job.waiters.add(future)
             self._queue.join(job, priority)
+            self._figures.coalesced()
         else:
             job = self._put(item, future, key, cost, priority)
         timer = None if deadline is None else loop.call_at(deadline, self._expire, job, future)
@@ -124,6 +132,7 @@ class Scheduler(Generic[Result]):
         job.waiters.add(future)
         if key is not None:
             self._by_key[key] = job
+        self._figures.queued()
         self._queue.put(job)
         return job
 
@@ -134,6 +143,7 @@ class Scheduler(Generic[Result]):
     def _expire(self, job: Job[Result], future: asyncio.Future[Result]) -> None:
         # NOTE: a late answer beats a refusal, so a job that was begun is finished.
         if not job.begun and not future.done():
+            self._figures.missed()
             future.set_exception(Unavailable.not_begun(self._seconds))
 
     def _leave(self, job: Job[Result], future: asyncio.Future[Result]) -> None:
@@ -142,6 +152,8 @@ class Scheduler(Generic[Result]):
         if not job.waiters and not job.has_outcome:
             self._forget(job)
             if self._queue.remove(job):
+                if job.taken_at is None:
+                    self._figures.dropped()
                 job.close()
 
     def _forget(self, job: Job[Result]) -> None:
@@ -164,6 +176,9 @@ class Scheduler(Generic[Result]):
         job: Job[Result] | None = first
         while job is not None:
             taken += 1
+            if job.taken_at is None:
+                job.taken_at = time.monotonic()
+                self._figures.taken(job.taken_at - job.since)
             if job.prepare():
                 self._deliver([job])
                 if job is first:
@@ -180,7 +195,9 @@ class Scheduler(Generic[Result]):
 
     def _run_batch(self, batch: Batch, jobs: list[Job[Result]]) -> list[Job[Result]]:
         """Run the batch and resume its jobs. Returns those that are unfinished."""
+        start = time.monotonic()
         results = batch.run(self._cores if self._queue.in_flight == len(jobs) else 1)
+        self._figures.ran(time.monotonic() - start)
         have_ended = [job.resume(result) for job, result in zip(jobs, results, strict=True)]
         if ended := [job for job, has_ended in zip(jobs, have_ended, strict=True) if has_ended]:
             self._deliver(ended)

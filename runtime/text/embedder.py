@@ -12,6 +12,7 @@ from runtime.errors import InferenceFailed
 from runtime.inference.engine import Engine
 from runtime.inference.token_batch import TokenBatch
 from runtime.inference.token_run import TokenRun, Tokens
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize
 from runtime.text.pooling import pool
@@ -25,7 +26,11 @@ Steps = Generator[Step, Tokens, Vector]
 class Embedder:
     """One path from a text to its vector. Thread-safe."""
 
-    def __init__(self, encoder: Encoder, windows: Windows, engine: Engine, head: Head) -> None:
+    def __init__(
+        self, encoder: Encoder, windows: Windows, engine: Engine, head: Head, figures: WorkFigures | None = None
+    ) -> None:
+        """``figures``: where texts are counted."""
+        self._figures = figures if figures is not None else WorkFigures()
         self._encoder, self._windows, self._engine, self._head = encoder, windows, engine, head
 
     def begin(self, request: EmbedRequest) -> Steps:
@@ -56,13 +61,17 @@ class Embedder:
         windows = self._windows.of(request.prompt, request.text)
         window = yield from _next_window(windows, self.estimate(request))
         vector = yield from self._vector(window, request)
+        count, made = len(window.ids), 1
         if not window.following:
+            self._figures.computed(count, truncated=window.is_truncated)
             return vector
         total, weight = vector.astype(np.float64) * window.tokens, window.tokens
         while window.following:
             window = yield from _next_window(windows, window.following)
             total += (yield from self._vector(window, request)).astype(np.float64) * window.tokens
             weight += window.tokens
+            count, made = count + len(window.ids), made + 1
+        self._figures.computed(count, made)
         vector = (total / weight).astype(np.float32)
         return normalize(vector) if self._encoder.normalizes else vector
 
