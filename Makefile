@@ -48,7 +48,7 @@ help:  ## list the targets and their variables
 
 #: MODEL             id on the Hugging Face hub, or a model directory (sentence-transformers/all-MiniLM-L6-v2)
 #: REVISION          branch, tag or commit of the model on the hub
-#: PRECISION         int8, int8-stock, fp32 or stored (stored for static models, int8 for others)
+#: PRECISION         int8, int8-stock, fp32 or stored (stored for static models, int8-stock for CLIP, int8 for others)
 #: ARCH              amd64 or arm64 (this machine's)
 #: BUNDLE            directory of a bundle (bundles/<model>[-<revision>]-<precision>-<arch>)
 #: TRUST_REMOTE_CODE, ALLOW_PICKLE
@@ -60,8 +60,10 @@ help:  ## list the targets and their variables
 #:                   the same of a reranker's scores (by precision)
 #: PORT              port of make serve (8080); docs/settings.md lists the other settings of the server
 #: TAG               name of the image (cpu2vec:<model>[-<revision>]-<precision>-<arch>)
+#: IMAGE             image whose contents make sbom lists
+#: REGISTRY          what goes before the names of base images, such as ghcr.io/my-org: docs/custom-images.md
 #: DOCKER_BUILD_ARGS more arguments for docker build
-#: OLD, BUNDLE, TEXTS, TASK, POOLING_STRATEGY, JSON
+#: OLD, BUNDLE, NEW, TEXTS, TASK, POOLING_STRATEGY, JSON
 #:                   of make compare: docs/compare.md
 #: KIND, BASE, LOADS, MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB
 #:                   of the benchmarks: docs/performance.md
@@ -93,12 +95,19 @@ image: python  ## build the container image of a model or a bundle (needs Docker
 	@[ "$$MODEL$$BUNDLE" ] || MODEL=$(MODEL_BY_DEFAULT); [ "$$ARCH" ] || ARCH=$(HOST); \
 	  $(as_target) $(PYTHON) -m build.image $(bundle_options) $(call options,TAG:tag)
 
-compare: what-to-compare setup  ## tell whether a bundle can take the place of a running container
-	@$(as_target) $(BUILD) -m build.compare $(call options,OLD:old BUNDLE:bundle TEXTS:texts TASK:task \
+bases: python  ## build base images for your own Dockerfiles (needs Docker and Python alone)
+	@$(PYTHON) build/host/check.py --for-image
+	@[ "$$ARCH" ] || ARCH=$(HOST); $(as_target) $(PYTHON) -m build.image.bases $(call options,ARCH:arch REGISTRY:registry)
+
+sbom: .venv/sbom/.ready  ## list what is in an image, as CycloneDX: make sbom IMAGE=cpu2vec-runtime:0.1.0-amd64
+	@$(as_target) .venv/sbom/bin/python -m build.sbom $(call options,IMAGE:image)
+
+compare: what-to-compare $(if $(value NEW),.venv/runtime/.ready,setup)  ## tell whether a bundle, or another container, can take the place of a running one
+	@$(as_target) $(if $(value NEW),$(RUNTIME),$(BUILD)) -m build.compare $(call options,OLD:old BUNDLE:bundle NEW:new TEXTS:texts TASK:task \
 	  POOLING_STRATEGY:pooling-strategy JSON:json)
 
 what-to-compare:
-	@$(foreach name,OLD BUNDLE TEXTS,$(if $(value $(name)),,\
+	@$(foreach name,$(if $(value NEW),TEXTS,OLD BUNDLE TEXTS),$(if $(value $(name)),,\
 	  $(error $(name)= is missing: make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt)))
 
 test: lint .venv/runtime/.tested .venv/build/.tested .venv/clients/.ready library  ## run all tests that need no Docker, QEMU or browser
@@ -117,7 +126,10 @@ test-large-model:
 	$(BUILD) -m pytest $(large_model_tests) -m system
 
 test-other-systems:
-	$(BUILD) -m pytest tests -m system --ignore $(large_model_tests)
+	$(BUILD) -m pytest tests -m 'system and not images' --ignore $(large_model_tests)
+
+test-images: .venv/runtime/.ready .venv/build/.tested library  ## build and run the Dockerfiles of docs/custom-images.md
+	$(BUILD) -m pytest tests -m images
 
 lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types
 	$(LINT)/ruff check .
@@ -140,6 +152,9 @@ bench-kernels: .venv/build/.ready  ## time the native kernels of every instructi
 bench-models: setup  ## time whole models beside OpenVINO, onnxruntime and PyTorch
 	@$(BUILD) -m bench.models $(call options,MODEL:model ROUNDS:rounds TOKENS:tokens SYSTEMS:systems SCRATCH:scratch)
 
+bench-import: setup  ## show how many texts a second a server embeds, by length and cores
+	@$(BUILD) -m bench.importing $(call options,BUNDLE:bundle)
+
 bench-workers: setup  ## show how worker processes share callers, on any machine
 	@$(BUILD) -m bench.workers
 
@@ -158,6 +173,7 @@ lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	lock "$$@" --no-emit-package torch bench/incumbent-rerank-requirements.in -o bench/incumbent-rerank-requirements.txt; \
 	lock "$$@" $(addprefix --no-emit-package ,$(NEVER_IMPORTED)) bench/openvino-requirements.in \
 	  -o bench/openvino-requirements.txt; \
+	lock "$$@" build/sbom/requirements.in -o build/sbom/requirements.txt; \
 	lock "$$@" tests/requirements.in -o tests/requirements.txt; \
 	lock "$$@" tests/lint-requirements.in -o tests/lint-requirements.txt; \
 	lock "$$@" tests/clients-requirements.in -o tests/clients-requirements.txt
@@ -172,7 +188,8 @@ clean-bundles:  ## remove bundles/
 .venv/build/.ready: build/requirements.txt build/torch-requirement.txt
 .venv/lint/.ready: tests/lint-requirements.txt
 .venv/clients/.ready: tests/clients-requirements.txt
-.venv/runtime/.ready .venv/build/.ready .venv/lint/.ready .venv/clients/.ready: | python
+.venv/sbom/.ready: build/sbom/requirements.txt
+.venv/runtime/.ready .venv/build/.ready .venv/lint/.ready .venv/clients/.ready .venv/sbom/.ready: | python
 	@$(PYTHON) build/host/check.py
 	@$(torch_links) $(PYTHON) -m build.host.environment $(notdir $(@D))
 	@touch $@
@@ -185,6 +202,6 @@ python:
 	@command -v $(firstword $(PYTHON) python3) > /dev/null || { echo 'cpu2vec: no Python was found on PATH:' \
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
-.PHONY: help setup environments library serve bundle image compare what-to-compare test test-fast test-system \
-  test-large-model test-other-systems lint kernels bench bench-fidelity bench-kernels bench-models bench-workers soak \
-  lock clean clean-bundles python
+.PHONY: help setup environments library serve bundle image bases sbom compare what-to-compare test test-fast test-system \
+  test-large-model test-other-systems test-images lint kernels bench bench-fidelity bench-kernels bench-models bench-import bench-workers \
+  soak lock clean clean-bundles python

@@ -8,6 +8,7 @@ The manifest is a header, the same for all kinds of model, and a section of the 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import platform
@@ -19,6 +20,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sections.base import BundleError as BundleError
 from sections.base import Section as Section
+from sections.clip import ClipModel as ClipModel
+from sections.clip import ImageModel as ImageModel
 from sections.parts import HEAD_FILE as HEAD_FILE
 from sections.parts import Activation as Activation
 from sections.parts import Encoder as Encoder
@@ -30,6 +33,7 @@ from sections.parts import OpSet as OpSet
 from sections.parts import Pooling as Pooling
 from sections.parts import PoolingMode as PoolingMode
 from sections.parts import WorkingMemory as WorkingMemory
+from sections.pixels import PixelInput as PixelInput
 from sections.rerank import RerankModel as RerankModel
 from sections.static import MAX_PADDING as MAX_PADDING
 from sections.static import Padding as Padding
@@ -63,6 +67,9 @@ T = TypeVar("T")
 class Kind(StrEnum):
     """What a bundle answers. The name of a kind is the name of its section in ``manifest.json``."""
 
+    CLIP = "clip"
+    """Texts and images in, vectors of one space out."""
+
     RERANK = "rerank"
     """A query and documents in, a score for each document out."""
 
@@ -74,6 +81,7 @@ class Kind(StrEnum):
 
 
 SECTIONS: dict[Kind, type[Section]] = {
+    Kind.CLIP: ClipModel,
     Kind.RERANK: RerankModel,
     Kind.STATIC: StaticModel,
     Kind.TEXT: TextModel,
@@ -131,6 +139,8 @@ class Source:
 
 @dataclass(frozen=True)
 class FileEntry:
+    """A file of the bundle."""
+
     size: int
     sha256: str
 
@@ -171,6 +181,8 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Manifest:
+    """What ``manifest.json`` says."""
+
     schema: int
     version: str
     """The version of this project that made the bundle."""
@@ -385,8 +397,15 @@ def _decode_fields(kind: Any, value: dict[str, Any], path: str, without: str = "
         raise BundleError(f"{path} has an unknown field: {unknown[0]}")
     if missing := [name for name in names if name not in value]:
         raise BundleError(f"{path} has no field {missing[0]}")
-    hints = get_type_hints(kind)
+    hints = _types_of(kind)
     return {name: _decode(hints[name], value[name], f"{path}: {name}") for name in names}
+
+
+@functools.cache
+def _types_of(kind: Any) -> dict[str, Any]:
+    """The type of each field of a dataclass."""
+    # PERF: each annotation is compiled, and a bundle has dozens of golden requests of the same type.
+    return get_type_hints(kind)
 
 
 def _expect(kind: type, value: Any, path: str) -> Any:

@@ -69,13 +69,30 @@ def main(arguments: Sequence[str]) -> int:
         help=f"directory to create (default: {BUNDLES}/<model>[-<revision>]-<precision>-<arch>)",
     )
     parser.add_argument("--force", action="store_true", help="replace a bundle or an empty directory at --output")
+    parser.add_argument(
+        "--download-only",
+        action="store_true",
+        help="download the model and its code, and stop; HF_HUB_OFFLINE=1 then uses them",
+    )
     add_model_options(parser)
     options = parser.read(arguments)
-    return run(PROGRAM, lambda: _build(options), interrupted="nothing was left behind")
+    action = _download if options.download_only else _build
+    return run(PROGRAM, lambda: action(options), interrupted="nothing was left behind")
 
 
 def _build(options: argparse.Namespace) -> int:
     build(options, _outputs(options))
+    return 0
+
+
+def _download(options: argparse.Namespace) -> int:
+    _prepare()
+    # NOTE: the imports need the packages.
+    from build.model.fetch import fetch
+    from build.progress import Progress
+
+    with Progress().stage("fetch", options.model):
+        fetch(options.model, options.revision, trust.read_options(options))
     return 0
 
 
@@ -87,7 +104,7 @@ def add_model_options(parser: Parser) -> None:
         metavar=PRECISIONS.metavar,
         help="int8: 8-bit weights, run by the native kernels where they support the model's family, otherwise by "
         "onnxruntime's; int8-stock: 8-bit weights, run by onnxruntime's kernels; fp32: the original weights; stored: "
-        "a static model's table as it is (default: stored for static models, int8 for others)",
+        "a static model's table as it is (default: stored for static models, int8-stock for CLIP, int8 for others)",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     trust.add_options(parser)
@@ -99,10 +116,7 @@ def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path | No
 
     A path that is None is named after what is built. Raises ``BuildError`` or ``OSError``.
     """
-    if any(importlib.util.find_spec(name) is None for name in PACKAGES):
-        raise SetupIncomplete(f"{sys.executable} lacks the build's packages: run `make setup` once, then try again")
-    for name, value in LIBRARY_SETTINGS.items():
-        os.environ.setdefault(name, value)
+    _prepare()
     # NOTE: the import needs the packages.
     from build.pipeline import BuildOptions, build_bundle
     from build.progress import Progress
@@ -130,6 +144,14 @@ def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path | No
     (_, path), *others = result.outputs
     print(summary(result, path, others))
     return path
+
+
+def _prepare() -> None:
+    """Set what libraries read when they are imported. Raises ``SetupIncomplete`` where they are missing."""
+    if any(importlib.util.find_spec(name) is None for name in PACKAGES):
+        raise SetupIncomplete(f"{sys.executable} lacks the build's packages: run `make setup` once, then try again")
+    for name, value in LIBRARY_SETTINGS.items():
+        os.environ.setdefault(name, value)
 
 
 def _outputs(options: argparse.Namespace) -> list[tuple[Target, Path | None]]:

@@ -100,7 +100,9 @@ class ContainerUnreachable(ContainerFailed):
 
 
 class ContainerRefused(ContainerFailed):
-    pass
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class NoVector(ContainerFailed):

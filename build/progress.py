@@ -28,6 +28,11 @@ class Progress:
         """Name the stages that are still to come, so that lines say how many there are."""
         self._stages = (*self._begun, *stages)
 
+    def count(self, done: str, number: int, total: int) -> None:
+        """Show how many of the items of a stage are done, in one line that is written over, on a terminal alone."""
+        if self.bars:
+            print(f"\r{done} {number} of {total}", end="\n" if number == total else "", file=self._stream, flush=True)
+
     @contextmanager
     def stage(self, name: str, detail: str) -> Iterator[None]:
         """Announce a stage, and report how long it took if it succeeds."""

@@ -2,6 +2,15 @@
 
 import sys
 
-from runtime.main import main
+from runtime.host.garbage import pause_collections
 
-main(sys.argv[1:])
+
+def start() -> None:
+    pause_collections()
+    # PERF: imported once no search for garbage goes through what it imports.
+    from runtime.main import main
+
+    main(sys.argv[1:])
+
+
+start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from manifest import (
     BundleError,
     Golden,
     Graph,
+    Kind,
     Manifest,
     check_files,
     from_json,
@@ -31,6 +33,8 @@ SESSIONS = 2
 
 @dataclass(frozen=True)
 class Bundle:
+    """What has been read from a bundle's directory."""
+
     directory: Path
     manifest: Manifest
     golden: Golden
@@ -40,8 +44,12 @@ class Bundle:
 def open_bundle(directory: Path) -> Bundle:
     """Read and check the bundle. Raises ``BundleError`` that names what is wrong."""
     if not directory.is_dir():
-        raise BundleError(f"{directory} is not a directory: set BUNDLE_DIR to a bundle made by quantize.py")
+        raise BundleError(
+            f"{directory} is not a directory: set BUNDLE_DIR to a bundle made by quantize.py, or mount one there "
+            f'(docker run --volume "$PWD/bundle:{directory}:ro")'
+        )
     manifest = read_manifest(directory)
+    _require_engine(manifest)
     size = sum(entry.size for entry in manifest.files.values())
     check_files(directory, manifest, hashes=size < HASHED_BELOW_BYTES)
     return Bundle(
@@ -50,6 +58,15 @@ def open_bundle(directory: Path) -> Bundle:
         golden=from_json(Golden, read_text(directory, GOLDEN_FILE), GOLDEN_FILE),
         config=_read_object(directory, CONFIG_FILE),
     )
+
+
+def _require_engine(manifest: Manifest) -> None:
+    """Raise ``BundleError`` for a bundle with graphs where nothing can run them."""
+    if find_spec("onnxruntime") is None and any(name.endswith(".onnx") for name in manifest.files):
+        raise BundleError(
+            f"this image serves bundles of kind {Kind.STATIC} alone, and this one is of kind {manifest.kind}: "
+            "serve it with cpu2vec-runtime"
+        )
 
 
 def copied_bytes(bundle: Bundle, graphs: Iterable[Graph]) -> int:

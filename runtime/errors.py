@@ -2,6 +2,7 @@
 
 ServingError
 ├── InvalidRequest     the caller's fault; the message names the field and the limit
+├── UnknownModel       the request names another model
 ├── BodyTooLarge       more bytes than the server accepts
 ├── BodyTimeout        the caller stopped sending
 ├── MalformedRequest   what arrived is not HTTP; the connection is closed
@@ -24,6 +25,10 @@ class ServingError(Exception):
 
 
 class InvalidRequest(ServingError):
+    pass
+
+
+class UnknownModel(ServingError):
     pass
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
-from manifest import BundleError, Target
+from manifest import BundleError, Kind, Target
 from runtime.bundle import Bundle, open_bundle
 from runtime.errors import PortUnavailable, SettingsError
 from runtime.host.capacity import Capacity, divide, measure_capacity
@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 EXIT_BAD_START = 2
 
-WORKER_MODULES = ("runtime.api.app", "runtime.api.meta", "runtime.api.metrics", "runtime.service")
+WORKER_MODULES = (
+    "runtime.api.app",
+    "runtime.api.meta",
+    "runtime.api.metrics",
+    "runtime.server.serving",
+    "runtime.service",
+)
 """What every worker imports, whatever the kind of its model."""
 
 log = logging.getLogger("cpu2vec")
@@ -80,9 +86,8 @@ def _import_for_workers(bundle: Bundle) -> None:
     with suppress(ImportError):
         for name in (*WORKER_MODULES, *worker_modules(bundle)):
             import_module(name)
+    # NOTE: what is frozen before the fork is garbage for good where it is garbage.
     gc.collect()
-    # PERF: else the first collection in each worker writes to all pages that have an object.
-    gc.freeze()
 
 
 def _end_when_asked() -> None:
@@ -126,8 +131,8 @@ def make_service(
     # PERF: imported in the worker, so that the master never loads falcon, numpy and onnxruntime.
     from runtime.api.app import create_app
     from runtime.api.meta import meta_of
-    from runtime.api.metrics import METRICS_PATH, MetricsResource, figures_info
-    from runtime.api.probes import LIVE_PATH, READY_PATH
+    from runtime.api.metrics import MetricsResource, figures_info
+    from runtime.api.paths import COMMON_PATHS, METRICS_PATH
     from runtime.http.limits import Deadlines, Draining, HttpLimits, Memory
     from runtime.readiness import Readiness
     from runtime.service import Service
@@ -139,11 +144,10 @@ def make_service(
         memory=Memory.of(capacity.worker_bytes, max_body),
         draining=Draining(settings.linger_seconds, settings.drain_seconds),
     )
-    if limits.memory.max_body < max_body and seat.number == 0:
+    if limits.memory.max_body < (settings.max_body_bytes or 0) and seat.number == 0:
         log.warning("MAX_BODY_BYTES is lowered to %d: more does not fit into memory", limits.memory.max_body)
     readiness = Readiness(seat.all_have_been_ready)
-    paths = (*model.endpoints, "/meta", METRICS_PATH, LIVE_PATH, READY_PATH)
-    seat.figures.name_routes(paths)
+    seat.figures.name_routes((*model.endpoints, *model.documents, *COMMON_PATHS))
     metrics = MetricsResource(seat.board, seat.figures.routes, figures_info(bundle.manifest))
 
     def open_figures() -> None:
@@ -155,6 +159,8 @@ def make_service(
         meta_of(bundle, capacity.workers, model.serving),
         readiness,
         settings.allowed_tokens,
+        model.documents,
+        model.error_shapes,
         {METRICS_PATH: metrics},
     )
     is_verified = bundle.manifest.fidelity is not None
@@ -183,5 +189,7 @@ def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:
     log.info("requests need %s", f"a bearer token: {tokens} allowed" if tokens else "no token")
     if settings.without_effect:
         log.info("accepted without effect: %s", ", ".join(settings.without_effect))
+    if manifest.kind is not Kind.TEXT and settings.of_text_models:
+        log.warning("without effect for a %s model: %s", manifest.kind, ", ".join(settings.of_text_models))
     if manifest.target is not Target.of_machine():
         log.warning("the bundle was built for %s, and this machine is not: figures may differ", manifest.target)

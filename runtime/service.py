@@ -21,7 +21,7 @@ log = logging.getLogger("cpu2vec")
 
 
 class Service:
-    """Implements ``worker.Service``."""
+    """Implements ``serving.Service``."""
 
     def __init__(
         self,

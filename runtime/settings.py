@@ -16,6 +16,10 @@ from runtime.text.long_text import LongText
 DEFAULT_PORT = 8080
 DEFAULT_MAX_BODY_BYTES = 1 << 20
 """Of a kind of model whose requests are one text."""
+DEFAULT_LISTS_MAX_BODY_BYTES = 16 << 20
+"""Of a kind of model whose requests may be lists of texts."""
+DEFAULT_MAX_TEXTS = 2048
+MOST_TEXTS = 1 << 20
 DEFAULT_DRAIN_SECONDS = 8
 """With a second for the rest, below the 10 s after which `docker stop` kills."""
 DEFAULT_LINGER_SECONDS = 1
@@ -24,6 +28,8 @@ DEFAULT_CONNECTION_SECONDS = 60
 MOST_SECONDS = 3600
 MOST_WORKERS = 256
 DEFAULT_REQUEST_SECONDS = 60
+MOST_IMAGE_PIXELS = 89_478_485
+"""Above that, Pillow itself takes a picture for an attack."""
 ACCEPTED_WITHOUT_EFFECT = (
     "CUDA_CORE",
     "CUDA_MEMORY_FRACTION",
@@ -62,7 +68,10 @@ VARIABLES = {
     "WORKERS": "number of processes that serve, at most that of the threads (one for every two threads)",
     "REQUEST_TIMEOUT": "seconds until a request that was not begun gets 503; 0: never (60)",
     "ENABLE_CACHE": "answer texts of the last minutes from memory (false)",
-    "MAX_BODY_BYTES": "the largest request body (1048576, for rerankers 8388608)",
+    "MAX_BODY_BYTES": "the largest request body (16777216, for rerankers 8388608, for images 67108864)",
+    "MAX_TEXTS": "the most texts of a request (2048)",
+    "MODEL_ALIASES": "comma-separated names that requests may give the model (none: any name)",
+    "MAX_IMAGE_PIXELS": "the most pixels of an image (64000000)",
     "MAX_TOKENS": "the most tokens that are embedded in one run (the model's limit)",
     "LONG_TEXT": "longer texts: chunk, truncate or error (by kind of model)",
     "HONOR_POOLING_STRATEGY": "take masked_mean in a request literally (false)",
@@ -95,6 +104,12 @@ class Settings:
     """Whether recent vectors are kept."""
     max_body_bytes: int | None
     """None: the kind of model decides."""
+    max_texts: int
+    """Of one request."""
+    model_aliases: frozenset[str]
+    """Empty: requests may name any model."""
+    max_image_pixels: int | None
+    """None: the kind of model and the container's memory decide."""
     max_tokens: int | None
     """None: the model and the container's memory decide."""
     long_text: LongText | None
@@ -116,6 +131,16 @@ class Settings:
     log_format: LogFormat
     without_effect: tuple[str, ...]
     """The names of settings that are set and do nothing here."""
+
+    @property
+    def of_text_models(self) -> tuple[str, ...]:
+        """The names of settings that are on and do nothing for other kinds of model."""
+        switches = {
+            "ENABLE_CACHE": self.enable_cache,
+            "HONOR_POOLING_STRATEGY": self.honor_pooling_strategy,
+            "USE_QUERY_PASSAGE_PREFIXES": self.query_passage_prefixes,
+        }
+        return tuple(name for name, is_on in switches.items() if is_on)
 
 
 def read_log_format(environment: Mapping[str, str] = os.environ) -> LogFormat:
@@ -141,6 +166,9 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         request_seconds=read("REQUEST_TIMEOUT", _integer(0, 86_400), DEFAULT_REQUEST_SECONDS) or None,
         enable_cache=read("ENABLE_CACHE", _boolean, False),
         max_body_bytes=read("MAX_BODY_BYTES", _integer(1, 1 << 30), None),
+        max_texts=read("MAX_TEXTS", _integer(1, MOST_TEXTS), DEFAULT_MAX_TEXTS),
+        model_aliases=read("MODEL_ALIASES", _names, frozenset()),
+        max_image_pixels=read("MAX_IMAGE_PIXELS", _integer(1, MOST_IMAGE_PIXELS), None),
         max_tokens=read("MAX_TOKENS", _integer(1, 1_000_000), None),
         long_text=read("LONG_TEXT", _choice(LongText), None),
         honor_pooling_strategy=read("HONOR_POOLING_STRATEGY", _boolean, False),
@@ -158,6 +186,12 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 def _word(name: str, value: str) -> str | None:
     return value.lower()
+
+
+def _names(name: str, value: str) -> frozenset[str]:
+    if names := frozenset(each.strip() for each in value.split(",")) - {""}:
+        return names
+    raise SettingsError(f"{name} must have comma-separated names, not {value!r}")
 
 
 def _boolean(name: str, value: str) -> bool:

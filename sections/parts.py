@@ -97,6 +97,11 @@ class Pooling:
     modes: tuple[PoolingMode, ...]
     include_prompt: bool
 
+    @property
+    def reads_one_token(self) -> bool:
+        """Whether the vector depends on the embedding of one token alone."""
+        return self.modes in {(PoolingMode.CLS,), (PoolingMode.LAST_TOKEN,)}
+
 
 @dataclass(frozen=True)
 class Layer:

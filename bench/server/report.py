@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -254,7 +255,13 @@ def _notes(results: Results) -> str:
 
 
 def _with_ratio(value: float, base: float | None, digits: int) -> str:
-    return f"{value:.{digits}f} ({value / base:.2f} ×)" if base else f"{value:.{digits}f}"
+    shown = f"{value:.{max(digits, _least_digits(value))}f}"
+    return f"{shown} ({value / base:.2f} ×)" if base else shown
+
+
+def _least_digits(value: float) -> int:
+    """The number of decimals that a small figure needs, so that two of its digits are seen; 0 for large ones."""
+    return max(0, 1 - math.floor(math.log10(value))) if 0 < value < 10 else 0
 
 
 def _versions(system: SystemResult) -> str:

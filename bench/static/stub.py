@@ -34,7 +34,7 @@ class SameVector(TextEndpoint):
 
 
 class StubService:
-    """Implements ``worker.Service`` without a model; it is ready at once."""
+    """Implements ``serving.Service`` without a model; it is ready at once."""
 
     def __init__(self, dim: int, limits: HttpLimits, on_ready: Callable[[], object]) -> None:
         self._readiness, self._on_ready = Readiness(), on_ready

@@ -63,7 +63,7 @@ class SleepingEndpoint(TextEndpoint):
 
 
 class SleepingService:
-    """Implements ``worker.Service`` with the scheduler and the HTTP side of every model, and without one."""
+    """Implements ``serving.Service`` with the scheduler and the HTTP side of every model, and without one."""
 
     def __init__(self, plan: Plan, seat: Seat, on_ready: Callable[[], object]) -> None:
         self._scheduler: Scheduler[Vector] = Scheduler(lambda _: sleep(plan), NoRuns, plan.threads)

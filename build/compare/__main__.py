@@ -1,4 +1,4 @@
-"""The command line of ``make compare``: a running container and a new bundle in, a verdict and an exit code out."""
+"""The command line of ``make compare``: a running container and a new one in, a verdict and an exit code out."""
 
 from __future__ import annotations
 
@@ -9,35 +9,41 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from build.command_line import Choice, Parser, choice_of, positive, run
-from build.compare.client import ANSWER_SECONDS, TOKEN_VARIABLE
+from build.compare.client import ANSWER_SECONDS, Container, Role
 from build.compare.compare import STAGES, CompareOptions, Strategy, compare
 from build.compare.report import as_json, table
 from build.compare.scores.compare import SCORE_STAGES, ScoreOptions, compare_scores
 from build.compare.scores.report import score_table, scores_as_json
 from build.compare.scores.verdict import MIN_RANK_AGREEMENT, MIN_TOP_KEPT
+from build.compare.sides import NewSide, is_reranker
 from build.compare.verdict import MIN_COSINE_P1, MIN_MIXED_OVERLAP, Verdict
 from build.errors import InvalidOption
 from build.progress import Progress
-from manifest import Kind, Task, read_manifest
+from manifest import Task
 
 PROGRAM = "compare"
+OLD_BY_DEFAULT = "http://localhost:8080"
+"""Where Weaviate's own containers answer, unless they are told otherwise."""
+
 EXIT_CODES = {Verdict.DROP_IN: 0, Verdict.REIMPORT: 3, Verdict.OTHER_RANKINGS: 3}
 
 TASKS: Choice[Task | None] = Choice({**{task.value: task for task in Task}, "none": None})
 STRATEGIES = choice_of(Strategy)
 
 DESCRIPTION = """\
-Compare the vectors of a running container with those of a new bundle, on your own texts, before you swap containers.
-Both embed every text, one after the other, as Weaviate would ask for it; neither is changed. If the bundle is a
-reranker, both score the documents of your own queries.
+Compare the vectors of a running container with those of a new bundle, or of another running container, on your own
+texts, before you swap containers. Both embed every text, one after the other, as Weaviate would ask for it; neither is
+changed. If the new one is a reranker, both score the documents of your own queries.
 """
 EXAMPLES = f"""\
 examples:
   make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt
   make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt TASK=query JSON=compared.json
   .venv/build/bin/python -m build.compare --old https://t2v.example/ --bundle bundles/mine --texts texts.txt
-  {TOKEN_VARIABLE}=... make compare OLD=https://t2v.example BUNDLE=bundles/mine TEXTS=texts.txt
+  OLD_TOKEN=... make compare OLD=https://t2v.example BUNDLE=bundles/mine TEXTS=texts.txt
   make compare OLD=http://localhost:8080 BUNDLE=bundles/my-reranker TEXTS=queries.txt
+  make compare OLD=http://localhost:8080 NEW=http://localhost:8081 TEXTS=texts.txt
+  python3 -m build.compare --new http://localhost:8081 --texts texts.txt    (in any Python with numpy)
 
 verdict:
   drop in           old and new vectors can share one index: the 1st percentile of the cosines is at least
@@ -52,25 +58,37 @@ exit status:
   0 drop in, 3 re-import needed or rankings differ, 1 an error, 2 wrong arguments, 130 interrupted; make turns all but
   0 into 2
 
-{TOKEN_VARIABLE} is the old container's bearer token, if it needs one. docs/compare.md explains the figures.
+OLD_TOKEN and NEW_TOKEN are the containers' bearer tokens, if they need one. docs/compare.md explains the figures.
 """
 
 
 def main(arguments: list[str]) -> int:
     """Run the comparison; the table goes to standard output, everything else to standard error."""
-    options = _parser().read(arguments)
+    parser = _parser()
+    options = parser.read(arguments)
+    if options.new and options.bundle:
+        parser.error("--new cannot be combined with --bundle")
+    needed = ("texts",) if options.new else ("old", "bundle", "texts")
+    if missing := [f"--{name}" for name in needed if not getattr(options, name)]:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
     return run(PROGRAM, lambda: _compare(options), "nothing was changed")
 
 
 def _compare(given: Namespace) -> int:
     if given.json is not None and not given.json.parent.is_dir():
         raise InvalidOption(f"{given.json} cannot be written: {given.json.parent} is not a directory")
-    is_reranker = read_manifest(given.bundle).kind is Kind.RERANK
-    result = _compare_scores(given) if is_reranker else _compare_vectors(given)
+    old = _container(given.old or OLD_BY_DEFAULT, Role.OLD)
+    new = _container(given.new, Role.NEW) if given.new else given.bundle
+    compare_both = _compare_scores if is_reranker(new, given.timeout) else _compare_vectors
+    result = compare_both(given, old, new)
     print(result.table)
     if given.json is not None:
         given.json.write_text(result.json, encoding="utf-8")
     return EXIT_CODES[result.verdict]
+
+
+def _container(address: str, role: Role) -> Container:
+    return Container(address, os.environ.get(role.token_variable), role)
 
 
 @dataclass(frozen=True)
@@ -82,11 +100,10 @@ class Result:
     json: str
 
 
-def _compare_vectors(given: Namespace) -> Result:
+def _compare_vectors(given: Namespace, old: Container, new: NewSide) -> Result:
     options = CompareOptions(
-        old=given.old,
-        token=os.environ.get(TOKEN_VARIABLE),
-        bundle=given.bundle,
+        old=old,
+        new=new,
         texts=given.texts,
         task=getattr(given, "task", Task.PASSAGE),
         strategy=getattr(given, "pooling_strategy", Strategy.MASKED_MEAN),
@@ -96,15 +113,14 @@ def _compare_vectors(given: Namespace) -> Result:
     return Result(comparison.judgment.verdict, table(options, comparison), as_json(options, comparison))
 
 
-def _compare_scores(given: Namespace) -> Result:
+def _compare_scores(given: Namespace, old: Container, new: NewSide) -> Result:
     for name in ("task", "pooling_strategy"):
         if hasattr(given, name):
             option = f"--{name.replace('_', '-')}"
-            raise InvalidOption(f"{option} must not be given: {given.bundle} is a reranker, whose requests have none")
+            raise InvalidOption(f"{option} must not be given: {new} is a reranker, whose requests have none")
     options = ScoreOptions(
-        old=given.old,
-        token=os.environ.get(TOKEN_VARIABLE),
-        bundle=given.bundle,
+        old=old,
+        new=new,
         queries=given.texts,
         seconds=given.timeout,
     )
@@ -116,20 +132,18 @@ def _parser() -> Parser:
     parser = Parser(PROGRAM, DESCRIPTION, EXAMPLES)
     parser.add_argument(
         "--old",
-        required=True,
         metavar="URL",
-        help="the running container: any that answers POST /vectors, or POST /rerank",
+        help=f"the running container: any that answers POST /vectors, or POST /rerank (with --new: {OLD_BY_DEFAULT})",
     )
     parser.add_argument(
         "--bundle",
-        required=True,
         type=Path,
         metavar="DIR",
         help="the new bundle (served locally during the comparison)",
     )
+    parser.add_argument("--new", metavar="URL", help="in place of --bundle: the new container, which runs already")
     parser.add_argument(
         "--texts",
-        required=True,
         type=Path,
         metavar="FILE",
         help="your own texts: UTF-8, one per line, a few hundred; for rerankers, queries with documents below each",

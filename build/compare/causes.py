@@ -107,13 +107,13 @@ def find_causes(experiment: Experiment, hypothesis: Hypothesis | None, new: Vect
         values = experiment.cosines(best.vectors) if best is not None else current
         if best is None or _distance(values) > MAX_REMAINING * _distance(current):
             rest = _long_texts(experiment, new, trials) or _unexplained(experiment, new, bool(findings))
-            return (*findings, *_fewer_components(experiment.old, new), *rest)
+            return (*findings, *fewer_components(experiment.old, new), *rest)
         hypothesis, new, current = best.explanation.hypothesis, best.vectors, values
         findings.append(Finding(best.explanation.cause, best.explanation.text, _mean(current)))
-    return (*findings, *_fewer_components(experiment.old, new))
+    return (*findings, *fewer_components(experiment.old, new))
 
 
-def _fewer_components(old: Vectors, new: Vectors) -> tuple[Finding, ...]:
+def fewer_components(old: Vectors, new: Vectors) -> tuple[Finding, ...]:
     """Whether the vectors of one side are the first components of the other's, and how many."""
     before, after = old.shape[1], new.shape[1]
     if before == after or _likeness(old, new) < RELATED:

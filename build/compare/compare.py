@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from build.compare.causes import Experiment, Finding, Vectors, find_causes, sample
-from build.compare.client import connect
+from build.compare.causes import Experiment, Finding, Vectors, fewer_components, find_causes, sample
+from build.compare.client import Container, connect
 from build.compare.figures import Figures, measure
 from build.compare.hypotheses import Hypothesis, pooled_by
+from build.compare.sides import NOT_EXPLAINED, NewSide, counted, manifest_of, opened
 from build.compare.texts import read_texts
 from build.compare.variant_bundle import write_variant
 from build.compare.verdict import MIN_COSINE_P1, Judgment, Verdict, judge
 from build.fidelity.client import VectorsClient
-from build.fidelity.runtime_process import serve
 from build.progress import Progress
-from manifest import Manifest, PoolingMode, Section, Task, TextModel, read_manifest
+from manifest import Manifest, PoolingMode, Section, Task, TextModel
 
 STAGES = ("embed", "measure", "explain")
 """The stages of a comparison, in order."""
@@ -40,11 +38,8 @@ class Strategy(StrEnum):
 class CompareOptions:
     """What to compare, and how to ask for vectors."""
 
-    old: str
-    """The address of the old container."""
-    token: str | None
-    """The bearer token for the old container."""
-    bundle: Path
+    old: Container
+    new: NewSide
     texts: Path
     task: Task | None
     """The ``task_type`` that Weaviate sends with each text; None: none."""
@@ -68,7 +63,8 @@ class CompareOptions:
 class Comparison:
     """The result: what was measured, the verdict, and why the vectors differ."""
 
-    manifest: Manifest
+    manifest: Manifest | None
+    """The new bundle's; None where the new side is a running container."""
     repeated: int
     """The number of repeated lines that were left out."""
     figures: Figures
@@ -79,30 +75,34 @@ class Comparison:
 
 def compare(options: CompareOptions, progress: Progress) -> Comparison:
     """Request all vectors from both, measure, judge. Raises ``BuildError`` or ``BundleError``."""
-    with closing(connect(options.old, options.token, options.seconds)) as old_container:
-        manifest = read_manifest(options.bundle)
+    with closing(connect(options.old, options.seconds)) as old_container:
+        manifest = manifest_of(options.new)
         own = read_texts(options.texts)
-        with progress.stage("embed", f"{len(own.texts)} texts, by {options.old} and by {options.bundle}"):
-            old, new = _embed_both(options, old_container, own.texts, progress.bars)
+        with progress.stage("embed", f"{len(own.texts)} texts, by {options.old} and by {options.new}"):
+            old, new = _embed_both(options, old_container, own.texts, progress)
     with progress.stage("measure", "cosines, lengths, neighbors"):
         figures = measure(own.texts, old, new)
         judgment = judge(figures)
     findings: tuple[Finding, ...] = ()
     with progress.stage("explain", "testing hypotheses on the bundle, if a re-import is needed"):
         if judgment.verdict is Verdict.REIMPORT:
-            findings = _explain(options, manifest, own.texts, old, new)
+            if manifest is None or isinstance(options.new, Container):
+                findings = fewer_components(old, new)
+                judgment = replace(judgment, notes=(*judgment.notes, NOT_EXPLAINED))
+            else:
+                findings = _explain(options, options.new, manifest, own.texts, old, new)
     return Comparison(manifest, own.repeated, figures, judgment, findings)
 
 
 def _embed_both(
-    options: CompareOptions, old_container: VectorsClient, texts: tuple[str, ...], bars: bool
+    options: CompareOptions, old_container: VectorsClient, texts: tuple[str, ...], progress: Progress
 ) -> tuple[Vectors, Vectors]:
     """The old and the new vectors, (texts, old dim) and (texts, new dim)."""
     old, new = [], []
     # NOTE: a wrong address is reported before a large model is loaded.
     old_container.embed({"text": texts[0], "config": options.config})
-    with _served(options.bundle, {}, options) as new_container:
-        for text in tqdm(texts, desc="Embedded", unit="text", disable=not bars):
+    with opened(options.new, options.seconds) as new_container:
+        for text in counted(texts, "embedded", progress):
             request = {"text": text, "config": options.config}
             old.append(old_container.embed(request))
             new.append(new_container.embed(request))
@@ -110,15 +110,15 @@ def _embed_both(
 
 
 def _explain(
-    options: CompareOptions, manifest: Manifest, texts: tuple[str, ...], old: Vectors, new: Vectors
+    options: CompareOptions, bundle: Path, manifest: Manifest, texts: tuple[str, ...], old: Vectors, new: Vectors
 ) -> tuple[Finding, ...]:
     indices = sample(old, new)
     tried = [texts[index] for index in indices]
 
     def embed(hypothesis: Hypothesis) -> Vectors:
         with tempfile.TemporaryDirectory(prefix="cpu2vec-compare-") as folder:
-            write_variant(options.bundle, manifest, hypothesis.model, Path(folder))
-            with _served(Path(folder), {"LONG_TEXT": hypothesis.long_text}, options) as container:
+            write_variant(bundle, manifest, hypothesis.model, Path(folder))
+            with opened(Path(folder), options.seconds, {"LONG_TEXT": hypothesis.long_text}) as container:
                 # The variant declares its pooling, so that the request must not.
                 return np.stack([container.embed({"text": text, "config": options.task_config}) for text in tried])
 
@@ -131,13 +131,3 @@ def _declared(section: Section, strategy: Strategy) -> Hypothesis | None:
     if not isinstance(section, TextModel):
         return None
     return Hypothesis(pooled_by(section, PoolingMode.CLS) if strategy is Strategy.CLS else section)
-
-
-@contextmanager
-def _served(bundle: Path, settings: Mapping[str, str], options: CompareOptions) -> Iterator[VectorsClient]:
-    """The bundle as a container with these settings serves it."""
-    with (
-        serve(bundle, settings) as runtime,
-        closing(VectorsClient("the new container", runtime.address, seconds=options.seconds)) as container,
-    ):
-        yield container

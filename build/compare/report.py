@@ -9,7 +9,7 @@ from build.command_line import clip
 from build.compare.causes import Finding
 from build.compare.compare import CompareOptions, Comparison
 from build.compare.figures import Cosines, Figures, Lengths
-from build.compare.table import CLIPPED_TEXT, bundle_facts, format_rows, listed
+from build.compare.table import CLIPPED_TEXT, format_rows, listed, new_facts, new_rows
 from build.compare.verdict import FEW_TEXTS, MAX_LENGTH_RATIO, MIN_COSINE_P1, MIN_MIXED_OVERLAP
 
 BAR_WIDTH = 40
@@ -21,13 +21,12 @@ ROUNDS_TO_ONE = 0.99995
 
 def table(options: CompareOptions, comparison: Comparison) -> str:
     """Lines with a name and a value each; the last ones are the verdict and its reasons."""
-    figures, manifest, judgment = comparison.figures, comparison.manifest, comparison.judgment
+    figures, judgment = comparison.figures, comparison.judgment
     repeated = f" ({comparison.repeated} repeated lines left out)" if comparison.repeated else ""
     rows = [
         ("texts", f"{figures.texts}{repeated}"),
         ("old", f"{options.old}: {figures.old_dim} components, {_lengths(figures.old_lengths)}"),
-        ("new", f"{options.bundle}: {figures.new_dim} components, {_lengths(figures.new_lengths)}"),
-        ("", f"{manifest.model}, {manifest.precision} for {manifest.target}"),
+        *new_rows(options.new, comparison.manifest, f"{figures.new_dim} components, {_lengths(figures.new_lengths)}"),
         *_cosine_rows(figures.cosines),
         *_overlap_rows(figures),
         *_furthest_rows(figures),
@@ -42,8 +41,8 @@ def table(options: CompareOptions, comparison: Comparison) -> str:
 def as_json(options: CompareOptions, comparison: Comparison) -> str:
     """All figures, the limits that they must meet, the verdict and its reasons. The token is left out."""
     value = {
-        "old": options.old,
-        "new": bundle_facts(options.bundle, comparison.manifest),
+        "old": str(options.old),
+        "new": new_facts(options.new, comparison.manifest),
         "request": options.config,
         "repeated": comparison.repeated,
         "figures": asdict(comparison.figures),

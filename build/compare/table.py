@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
+from build.compare.sides import NewSide
 from manifest import Manifest
 
 CLIPPED_TEXT = 70
 """Tables show this many characters of a text."""
 
 
-def bundle_facts(bundle: Path, manifest: Manifest) -> dict[str, str]:
-    """What the JSON of a comparison says of the new bundle."""
+def new_rows(new: NewSide, manifest: Manifest | None, answers: str) -> list[tuple[str, str]]:
+    """The rows that say what the new side is, and what its answers are like."""
+    model = [] if manifest is None else [("", f"{manifest.model}, {manifest.precision} for {manifest.target}")]
+    return [("new", f"{new}: {answers}"), *model]
+
+
+def new_facts(new: NewSide, manifest: Manifest | None) -> dict[str, str]:
+    """What the JSON of a comparison says of the new side."""
+    if manifest is None:
+        return {"address": str(new)}
     return {
-        "bundle": str(bundle),
+        "bundle": str(new),
         "model": manifest.model,
         "revision": manifest.source.revision,
         "precision": manifest.precision,

@@ -88,7 +88,7 @@ class VectorsClient:
         status, answer = self._post(route, json.dumps(body).encode())
         if status != http.client.OK:
             message = self._hints.get(status, f"{_error_of(answer)} (for {subject})")
-            raise ContainerRefused(f"{self.name} answered {status}: {message}")
+            raise ContainerRefused(f"{self.name} answered {status}: {message}", status)
         return answer
 
     def _post(self, route: str, body: bytes) -> tuple[int, bytes]:

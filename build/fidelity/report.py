@@ -148,6 +148,9 @@ class FidelityReport:
     scores: ScoreReport | None = None
     """None for a kind of model that does not answer with scores."""
 
+    images: CosineReport | None = None
+    """The same of images, which are its texts here; None for a kind of model that takes none."""
+
 
 def cosine_report(classes: Sequence[MeasuredClass], thresholds: Thresholds) -> CosineReport:
     """Report on the held-out texts, whose cosines must not be NaN; the texts are those of the first class."""

@@ -44,6 +44,7 @@ ENVIRONMENTS = {
         "PyTorch for CPUs, and what exports and quantizes a model", "1.9 GB", (UNHASHED, "build/requirements.txt")
     ),
     "lint": Environment("what make lint runs", "0.2 GB", ("tests/lint-requirements.txt",)),
+    "sbom": Environment("what make sbom runs", "0.1 GB", ("build/sbom/requirements.txt",)),
     "clients": Environment("clients of others that tests use", "0.1 GB", ("tests/clients-requirements.txt",)),
 }
 

@@ -78,7 +78,8 @@ def _parser() -> Parser:
         "--precision",
         type=PRECISIONS,
         metavar=PRECISIONS.metavar,
-        help="how weights are stored (default: stored for static models, int8 for others); a bundle keeps its own",
+        help="how weights are stored (default: stored for static models, int8-stock for CLIP, int8 for others); a "
+        "bundle keeps its own",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     trust.add_options(parser)

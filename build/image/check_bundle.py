@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from build.image.rootfs import settle
 from manifest import BundleError, Manifest, Target, check_files, read_manifest
 
 
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> None:
     admitted.mkdir()
     for path in given.iterdir():
         shutil.copyfile(path, admitted / path.name)
+    settle(admitted)
 
 
 if __name__ == "__main__":

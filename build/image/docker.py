@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
 import subprocess
-from collections.abc import Mapping
+import tarfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from build.errors import DockerFailed, InvalidOption
@@ -92,6 +95,31 @@ class Docker:
             )
         return int(answer.stdout)
 
+    def inspect(self, tag: str) -> dict[str, Any]:
+        """What the engine knows about an image. Raises ``DockerFailed``."""
+        answer = self._capture(["docker", "image", "inspect", tag])
+        if answer.returncode != 0:
+            raise DockerFailed(f"the engine does not have the image {tag}")
+        (image,) = json.loads(answer.stdout)
+        return dict(image)
+
+    def read_files(self, tag: str, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+        """Content by path, without a leading slash, of the regular files in an image whose path is wanted.
+
+        No program of the image is run. Raises ``DockerFailed``.
+        """
+        # NOTE: a container needs a command, which is never started.
+        created = self._capture(["docker", "create", "--entrypoint", "/none", tag])
+        if created.returncode != 0:
+            raise DockerFailed(f"the image {tag} cannot be read: {created.stderr.strip()}")
+        name = created.stdout.strip().splitlines()[-1]
+        command = ["docker", "export", name]
+        try:
+            with subprocess.Popen(command, stdout=subprocess.PIPE, env=self._environment) as exporting:
+                return _read_archive(exporting.stdout, wanted)
+        finally:
+            self._capture(["docker", "rm", name])
+
     def _capture(self, command: list[str], timeout: float | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=timeout)
 
@@ -120,6 +148,15 @@ class Docker:
             return words + shlex.split(environment.get("DOCKER_BUILD_ARGS", ""))
         except ValueError as error:
             raise InvalidOption(f"DOCKER_BUILD_ARGS cannot be split into words: {error}") from None
+
+
+def _read_archive(archive: IO[bytes] | None, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    with tarfile.open(fileobj=archive, mode="r|") as files:
+        return {
+            member.name: content.read()
+            for member in files
+            if member.isreg() and wanted(member.name) and (content := files.extractfile(member))
+        }
 
 
 def pip_configuration(environment: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Runs quantize.py in the Dockerfiles' export stage: build arguments in, the bundle at /bundle out."""
+"""Runs quantize.py in the Dockerfiles' export stage, offline: build arguments in, the bundle at /bundle out."""
 
 from __future__ import annotations
 
@@ -47,11 +47,12 @@ def quantize_options(arguments: Mapping[str, str]) -> list[str]:
     Raises ``InvalidOption``.
     """
     values = [f"{flag}={arguments[name]}" for name, flag in VALUES.items() if arguments.get(name)]
-    switches = [flag for name, flag in SWITCHES.items() if _is_on(name, arguments.get(name, ""))]
+    switches = [flag for name, flag in SWITCHES.items() if is_on(name, arguments.get(name, ""))]
     return [*values, *switches, f"--output={BUNDLE}", "--", arguments["MODEL"]]
 
 
-def _is_on(name: str, text: str) -> bool:
+def is_on(name: str, text: str) -> bool:
+    """Whether a build argument turns its option on. Raises ``InvalidOption``."""
     try:
         return bool(text) and boolean(text)
     except ArgumentTypeError as error:

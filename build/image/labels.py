@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,11 +36,6 @@ def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
     labels = {
         f"{OCI}.title": manifest.model,
         f"{OCI}.description": f"{manifest.model} ({manifest.precision}), served on CPUs by cpu2vec",
-        f"{OCI}.licenses": LICENSE,
-        f"{OCI}.version": project.version,
-        f"{OCI}.revision": project.revision,
-        f"{OCI}.source": project.source,
-        "cpu2vec.version": project.version,
         "cpu2vec.model": manifest.model,
         "cpu2vec.model.revision": manifest.source.revision,
         "cpu2vec.model.code_revision": manifest.source.code_revision,
@@ -59,6 +55,23 @@ def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
         "cpu2vec.fidelity.top_kept": f"{scores.top_kept:.6f}" if scores else None,
         "cpu2vec.fidelity.error_rms": f"{scores.error_rms:.6f}" if scores else None,
     }
+    return {**project_labels(project), **_known(labels)}
+
+
+def project_labels(project: Project) -> dict[str, str]:
+    """Labels about this project. None for what is not known."""
+    return _known(
+        {
+            f"{OCI}.licenses": LICENSE,
+            f"{OCI}.version": project.version,
+            f"{OCI}.revision": project.revision,
+            f"{OCI}.source": project.source,
+            "cpu2vec.version": project.version,
+        }
+    )
+
+
+def _known(labels: Mapping[str, str | None]) -> dict[str, str]:
     return {name: str(value) for name, value in labels.items() if value is not None}
 
 

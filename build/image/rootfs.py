@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import compileall
 import json
+import os
 import py_compile
 import shutil
 import subprocess
@@ -30,6 +31,9 @@ DEBIAN_PACKAGES = (
 DPKG = "var/lib/dpkg"
 MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 """These are links below /usr in an installed Debian, and directories in its packages."""
+
+EPOCH = 315_532_800
+"""The time of every file: the first second of 1980, in seconds since 1970. So two builds give the same tree."""
 
 STDLIB = "usr/lib/python3.11"
 PACKAGES = "usr/local/lib/python3.11/dist-packages"
@@ -134,10 +138,24 @@ UNUSED_OF_OTHERS = (
     Unused("console scripts", ("bin",)),
 )
 
+UNUSED_OF_PILLOW = (
+    Unused(
+        "Pillow's text, color profiles and windows, and formats that are not read",
+        (
+            *(f"PIL/_{name}.*.so" for name in ("avif", "imagingcms", "imagingft", "imagingtk")),
+            *(f"pillow.libs/lib{name}-*" for name in ("avif", "freetype", "harfbuzz", "lcms2", "png16")),
+            "pillow.libs/libbrotli*",
+        ),
+    ),
+)
+
+WITHOUT_IMAGES = Unused("Pillow, where there are no images to read", ("PIL", "pillow.libs", "pillow-*"))
+
 UNUSED_BY_KIND = {
-    "rerank": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
-    "static": (*WITHOUT_GRAPHS, *UNUSED_OF_OTHERS),
-    "text": (*UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+    "clip": (*UNUSED_OF_PILLOW, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+    "rerank": (WITHOUT_IMAGES, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
+    "static": (WITHOUT_IMAGES, *WITHOUT_GRAPHS, *UNUSED_OF_OTHERS),
+    "text": (WITHOUT_IMAGES, *UNUSED_OF_ONNXRUNTIME, *UNUSED_OF_OTHERS),
 }
 """The files of Python packages and of the application that are left out, for each kind of bundle (``manifest.Kind``).
 
@@ -162,6 +180,7 @@ def compose_debian(base: Path, packages: Path, root: Path) -> None:
     (root / "etc/passwd").write_text(f"root:x:0:0::/root:\ncpu2vec:x:{USER_ID}:{USER_ID}::/:\n", encoding="utf-8")
     (root / "etc/group").write_text(f"root:x:0:\ncpu2vec:x:{USER_ID}:\n", encoding="utf-8")
     compile_below(root / STDLIB, root)
+    settle(root)
 
 
 def installed(base: Path) -> dict[str, str]:
@@ -224,6 +243,7 @@ def compose_packages(kind: str, root: Path) -> None:
     libraries = [path for name in WITH_DEBUG_INFORMATION for path in (packages / name).rglob("*.so")]
     subprocess.run(["/usr/bin/strip", "--strip-debug", *libraries], check=True)
     compile_below(packages, root)
+    settle(root)
 
 
 def compose_application(kind: str, root: Path) -> None:
@@ -231,6 +251,7 @@ def compose_application(kind: str, root: Path) -> None:
     application = root / APPLICATION
     prune(application, unused_of(kind, APPLICATION))
     compile_below(application, root)
+    settle(root)
 
 
 def unused_of(kind: str, directory: str) -> tuple[Unused, ...]:
@@ -266,6 +287,12 @@ def compile_below(directory: Path, root: Path) -> None:
     )
     if not compiled:
         raise SyntaxError(f"not every module below {directory} compiles")
+
+
+def settle(root: Path) -> None:
+    """Set the times of all files, which otherwise say when they were downloaded, copied or compiled."""
+    for path in (root, *root.rglob("*")):
+        os.utime(path, (EPOCH, EPOCH), follow_symlinks=False)
 
 
 def main(arguments: list[str]) -> None:

@@ -17,6 +17,7 @@ from build.progress import Progress
 from manifest import Kind, Manifest, Precision, Section, Target
 
 KINDS: dict[Kind, str] = {
+    Kind.CLIP: "build.kinds.clip",
     Kind.STATIC: "build.kinds.static",
     Kind.RERANK: "build.kinds.rerank",
     Kind.TEXT: "build.kinds.text",

@@ -85,7 +85,9 @@ class RerankBuild:
             pairs = calibration_pairs(reference.tokenizer(), encoder.max_tokens) if spec.calibrate else []
             reference.release()
             work = staging.work / "0"
-            transformer = Transformer(MODEL, MODEL, encoder, work, graph=work)
+            transformer = Transformer(
+                MODEL, MODEL, encoder, work, graph=work, one_token=encoder.pooling.reads_one_token
+            )
             transformer = export_transformer(transformer, spec.backend, self.trust, self.files.code_cache, token_types)
             staging.discard_except([transformer.graph])
         what = "scales and rounding, by measured error" if spec.calibrate else "nothing to do"

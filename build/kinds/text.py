@@ -139,6 +139,7 @@ class TextBuild:
 def transformers_of(description: Description, work: Path) -> list[Transformer]:
     """The transformers of all encoders, each once, before export."""
     first: dict[Path, str] = {}
+    encoders = description.encoders.values()
     for name, encoder in description.encoders.items():
         first.setdefault(encoder.folder, name)
     return [
@@ -148,8 +149,9 @@ def transformers_of(description: Description, work: Path) -> list[Transformer]:
             encoder=description.encoders[name],
             work=work / str(index),
             graph=work / str(index),
+            one_token=all(other.pooling.reads_one_token for other in encoders if other.folder == folder),
         )
-        for index, name in enumerate(first.values())
+        for index, (folder, name) in enumerate(first.items())
     ]
 
 

@@ -34,6 +34,8 @@ class Transformer:
     work: Path
     """The directory of its graphs."""
     graph: Path
+    one_token: bool = False
+    """Whether every encoder that uses it reads one token of each text."""
     native: NativePlan | None = None
     """How the native kernels compute it; None: onnxruntime's own do."""
     stock_reason: str | None = None
@@ -87,7 +89,7 @@ def lower(transformer: Transformer, spec: PrecisionSpec) -> Transformer:
         return replace(transformer, graph=quantize(transformer.graph, transformer.work, calibrated))
     return replace(
         transformer,
-        graph=write_native(plan.graph, plan.encoder, calibrated, transformer.work),
+        graph=write_native(plan.graph, plan.encoder, calibrated, transformer.work, transformer.one_token),
         records=tuple(native_records(calibrated.weight_records, plan.encoder.embeddings, plan.graph)),
         memory=native_memory(plan.encoder, plan.graph),
     )

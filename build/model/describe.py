@@ -136,7 +136,7 @@ def encoder_spec(
             max_tokens=_max_tokens(folder, config, family, chain.max_seq_length),
             pooling=chain.pooling,
             layers=layers,
-            memory=_working_memory(config, family, hidden),
+            memory=working_memory(config, family, hidden),
         ),
         width,
     )
@@ -169,7 +169,7 @@ def _max_tokens(folder: Path, config: dict[str, Any], family: Family, max_seq_le
     return int(limit)
 
 
-def _working_memory(config: dict[str, Any], family: Family, width: int) -> WorkingMemory:
+def working_memory(config: dict[str, Any], family: Family, width: int) -> WorkingMemory:
     """Return an upper bound for onnxruntime's stock kernels: the attention scores and hidden states of one layer.
 
     Measured (docs/performance.md): states of 8 times the width and 3 times the feed-forward width exist at a time.

@@ -43,6 +43,7 @@ WANTED = (
     "sentence_*_config.json",
     TOKENIZER,
     TOKENIZER_CONFIG,
+    "preprocessor_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
     "merges.txt",

@@ -81,6 +81,11 @@ def fetch_code(repository: str, commit: str | None) -> Snapshot:
     return snapshot
 
 
+def cache_directory() -> Path:
+    """Where the hub's client keeps what it downloads."""
+    return Path(constants.HF_HUB_CACHE)
+
+
 def _model_files(snapshot: Snapshot, revision: str | None) -> ModelFiles:
     source = Source(SourceKind.HUB, snapshot.commit)
     return ModelFiles(snapshot.repository, source, snapshot.directory, requested_revision=revision)

@@ -6,6 +6,7 @@ The cache itself cannot tell: an interrupted download, or what another program n
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -56,6 +57,15 @@ def recall(records: Records, cache: Path, repository: str, revision: str) -> Sna
         if record["model"].lower() == repository.lower() and complete:
             return Snapshot(record["model"], record["commit"], directory)
     return None
+
+
+def copy_snapshot(records: Records, snapshot: Snapshot, revision: str, cache: Path) -> Path:
+    """Copy a snapshot and its record to another cache, where ``revision`` is then found; return its directory there."""
+    directory = cache / snapshot.home.name / "snapshots" / snapshot.commit
+    shutil.copytree(snapshot.directory, directory, dirs_exist_ok=True)
+    names = [path.relative_to(directory).as_posix() for path in sorted(directory.rglob("*")) if path.is_file()]
+    remember(records, Snapshot(snapshot.repository, snapshot.commit, directory), revision, names)
+    return directory
 
 
 def pinned_cache(snapshot: Snapshot, spelling: str) -> Path:

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from manifest import NATIVE_DOMAIN, OpSet
 
-NATIVE_OPS = OpSet(NATIVE_DOMAIN, 3)
+NATIVE_OPS = OpSet(NATIVE_DOMAIN, 4)
 """The op set that the native kernels register (docs/kernels.md, "Ops")."""
 
 

@@ -23,13 +23,21 @@ from build.quantization.rounding import quantize_per_row
 
 NATIVE = "native.onnx"
 IR_VERSION = 9
-IDS, LENGTHS, TYPES = "input_ids", "lengths", "token_type_ids"
+ONNX_OP_SET = 18
+"""Of ``Gather``, the only one of ONNX's own ops."""
+IDS, LENGTHS, TYPES, ROWS = "input_ids", "lengths", "token_type_ids", "rows"
 ABSENT = ""
 """ONNX's name for an input that is left out."""
 
 
-def write_native(graph: GraphIndex, encoder: NativeEncoder, calibrated: CalibratedWeights, work: Path) -> Path:
-    """Write the native graph of ``encoder``, which was matched in ``graph``, to ``work``, and return its path."""
+def write_native(
+    graph: GraphIndex, encoder: NativeEncoder, calibrated: CalibratedWeights, work: Path, one_token: bool = False
+) -> Path:
+    """Write the native graph of ``encoder``, which was matched in ``graph``, to ``work``, and return its path.
+
+    ``one_token``: whether one token of each text is read as a rule. The graph then has an input of the rows to compute,
+    and its last layer computes no others, except for their keys and values.
+    """
     with ExternalDataWriter(work / f"{NATIVE}.data") as file:
         writer = _Writer(graph, NativeWeights(graph, calibrated), file)
         writer.embed(encoder.embeddings)
@@ -37,10 +45,11 @@ def write_native(graph: GraphIndex, encoder: NativeEncoder, calibrated: Calibrat
             tokens = graph.constants[encoder.embeddings.position].dims[0] - encoder.embeddings.first_position
             writer.add("relative_bias", biases_by_distance(graph.read(encoder.relative_bias), tokens))
         for index, layer in enumerate(encoder.layers):
-            output = graph.outputs[0] if index == len(encoder.layers) - 1 else f"layer.{index}"
-            writer.layer(index, layer, encoder, output)
+            is_last = index == len(encoder.layers) - 1
+            output = graph.outputs[0] if is_last else f"layer.{index}"
+            writer.layer(index, layer, encoder, output, selects=one_token and is_last)
             release_free_memory()
-    op_sets = [helper.make_opsetid(NATIVE_OPS.domain, NATIVE_OPS.version)]
+    op_sets = [helper.make_opsetid(NATIVE_OPS.domain, NATIVE_OPS.version), helper.make_opsetid("", ONNX_OP_SET)]
     model = helper.make_model(writer.graph(), opset_imports=op_sets, ir_version=IR_VERSION, producer_name="cpu2vec")
     (work / NATIVE).write_bytes(model.SerializeToString(deterministic=True))
     return work / NATIVE
@@ -69,7 +78,7 @@ class _Writer:
         self._nodes: list[NodeProto] = []
         self._initializers: list[TensorProto] = []
         self._state, self._width = "embeddings", 0
-        self._reads_types = False
+        self._reads_types = self._selects_rows = False
 
     def graph(self) -> GraphProto:
         inputs = [
@@ -78,7 +87,10 @@ class _Writer:
         ]
         if self._reads_types:
             inputs.append(helper.make_tensor_value_info(TYPES, TensorProto.INT64, ["tokens"]))
-        outputs = [helper.make_tensor_value_info(self._graph.outputs[0], TensorProto.FLOAT, ["tokens", self._width])]
+        if self._selects_rows:
+            inputs.append(helper.make_tensor_value_info(ROWS, TensorProto.INT64, ["rows"]))
+        shape = ["rows" if self._selects_rows else "tokens", self._width]
+        outputs = [helper.make_tensor_value_info(self._graph.outputs[0], TensorProto.FLOAT, shape)]
         return helper.make_graph(self._nodes, "encoder", inputs, outputs, self._initializers)
 
     def add(self, name: str, array: NDArray[Any]) -> str:
@@ -108,17 +120,32 @@ class _Writer:
         attributes = {"epsilon": embeddings.norm.epsilon, "first_position": embeddings.first_position}
         self._node("Embedding", inputs, self._state, **attributes)
 
-    def layer(self, index: int, layer: EncoderLayer, encoder: NativeEncoder, output: str) -> None:
-        """Add a layer that computes ``output`` from the previous layer's."""
-        name, state = f"layer.{index}", self._state
-        qkv, context, attended = f"{name}.qkv", f"{name}.context", f"{name}.attention"
+    def layer(self, index: int, layer: EncoderLayer, encoder: NativeEncoder, output: str, selects: bool) -> None:
+        """Add a layer that computes ``output`` from the previous layer's; if it ``selects``, only of some rows."""
+        name = f"layer.{index}"
+        context, attended = f"{name}.context", f"{name}.attention"
         product = self._weights.joined((layer.query, layer.key, layer.value))
-        self._node("Linear", [state, *self._product(qkv, product), *self._smooth(qkv, product)], qkv)
         biases = [] if encoder.relative_bias is None else ["relative_bias"]
-        self._node("Attention", [qkv, LENGTHS, *biases], context, heads=encoder.heads)
+        if selects:
+            query, key_value = product.split(self._width)
+            keys = [self._linear(f"{name}.kv", key_value), LENGTHS, *(biases or [ABSENT])]
+            self._select_rows(f"{name}.rows")
+            inputs = [*keys, self._linear(f"{name}.query", query), ROWS]
+        else:
+            inputs = [self._linear(f"{name}.qkv", product), LENGTHS, *biases]
+        self._node("Attention", inputs, context, heads=encoder.heads)
         self._attention_output(attended, context, layer.attention_output, layer.attention_norm)
         self._feed_forward(f"{name}.feed_forward", attended, layer, output)
         self._state = output
+
+    def _linear(self, name: str, product: Product) -> str:
+        """Add the product of the state, and return its name."""
+        self._node("Linear", [self._state, *self._product(name, product), *self._smooth(name, product)], name)
+        return name
+
+    def _select_rows(self, name: str) -> None:
+        self._nodes.append(helper.make_node("Gather", [self._state, ROWS], [name], name))
+        self._state, self._selects_rows = name, True
 
     def _attention_output(self, name: str, context: str, linear: Linear, norm: LayerNorm) -> None:
         product = self._weights.joined((linear,))

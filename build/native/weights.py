@@ -43,6 +43,14 @@ class Product:
             bias=np.repeat(self.bias, splits),
         )
 
+    def split(self, columns: int) -> tuple[Product, Product]:
+        """Return the product of the first output channels, and that of the others."""
+        first, others = (
+            replace(self, values=self.values[:, part], scales=self.scales[:, part], bias=self.bias[part])
+            for part in (slice(columns), slice(columns, None))
+        )
+        return first, others
+
 
 class NativeWeights:
     """The products of a graph's matrices, computed one at a time."""

@@ -116,8 +116,8 @@ void report(const Kernels& kernels, Data& data) {
     const double attention = microseconds([&] {
       for (int h = 0; h < kHeads; ++h) {
         const float* query = data.x + h * width;
-        kernels.attention({query, query + kHidden, query + 2 * kHidden, 3 * kHidden, rows, (int)width, 0.2f, nullptr, 0,
-                           data.y + h * width, kHidden},
+        kernels.attention({query, query + kHidden, query + 2 * kHidden, 3 * kHidden, 3 * kHidden, rows, rows, (int)width,
+                           nullptr, 0, 0.2f, nullptr, 0, data.y + h * width, kHidden},
                           data.scratch);
       }
     });

@@ -282,9 +282,27 @@ void test_attention(const Kernels& kernels, Random& random) {
   inject_non_finite(random, qkv);
   const AttentionShape shape = {heads, width, 1 / std::sqrt((float)width), random.below(2) ? bias.data : nullptr, reach};
   const Lengths of = {lengths.data, texts};
-  attention(kScalar, threads(1), qkv.data, rows, of, shape, expected.data);
-  attention(kernels, threads(1 + random.below(3)), qkv.data, rows, of, shape, y.data);
+  const size_t hidden = (size_t)heads * width, stride = 3 * hidden;
+  const Rows<const float> key = {qkv.data + hidden, stride}, value = {qkv.data + 2 * hidden, stride};
+  const AttentionInput all = {{qkv.data, stride}, key, value, nullptr, rows};
+  attention(kScalar, threads(1), all, rows, of, shape, expected.data);
+  attention(kernels, threads(1 + random.below(3)), all, rows, of, shape, y.data);
   check(is_close(y, expected, 1.5e-2), kernels.name, "attention", "rows %d heads %d width %d", (int)rows, heads, width);
+
+  Block<int64_t> some(rows);
+  Block<float> query(rows * hidden), found(y.size);
+  int64_t queries = 0;
+  const int left_out = 1 + random.below(40);
+  for (int64_t row = 0; row < rows; ++row) {
+    if (random.below(left_out)) continue;
+    for (size_t i = 0; i < hidden; ++i) query.data[queries * hidden + i] = qkv.data[row * stride + i];
+    some.data[queries++] = row;
+  }
+  const AttentionInput few = {{query.data, hidden}, key, value, some.data, queries};
+  attention(kernels, threads(1 + random.below(3)), few, rows, of, shape, found.data);
+  for (int64_t i = 0; i < queries; ++i)
+    check(!memcmp(found.data + i * hidden, y.data + some.data[i] * hidden, hidden * sizeof(float)), kernels.name,
+          "attention of some rows", "row %d heads %d width %d", (int)some.data[i], heads, width);
 }
 
 void test_embedding(const Kernels& kernels, Random& random) {

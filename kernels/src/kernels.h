@@ -55,16 +55,20 @@ struct Rows {
   size_t stride;  // floats from row to row
 };
 
-// One head over one text. Rows are tokens; rows of query, key and value are `stride` floats apart.
+// One head over one text. Keys and values are those of all its tokens, queries of all or some.
 struct AttentionHead {
   const float *query, *key, *value;
-  size_t stride;
-  int tokens, width;
+  size_t query_stride, stride;  // floats from row to row; the second is of key and value
+  int queries, tokens, width;
+  const int64_t* rows;  // [queries], the batch's row of each query's token; null: query i is of token i
+  int64_t first_row;    // of the text's first token
   float scale;        // multiplies the products of query and key
   const float* bias;  // [2 * reach - 1] or null: added to a product, by the key's clipped distance from the query
   int reach;
   float* out;
   size_t out_stride;
+
+  int position(int query) const { return rows ? (int)(rows[query] - first_row) : query; }
 };
 
 struct Norm {

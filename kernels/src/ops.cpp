@@ -152,6 +152,22 @@ Error check_lengths(const Lengths& lengths, int64_t rows) {
   return check_rows(rows);
 }
 
+Error check_queries(const AttentionInput& x, int64_t rows) {
+  for (int64_t i = 0; x.rows && i < x.queries; ++i) {
+    const int64_t least = i ? x.rows[i - 1] + 1 : 0;
+    if (x.rows[i] < least || x.rows[i] >= rows)
+      return error("rows[%lld] must be %lld to %lld, because rows ascend, not %lld", (long long)i, (long long)least,
+                   (long long)rows - 1, (long long)x.rows[i]);
+  }
+  return {};
+}
+
+// Returns the index of the first query, from `first` on, whose token is not before `end`.
+int64_t queries_before(const AttentionInput& x, int64_t first, int64_t end) {
+  while (first < x.queries && x.rows[first] < end) ++first;
+  return first;
+}
+
 Error check_ids(const int64_t* ids, const int64_t* types, const Lengths& lengths, const EmbeddingTables& tables) {
   int64_t row = 0;
   for (int64_t text = 0; text < lengths.texts; row += lengths.of[text++]) {
@@ -220,26 +236,29 @@ Error feed_forward(const Kernels& kernels, const Threads& threads, const float* 
   return failure.answer();
 }
 
-Error attention(const Kernels& kernels, const Threads& threads, const float* qkv, int64_t rows, const Lengths& lengths,
-                const AttentionShape& shape, float* y) {
+Error attention(const Kernels& kernels, const Threads& threads, const AttentionInput& x, int64_t rows,
+                const Lengths& lengths, const AttentionShape& shape, float* y) {
   if (Error e = check_lengths(lengths, rows)) return e;
-  if (rows == 0) return {};
+  if (Error e = check_queries(x, rows)) return e;
+  if (rows == 0 || x.queries == 0) return {};
   const size_t width = shape.width, hidden = width * shape.heads;
   Failure failure;
   // A head's work is taken to be proportional to the text's length: threads get equal shares of tokens x heads.
   const int64_t work = rows * shape.heads, share = (work + threads.count - 1) / threads.count;
   parallel(threads, threads.count, [&](int thread) {
-    int64_t before = 0, row = 0;
+    int64_t before = 0, row = 0, query = 0;
     for (int64_t text = 0; text < lengths.texts; row += lengths.of[text++]) {
-      const int64_t length = lengths.of[text];
+      const int64_t length = lengths.of[text], first = query;
+      query = x.rows ? queries_before(x, first, row + length) : row + length;
       for (int h = 0; h < shape.heads && length; ++h, before += length) {
-        if (before / share != thread) continue;
+        if (before / share != thread || query == first) continue;
         void* memory = scratch(ScratchUse::kAttention, kernels.attention_scratch((int)length, shape.width));
         if (!memory) return failure.note();
-        const float* query = qkv + row * 3 * hidden + h * width;
+        const auto of = [&](Rows<const float> part, int64_t from) { return part.data + from * part.stride + h * width; };
         const float* bias = shape.bias ? shape.bias + (size_t)h * (2 * shape.reach - 1) : nullptr;
-        kernels.attention({query, query + hidden, query + 2 * hidden, 3 * hidden, (int)length, shape.width, shape.scale,
-                           bias, shape.reach, y + row * hidden + h * width, hidden},
+        kernels.attention({of(x.query, first), of(x.key, row), of(x.value, row), x.query.stride, x.key.stride,
+                           (int)(query - first), (int)length, shape.width, x.rows ? x.rows + first : nullptr, row,
+                           shape.scale, bias, shape.reach, y + first * hidden + h * width, hidden},
                           memory);
       }
     }

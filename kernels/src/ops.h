@@ -43,6 +43,13 @@ struct AttentionShape {
   int reach;
 };
 
+// Queries, keys and values of all heads.
+struct AttentionInput {
+  Rows<const float> query, key, value;
+  const int64_t* rows;  // [queries], the tokens that have one, ascending; null: all
+  int64_t queries;
+};
+
 // `types`: of each row, or null if the tables have none.
 Error embedding(const Kernels&, const Threads&, const int64_t* ids, const int64_t* types, int64_t rows,
                 const Lengths&, const EmbeddingTables&, float* y);
@@ -50,7 +57,8 @@ Error linear(const Kernels&, const Threads&, const float* x, int64_t rows, const
 // y = LayerNorm(x + second(first(x))); the residual of both steps is ignored, the second's is x.
 Error feed_forward(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep& first,
                    const LinearStep& second, float* y);
-Error attention(const Kernels&, const Threads&, const float* qkv, int64_t rows, const Lengths&, const AttentionShape&,
-                float* y);
+// `rows`: the tokens of all texts. Writes a row for each query.
+Error attention(const Kernels&, const Threads&, const AttentionInput&, int64_t rows, const Lengths&,
+                const AttentionShape&, float* y);
 
 }  // namespace cpu2vec

@@ -13,7 +13,7 @@ namespace cpu2vec {
 namespace {
 
 constexpr const char* kDomain = "cpu2vec";
-constexpr int kOpSet = 3;
+constexpr int kOpSet = 4;
 constexpr int kMaxInputs = 16;
 
 struct Settings {

@@ -155,6 +155,8 @@ struct Attention : Node {
       {"qkv", ort::kFloat, true, false},
       {"lengths", ort::kInt64, true, false},
       {"relative_bias", ort::kFloat, false, true},
+      {"query", ort::kFloat, false, false},
+      {"rows", ort::kInt64, false, false},
   };
   AttentionShape shape;
 
@@ -171,20 +173,34 @@ struct Attention : Node {
   }
 
   Error run(Call& call) const {
-    Shape qkv_shape, lengths_shape;
+    Shape qkv_shape, lengths_shape, query_shape, rows_shape;
     const float* qkv = call.input<float>(0, qkv_shape);
     const Lengths lengths = {call.input<int64_t>(1, lengths_shape), lengths_shape.of[0]};
+    const float* query = call.inputs() > 3 ? call.input<float>(3, query_shape) : nullptr;
+    const int64_t* rows = call.inputs() > 4 ? call.input<int64_t>(4, rows_shape) : nullptr;
     if (call.failed) return call.failed;
     if (lengths_shape.rank != 1) return error("lengths must be one-dimensional");
-    if (qkv_shape.rank != 2 || qkv_shape.of[1] < 3 || qkv_shape.of[1] % (3 * shape.heads) || qkv_shape.of[1] > 1 << 22)
-      return error("qkv must have the shape [tokens, 3 x %d heads x width]", shape.heads);
+    if (query_shape.given() != rows_shape.given()) return error("query and rows must be given together");
+    const int parts = query_shape.given() ? 2 : 3;
+    const int64_t all = qkv_shape.of[1], hidden = all / parts, tokens = qkv_shape.of[0];
+    if (qkv_shape.rank != 2 || all < parts || all % (parts * shape.heads) || all > 1 << 22)
+      return error("qkv must have the shape [tokens, %d x %d heads x width]", parts, shape.heads);
+    const int64_t queries = query_shape.given() ? query_shape.of[0] : tokens;
+    if (query_shape.given() && !query_shape.is(queries, hidden))
+      return error("query must have the shape [rows, %lld]", (long long)hidden);
+    if (rows_shape.given() && !rows_shape.is(queries))
+      return error("rows must have one element per query, [%lld]", (long long)queries);
     AttentionShape full = shape;
-    full.width = (int)qkv_shape.of[1] / (3 * shape.heads);
+    full.width = (int)(hidden / shape.heads);
     if (full.scale == 0) full.scale = 1 / sqrtf((float)full.width);
     full.bias = call.initializer<float>(2);
-    float* y = call.output(qkv_shape.of[0], qkv_shape.of[1] / 3);
+    float* y = call.output(queries, hidden);
     if (call.failed) return call.failed;
-    const Error e = attention(*settings.kernels, call.threads(), qkv, qkv_shape.of[0], lengths, full, y);
+    const size_t stride = (size_t)all;
+    const float* key = query_shape.given() ? qkv : qkv + hidden;
+    const Rows<const float> own = {query, (size_t)hidden}, joined = {qkv, stride};
+    const AttentionInput x = {query_shape.given() ? own : joined, {key, stride}, {key + hidden, stride}, rows, queries};
+    const Error e = attention(*settings.kernels, call.threads(), x, tokens, lengths, full, y);
     return e ? e : call.failed;
   }
 };

@@ -115,13 +115,13 @@ bool finite(const AttentionHead& head) {
 void attention(const AttentionHead& head, void* scratch) {
   double* weight = static_cast<double*>(scratch);
   const double poison = finite(head) ? 0 : NAN;
-  for (int r = 0; r < head.tokens; ++r) {
-    const float* query = head.query + r * head.stride;
+  for (int r = 0; r < head.queries; ++r) {
+    const float* query = head.query + r * head.query_stride;
     double top = -HUGE_VAL, sum = poison;
     for (int j = 0; j < head.tokens; ++j) {
       double dot = 0;
       for (int i = 0; i < head.width; ++i) dot += (double)query[i] * head.key[j * head.stride + i];
-      weight[j] = dot * head.scale + (head.bias ? head.bias[clipped(j - r, head.reach)] : 0);
+      weight[j] = dot * head.scale + (head.bias ? head.bias[clipped(j - head.position(r), head.reach)] : 0);
       top = weight[j] > top ? weight[j] : top;
     }
     for (int j = 0; j < head.tokens; ++j) sum += weight[j] = std::exp(weight[j] - top);

@@ -46,10 +46,10 @@ INLINE void expand_bias(const AttentionHead& head, float* bias) {
   }
 }
 
-// Adds the bias to the scores of row `row` and of a vector of keys that starts at `first`.
+// Adds the bias to the scores of query `row` and of a vector of keys that starts at `first`.
 INLINE Floats biased(const AttentionHead& head, const Shared& s, Floats score, int row, int first) {
   if (!head.bias) return score;
-  const int query = row < head.tokens ? row : head.tokens - 1;
+  const int query = head.position(row < head.queries ? row : head.queries - 1);
   return score + load(s.bias + first - query + head.tokens - 1);
 }
 
@@ -82,8 +82,8 @@ template <class Method>
 INLINE void attend(const AttentionHead& head, Shared& s, Method& method) {
   expand_bias(head, s.bias);
   const int padded = (int)round_up(head.width, kPanel);
-  for (int row = 0; row < head.tokens; row += kRows) {
-    const int rows = head.tokens - row < kRows ? head.tokens - row : kRows;
+  for (int row = 0; row < head.queries; row += kRows) {
+    const int rows = head.queries - row < kRows ? head.queries - row : kRows;
     memset(s.context, 0, sizeof(float) * kRows * padded);
     method.queries(row, rows);
     for (int first = 0; first < head.tokens; first += kBlock) {

@@ -56,7 +56,7 @@ struct FloatAttention {
   }
 
   void queries(int row, int rows) {
-    for (int r = 0; r < kRows; ++r) query[r] = head->query + (row + (r < rows ? r : rows - 1)) * head->stride;
+    for (int r = 0; r < kRows; ++r) query[r] = head->query + (row + (r < rows ? r : rows - 1)) * head->query_stride;
     for (int r = 0; r < rows; ++r) s.poison[r] = poison_of(largest(query[r], head->width)) + poison;
   }
 

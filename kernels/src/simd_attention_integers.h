@@ -36,7 +36,7 @@ struct IntegerAttention {
     poison = 0;
     memset(query, 0, kRows * stride);
     for (int j = 0; j < h.tokens; ++j) {
-      fetch_row(h.key, j + kRowsAhead);
+      fetch_row(h.key, h.stride, j + kRowsAhead, h.tokens);
       pack_key(j);
     }
     finish_keys();
@@ -44,9 +44,9 @@ struct IntegerAttention {
   }
 
   // PERF: rows are pages apart, so that the hardware does not prefetch them.
-  INLINE void fetch_row(const float* part, int token) {
-    if (head->tokens < kBlock || token >= head->tokens) return;
-    for (int i = 0; i < head->width; i += kPanel) __builtin_prefetch(part + token * head->stride + i);
+  INLINE void fetch_row(const float* part, size_t part_stride, int row, int rows) {
+    if (rows < kBlock || row >= rows) return;
+    for (int i = 0; i < head->width; i += kPanel) __builtin_prefetch(part + row * part_stride + i);
   }
 
   INLINE int8_t* packed_key(int j) {
@@ -88,7 +88,7 @@ struct IntegerAttention {
     const float* from = head->value + i;
     Ints largest = magnitude(splat(kSmallestRange));
     for (int j = 0; j < head->tokens; ++j) {
-      if (i == 0) fetch_row(head->value, j + kRowsAhead);
+      if (i == 0) fetch_row(head->value, head->stride, j + kRowsAhead, head->tokens);
       largest = max(largest, magnitude(load(from + j * head->stride, count)));
     }
     poison += poison_of(max_of(largest));
@@ -107,8 +107,8 @@ struct IntegerAttention {
   // A tile with fewer rows also computes with stale rows of the previous tile, and does not write them.
   void queries(int row, int rows) {
     for (int r = 0; r < rows; ++r) {
-      fetch_row(head->query, row + r + kRows);
-      const float* from = head->query + (row + r) * head->stride;
+      fetch_row(head->query, head->query_stride, row + r + kRows, head->queries);
+      const float* from = head->query + (row + r) * head->query_stride;
       const int32_t top = largest(from, head->width);
       s.poison[r] = poison_of(top) + poison;
       query_scale[r] = step_of(top);

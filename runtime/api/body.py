@@ -25,3 +25,6 @@ class RequestBody(Protocol):
 
     def keep(self, size: int) -> None:
         """Reserve only so many bytes from now on."""
+
+    async def reserve(self, size: int) -> None:
+        """Wait for memory for a large answer. Raises ``Unavailable`` at the deadline."""

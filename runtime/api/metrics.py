@@ -14,7 +14,6 @@ from runtime.metrics.board import Board
 from runtime.metrics.exposition import CONTENT_TYPE, exposition, header, sample, single
 from runtime.metrics.layout import PROCESS
 
-METRICS_PATH = "/metrics"
 RESIDENT = "cpu2vec_resident_memory_bytes"
 
 

@@ -7,13 +7,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from manifest import StaticModel, Task
-from runtime.api.json_body import show
+from runtime.api.embeddings.endpoint import Batch, Batches, size_of_texts
+from runtime.api.embeddings.texts import parse_texts
+from runtime.api.json_body import parse_object, show
 from runtime.api.vectors_fields import (
     DEFAULT_STRATEGY,
+    read_config,
     read_dimensions,
-    read_fields,
     read_prompt_name,
     read_task,
+    text_and_config,
     vector_answer,
 )
 from runtime.errors import InvalidRequest
@@ -32,28 +35,35 @@ class StaticVectorsEndpoint:
         embedder: StaticEmbedder,
         submit: Callable[[StaticRequest, float | None], Awaitable[Vector]],
         model: StaticModel,
+        batches: Batches | None = None,
     ) -> None:
-        """``submit`` takes a request and its deadline."""
-        self._embedder, self._submit, self._model = embedder, submit, model
+        """``submit`` takes a request and its deadline. ``batches``: where requests with ``texts`` are answered, too."""
+        self._embedder, self._submit, self._model, self._batches = embedder, submit, model, batches
 
-    def parse(self, body: bytes) -> StaticRequest:
-        return parse_static_body(body, self._model)
+    def parse(self, body: bytes) -> StaticRequest | Batch:
+        fields = parse_object(body)
+        if self._batches is not None and fields.get("texts") is not None:
+            like = static_request_of("", read_config(fields), self._model)
+            dim = self._batches.served.dim if like.dimensions is None else like.dimensions
+            return self._batches.batch(parse_texts(fields, self._batches.served, dim), like)
+        return static_request_of(*text_and_config(fields), self._model)
 
-    def size(self, item: StaticRequest) -> int:
-        return sys.getsizeof(item.text)
+    def size(self, item: StaticRequest | Batch) -> int:
+        return size_of_texts(item) if isinstance(item, Batch) else sys.getsizeof(item.text)
 
-    def fits(self, item: StaticRequest) -> bool:
+    def fits(self, item: StaticRequest | Batch) -> bool:
         return True
 
-    async def answer(self, item: StaticRequest, deadline: float | None) -> bytes:
+    async def answer(self, item: StaticRequest | Batch, deadline: float | None) -> bytes:
+        if isinstance(item, Batch):
+            return await item.answer(deadline)
         # PERF: a thread would take longer to begin and to report back than a short text takes.
         short = self._embedder.is_short(item)
         return vector_answer(item.text, self._embedder.embed(item) if short else await self._submit(item, deadline))
 
 
-def parse_static_body(body: bytes, model: StaticModel) -> StaticRequest:
-    """Parse the JSON of ``POST /vectors``. Raises ``InvalidRequest`` that names the field and what it accepts."""
-    text, config = read_fields(body)
+def static_request_of(text: str, config: dict[str, Any], model: StaticModel) -> StaticRequest:
+    """The request for the text, as ``config`` says. Raises ``InvalidRequest`` that names the field."""
     task = read_task(config)
     _check_pooling(config.get("pooling_strategy"))
     return StaticRequest(

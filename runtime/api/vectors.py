@@ -11,13 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifest import PoolingMode, TextModel
-from runtime.api.json_body import show
+from runtime.api.embeddings.endpoint import Batch, Batches, size_of_texts
+from runtime.api.embeddings.texts import parse_texts
+from runtime.api.json_body import parse_object, show
 from runtime.api.vectors_fields import (
     DEFAULT_STRATEGY,
+    read_config,
     read_dimensions,
     read_fields,
     read_prompt_name,
     read_task,
+    text_and_config,
     vector_answer,
 )
 from runtime.errors import InvalidRequest
@@ -38,26 +42,39 @@ class VectorsEndpoint:
         fits: Callable[[EmbedRequest], bool],
         model: TextModel,
         honor_pooling_strategy: bool,
+        batches: Batches | None = None,
     ) -> None:
+        """``batches``: where requests with ``texts`` are answered, too."""
         self._embed, self._fits, self._model = embed, fits, model
-        self._honor_pooling_strategy = honor_pooling_strategy
+        self._honor_pooling_strategy, self._batches = honor_pooling_strategy, batches
 
-    def parse(self, body: bytes) -> EmbedRequest:
-        return parse_body(body, self._model, self._honor_pooling_strategy)
+    def parse(self, body: bytes) -> EmbedRequest | Batch:
+        fields = parse_object(body)
+        if self._batches is not None and fields.get("texts") is not None:
+            like = request_of("", read_config(fields), self._model, self._honor_pooling_strategy)
+            dim = self._batches.served.dim if like.dimensions is None else like.dimensions
+            return self._batches.batch(parse_texts(fields, self._batches.served, dim), like)
+        return request_of(*text_and_config(fields), self._model, self._honor_pooling_strategy)
 
-    def size(self, item: EmbedRequest) -> int:
-        return sys.getsizeof(item.text)
+    def size(self, item: EmbedRequest | Batch) -> int:
+        return size_of_texts(item) if isinstance(item, Batch) else sys.getsizeof(item.text)
 
-    def fits(self, item: EmbedRequest) -> bool:
-        return self._fits(item)
+    def fits(self, item: EmbedRequest | Batch) -> bool:
+        return isinstance(item, Batch) or self._fits(item)
 
-    async def answer(self, item: EmbedRequest, deadline: float | None) -> bytes:
+    async def answer(self, item: EmbedRequest | Batch, deadline: float | None) -> bytes:
+        if isinstance(item, Batch):
+            return await item.answer(deadline)
         return vector_answer(item.text, await self._embed(item, deadline))
 
 
 def parse_body(body: bytes, model: TextModel, honor_pooling_strategy: bool) -> EmbedRequest:
     """Parse the JSON of ``POST /vectors``. Raises ``InvalidRequest`` that names the field and what it accepts."""
-    text, config = read_fields(body)
+    return request_of(*read_fields(body), model, honor_pooling_strategy)
+
+
+def request_of(text: str, config: dict[str, Any], model: TextModel, honor_pooling_strategy: bool) -> EmbedRequest:
+    """The request for the text, as ``config`` says. Raises as ``parse_body``."""
     task = read_task(config)
     request = default_request(model, text, task, read_prompt_name(config, model.prompts))
     if request is None:

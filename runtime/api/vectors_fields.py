@@ -19,18 +19,27 @@ TASKS = {task.value: task for task in Task}
 
 def read_fields(body: bytes) -> tuple[str, dict[str, Any]]:
     """The text and the config. Raises ``InvalidRequest``. Unknown keys are ignored: Weaviate's client sends some."""
-    fields = parse_object(body)
+    return text_and_config(parse_object(body))
+
+
+def text_and_config(fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The text and the config of a parsed body. Raises as ``read_fields``."""
     if "text" not in fields:
         raise InvalidRequest("text is missing; it must be a string")
     text = fields["text"]
     if not isinstance(text, str):
         raise InvalidRequest(f"text must be a string, not {name_of(text)}")
+    return text, read_config(fields)
+
+
+def read_config(fields: dict[str, Any]) -> dict[str, Any]:
+    """The config, which may be absent."""
     config = fields.get("config")
     if config is None:
         config = {}
     if not isinstance(config, dict):
         raise InvalidRequest(f"config must be an object, not {name_of(config)}")
-    return text, config
+    return config
 
 
 def read_task(config: dict[str, Any]) -> Task | None:
@@ -43,17 +52,20 @@ def read_task(config: dict[str, Any]) -> Task | None:
     raise InvalidRequest(f"config.task_type must be query or passage, not {show(value)}")
 
 
-def read_prompt_name(config: dict[str, Any], prompts: Collection[str]) -> str | None:
-    """The ``prompt_name``, which must be one of ``prompts``. An empty name is none, like an empty task."""
+def read_prompt_name(config: dict[str, Any], prompts: Collection[str], path: str = "config.") -> str | None:
+    """The ``prompt_name``, which must be one of ``prompts``. An empty name is none, like an empty task.
+
+    ``path``: before its name in messages.
+    """
     value = config.get("prompt_name")
     if value is None or value == "":
         return None
     if isinstance(value, str) and value in prompts:
         return value
     if not prompts:
-        raise InvalidRequest(f"config.prompt_name must be absent, not {show(value)}: this model declares no prompts")
+        raise InvalidRequest(f"{path}prompt_name must be absent, not {show(value)}: this model declares no prompts")
     names = ", ".join(sorted(prompts))
-    raise InvalidRequest(f"config.prompt_name must be one of {names}, not {show(value)}")
+    raise InvalidRequest(f"{path}prompt_name must be one of {names}, not {show(value)}")
 
 
 def read_dimensions(config: dict[str, Any], dim: int) -> int | None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from runtime.errors import BodyTimeout, BodyTooLarge, ServingError, Unavailable
 from runtime.http.decoder import BodyDecoder
-from runtime.http.limits import BYTES_PER_BODY_BYTE, SMALL_BODY, TINY_BODY, Deadlines
+from runtime.http.limits import BYTES_PER_BODY_BYTE, SMALL_ANSWER, SMALL_BODY, TINY_BODY, Deadlines
 from runtime.http.share import Lease, Share
 
 
@@ -31,6 +31,7 @@ class BodyRules:
     deadlines: Deadlines
     small: Share
     large: Share
+    answers: Share
 
 
 class IncomingBody:
@@ -43,6 +44,7 @@ class IncomingBody:
         self.deadline = None if seconds is None else now + seconds
         self._progress_at = now
         self._lease: Lease | None = None
+        self._answer: Lease | None = None
         self._is_its_turn = self._is_reading = False
         self._deadline = math.inf
         self._ready: asyncio.Future[None] | None = None
@@ -87,13 +89,32 @@ class IncomingBody:
         if self._lease is not None:
             self._lease.shrink(size)
 
+    async def reserve(self, size: int) -> None:
+        """Wait for the memory of a large answer, which is kept until the client has taken it.
+
+        Raises ``Unavailable`` at the deadline.
+        """
+        if size <= SMALL_ANSWER:
+            return
+        # NOTE: who holds memory for an answer waits for none, so that those who wait here for it have their turn.
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._answer = self._rules.answers.lease(size, lambda: granted.set_result(None))
+        if self._answer.is_granted:
+            return
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                await granted
+        except TimeoutError:
+            raise Unavailable.not_begun(self._rules.deadlines.request or 0) from None
+
     def release(self) -> None:
         """Give all memory back: the request is over."""
         self._is_reading = False
-        if self._lease is not None:
-            self._lease.release()
+        for lease in (self._lease, self._answer):
+            if lease is not None:
+                lease.release()
         # NOTE: these refer to the body. With it, they would keep its bytes until they are collected.
-        self._lease = self._ready = self._error = None
+        self._lease = self._answer = self._ready = self._error = None
 
     def feed(self, data: bytes, now: float) -> bytes:
         """Take what belongs to the body, and return what follows it. An error is raised by ``read``."""

@@ -21,7 +21,8 @@ from runtime.http.body import BodyRules, IncomingBody
 from runtime.http.decoder import ChunkedDecoder, SizedDecoder
 from runtime.http.exchange import Exchange, Headers
 from runtime.http.hangups import HangupWatcher
-from runtime.http.head import HEAD_END, Head, parse_head
+from runtime.http.head import HEAD_END, Head
+from runtime.http.known_heads import KnownHeads
 from runtime.http.limits import Deadlines, Memory
 
 JOINED_BYTES = 64 * 1024
@@ -87,6 +88,7 @@ class Context:
     deadlines: Deadlines
     memory: Memory
     body_rules: BodyRules
+    heads: KnownHeads
 
 
 class Connection(asyncio.Protocol):
@@ -211,7 +213,7 @@ class Connection(asyncio.Protocol):
             if size > limit:
                 raise MalformedRequest(f"the head of the request has more than {limit} bytes")
             if end >= 0:
-                self._begin(parse_head(data[:size]), data[size:])
+                self._begin(self._context.heads.parse(data[:size]), data[size:])
                 return
             refuse_other_protocols(data)
         except ServingError as error:
@@ -222,7 +224,7 @@ class Connection(asyncio.Protocol):
             self._enter(State.HEAD, self._context.deadlines.head)
 
     def _begin(self, head: Head, rest: bytes) -> None:
-        """Hand a request to the application as soon as its head is there. Raises ``MalformedRequest``."""
+        """Hand a request to the application as soon as its head is there."""
         context = self._context
         length = head.content_length
         decoder = ChunkedDecoder(context.memory.max_body) if length is None else SizedDecoder(length)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import unquote
 
 from runtime.api.body import BODY
 from runtime.http.body import IncomingBody
-from runtime.http.head import Head, split_target
+from runtime.http.head import Head
 
 ASGI = {"version": "3.0", "spec_version": "2.3"}
 
@@ -23,13 +22,12 @@ Write = Callable[[int, Headers, bytes], None]
 class Exchange:
     """A request from its head on, until its answer is written."""
 
-    __slots__ = ("_headers", "_write", "began_at", "body", "head", "is_answered", "path", "query", "status", "task")
+    __slots__ = ("_headers", "_write", "began_at", "body", "head", "is_answered", "path", "status", "task")
 
     def __init__(self, head: Head, body: IncomingBody, write: Write) -> None:
-        """``write`` is called once, with status, headers and body. Raises ``MalformedRequest``."""
+        """``write`` is called once, with status, headers and body."""
         self.head, self.body, self._write = head, body, write
-        path, self.query = split_target(head.target)
-        self.path = unquote(path.decode("latin-1")) if b"%" in path else path.decode("latin-1")
+        self.path = head.path
         self.is_answered = False
         self.task: asyncio.Task[None] | None = None
         self.status = 0
@@ -49,9 +47,9 @@ class Exchange:
             "scheme": "http",
             "path": self.path,
             "raw_path": head.target,
-            "query_string": self.query,
+            "query_string": head.query,
             "root_path": "",
-            "headers": head.headers,
+            "headers": head.headers.copy(),
             BODY: self.body,
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import httptools
 
@@ -13,13 +14,17 @@ HEAD_END = b"\r\n\r\n"
 VERSIONS = ("1.1", "1.0")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Head:
     """What a request says before its body."""
 
     method: str
     target: bytes
     """As sent: a path with a query, or a whole URL."""
+    path: str
+    """Without escapes."""
+    query: bytes
+    """As sent."""
     version: str
     """1.1 or 1.0."""
     headers: list[tuple[bytes, bytes]]
@@ -50,9 +55,12 @@ def parse_head(block: bytes) -> Head:
     version = parser.get_http_version()
     if version not in VERSIONS:
         raise UnsupportedVersion(f"HTTP/{version} is not supported; this server speaks HTTP/1.1")
+    path, query = split_target(head.target)
     return Head(
         method=parser.get_method().decode("ascii"),
         target=head.target,
+        path=unquote(path.decode("latin-1")),
+        query=query,
         version=version,
         headers=head.headers,
         content_length=None if head.is_chunked else head.content_length,

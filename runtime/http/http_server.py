@@ -15,6 +15,7 @@ from runtime.http.acceptor import Acceptor
 from runtime.http.body import BodyRules
 from runtime.http.connection import Connection, Context
 from runtime.http.hangups import HangupWatcher
+from runtime.http.known_heads import KnownHeads
 from runtime.http.limits import HttpLimits, Memory
 from runtime.http.registry import Connections
 from runtime.http.scoreboard import Scoreboard, Seat
@@ -58,8 +59,8 @@ class HttpServer:
         self._hangups = HangupWatcher(loop)
         self._large_bodies = Share(memory.large_bodies)
         self._small_bodies = Share(memory.small_bodies)
-        rules = BodyRules(memory.max_body, deadlines, self._small_bodies, self._large_bodies)
-        self._context = Context(app, loop, self._connections, self._hangups, deadlines, memory, rules)
+        rules = BodyRules(memory.max_body, deadlines, self._small_bodies, self._large_bodies, Share(memory.answers))
+        self._context = Context(app, loop, self._connections, self._hangups, deadlines, memory, rules, KnownHeads())
         for sock in sockets:
             # NOTE: accepted sockets inherit it. What waits in the kernel's buffers counts as this container's memory.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, memory.receive_buffer)

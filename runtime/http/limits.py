@@ -10,6 +10,9 @@ TINY_BODY = 4 * 1024
 SMALL_BODY = 64 * 1024
 """Bodies up to this many bytes are read ahead of all larger ones."""
 
+SMALL_ANSWER = 64 * 1024
+"""Answers up to this many bytes take no turns."""
+
 BYTES_PER_BODY_BYTE = 5
 """A body and its text, of which a character takes up to 4 bytes as soon as one of them is an emoji."""
 
@@ -67,6 +70,8 @@ class Memory:
     """For all bodies up to ``SMALL_BODY`` and their texts together."""
     large_bodies: int = 64 << 20
     """For all larger ones."""
+    answers: int = 32 << 20
+    """For all answers of more than ``SMALL_ANSWER``, until their clients have taken them."""
     receive_buffer: int = 4 * 1024
     """What the kernel may keep of a connection whose body is not being read; it doubles the number."""
     max_connections: int = 4096
@@ -82,6 +87,7 @@ class Memory:
             max_body=min(max_body, total // least_total(1)),
             small_bodies=total // 16,
             large_bodies=total // 10,
+            answers=total // 16,
             max_connections=total // 6 // BYTES_PER_CONNECTION,
         )
 

@@ -8,7 +8,7 @@ import time
 from asyncio import AbstractEventLoop
 from typing import Protocol
 
-from runtime.api.auth import OPEN_PREFIX
+from runtime.api.paths import OPEN_PREFIX
 from runtime.http.exchange import Exchange
 from runtime.http.scoreboard import Scoreboard, Seat
 from runtime.http.turns import Stage

@@ -24,7 +24,7 @@ class Engine(Protocol):
         """Whether several texts share one run, which takes less time than a run for each."""
 
     def run(self, batch: TokenBatch, cores: int) -> NDArray[np.float32]:
-        """Return the token embeddings, (sum of lengths, hidden). Raises ``InferenceFailed``.
+        """Return the embeddings of the tokens that are wanted, (wanted, hidden). Raises ``InferenceFailed``.
 
         Pass more than one core only if nothing else runs.
         """

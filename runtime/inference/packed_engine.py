@@ -14,6 +14,9 @@ from runtime.inference.native_ops import NativeOps
 from runtime.inference.session import Session, SessionPair
 from runtime.inference.token_batch import TokenBatch
 
+ROWS = "rows"
+"""The input of a graph that computes only the embeddings that are wanted."""
+
 
 class PackedEngine:
     """Implements ``engine.Engine``. A text gives the same bits whatever else is in the batch.
@@ -25,6 +28,7 @@ class PackedEngine:
         "input_ids": lambda batch: batch.ids,
         "lengths": lambda batch: batch.lengths,
         "token_type_ids": lambda batch: batch.token_types,
+        ROWS: lambda batch: batch.wanted_rows,
     }
     """The inputs that a graph may have, from a batch."""
 
@@ -43,4 +47,5 @@ class PackedEngine:
     def run(self, batch: TokenBatch, cores: int) -> NDArray[np.float32]:
         """See ``engine.Engine``."""
         feed = {name: self.INPUTS[name](batch) for name in self._inputs}
-        return self._sessions.run(self._output, feed, len(batch.ids), cores)
+        embeddings = self._sessions.run(self._output, feed, len(batch.ids), cores)
+        return embeddings if ROWS in feed else batch.select(embeddings)

@@ -46,7 +46,7 @@ class PaddedEngine:
         ends = np.cumsum(batch.lengths)[:-1]
         texts = zip(np.split(batch.ids, ends), np.split(batch.token_types, ends), strict=True)
         outputs = [self._run_text(ids, types, cores) for ids, types in texts]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+        return batch.select(outputs[0] if len(outputs) == 1 else np.concatenate(outputs))
 
     def _run_text(self, ids: Ids, types: Ids, cores: int) -> NDArray[np.float32]:
         feed = {name: self.INPUTS[name](ids, types)[np.newaxis] for name in self._inputs}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +20,43 @@ class TokenBatch:
     """Shape (texts,). Each is at least 1."""
     types: NDArray[np.int64] | None = None
     """The type of each token, (sum of lengths,); None: all have the type 0."""
+    rows: NDArray[np.int64] | None = None
+    """The tokens whose embeddings are wanted, ascending indices of ``ids``; None: all."""
 
     @classmethod
     def of(cls, ids: list[int], types: NDArray[np.int64] | None = None) -> TokenBatch:
         """Return the batch of one text."""
         return cls(np.asarray(ids, dtype=np.int64), np.asarray([len(ids)], dtype=np.int64), types)
 
+    @classmethod
+    def of_texts(cls, texts: Sequence[list[int]]) -> TokenBatch:
+        """Return the batch of several texts without types, in order."""
+        return cls(
+            np.fromiter(chain.from_iterable(texts), dtype=np.int64), np.fromiter(map(len, texts), dtype=np.int64)
+        )
+
+    def wanting(self, token: int | None) -> TokenBatch:
+        """Return the batch of which this one token is wanted; None: all are."""
+        return self if token is None else replace(self, rows=np.asarray([token], dtype=np.int64))
+
     @property
     def token_types(self) -> NDArray[np.int64]:
         """The type of each token, (sum of lengths,)."""
         return np.zeros_like(self.ids) if self.types is None else self.types
+
+    @property
+    def wanted(self) -> int:
+        """How many tokens are wanted."""
+        return len(self.ids) if self.rows is None else len(self.rows)
+
+    @property
+    def wanted_rows(self) -> NDArray[np.int64]:
+        """The tokens that are wanted, ascending indices of ``ids``."""
+        return np.arange(len(self.ids)) if self.rows is None else self.rows
+
+    def select(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the embeddings that are wanted of those of all tokens, (sum of lengths, hidden)."""
+        return embeddings if self.rows is None else embeddings[self.rows]
 
     @classmethod
     def joined(cls, batches: Sequence[TokenBatch]) -> TokenBatch:
@@ -40,4 +68,10 @@ class TokenBatch:
             np.concatenate([batch.lengths for batch in batches]),
             # PERF: most batches have no types, and need no array of zeros.
             None if all(batch.types is None for batch in batches) else np.concatenate([b.token_types for b in batches]),
+            None if all(batch.rows is None for batch in batches) else _joined_rows(batches),
         )
+
+
+def _joined_rows(batches: Sequence[TokenBatch]) -> NDArray[np.int64]:
+    starts = accumulate((len(batch.ids) for batch in batches), initial=0)
+    return np.concatenate([batch.wanted_rows + start for batch, start in zip(batches, starts, strict=False)])

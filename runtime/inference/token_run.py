@@ -21,7 +21,7 @@ nothing, and their first texts would wait."""
 
 @dataclass(frozen=True)
 class TokenRun:
-    """A text, or a window of it, for an engine. Its result is the token embeddings, (tokens, hidden)."""
+    """A text, or a window of it, for an engine. Its result is the embeddings that are wanted, (wanted, hidden)."""
 
     engine: Engine
     """The engine to run it."""
@@ -86,8 +86,8 @@ class RunBatch:
         # NOTE: one lease for all: a thread that held one and asked for another could wait for itself.
         with self._budget.lease(self._memory):
             tokens = self._runs[0].engine.run(TokenBatch.joined(batches), cores)
-        ends = accumulate(run.tokens for run in self._runs)
-        return [tokens[end - run.tokens : end] for run, end in zip(self._runs, ends, strict=True)]
+        ends = accumulate(batch.wanted for batch in batches)
+        return [tokens[end - batch.wanted : end] for batch, end in zip(batches, ends, strict=True)]
 
 
 def _alone(budget: MemoryBudget, run: TokenRun) -> RunBatch:

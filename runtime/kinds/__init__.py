@@ -15,8 +15,10 @@ from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings
 
 if TYPE_CHECKING:
     from runtime.api.endpoint import Endpoint
+    from runtime.api.error_handlers import ErrorShape
 
 KINDS: dict[Kind, str] = {
+    Kind.CLIP: "runtime.kinds.clip",
     Kind.RERANK: "runtime.kinds.rerank",
     Kind.STATIC: "runtime.kinds.static",
     Kind.TEXT: "runtime.kinds.text",
@@ -49,6 +51,10 @@ class Model:
     serving: Mapping[str, Any]
     """What ``/meta`` shows about this server."""
     jobs: Jobs
+    documents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What GET requests of other paths are answered, by path."""
+    error_shapes: Mapping[str, ErrorShape] = field(default_factory=dict)
+    """Of paths whose clients expect another one than ``{"error": …}``."""
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     """The largest body where the operator has not set one."""
     figures: WorkFigures = field(default_factory=WorkFigures)

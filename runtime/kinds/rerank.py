@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from runtime.text.window_limit import needed_for_windows, texts_bytes, window_li
 if TYPE_CHECKING:
     from runtime.api.rerank_forms import Question
     from runtime.metrics.work_figures import WorkFigures
+    from runtime.rerank.request import RerankRequest
     from runtime.rerank.scorer import Scorer
 
 WORKER_MODULES = (
@@ -75,29 +76,35 @@ def _load(
     from runtime.api.rerank_forms import parse_ranking, parse_rerank
     from runtime.inference.token_run import RunBatch
     from runtime.metrics.work_figures import WorkFigures
-    from runtime.rerank.reranker import Reranker, documents_in_flight
+    from runtime.rerank.reranker import Reranker
     from runtime.rerank.scorer import Pair, QueryText
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
+    from runtime.scheduling.parts import parts_in_flight
     from runtime.scheduling.scheduler import Scheduler
 
     figures = WorkFigures()
     scorer = _load_scorer(bundle, model, cores, limit, kernels, figures)
     budget = MemoryBudget(budget_bytes)
     scheduler: Scheduler[Any] = Scheduler(
-        scorer.begin, lambda: RunBatch(budget), cores, settings.request_seconds, figures
+        scorer.begin, lambda: RunBatch(budget), cores, settings.request_seconds, figures=figures
     )
     pair_bytes = model.encoder.memory.of(limit)
-    in_flight = documents_in_flight(cores, pair_bytes, budget_bytes)
+    in_flight = parts_in_flight(cores, pair_bytes, budget_bytes)
 
-    async def submit(item: QueryText | Pair, key: Hashable) -> Any:
-        with figures.pending(len(item.text if isinstance(item, QueryText) else item.document)):
-            return await scheduler.submit(item, key, priority=Priority.QUERY)
+    def submit(item: QueryText | Pair, key: Hashable) -> Coroutine[Any, Any, Any]:
+        return scheduler.submit(item, key, priority=Priority.QUERY)
 
     reranker = Reranker(submit, in_flight, settings.request_seconds, figures=figures)
 
+    async def logits(request: RerankRequest, deadline: float | None) -> list[float]:
+        documents = request.documents
+        characters = len(request.query) * len(documents) + sum(map(len, documents))
+        with figures.pending(characters, len(documents)):
+            return await reranker.logits(request, deadline)
+
     def endpoint(parse: Callable[[bytes], Question]) -> RerankEndpoint:
-        return RerankEndpoint(reranker.logits, scorer.fits, model.activation, parse)
+        return RerankEndpoint(logits, scorer.fits, model.activation, parse)
 
     truncate = settings.long_text is not LongText.ERROR
     ranking = endpoint(partial(parse_ranking, model=bundle.manifest.model, truncate=truncate))
@@ -110,7 +117,7 @@ def _load(
         serving={
             "max_tokens": limit,
             "documents_in_flight": sum(
-                documents_in_flight(each, pair_bytes, budget_bytes) for each in capacity.worker_cores
+                parts_in_flight(each, pair_bytes, budget_bytes) for each in capacity.worker_cores
             ),
             "kernels": kernels.isa if kernels is not None else None,
         },

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manifest import BundleError, StaticModel
 from runtime.bundle import Bundle
 from runtime.host.capacity import Capacity
 from runtime.kinds import Load, Model
-from runtime.settings import Settings
+from runtime.settings import DEFAULT_LISTS_MAX_BODY_BYTES, Settings
 from runtime.static.limits import Limits, limits_of
 from runtime.text.long_text import LongText
 
 if TYPE_CHECKING:
+    from runtime.batches.request import BatchRequest, Embedded, Group
     from runtime.static.embedder import Vector
     from runtime.static.request import StaticRequest
 
@@ -21,8 +24,14 @@ LONG_TEXT = LongText.TRUNCATE
 """What is done with long texts unless the operator chose: what the original does."""
 
 
+NO_TRUNCATION = "the request forbids truncation"
+
 WORKER_MODULES = (
+    "runtime.api.embeddings.info",
+    "runtime.api.embeddings.likes",
+    "runtime.api.embeddings.routes",
     "runtime.api.static_vectors",
+    "runtime.batches.batcher",
     "runtime.scheduling.scheduler",
     "runtime.static.embedder",
     "runtime.text.head",
@@ -48,9 +57,16 @@ def _load(
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads numpy.
+    from runtime.api.embeddings.asked import Served
+    from runtime.api.embeddings.endpoint import Batches
+    from runtime.api.embeddings.info import info_of
+    from runtime.api.embeddings.likes import static_like_of
+    from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
     from runtime.api.static_vectors import StaticVectorsEndpoint
+    from runtime.batches.batcher import Batcher
     from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
+    from runtime.scheduling.parts import JOBS_PER_CORE
     from runtime.scheduling.scheduler import Scheduler
     from runtime.static.embedder import StaticEmbedder
     from runtime.static.no_runs import NoRuns
@@ -68,10 +84,38 @@ def _load(
         raise BundleError(f"static.padding.token must be less than {table.tokens}, not {model.padding.token}")
     head = read_only_head(bundle.directory, model.layers)
     figures = WorkFigures()
-    scheduler: Scheduler[Vector] = Scheduler(lambda begin: begin(), NoRuns, cores, settings.request_seconds, figures)
+    scheduler: Scheduler[Any] = Scheduler(
+        lambda begin: begin(), NoRuns, cores, settings.request_seconds, figures=figures
+    )
 
-    def endpoint(limits: Limits) -> StaticVectorsEndpoint:
-        embedder = StaticEmbedder(model, table, tokenizer, head, limits, figures)
+    def embedder_of(limits: Limits) -> StaticEmbedder:
+        return StaticEmbedder(model, table, tokenizer, head, limits, figures)
+
+    # By whether a request refuses what is beyond the model's limits.
+    refusing = limits_of(model, LongText.ERROR, settings.max_tokens)
+    embedders = {False: embedder_of(limits), True: embedder_of(replace(refusing, reason=NO_TRUNCATION))}
+
+    def submit_group(group: Group, priority: Priority) -> Coroutine[Any, Any, Any]:
+        return scheduler.submit(partial(embedders[group.like.refuses_long].begin_group, group), priority=priority)
+
+    batcher = Batcher(submit_group, cores, JOBS_PER_CORE * cores, settings.request_seconds, figures=figures)
+
+    async def embed_all(request: BatchRequest, deadline: float | None) -> Embedded:
+        with figures.pending(sum(map(len, request.texts)), len(request.texts)):
+            return await batcher.embed(request, deadline)
+
+    known = Served(
+        bundle.manifest.model,
+        settings.model_aliases,
+        model.prompts,
+        model.dim,
+        model.normalizes,
+        settings.max_texts,
+    )
+    batches = Batches(known, lambda choice: static_like_of(choice, model), embed_all)
+
+    def endpoint(limits: Limits, batches: Batches | None = None) -> StaticVectorsEndpoint:
+        embedder = embedder_of(limits)
 
         async def submit(request: StaticRequest, deadline: float | None) -> Vector:
             priority = Priority.QUERY if request.is_query else Priority.PASSAGE
@@ -79,12 +123,15 @@ def _load(
             with figures.pending(len(request.text)):
                 return await scheduler.submit(begin, (limits, request), cost, priority, deadline)
 
-        return StaticVectorsEndpoint(embedder, submit, model)
+        return StaticVectorsEndpoint(embedder, submit, model, batches)
 
     return Model(
-        endpoints={"/vectors": endpoint(limits)},
+        endpoints={"/vectors": endpoint(limits, batches), **embedding_endpoints(batches)},
         golden_endpoints={"/vectors": endpoint(limits_of(model, LONG_TEXT, None))},
         serving={"long_text": long_text, "max_tokens": limits.tokens, "max_characters": limits.characters},
         jobs=scheduler,
         figures=figures,
+        documents={"/info": info_of(known, limits.tokens)},
+        error_shapes=ERROR_SHAPES,
+        max_body_bytes=DEFAULT_LISTS_MAX_BODY_BYTES,
     )

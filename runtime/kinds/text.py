@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manifest import BundleError, TextModel
 from runtime.bundle import Bundle, copied_bytes
 from runtime.host.capacity import Capacity
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
-from runtime.settings import Settings
+from runtime.settings import DEFAULT_LISTS_MAX_BODY_BYTES, Settings
 from runtime.text.long_text import LongText
 from runtime.text.prefixes import with_prefixes
 from runtime.text.window_limit import needed_for_windows, texts_bytes, window_limit
 
 if TYPE_CHECKING:
+    from runtime.batches.request import BatchRequest, Embedded
     from runtime.metrics.work_figures import WorkFigures
     from runtime.text.embedder import Embedder
     from runtime.text.windows import Windows
@@ -25,8 +26,15 @@ if TYPE_CHECKING:
 LONG_TEXT = LongText.CHUNK
 """What is done with long texts unless the operator chose."""
 
+TEXTS_PER_RUN = 12
+"""So many short texts share a run, more or less, by which the steps of a group are estimated."""
+
 WORKER_MODULES = (
+    "runtime.api.embeddings.info",
+    "runtime.api.embeddings.likes",
+    "runtime.api.embeddings.routes",
     "runtime.api.vectors",
+    "runtime.batches.batcher",
     "runtime.inference.engine",
     "runtime.inference.token_run",
     "runtime.text.embedder",
@@ -67,26 +75,41 @@ def _load(
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
+    from runtime.api.embeddings.asked import Served
+    from runtime.api.embeddings.endpoint import Batches
+    from runtime.api.embeddings.info import info_of
+    from runtime.api.embeddings.likes import like_of
+    from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
     from runtime.api.vectors import VectorsEndpoint
+    from runtime.batches.batcher import Batcher
+    from runtime.batches.request import Group
     from runtime.inference.token_run import RunBatch
     from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
+    from runtime.scheduling.parts import parts_in_flight
     from runtime.scheduling.scheduler import Scheduler
     from runtime.text.embedder import Vector
     from runtime.text.request import EmbedRequest
     from runtime.text.vector_cache import MAX_BYTES, cached
 
+    long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(text) if settings.query_passage_prefixes else text
     figures = WorkFigures()
-    embedders = _load_embedders(bundle, served, settings, cores, limits, kernels, figures)
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures)
     budget = MemoryBudget(budget_bytes)
-    scheduler: Scheduler[Vector] = Scheduler(
-        lambda request: embedders[request.encoder].begin(request),
+
+    def begin(item: EmbedRequest | Group) -> Any:
+        if isinstance(item, Group):
+            return embedders[item.like.encoder].begin_group(item)
+        return embedders[item.encoder].begin(item)
+
+    scheduler: Scheduler[Any] = Scheduler(
+        begin,
         lambda: RunBatch(budget),
         cores,
         settings.request_seconds,
-        figures,
+        figures=figures,
     )
 
     async def embed(request: EmbedRequest, deadline: float | None) -> Vector:
@@ -98,24 +121,50 @@ def _load(
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
 
+    def submit(group: Group, priority: Priority) -> Coroutine[Any, Any, Any]:
+        return scheduler.submit(group, cost=len(group.texts) // TEXTS_PER_RUN + 1, priority=priority)
+
+    window_bytes = max(text.encoders[name].memory.of(limit) for name, limit in limits.items())
+    in_flight = parts_in_flight(cores, window_bytes, budget_bytes)
+    batcher = Batcher(submit, cores, in_flight, settings.request_seconds, figures=figures)
+
+    async def embed_all(request: BatchRequest, deadline: float | None) -> Embedded:
+        with figures.pending(sum(map(len, request.texts)), len(request.texts)):
+            return await batcher.embed(request, deadline)
+
+    known = Served(
+        bundle.manifest.model,
+        settings.model_aliases,
+        served.prompts,
+        text.dim,
+        all(encoder.normalizes for encoder in text.encoders.values()),
+        settings.max_texts,
+    )
+    batches = Batches(known, lambda choice: like_of(choice, served), embed_all)
     source = cached(embed, max_bytes=MAX_BYTES // workers, figures=figures) if settings.enable_cache else embed
     return Model(
-        endpoints={"/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy)},
+        endpoints={
+            "/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy, batches),
+            **embedding_endpoints(batches),
+        },
         golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
-            "long_text": settings.long_text or LONG_TEXT,
+            "long_text": long_text,
             "window_tokens": limits,
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
         figures=figures,
+        documents={"/info": info_of(known, max(limits.values()))},
+        error_shapes=ERROR_SHAPES,
+        max_body_bytes=DEFAULT_LISTS_MAX_BODY_BYTES,
     )
 
 
-def _load_embedders(
+def load_embedders(
     bundle: Bundle,
     text: TextModel,
-    settings: Settings,
+    long_text: LongText,
     cores: int,
     limits: Mapping[str, int],
     kernels: NativeOps | None,
@@ -135,7 +184,7 @@ def _load_embedders(
     embedders = {}
     for name, encoder in text.encoders.items():
         tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
-        windows = Windows(tokenizer, limits[name], settings.long_text or LONG_TEXT)
+        windows = Windows(tokenizer, limits[name], long_text)
         _check_capacity(windows, limits[name], text.prompts)
         embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures)
     return embedders

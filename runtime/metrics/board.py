@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import mmap
 
-from runtime.metrics.layout import GAUGES, PROCESS
-
-NUMBERS = 4096
-"""The most figures of a worker. Memory is taken by the page, as figures are written."""
+from runtime.metrics.layout import GAUGES, NUMBERS, PROCESS
 
 NUMBER_BYTES = 8
 

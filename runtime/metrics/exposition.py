@@ -13,11 +13,11 @@ from runtime.metrics.layout import (
     GAUGES,
     HISTOGRAM_NUMBERS,
     HISTOGRAMS,
-    LAST_STATUS,
     LATENCY,
     REQUESTS,
     SECONDS,
     STATUS_OFFSET,
+    STATUSES,
     SUM,
 )
 
@@ -33,20 +33,20 @@ def exposition(board: Board, routes: Sequence[str]) -> Iterator[str]:
     def total(number: int) -> float:
         return sum(row[number] for row in rows)
 
-    def block(start: int) -> list[float]:
-        return [total(start + offset) for offset in range(HISTOGRAM_NUMBERS)]
+    def totals(start: int, count: int) -> list[float]:
+        return [sum(numbers) for numbers in zip(*(row[start : start + count] for row in rows), strict=True)]
 
     yield from header(REQUESTS, "Requests that were answered, by route and status.", "counter")
     for number, route in enumerate(routes):
-        for status in range(FIRST_STATUS, LAST_STATUS + 1):
-            if count := total(start_of(number) + STATUS_OFFSET + status - FIRST_STATUS):
+        for status, count in enumerate(totals(start_of(number) + STATUS_OFFSET, STATUSES), FIRST_STATUS):
+            if count:
                 yield sample(REQUESTS, count, {"route": route, "status": str(status)})
     yield from header(LATENCY, "Time from the head of a request until its answer is written.", "histogram")
     for number, route in enumerate(routes):
-        yield from histogram(LATENCY, block(start_of(number)), {"route": route})
+        yield from histogram(LATENCY, totals(start_of(number), HISTOGRAM_NUMBERS), {"route": route})
     for each in HISTOGRAMS:
         yield from header(each.name, each.help, "histogram")
-        yield from histogram(each.name, block(each.start), {})
+        yield from histogram(each.name, totals(each.start, HISTOGRAM_NUMBERS), {})
     for figure in (*COUNTERS, *GAUGES):
         yield from single(figure.name, figure.help, figure.kind, total(figure.start))
     yield from single("cpu2vec_worker_restarts_total", "Workers that ended unasked.", "counter", board.restarts)

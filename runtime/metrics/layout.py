@@ -80,7 +80,13 @@ ROUTES_START = 128
 
 STATUS_OFFSET = 32
 FIRST_STATUS, LAST_STATUS = 200, 511
-ROUTE_NUMBERS = STATUS_OFFSET + LAST_STATUS - FIRST_STATUS + 1 + 8
+STATUSES = LAST_STATUS - FIRST_STATUS + 1
+ROUTE_NUMBERS = STATUS_OFFSET + STATUSES + 8
+MOST_ROUTES = 24
+"""A text model's server has 16, and no other kind has more."""
+NUMBERS = ROUTES_START + MOST_ROUTES * ROUTE_NUMBERS
+"""Of a worker. Memory is taken by the page, as figures are written."""
+
 REQUESTS = "cpu2vec_requests_total"
 LATENCY = "cpu2vec_request_seconds"
 OTHER_ROUTE = "other"

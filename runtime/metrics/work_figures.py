@@ -86,16 +86,16 @@ class WorkFigures:
         self._count(CACHE_HITS.start if is_hit else CACHE_MISSES.start)
 
     @contextmanager
-    def pending(self, characters: int) -> Iterator[None]:
-        """A text of so many characters waits or is computed. Belongs to the event loop's thread."""
-        tokens = 1 + characters // CHARACTERS_PER_TOKEN
+    def pending(self, characters: int, texts: int = 1) -> Iterator[None]:
+        """So many texts, of so many characters together, wait or are computed. Belongs to the event loop's thread."""
+        tokens = texts + characters // CHARACTERS_PER_TOKEN
         row = self._row
-        row[PENDING.start] += 1
+        row[PENDING.start] += texts
         row[PENDING_TOKENS.start] += tokens
         try:
             yield
         finally:
-            row[PENDING.start] -= 1
+            row[PENDING.start] -= texts
             row[PENDING_TOKENS.start] -= tokens
 
     def _count(self, start: int) -> None:

@@ -15,7 +15,7 @@ from runtime.metrics.work_figures import WorkFigures
 from runtime.rerank.pair_tokens import PairTokens, Reading, TextTokens
 from runtime.scheduling.job import Step
 from runtime.text.head import Head
-from runtime.text.pooling import pool
+from runtime.text.pooling import only_token, pool
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,12 @@ class Scorer:
                 f"{pair.name} and the query must have at most {self._pairs.max_tokens} tokens together: "
                 "shorten them, or allow truncation"
             )
+        modes = self._encoder.pooling.modes
         batch = self._pairs.join(pair.query, document)
+        batch = batch.wanting(only_token(modes, 0, len(batch.ids)))
         memory = self._encoder.memory.of(len(batch.ids))
         tokens = yield Step(TokenRun(self._engine, batch, memory), 1)
-        logit = float(self._head.apply(pool(tokens, self._encoder.pooling.modes, 0))[0])
+        logit = float(self._head.apply(pool(tokens, modes, 0))[0])
         if not math.isfinite(logit):
             raise InferenceFailed("the model returned a score that is not finite")
         self._figures.computed(len(batch.ids), truncated=length > self._pairs.max_tokens)

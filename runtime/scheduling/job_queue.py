@@ -6,6 +6,7 @@ from typing import Generic
 
 from runtime.scheduling.cost_class import Item, Priority
 from runtime.scheduling.lane import Lane
+from runtime.scheduling.pace import Pace
 
 TURNS_UNTIL_PASSAGE = 5
 """Of so many turns, one goes to the passages where queries wait, too."""
@@ -17,7 +18,9 @@ class JobQueue(Generic[Item]):
     Times are in seconds and never go back.
     """
 
-    def __init__(self, fresh_seconds: float) -> None:
+    def __init__(self, fresh_seconds: float, threads: int = 1) -> None:
+        """``threads``: how many steps are done at a time."""
+        self._pace = Pace(threads, fresh_seconds)
         self._queries: Lane[Item] = Lane(fresh_seconds)
         self._passages: Lane[Item] = Lane(fresh_seconds)
         self._turn = 0
@@ -29,6 +32,11 @@ class JobQueue(Generic[Item]):
     def short(self) -> int:
         """How many jobs are done in one step."""
         return self._queries.short + self._passages.short
+
+    @property
+    def steps(self) -> int:
+        """How many steps all jobs have left."""
+        return self._queries.steps + self._passages.steps
 
     def add(self, item: Item, first: bool = False) -> None:
         """Add a job; ``first``: before all of its cost and priority, if it was begun."""
@@ -51,12 +59,17 @@ class JobQueue(Generic[Item]):
         if waits:
             self.add(item)
 
+    def measure(self, seconds: float) -> None:
+        """A step of a job that has more took so long. Without any measure, no job is ever due."""
+        self._pace.measure(seconds)
+
     def take(self, now: float) -> Item | None:
         """Remove and return the job whose turn it is; None if there is none."""
         lane = self._next_lane()
         if not lane:
             return None
-        item = lane.take(now)
+        is_in_time = self._pace.suffices(self.steps)
+        item = lane.take(now, self._pace if is_in_time else None)
         item.begun = True
         return item
 

@@ -6,16 +6,23 @@ from bisect import bisect_left, insort
 from typing import Generic
 
 from runtime.scheduling.cost_class import CostClass, Item
+from runtime.scheduling.pace import Pace
 
 TURNS_UNTIL_OLDEST = 5
 """Of so many turns, one goes to the class whose first job is the oldest, whatever its cost."""
+
+DUE_TURNS = (1, 3)
+"""Those of them that go to a job that is due. The short ones have every second turn, however many are due."""
 
 SHORT = 1
 """The cost of a job that is done in one step."""
 
 
 class Lane(Generic[Item]):
-    """Serves the fewest steps first. A stream of short jobs leaves one turn of five to the longer ones."""
+    """Serves the fewest steps first. A stream of short jobs leaves one turn of five to the longer ones.
+
+    It leaves two more to those that are due, as long as all that waits can be served in time.
+    """
 
     def __init__(self, fresh_seconds: float) -> None:
         self._fresh_seconds = fresh_seconds
@@ -25,6 +32,7 @@ class Lane(Generic[Item]):
         # The costs of the classes that are not empty, ascending.
         self._costs: list[int] = []
         self._turn = 0
+        self._steps = 0
 
     def __bool__(self) -> bool:
         return bool(self._costs)
@@ -34,6 +42,11 @@ class Lane(Generic[Item]):
         """How many jobs are done in one step."""
         return len(self._short)
 
+    @property
+    def steps(self) -> int:
+        """How many steps all jobs have left."""
+        return self._steps
+
     def add(self, item: Item, first: bool = False) -> None:
         """Add the job to its class; see ``CostClass.add``."""
         jobs = self._classes.get(item.cost)
@@ -42,25 +55,28 @@ class Lane(Generic[Item]):
         if not jobs:
             insort(self._costs, item.cost)
         jobs.add(item, first)
+        self._steps += item.cost
 
     def discard(self, item: Item) -> bool:
         """Remove the job. Returns whether it was there."""
         jobs = self._classes.get(item.cost)
         if jobs is None or not jobs.discard(item):
             return False
-        self._drop_if_empty(item.cost, jobs)
+        self._has_left(item.cost, jobs)
         return True
 
     def is_stale(self, item: Item) -> bool:
         """Whether the job waits behind all fresh ones of its class."""
         return item.cost in self._classes and self._classes[item.cost].is_stale(item)
 
-    def take(self, now: float) -> Item:
-        """Remove and return the job whose turn it is. There must be one."""
+    def take(self, now: float, pace: Pace | None) -> Item:
+        """Remove and return the job whose turn it is. There must be one. ``pace``: None if no job is ever due."""
         if len(self._costs) > 1:
             self._turn = (self._turn + 1) % TURNS_UNTIL_OLDEST
             if self._turn == 0:
                 return self._take_of(self._oldest(now), now)
+            if pace is not None and self._turn in DUE_TURNS and (due := self._due(now, pace)):
+                return self._take_of(due, now)
         return self._take_of(self._costs[0], now)
 
     def take_short(self, now: float) -> Item | None:
@@ -70,10 +86,11 @@ class Lane(Generic[Item]):
     def _take_of(self, cost: int, now: float) -> Item:
         jobs = self._classes[cost]
         item = jobs.take(now)
-        self._drop_if_empty(cost, jobs)
+        self._has_left(cost, jobs)
         return item
 
-    def _drop_if_empty(self, cost: int, jobs: CostClass[Item]) -> None:
+    def _has_left(self, cost: int, jobs: CostClass[Item]) -> None:
+        self._steps -= cost
         if not jobs:
             del self._costs[bisect_left(self._costs, cost)]
             if jobs is not self._short:
@@ -82,3 +99,14 @@ class Lane(Generic[Item]):
     def _oldest(self, now: float) -> int:
         """The cost of the class whose first job came before those of all others."""
         return min(self._costs, key=lambda cost: self._classes[cost].first(now).since)
+
+    def _due(self, now: float, pace: Pace) -> int:
+        """The cost of the class whose first job has been due for longest; 0 if none is. A stale one never is."""
+        due_since, due = now, 0
+        for cost in self._costs:
+            jobs = self._classes[cost]
+            job = jobs.first(now)
+            since = job.since + pace.due_after(cost)
+            if since <= due_since and not jobs.is_stale(job):
+                due_since, due = since, cost
+        return due

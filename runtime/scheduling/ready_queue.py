@@ -23,7 +23,7 @@ class ReadyQueue(Generic[Item]):
         self._threads, self._clock = threads, clock
         # The lock guards the four below it.
         self._lock = threading.Lock()
-        self._jobs: JobQueue[Item] = JobQueue(fresh_seconds)
+        self._jobs: JobQueue[Item] = JobQueue(fresh_seconds, threads)
         self._idle: list[queue.SimpleQueue[Item | None]] = []
         self._in_flight = 0
         self._is_closed = False
@@ -76,14 +76,16 @@ class ReadyQueue(Generic[Item]):
             self._jobs.add(job, first)
             self._wake()
 
-    def next(self, unfinished: Iterable[Item] = ()) -> Item | None:
+    def next(self, unfinished: Iterable[Item] = (), seconds: float | None = None) -> Item | None:
         """Return the job whose turn it is, after ``unfinished`` ones have joined the queue; block until there is one.
 
-        Returns None when the queue is empty and closed.
+        ``seconds``: how long their last step took. Returns None when the queue is empty and closed.
         """
         with self._lock:
             for unfinished_job in unfinished:
                 self._jobs.add(unfinished_job)
+                if seconds is not None:
+                    self._jobs.measure(seconds)
             job = self._jobs.take(self._clock())
             if job is not None:
                 self._wake()

@@ -54,17 +54,18 @@ class Scheduler(Generic[Result]):
         new_batch: Callable[[], Batch],
         cores: int,
         seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
         figures: WorkFigures | None = None,
     ) -> None:
         """``seconds``: after which the deadlines of callers come, usually; None: there are none.
 
         ``figures``: where jobs are counted; None: nobody wants to know.
         """
-        self._begin, self._new_batch, self._cores = begin, new_batch, cores
+        self._begin, self._new_batch, self._cores, self._clock = begin, new_batch, cores, clock
         self._seconds = seconds or USUAL_SECONDS
         self._figures = figures if figures is not None else WorkFigures()
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
-        self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, self._seconds * FRESH_SHARE)
+        self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, self._seconds * FRESH_SHARE, clock)
         # The two below belong to the event loop's thread.
         self._by_key: dict[Hashable, Job[Result]] = {}
         self._callers = 0
@@ -167,7 +168,9 @@ class Scheduler(Generic[Result]):
         lower_priority()
         job = self._queue.next()
         while job is not None:
-            job = self._queue.next(self._take_turn(job))
+            start = self._clock()
+            unfinished = self._take_turn(job)
+            job = self._queue.next(unfinished, self._clock() - start)
 
     def _take_turn(self, first: Job[Result]) -> list[Job[Result]]:
         """Advance the job by a step, with others whose runs go with its own. Returns the jobs that are unfinished."""
@@ -177,7 +180,7 @@ class Scheduler(Generic[Result]):
         while job is not None:
             taken += 1
             if job.taken_at is None:
-                job.taken_at = time.monotonic()
+                job.taken_at = self._clock()
                 self._figures.taken(job.taken_at - job.since)
             if job.prepare():
                 self._deliver([job])
@@ -195,9 +198,9 @@ class Scheduler(Generic[Result]):
 
     def _run_batch(self, batch: Batch, jobs: list[Job[Result]]) -> list[Job[Result]]:
         """Run the batch and resume its jobs. Returns those that are unfinished."""
-        start = time.monotonic()
+        start = self._clock()
         results = batch.run(self._cores if self._queue.in_flight == len(jobs) else 1)
-        self._figures.ran(time.monotonic() - start)
+        self._figures.ran(self._clock() - start)
         have_ended = [job.resume(result) for job, result in zip(jobs, results, strict=True)]
         if ended := [job for job, has_ended in zip(jobs, have_ended, strict=True) if has_ended]:
             self._deliver(ended)

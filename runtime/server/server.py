@@ -7,21 +7,25 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 
 from runtime.errors import describe
+from runtime.host.garbage import pause_collections, resume_collections
 from runtime.http.scoreboard import Seat
 from runtime.http.turns import Stage
 from runtime.server.listener import BACKLOG
 from runtime.server.master import EXIT_FAILED, Master
 from runtime.server.ready_mark import ReadyMark, replace_heartbeat_files
-from runtime.server.worker import Service, Worker
+from runtime.server.worker import Worker
+
+if TYPE_CHECKING:
+    from runtime.server.serving import Service
 
 log = logging.getLogger("cpu2vec")
 
-MakeService = Callable[[Seat, Callable[[], None]], Service]
+MakeService = Callable[[Seat, Callable[[], None]], "Service"]
 """Takes the seat of its worker, and what the service calls once it is ready."""
 
 
@@ -31,6 +35,8 @@ class Server(BaseApplication):
     ready_mark: ReadyMark
     seat: Seat
     """Those of the worker. The master sets them in the worker's process."""
+    serve: Callable[..., bool]
+    """``serving.serve``, from ``load`` on."""
 
     def __init__(
         self,
@@ -60,9 +66,14 @@ class Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Service:
+        pause_collections()
         # NOTE: a terminal that is closed hangs up on all processes, and the master alone decides what that means.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         try:
+            # PERF: imported in the worker, so that the master never loads asyncio, uvloop and the HTTP server.
+            from runtime.server.serving import serve
+
+            self.serve = serve
             return self._make_service(self.seat, self._note_ready)
         except Exception as error:
             if self.seat.has_last_word():
@@ -76,4 +87,6 @@ class Server(BaseApplication):
 
     def run(self) -> None:
         """Serve until a signal ends the server. Raises ``SystemExit``."""
-        Master(self, self._listener).run()
+        master = Master(self, self._listener)
+        resume_collections()
+        master.run()

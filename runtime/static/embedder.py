@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Reading, StaticModel
-from runtime.errors import InferenceFailed
+from runtime.batches.request import Embedded, Group
+from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.static.limits import Limits
@@ -62,7 +64,7 @@ class StaticEmbedder:
         ids = self._tokenizer.encode(text)
         mean = Mean(self._table)
         mean.add(self._limits.take(ids, 0, 0, self._model.unknown_id))
-        return self._counted(request, text, mean, len(ids))
+        return self._result(request, text, mean, len(ids))
 
     def begin(self, request: StaticRequest) -> Generator[Step, None, Vector]:
         """The same in steps that tokenize one segment each, for a text of any length.
@@ -70,15 +72,40 @@ class StaticEmbedder:
         Raises ``InvalidRequest`` for a text that is too long where ``LONG_TEXT`` is error, and ``InferenceFailed``,
         also for a vector that is not finite.
         """
+        vector, _ = yield from self._counted(request)
+        return vector
+
+    def begin_group(self, group: Group) -> Generator[Step, None, Embedded]:
+        """The vectors of several texts, with a pause where ``begin`` has one.
+
+        Raises as ``begin``; an ``InvalidRequest`` names the text.
+        """
+        vectors: list[Vector] = []
+        counts: list[int] = []
+        for index, text in enumerate(group.texts):
+            try:
+                vector, count = yield from self._counted(replace(group.like, text=text))
+            except InvalidRequest as error:
+                raise group.named(index, error) from None
+            vectors.append(vector)
+            counts.append(count)
+        return Embedded(np.stack(vectors), counts)
+
+    def _counted(self, request: StaticRequest) -> Generator[Step, None, tuple[Vector, int]]:
+        """A text's vector, and how many of its tokens were seen."""
         text = self._limits.cut(request.prompt + request.text)
         mean, seen = Mean(self._table), 0
-        for ids, left in self._segments(text):
+        for ids, left in self._segments(text) if len(text) > SHORT_CHARACTERS else self._whole(text):
             mean.add(self._limits.take(ids, seen, mean.count, self._model.unknown_id))
             seen += len(ids)
-            if self._limits.reached(seen, mean.count):
+            if left == 0 or self._limits.reached(seen, mean.count):
                 break
             yield Step(None, left)
-        return self._counted(request, text, mean, seen)
+        return self._result(request, text, mean, seen), seen
+
+    def _whole(self, text: str) -> Iterator[tuple[list[int], int]]:
+        """The ids of a short text, as of its last segment."""
+        yield self._tokenizer.encode(text), 0
 
     def _segments(self, text: str) -> Iterator[tuple[list[int], int]]:
         """The ids of each segment, and how many segments probably follow, at least 1."""
@@ -86,7 +113,7 @@ class StaticEmbedder:
             end = segment.spans[-1][1] if segment.spans else 0
             yield segment.ids, 1 + max(0, len(text) - end) // SEGMENT_CHARACTERS
 
-    def _counted(self, request: StaticRequest, text: str, mean: Mean, seen: int) -> Vector:
+    def _result(self, request: StaticRequest, text: str, mean: Mean, seen: int) -> Vector:
         """The vector of the request, of whose ``text`` so many tokens were seen. Counts it."""
         count = mean.count
         is_cut = len(text) < len(request.prompt) + len(request.text) or self._limits.is_beyond(seen, count)

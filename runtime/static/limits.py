@@ -21,6 +21,8 @@ class Limits:
     """Tokens that count."""
     refuses: bool
     """Whether a text beyond a limit is refused."""
+    reason: str = "LONG_TEXT is error"
+    """Why it is refused, in messages."""
 
     def cut(self, text: str) -> str:
         """The characters that are tokenized. Raises ``InvalidRequest`` where longer texts are refused."""
@@ -29,7 +31,7 @@ class Limits:
         if self.refuses:
             raise InvalidRequest(
                 f"text must have at most {self.characters} characters, including its prompt, but has {len(text)} "
-                "(LONG_TEXT is error)"
+                f"({self.reason})"
             )
         return text[: self.characters]
 
@@ -45,7 +47,7 @@ class Limits:
         taken = known if self.tokens is None else known[: max(0, self.tokens - counted)]
         if self.refuses and (dropped or len(taken) < len(known)):
             most = min(limit for limit in (self.tokenizer, self.tokens) if limit is not None)
-            raise InvalidRequest(f"text must have at most {most} tokens, including its prompt (LONG_TEXT is error)")
+            raise InvalidRequest(f"text must have at most {most} tokens, including its prompt ({self.reason})")
         return taken
 
     def padding_after(self, padding: Padding, seen: int, counted: int) -> int:

@@ -14,5 +14,7 @@ class StaticRequest:
     """The text to prepend."""
     dimensions: int | None
     """The components to keep; None keeps all."""
+    refuses_long: bool = False
+    """Whether a text beyond a limit is refused, whatever ``LONG_TEXT`` says."""
     is_query: bool = field(default=False, compare=False)
     """Whether somebody waits for a search, which decides who is served first and nothing about the vector."""

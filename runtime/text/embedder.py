@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Encoder
-from runtime.errors import InferenceFailed
+from runtime.batches.request import Embedded, Group
+from runtime.batches.split import split
+from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.engine import Engine
 from runtime.inference.token_batch import TokenBatch
-from runtime.inference.token_run import TokenRun, Tokens
+from runtime.inference.token_run import MAX_BATCH_TOKENS, TokenRun, Tokens
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize
-from runtime.text.pooling import pool
+from runtime.text.pooling import only_token, pool
 from runtime.text.request import EmbedRequest
 from runtime.text.windows import Window, Windowing, Windows
 
 Vector = NDArray[np.float32]
 Steps = Generator[Step, Tokens, Vector]
+
+_NOTHING: tuple[Vector, int] = (np.empty(0, np.float32), 0)
 
 
 class Embedder:
@@ -39,14 +44,38 @@ class Embedder:
         The vectors of several windows are averaged, weighted by their numbers of the text's tokens. Raises
         ``InvalidRequest``, or ``InferenceFailed``, also for a vector that is not finite.
         """
-        vector = yield from self._average(request)
-        if request.dimensions is not None:
-            vector = vector[: request.dimensions]
-            if self._encoder.normalizes:
-                vector = normalize(vector)
-        if not np.isfinite(vector).all():
-            raise InferenceFailed("the model returned a vector that is not finite")
+        vector, _ = yield from self._average(request)
+        vector = self._cut(vector, request)
+        _check_finite(vector)
         return vector
+
+    def begin_group(self, group: Group) -> Generator[Step, Tokens, Embedded]:
+        """The same for several texts: short ones share runs, up to the size of a batch, and a long one is a text alone.
+
+        Raises as ``begin``; an ``InvalidRequest`` names the text.
+        """
+        request: EmbedRequest = group.like
+        found: list[tuple[Vector, int]] = [_NOTHING] * len(group.texts)
+        all_ids = self._windows.whole(request.prompt, group.texts)
+        for index, text in enumerate(group.texts):
+            if all_ids[index] is None:
+                found[index] = yield from self._named(group, index, text)
+        short = [(index, ids) for index, ids in enumerate(all_ids) if ids is not None]
+        runs = self._runs(short)
+        for number, run in enumerate(runs):
+            batch = TokenBatch.of_texts([ids for _, ids in run])
+            memory = sum(self._encoder.memory.of(len(ids)) for _, ids in run)
+            tokens = yield Step(TokenRun(self._engine, batch, memory), len(runs) - number)
+            start = 0
+            for index, ids in run:
+                end = start + len(ids)
+                vector = self._head.apply(pool(tokens[start:end], request.pooling, request.skipped_tokens))
+                found[index] = self._cut(vector, request), len(ids)
+                self._figures.computed(len(ids))
+                start = end
+        vectors = np.stack([vector for vector, _ in found])
+        _check_finite(vectors)
+        return Embedded(vectors, [count for _, count in found])
 
     def fits(self, request: EmbedRequest) -> bool:
         """Whether the text with its prompt fits into one window."""
@@ -56,15 +85,40 @@ class Embedder:
         """Return how many windows the text probably has, by its length alone; at least 1."""
         return self._windows.estimate(request.prompt, request.text)
 
-    def _average(self, request: EmbedRequest) -> Steps:
-        """The vector of the only window, or the average of all, weighted and normalized."""
-        windows = self._windows.of(request.prompt, request.text)
+    def _runs(self, texts: list[tuple[int, list[int]]]) -> list[list[tuple[int, list[int]]]]:
+        """Texts in a row that share a run, each with its ids."""
+        if not self._engine.supports_batching:
+            return [[text] for text in texts]
+        return [texts[start:end] for start, end in split([len(ids) for _, ids in texts], len(texts), MAX_BATCH_TOKENS)]
+
+    def _named(self, group: Group, index: int, text: str) -> Generator[Step, Tokens, tuple[Vector, int]]:
+        """A text of the group alone."""
+        request = replace(group.like, text=text)
+        try:
+            vector, tokens = yield from self._average(request)
+        except InvalidRequest as error:
+            raise group.named(index, error) from None
+        return self._cut(vector, request), tokens
+
+    def _cut(self, vector: Vector, request: EmbedRequest) -> Vector:
+        """The first components, as many as are asked for."""
+        if request.dimensions is None:
+            return vector
+        vector = vector[: request.dimensions]
+        return normalize(vector) if self._encoder.normalizes else vector
+
+    def _average(self, request: EmbedRequest) -> Generator[Step, Tokens, tuple[Vector, int]]:
+        """The vector of the only window, or the average of all, weighted and normalized; and how many tokens it took.
+
+        The tokens of prompt and special tokens count once for each window.
+        """
+        windows = self._windows.of(request.prompt, request.text, request.refuses_long)
         window = yield from _next_window(windows, self.estimate(request))
         vector = yield from self._vector(window, request)
         count, made = len(window.ids), 1
         if not window.following:
             self._figures.computed(count, truncated=window.is_truncated)
-            return vector
+            return vector, count
         total, weight = vector.astype(np.float64) * window.tokens, window.tokens
         while window.following:
             window = yield from _next_window(windows, window.following)
@@ -73,15 +127,22 @@ class Embedder:
             count, made = count + len(window.ids), made + 1
         self._figures.computed(count, made)
         vector = (total / weight).astype(np.float32)
-        return normalize(vector) if self._encoder.normalizes else vector
+        return (normalize(vector) if self._encoder.normalizes else vector), count
 
     def _vector(self, window: Window, request: EmbedRequest) -> Steps:
         if not window.ids:
             # NOTE: without special tokens an empty text has none; sentence-transformers' masked mean is zero then.
             return self._head.apply(np.zeros(self._encoder.width * len(request.pooling), dtype=np.float32))
         memory = self._encoder.memory.of(len(window.ids))
-        tokens = yield Step(TokenRun(self._engine, TokenBatch.of(window.ids), memory), window.following + 1)
-        return self._head.apply(pool(tokens, request.pooling, request.skipped_tokens))
+        only = only_token(request.pooling, request.skipped_tokens, len(window.ids))
+        batch = TokenBatch.of(window.ids).wanting(only)
+        tokens = yield Step(TokenRun(self._engine, batch, memory), window.following + 1)
+        return self._head.apply(pool(tokens, request.pooling, request.skipped_tokens if only is None else 0))
+
+
+def _check_finite(vectors: Vector) -> None:
+    if not np.isfinite(vectors).all():
+        raise InferenceFailed("the model returned a vector that is not finite")
 
 
 def _next_window(windows: Windowing, left: int) -> Generator[Step, Tokens, Window]:

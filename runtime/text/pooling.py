@@ -21,6 +21,16 @@ def pool(tokens: Array, modes: tuple[PoolingMode, ...], skip: int) -> Array:
     return pooled[0] if len(pooled) == 1 else np.concatenate(pooled)
 
 
+def only_token(modes: tuple[PoolingMode, ...], skip: int, tokens: int) -> int | None:
+    """Return the only token of a text that pooling reads; None: it reads several, or none.
+
+    Pooling that token alone, with nothing to skip, gives the same vector.
+    """
+    if modes == (PoolingMode.CLS,):
+        return skip if skip < tokens else 0
+    return tokens - 1 if modes == (PoolingMode.LAST_TOKEN,) and skip < tokens else None
+
+
 def _cls(tokens: Array, skip: int) -> Array:
     return tokens[skip] if skip < len(tokens) else tokens[0]
 

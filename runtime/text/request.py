@@ -21,6 +21,8 @@ class EmbedRequest:
     """How many leading tokens pooling skips."""
     dimensions: int | None
     """The components to keep; None keeps all."""
+    refuses_long: bool = False
+    """Whether a text with more tokens than a window is refused, whatever ``LONG_TEXT`` says."""
     is_query: bool = field(default=False, compare=False)
     """Whether somebody waits for a search, which decides who is served first and nothing about the vector."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,13 @@ class Tokenizer:
         """Return all ids of the text, with special tokens."""
         return [*self.prefix, *self.plain(text), *self.suffix]
 
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return all ids of each text, with special tokens. PERF: one call for all, which releases the GIL once."""
+        if self._words is not None:
+            return [self.encode(text) for text in texts]
+        encodings = self._call(self._tokenizer.encode_batch_fast, list(texts)) if texts else []
+        return [[*self.prefix, *encoding.ids, *self.suffix] for encoding in encodings]
+
     def plain(self, text: str) -> list[int]:
         """Return all ids of the text, without special tokens."""
         if self._words is not None and len(text) <= REMEMBERED_TEXT_CHARACTERS:
@@ -219,7 +226,7 @@ class Tokenizer:
             ids = self._call(self._tokenizer.encode_batch_fast, [text], special)[0].ids
         return ids
 
-    def _call(self, encode: Callable[..., Any], what: str | list[str], special: bool = False) -> Any:
+    def _call(self, encode: Callable[..., Any], what: str | Sequence[str], special: bool = False) -> Any:
         try:
             return encode(what, add_special_tokens=special)
         except Exception as error:  # NOTE: tokenizers raises bare Exception.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from runtime.errors import InvalidRequest
@@ -90,13 +90,23 @@ class Windows:
         # A text that is cut off has one window, but may take longer to tokenize than short ones.
         return count if self._long_text is LongText.CHUNK else min(count, 2)
 
-    def of(self, prompt: str, text: str) -> Windowing:
+    def whole(self, prompt: str, texts: Sequence[str]) -> list[list[int] | None]:
+        """Return all ids of each text with the prompt where they fit into one window; None where that is not known.
+
+        PERF: the texts are tokenized in one call.
+        """
+        most = self._max_tokens * CHARACTERS_PER_TOKEN - len(prompt)
+        short = iter(self._tokenizer.encode_all([prompt + text for text in texts if len(text) <= most]))
+        all_ids = [next(short) if len(text) <= most else None for text in texts]
+        return [ids if ids and len(ids) <= self._max_tokens else None for ids in all_ids]
+
+    def of(self, prompt: str, text: str, refuses_long: bool = False) -> Windowing:
         """Yield the windows of prompt and text, each made when it is asked for. The two are tokenized as one string.
 
         At most one segment is tokenized before each window or pause.
 
         ``token_capacity(prompt)`` must be at least 1. Raises, at the first window, ``InvalidRequest`` for a text that
-        is too long where ``LONG_TEXT`` is error, and ``InferenceFailed``.
+        is too long where ``LONG_TEXT`` is error or the request ``refuses_long``, and ``InferenceFailed``.
         """
         # PERF: most texts are short and need no spans, which would take a third more time.
         if len(prompt) + len(text) <= self._max_tokens * CHARACTERS_PER_TOKEN:
@@ -104,16 +114,16 @@ class Windows:
             if len(ids) <= self._max_tokens:
                 yield Window(ids, len(ids) - self._special_count)
                 return
-        yield from self._of_segments(prompt, text)
+        yield from self._of_segments(prompt, text, refuses_long)
 
-    def _of_segments(self, prompt: str, text: str) -> Windowing:
+    def _of_segments(self, prompt: str, text: str, refuses_long: bool) -> Windowing:
         whole = prompt + text
         tokens = _Tokens(self._tokenizer.segments(whole))
         yield from tokens.read(self._content_tokens + 1)
         if len(tokens.ids) <= self._content_tokens:
             yield self._window([], tokens.ids)
             return
-        if self._long_text is LongText.ERROR:
+        if refuses_long or self._long_text is LongText.ERROR:
             raise self._too_long(tokens)
         # NOTE: joined with the text, the prompt can have more tokens than it has alone.
         prompt_ids = tokens.take(min(_prompt_length(tokens.spans, prompt), self._content_tokens - 1))
@@ -132,10 +142,11 @@ class Windows:
 
     def _too_long(self, tokens: _Tokens) -> InvalidRequest:
         # PERF: only one more segment is read, so that the count is exact except for very long texts.
+        why = "LONG_TEXT is error" if self._long_text is LongText.ERROR else "the request forbids truncation"
         more = "more than " if next(tokens.segments, None) is not None else ""
         return InvalidRequest(
             f"text must have at most {self._max_tokens} tokens, including its prompt and special tokens, "
-            f"but has {more}{len(tokens.ids) + self._special_count} (LONG_TEXT is {self._long_text})"
+            f"but has {more}{len(tokens.ids) + self._special_count} ({why})"
         )
 
     def _window(self, prompt_ids: list[int], text_ids: list[int], following: int = 0) -> Window:

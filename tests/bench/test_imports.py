@@ -21,7 +21,7 @@ ALLOWED = {
     "server": SHARED | {"report", "load"},
     **dict.fromkeys(("text", "static"), SHARED | {"load", "server"}),
     "rerank": SHARED | {"load", "server", "models", "report"},
-    "workers": SHARED | {"report", "load", "server"},
+    **dict.fromkeys(("workers", "importing"), SHARED | {"report", "load", "server"}),
     "soak": SHARED | {"report", "load", "server"},
     **dict.fromkeys(("models", "precisions", "kernels"), SHARED | {"report"}),
 }

@@ -24,6 +24,7 @@ from tests.support.graphs.op_inputs import (
     feed_forward,
     floats,
     linear,
+    some_attention,
     typed_embedding,
 )
 from tests.support.server.interpreter_lock import others_run_during
@@ -239,6 +240,14 @@ class TestAttention:
             ({"lengths": np.array([-1, 8])}, {"heads": 2}, f"{TOO_LONG} -1"),
             ({"lengths": np.array([2**62, 7])}, {"heads": 2}, f"{TOO_LONG} 4611686018427387904"),
             ({"lengths": np.zeros((1, 2), np.int64)}, {"heads": 2}, "lengths must be one-dimensional"),
+            ({"query": floats(2, 16)}, {"heads": 2}, "query and rows must be given together"),
+            ({"query": None, "rows": np.array([1])}, {"heads": 2}, "query and rows must be given together"),
+            (some_attention(3, 5), {"heads": 5}, "qkv must have the shape [tokens, 2 x 5 heads x width]"),
+            (some_attention(3, 5, query=floats(2, 15)), {"heads": 2}, "query must have the shape [rows, 16]"),
+            (some_attention(3, query=floats(2, 16)), {"heads": 2}, "rows must have one element per query, [2]"),
+            (some_attention(3, 7), {"heads": 2}, "rows[1] must be 4 to 6, because rows ascend, not 7"),
+            (some_attention(3, 3), {"heads": 2}, "rows[1] must be 4 to 6, because rows ascend, not 3"),
+            (some_attention(-1, 3), {"heads": 2}, "rows[0] must be 0 to 6, because rows ascend, not -1"),
         ],
     )
     def test_shapes_and_lengths(self, changed, attributes, sentence):

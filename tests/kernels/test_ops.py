@@ -260,6 +260,16 @@ class TestAttention:
         in_integers = isa in ops.WITH_INTEGERS and any(length >= ops.INTEGERS_FROM for length in lengths)
         np.testing.assert_allclose(actual, expected, atol=1e-3 if in_integers else 3e-5)
 
+    @pytest.mark.parametrize("bias", [0, 5])
+    def test_queries_of_some_tokens_give_their_rows_the_same_bits(self, isa, bias):
+        lengths, hidden = [5, 0, 1, 40, 300], 3 * 26
+        inputs = attention_inputs(np.random.default_rng(16), lengths, 3, 26, bias)
+        every, query = run("Attention", inputs, isa, heads=3), inputs["qkv"][:, :hidden]
+        for rows in ([0], [4, 5, 6], [345], [6, 45, 46, 99, 300], [], range(346)):
+            some = {"qkv": inputs["qkv"][:, hidden:], "query": query[list(rows)], "rows": np.array(rows, np.int64)}
+            found = run("Attention", {**inputs, **some}, isa, heads=3)
+            np.testing.assert_array_equal(found, every[list(rows)])
+
     @pytest.mark.parametrize("tokens", [255, 256, 257, 700, 2049])
     def test_long_texts_in_blocks_of_keys(self, isa, tokens):
         inputs = attention_inputs(np.random.default_rng(tokens), [tokens], 2, 32, bias=130)

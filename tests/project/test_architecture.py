@@ -77,6 +77,10 @@ def test_only_the_session_imports_onnxruntime():
     assert [path.name for path in RUNTIME if "onnxruntime" in packages(path)] == ["session.py"]
 
 
+def test_only_the_decoder_imports_pillow():
+    assert [path.name for path in RUNTIME if "PIL" in packages(path)] == ["decoder.py"]
+
+
 def test_only_the_settings_read_the_environment():
     readers = [path.name for path in RUNTIME if re.search(r"os\.(environ|getenv)", path.read_text())]
     # __init__.py writes two variables, before any library that reads them is imported
@@ -118,8 +122,10 @@ DIRECTIONS = {
         "static": {"model", "fidelity", "precisions"},
         "fidelity": {"model", "pytorch", "quantization", "host", "kernels"},
         "ranking": {"fidelity", "model", "precisions", "pytorch"},
+        "clip": {"fidelity", "host", "model", "pytorch", "precisions"},
         "kinds": {
             "bundle",
+            "clip",
             "fidelity",
             "graph",
             "model",
@@ -131,6 +137,7 @@ DIRECTIONS = {
             "static",
         },
         "image": {"model", "fidelity", "names"},
+        "sbom": {"image"},
         "compare": {"fidelity", "ranking"},
         # modules beside them
         "errors": set(),
@@ -149,33 +156,39 @@ DIRECTIONS = {
     "runtime": {
         "host": set(),
         "metrics": set(),
+        "images": set(),
         "scheduling": {"host", "metrics"},
         "inference": {"host", "scheduling"},
-        "text": {"inference", "metrics", "scheduling"},
+        "batches": {"metrics", "scheduling"},
+        "text": {"batches", "inference", "metrics", "scheduling"},
         "rerank": {"inference", "metrics", "scheduling", "text"},
-        "static": {"metrics", "scheduling", "text"},
+        "static": {"batches", "metrics", "scheduling", "text"},
         "settings": {"text"},
         "logs": {"settings"},
         "bundle": set(),
-        "api": {"bundle", "host", "metrics", "rerank", "static", "text"},
+        "clip": {"host", "images", "inference", "scheduling", "text"},
+        "api": {"batches", "bundle", "clip", "host", "metrics", "rerank", "static", "text"},
         "golden": {"api"},
         "http": {"api", "host", "metrics"},
         "kinds": {
             "api",
+            "batches",
+            "bundle",
+            "clip",
+            "host",
+            "images",
+            "inference",
             "metrics",
             "rerank",
+            "scheduling",
+            "settings",
             "static",
             "text",
-            "inference",
-            "scheduling",
-            "host",
-            "settings",
-            "bundle",
         },
         "service": {"api", "golden", "http", "kinds"},
         "server": {"api", "host", "http"},
         "main": {"api", "http", "kinds", "service", "server", "host", "settings", "bundle", "logs"},
-        "__main__": {"main"},
+        "__main__": {"host", "main"},
         "errors": set(),
         "readiness": set(),
     },

@@ -58,7 +58,7 @@ def test_messages_spell_the_hubs_name_as_pages_do(root: str):
 
 
 def test_every_page_is_linked_from_the_readme():
-    linked = {(ROOT / name).resolve() for name in re.findall(r"\]\(([\w./]+\.md)[)#]", README)}
+    linked = {(ROOT / name).resolve() for name in re.findall(r"\]\(([\w./-]+\.md)[)#]", README)}
     assert linked == {*PAGES} - {ROOT / "README.md"}
 
 

@@ -87,9 +87,12 @@ OPTIONS = {
         "MAX_SCORE_ERROR": "--max-score-error",
         "TAG": "--tag",
     },
+    "bases": {"ARCH": "--arch", "REGISTRY": "--registry"},
+    "sbom": {"IMAGE": "--image"},
     "compare": {
         "OLD": "--old",
         "BUNDLE": "--bundle",
+        "NEW": "--new",
         "TEXTS": "--texts",
         "TASK": "--task",
         "POOLING_STRATEGY": "--pooling-strategy",
@@ -98,6 +101,7 @@ OPTIONS = {
     "kernels": {"ARCH": "--arch"},
     "bench": {"KIND": "--kind", "MODEL": "--model", "BASE": "--base", "LOADS": "--loads"},
     "bench-fidelity": {"MODEL": "--model", "STSB": "--stsb"},
+    "bench-import": {"BUNDLE": "--bundle"},
     "soak": {"BUNDLE": "--bundle", "DURATION": "--duration"},
     "bench-models": {
         "MODEL": "--model",
@@ -126,7 +130,7 @@ class Checkout:
         self.python = home / "recorder"
         self.python.write_text(RECORDER.format(python=sys.executable, calls=str(home / "calls")))
         self.python.chmod(0o755)
-        for name in ("build", "runtime", "lint"):
+        for name in ("build", "runtime", "lint", "sbom"):
             (home / ".venv" / name / "bin").mkdir(parents=True)
             (home / ".venv" / name / "bin" / "python").symlink_to(self.python)
             (home / ".venv" / name / ".ready").write_text("")
@@ -158,11 +162,14 @@ MODULES = {
     "serve": "build.make_bundle",
     "bundle": "build.make_bundle",
     "image": "build.image",
+    "bases": "build.image.bases",
+    "sbom": "build.sbom",
     "compare": "build.compare",
     "kernels": "build.kernels",
     "bench": "bench",
     "bench-fidelity": "bench.precisions",
     "bench-models": "bench.models",
+    "bench-import": "bench.importing",
     "soak": "bench.soak",
 }
 

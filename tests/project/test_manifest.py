@@ -144,8 +144,8 @@ def edit_graph(**values: object):
 
 WRONG_MANIFESTS = {
     "schema 99, and this version reads schema 5: rebuild with quantize.py": lambda m: m.update(schema=99),
-    "kind must be one of rerank, static, text, not 'poem'": lambda m: m.update(kind="poem"),
-    "kind must be one of rerank, static, text, not None": lambda m: m.pop("kind"),
+    "kind must be one of clip, rerank, static, text, not 'poem'": lambda m: m.update(kind="poem"),
+    "kind must be one of clip, rerank, static, text, not None": lambda m: m.pop("kind"),
     "has no field text": lambda m: m.pop("text"),
     "text must be dict, not list": lambda m: m.update(text=[]),
     "has no field model": lambda m: m.pop("model"),

@@ -24,6 +24,9 @@ def test_nothing_set_gives_the_documented_defaults():
         request_seconds=60,
         enable_cache=False,
         max_body_bytes=None,
+        max_texts=2048,
+        model_aliases=frozenset(),
+        max_image_pixels=None,
         max_tokens=None,
         long_text=None,
         honor_pooling_strategy=False,
@@ -115,6 +118,12 @@ def test_cuda_switched_off_is_accepted(value: str):
     read_settings({"ENABLE_CUDA": value})
 
 
+def test_switches_of_text_models_are_known():
+    switches = ("ENABLE_CACHE", "HONOR_POOLING_STRATEGY", "USE_QUERY_PASSAGE_PREFIXES")
+    assert read_settings(dict.fromkeys(switches, "1")).of_text_models == switches
+    assert read_settings(dict.fromkeys(switches, "0")).of_text_models == ()
+
+
 def test_settings_of_other_containers_are_accepted_and_named():
     environment = {"CUDA_MEMORY_FRACTION": "1", "T2V_TRANSFORMERS_DIRECT_TOKENIZE": "0", "CUDA_CORE": ""}
     assert read_settings(environment).without_effect == ("CUDA_MEMORY_FRACTION", "T2V_TRANSFORMERS_DIRECT_TOKENIZE")
@@ -142,6 +151,8 @@ def test_settings_of_other_containers_are_accepted_and_named():
         ("REQUEST_TIMEOUT", "86401", "REQUEST_TIMEOUT must be"),
         ("ENABLE_CACHE", "32MB", "ENABLE_CACHE must be 1, true"),
         ("MAX_BODY_BYTES", "1MB", "MAX_BODY_BYTES must be a whole number from 1 to 1073741824, not '1MB'"),
+        ("MAX_IMAGE_PIXELS", "0", "MAX_IMAGE_PIXELS must be a whole number from 1 to 89478485, not '0'"),
+        ("MAX_IMAGE_PIXELS", "89478486", "MAX_IMAGE_PIXELS must be"),
         ("MAX_TOKENS", "0", "MAX_TOKENS must be a whole number from 1 to 1000000, not '0'"),
         ("MAX_TOKENS", "1000001", "MAX_TOKENS must be"),
         ("MAX_TOKENS", "-1", "MAX_TOKENS must be"),

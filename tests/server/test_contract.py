@@ -192,7 +192,7 @@ def test_dimensions_cut_and_normalize_again(server: Server, dimensions: int):
         (b'{"text": "\xff"}', 400, "the body is not valid JSON in UTF-8"),
         (b'{"text": "a", "config": {"dimensions": 385}}', 400, "config.dimensions must be a whole number"),
         (b'{"text": "a", "config": {"task_type": "x"}}', 400, "config.task_type"),
-        (b'{"text": "' + b"a" * (1 << 20) + b'"}', 413, "the body is larger than 1048576 bytes"),
+        (b'{"text": "' + b"a" * (16 << 20) + b'"}', 413, "the body is larger than 16777216 bytes"),
     ],
 )
 def test_a_wrong_request_gets_one_sentence_in_json(server: Server, body: bytes, status: int, field: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.paths import ROOT
+from tests.support.server.scrape import Samples
+from tests.support.server.scrape import scrape as scraped
 from tests.support.server.server_process import Answer, Server, ready, wait_until
 
 TOKEN = {"Authorization": "Bearer secret"}
@@ -30,18 +33,8 @@ def ask(server: Server, method: str, path: str, body: bytes = b"", token: bool =
         return connection.request(method, path, body, TOKEN if token else {})
 
 
-def scrape(server: Server) -> dict[str, float]:
-    """Every sample, as ``name{label=value}``."""
-    answer = ask(server, "GET", "/metrics")
-    assert answer.status == 200
-    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    found = {}
-    for family in text_string_to_metric_families(answer.body.decode()):
-        assert family.documentation
-        for each in family.samples:
-            labels = ",".join(f"{name}={value}" for name, value in sorted(each.labels.items()))
-            found[f"{each.name}{{{labels}}}" if labels else each.name] = each.value
-    return found
+def scrape(server: Server) -> Samples:
+    return scraped(server, TOKEN)
 
 
 def test_every_metric_is_explained(server: Server):
@@ -68,7 +61,7 @@ def test_requests_and_texts_of_all_workers_are_counted(server: Server):
     after = scrape(server)
 
     def grown(name: str) -> float:
-        return after.get(name, 0) - before.get(name, 0)
+        return after[name] - before[name]
 
     assert grown("cpu2vec_requests_total{route=/vectors,status=200}") == 8
     assert grown("cpu2vec_requests_total{route=/vectors,status=400}") == 1
@@ -91,9 +84,28 @@ def test_memory_and_build_are_told(server: Server):
     processes = ("master", "worker-0", "worker-1")
     assert all(samples[f"cpu2vec_resident_memory_bytes{{process={name}}}"] > 10e6 for name in processes)
     assert samples["cpu2vec_memory_limit_bytes"] > 100e6
-    (info,) = (name for name in samples if name.startswith("cpu2vec_info"))
-    assert "kind=text" in info
-    assert "precision=int8" in info
+    assert "kind=text" in samples.info
+    assert "precision=int8" in samples.info
+
+
+def test_each_route_is_counted_apart(server: Server):
+    single = {"/vectors", "/info", "/meta", "/metrics", "/health", "/.well-known/live", "/.well-known/ready", "other"}
+    lists = {"/v1/embeddings", "/embeddings", "/api/embed", "/api/embeddings", "/", "/embed", "/v1/embed", "/v2/embed"}
+    assert scrape(server).routes == single | lists
+
+
+def test_texts_of_a_list_are_counted_as_each_alone(server: Server):
+    before = scrape(server)
+    texts = ["river", "stone", "river", *(f"the number {number}" for number in range(100)), LONG, ""]
+    answer = ask(server, "POST", "/v1/embeddings", json.dumps({"input": texts}).encode())
+    after = scrape(server)
+    assert answer.status == 200
+    again = ask(server, "POST", "/v1/embeddings", b'{"input": ["river"]}').json["usage"]["prompt_tokens"]
+    assert after["cpu2vec_texts_total"] - before["cpu2vec_texts_total"] == len(texts) - 1
+    tokens = after["cpu2vec_tokens_total"] - before["cpu2vec_tokens_total"]
+    assert tokens == answer.json["usage"]["prompt_tokens"] - again
+    assert after["cpu2vec_texts_chunked_total"] - before["cpu2vec_texts_chunked_total"] == 1
+    assert after["cpu2vec_pending_texts"] == after["cpu2vec_pending_tokens"] == after["cpu2vec_queue_jobs"] == 0
 
 
 def test_a_client_that_leaves_and_what_is_no_request_are_counted(server: Server):

@@ -9,6 +9,7 @@ import pytest
 
 from build.model.default_model import MODEL
 from manifest import Target
+from tests.support.image.bases import Bases, build_bases
 from tests.support.image.containers import HOST, archive, docker, make_image, require_engine
 
 TARGETS = tuple(Target)
@@ -26,6 +27,14 @@ def images() -> Iterator[dict[Target, str]]:
         assert ran.returncode == 0, ran.stdout
     yield tags
     docker("image", "rm", *tags.values())
+
+
+@pytest.fixture(scope="session")
+def bases() -> Iterator[Bases]:
+    """The base images, of both architectures."""
+    require_engine()
+    with build_bases() as bases:
+        yield bases
 
 
 @pytest.fixture(scope="session", params=TARGETS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import tarfile
@@ -16,7 +17,10 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
 
+from build.clip.layout import find_layout as find_clip
+from build.clip.original import load_original as load_clip
 from build.fidelity.requests import VectorRequest
+from build.model.trust import NO_TRUST
 from build.static.layout import find_layout
 from build.static.original import load_original
 from manifest import Kind, Precision, Target
@@ -31,8 +35,10 @@ from tests.support.image.containers import (
     make_image,
     require_engine,
 )
+from tests.support.images.samples import SAMPLES, picture_of
 from tests.support.models import tiny_models
 from tests.support.models.static_models import own_layout, wordpiece
+from tests.support.models.tiny_clip import make_network
 from tests.support.models.tiny_rerankers import a_reranker
 
 pytestmark = pytest.mark.system
@@ -94,7 +100,32 @@ def cross_encoder(directory: Path) -> list[NDArray[np.floating]]:
     return [model.predict(pairs, activation_fn=torch.nn.Identity()), model.predict(pairs)]
 
 
+def clip(directory: Path) -> list[NDArray[np.floating]]:
+    layout = find_clip(directory)
+    assert layout is not None
+    original = load_clip(directory, layout, NO_TRUST)
+    images = original.embed_images([picture_of(path) for path in SAMPLES])
+    return [np.concatenate([original.embed_texts(list(TEXTS)), images]).ravel()]
+
+
 ROWS = (
+    Row(
+        Kind.CLIP,
+        Precision.FP32,
+        make=make_network,
+        route="/vectorize",
+        bodies=({"texts": TEXTS, "images": [base64.b64encode(path.read_bytes()).decode() for path in SAMPLES]},),
+        numbers_of=lambda answer: [
+            number for vector in answer["textVectors"] + answer["imageVectors"] for number in vector
+        ],
+        original=clip,
+        # Networks this small and random keep too little of a vector in int8 to tell a good image from a bad one.
+        variables=("PRECISION=fp32",),
+        tolerance=1e-4,
+        largest=150_000_000,
+        fidelity="mean cosine 1.0000",
+        present=("/PIL/", "/onnxruntime/"),
+    ),
     Row(
         Kind.RERANK,
         Precision.INT8,

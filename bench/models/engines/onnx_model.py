@@ -18,6 +18,7 @@ from bench.models.engines.inputs import TYPES, Text, feed, join
 from build.paths import ROOT
 from manifest import Graph, Layout
 from runtime.host.cpu import host_target
+from runtime.inference.packed_engine import ROWS
 from runtime.inference.padded_engine import signed_weights_saturate
 
 LIBRARIES = ROOT / "kernels" / "lib"
@@ -37,6 +38,8 @@ class PackedModel:
         if TYPES in self._graph.inputs:
             types = [kind for text in texts for kind in text.types or [0] * len(text.ids)]
             inputs[TYPES] = np.array(types, dtype=np.int64)
+        if ROWS in self._graph.inputs:
+            inputs[ROWS] = np.cumsum(lengths) - lengths  # as the runtime: one token of each text
         embeddings: NDArray[np.float32] = self._session.run([self._graph.output], inputs)[0]
         return embeddings
 

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
-from build.compare.client import RERANK, connect
+from build.compare.client import RERANK, Container, connect
 from build.compare.scores.ask import ask
 from build.compare.scores.causes import ScoreFinding, find_score_causes
 from build.compare.scores.figures import RankingFigures, Scores, measure
 from build.compare.scores.queries import Query, read_queries
 from build.compare.scores.verdict import differ, judge
+from build.compare.sides import NOT_EXPLAINED, NewSide, counted, manifest_of, opened
 from build.compare.verdict import Judgment, Verdict
 from build.errors import NoScores
 from build.fidelity.client import VectorsClient
-from build.fidelity.runtime_process import serve
 from build.progress import Progress
-from manifest import Manifest, read_manifest
+from manifest import Manifest
 
 SCORE_STAGES = ("score", "measure", "explain")
 """The stages of a comparison, in order."""
@@ -29,11 +27,8 @@ SCORE_STAGES = ("score", "measure", "explain")
 class ScoreOptions:
     """What to compare, and how to ask for scores."""
 
-    old: str
-    """The address of the old container."""
-    token: str | None
-    """The bearer token for the old container."""
-    bundle: Path
+    old: Container
+    new: NewSide
     queries: Path
     seconds: float
     """The limit for one answer."""
@@ -43,7 +38,8 @@ class ScoreOptions:
 class ScoreComparison:
     """The result: what was measured, the verdict, and why the scores differ."""
 
-    manifest: Manifest
+    manifest: Manifest | None
+    """The new bundle's; None where the new side is a running container."""
     repeated: int
     """The number of repeated documents that were left out."""
     figures: RankingFigures
@@ -54,22 +50,25 @@ class ScoreComparison:
 
 def compare_scores(options: ScoreOptions, progress: Progress) -> ScoreComparison:
     """Request all scores from both, measure, judge. Raises ``BuildError`` or ``BundleError``."""
-    with closing(connect(options.old, options.token, options.seconds, RERANK)) as old_container:
-        manifest = read_manifest(options.bundle)
+    with closing(connect(options.old, options.seconds, RERANK)) as old_container:
+        manifest = manifest_of(options.new)
         own = read_queries(options.queries)
-        with progress.stage("score", f"{len(own.queries)} queries, by {options.old} and by {options.bundle}"):
+        with progress.stage("score", f"{len(own.queries)} queries, by {options.old} and by {options.new}"):
             # NOTE: a wrong address is reported before a large model is loaded.
             ask(old_container, own.queries[0])
-            old = _scores(old_container, own.queries, progress.bars)
+            old = _scores(old_container, own.queries, progress)
             _require_order(old, old_container)
-            new = _served(options, own.queries, progress.bars)
+            new = _served(options, own.queries, progress)
     with progress.stage("measure", "errors, order, best documents"):
         figures = measure(own.queries, old, new)
         judgment = judge(figures)
     findings: tuple[ScoreFinding, ...] = ()
     with progress.stage("explain", "by the bundle's logits, if the scores differ"):
         if differ(figures) or judgment.verdict is not Verdict.DROP_IN:
-            logits = _served(options, own.queries, progress.bars, raw=True)
+            if manifest is None:
+                judgment = replace(judgment, notes=(*judgment.notes, NOT_EXPLAINED))
+                return ScoreComparison(manifest, own.repeated, figures, judgment, findings)
+            logits = _served(options, own.queries, progress, raw=True)
             findings = find_score_causes(old, new, logits, judgment.verdict)
     return ScoreComparison(manifest, own.repeated, figures, judgment, findings)
 
@@ -81,15 +80,16 @@ def _require_order(scores: list[Scores], container: VectorsClient) -> None:
         raise NoScores(f"{container.name} gives every document the score {first:g}: there is no order to compare")
 
 
-def _served(options: ScoreOptions, queries: tuple[Query, ...], bars: bool, *, raw: bool = False) -> list[Scores]:
-    """What the bundle answers, served as a container serves it."""
-    with (
-        serve(options.bundle, {}) as runtime,
-        closing(VectorsClient("the new container", runtime.address, seconds=options.seconds)) as container,
-    ):
-        return _scores(container, queries, bars, raw=raw)
+def _served(
+    options: ScoreOptions, queries: tuple[Query, ...], progress: Progress, *, raw: bool = False
+) -> list[Scores]:
+    """What the new side answers."""
+    with opened(options.new, options.seconds, route=RERANK) as container:
+        return _scores(container, queries, progress, raw=raw)
 
 
-def _scores(client: VectorsClient, queries: tuple[Query, ...], bars: bool, *, raw: bool = False) -> list[Scores]:
+def _scores(
+    client: VectorsClient, queries: tuple[Query, ...], progress: Progress, *, raw: bool = False
+) -> list[Scores]:
     """One array, (documents,), for each query."""
-    return [ask(client, query, raw=raw) for query in tqdm(queries, desc="Scored", unit="query", disable=not bars)]
+    return [ask(client, query, raw=raw) for query in counted(queries, "scored", progress)]

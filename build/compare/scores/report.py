@@ -9,19 +9,18 @@ from build.command_line import clip
 from build.compare.scores.compare import ScoreComparison, ScoreOptions
 from build.compare.scores.figures import Range, RankingFigures
 from build.compare.scores.verdict import FEW_QUERIES, MAX_ERROR_RMS, MIN_RANK_AGREEMENT, MIN_TOP_KEPT
-from build.compare.table import CLIPPED_TEXT, bundle_facts, format_rows, listed
+from build.compare.table import CLIPPED_TEXT, format_rows, listed, new_facts, new_rows
 
 
 def score_table(options: ScoreOptions, comparison: ScoreComparison) -> str:
     """Lines with a name and a value each; the last ones are the verdict and its reasons."""
-    figures, manifest, judgment = comparison.figures, comparison.manifest, comparison.judgment
+    figures, judgment = comparison.figures, comparison.judgment
     repeated = f" ({comparison.repeated} repeated ones left out)" if comparison.repeated else ""
     scores = figures.scores
     rows = [
         ("queries", f"{figures.queries}, with {scores.count} documents{repeated}"),
         ("old", f"{options.old}: {_range(figures.old_scores)}"),
-        ("new", f"{options.bundle}: {_range(figures.new_scores)}"),
-        ("", f"{manifest.model}, {manifest.precision} for {manifest.target}"),
+        *new_rows(options.new, comparison.manifest, _range(figures.new_scores)),
         ("errors", f"mean {scores.error_mean:.4f}, maximum {scores.error_max:.4f}, RMS {_share(scores.error_rms)}"),
         ("order", f"Kendall's tau {scores.rank_agreement:.4f} on average"),
         ("top 1", f"{scores.top_kept:.1%} of the queries keep their best document"),
@@ -37,8 +36,8 @@ def score_table(options: ScoreOptions, comparison: ScoreComparison) -> str:
 def scores_as_json(options: ScoreOptions, comparison: ScoreComparison) -> str:
     """All figures, the limits that they must meet, the verdict and its reasons. The token is left out."""
     value = {
-        "old": options.old,
-        "new": bundle_facts(options.bundle, comparison.manifest),
+        "old": str(options.old),
+        "new": new_facts(options.new, comparison.manifest),
         "repeated": comparison.repeated,
         "figures": asdict(comparison.figures),
         "limits": {

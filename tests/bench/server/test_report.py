@@ -72,6 +72,14 @@ class TestReport:
         assert [cell.strip() for cell in costs.split("|")[2:5]] == ["1.00 (0.25 ×)", "100 (0.25 ×)", "125 (0.25 ×)"]
         assert "WARNING" not in render(results())
 
+    @pytest.mark.parametrize(
+        ("rate", "shown"), [(0.0, "0"), (0.0123, "0.012"), (0.131, "0.13"), (1.04, "1.0"), (9.96, "10.0"), (10.4, "10")]
+    )
+    def test_a_low_rate_keeps_two_digits(self, rate: float, shown: str):
+        slow = replace(results(), systems=[system(CPU2VEC, 1.0, rates=[rate])])
+        row = next(line for line in render(slow).splitlines() if "80–120 words, 8 connections" in line)
+        assert row.split("|")[3].strip() == shown
+
     def test_without_the_baseline_shows_no_ratio(self):
         alone = Results(**{**vars(results()), "systems": results().systems[1:]})
         assert "×" not in render(alone)

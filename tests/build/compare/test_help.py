@@ -21,7 +21,7 @@ class TestHelp:
         assert len(re.findall(r"make compare OLD=\S+ BUNDLE=\S+ TEXTS=\S+", result.stdout)) >= 3
         statuses = "0 drop in, 3 re-import needed or rankings differ, 1 an error, 2 wrong arguments, 130 interrupted"
         assert statuses in result.stdout
-        for word in ("--task", "--pooling-strategy", "--json", "--timeout", "OLD_TOKEN"):
+        for word in ("--task", "--pooling-strategy", "--json", "--timeout", "--new", "OLD_TOKEN", "NEW_TOKEN"):
             assert word in result.stdout
 
     def test_the_page_names_the_variables_that_make_reads(self):
@@ -44,3 +44,20 @@ class TestHelp:
             )
             assert result.returncode == 2
             assert f"{missing}= is missing: make compare OLD=" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("given", "python", "prepared"),
+        [(["NEW=http://x"], "runtime", ".venv/build"), (["OLD=http://x", "BUNDLE=x"], "build", "no-such-word")],
+    )
+    def test_two_addresses_need_no_environment_of_builds(self, given: list[str], python: str, prepared: str):
+        """PyTorch is what fills that one."""
+        result = subprocess.run(
+            ["make", "--dry-run", "--always-make", "compare", "TEXTS=x", *given],
+            cwd=ROOT,
+            env={"PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert f".venv/{python}/bin/python -m build.compare" in result.stdout
+        assert prepared not in result.stdout

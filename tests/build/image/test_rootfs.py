@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import marshal
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from build.image import rootfs
 from manifest import Kind
 from tests.support.image.fake_docker import write_bundle
+from tests.support.paths import ROOT
 
 PYC_HEADER = 16
 
@@ -105,7 +107,7 @@ class TestKinds:
     @pytest.mark.parametrize("manifest", [{"kind": "smell"}, {}])
     def test_an_unknown_kind_stops_the_build(self, tmp_path: Path, manifest: dict[str, str]):
         (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-        with pytest.raises(LookupError, match="has no row in UNUSED_BY_KIND, which knows rerank, static, text"):
+        with pytest.raises(LookupError, match="has no row in UNUSED_BY_KIND, which knows clip, rerank, static, text"):
             rootfs.main(["kind", str(tmp_path)])
 
     def test_the_application_is_pruned_by_the_rows_of_its_kind(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -139,3 +141,25 @@ class TestKinds:
         assert [path.name for path in (packages / "other_only" / "__pycache__").iterdir()]
         with pytest.raises(LookupError, match="it is out of date"):
             rootfs.main(["packages", "one", str(tmp_path)])
+
+
+def test_two_trees_of_the_same_content_are_the_same(tmp_path: Path):
+    trees = [tmp_path / name for name in ("one", "two")]
+    for number, tree in enumerate(trees):
+        (tree / "app").mkdir(parents=True)
+        (tree / "app" / "module.py").write_text("names = {'a', 'b', 'c'}\nprint('x' in {'x', 'y', 'z'})\n")
+        (tree / "app" / "link").symlink_to("module.py")
+        os.utime(tree / "app" / "module.py", (number, number))
+        program = "import sys; from pathlib import Path; from build.image import rootfs; "
+        program += "root = Path(sys.argv[1]); rootfs.compile_below(root / 'app', root); rootfs.settle(root)"
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        subprocess.run([sys.executable, "-c", program, tree], cwd=ROOT, env=environment, check=True)
+    first, second = (
+        {
+            path.relative_to(tree): (path.lstat().st_mtime, path.lstat().st_mode, path.is_file() and path.read_bytes())
+            for path in (tree, *tree.rglob("*"))
+        }
+        for tree in trees
+    )
+    assert first == second
+    assert {time for time, _, _ in first.values()} == {rootfs.EPOCH}

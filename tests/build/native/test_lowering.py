@@ -13,13 +13,16 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from build.fidelity.cosine import cosines
 from build.graph.external_data import write_graph
-from build.native.encoder import Embeddings
+from build.native.encoder import NATIVE_OPS, Embeddings
 from build.native.lowering import native_records
 from build.quantization.calibrate import calibrate
 from build.quantization.calibrated import UNCALIBRATED
 from build.quantization.record import BY_COLUMN, BY_ROW, WeightRecord
 from build.quantization.scheme import NATIVE
 from manifest import Layout, OpSet
+from runtime.inference.engine import open_engine
+from runtime.inference.native_ops import load_native_ops
+from runtime.inference.token_batch import TokenBatch
 from tests.support.graphs.kernel_ops import available
 from tests.support.graphs.native_graphs import (
     NATIVE_MODELS,
@@ -104,9 +107,9 @@ def test_the_kernels_come_close_to_the_original(model: TinyModel, tmp_path: Path
 def test_a_native_graph_is_described_as_one(model: TinyModel, tmp_path: Path):
     graph = write_graph(lowered(exported(model).plan(), tmp_path / "work"), tmp_path, "model")
     assert (graph.inputs, graph.output) == (("input_ids", "lengths"), "last_hidden_state")
-    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 3))
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 4))
     written = onnx.load(tmp_path / graph.file, load_external_data=False)
-    assert [(entry.domain, entry.version) for entry in written.opset_import] == [("cpu2vec", 3)]
+    assert [(entry.domain, entry.version) for entry in written.opset_import] == [("cpu2vec", 4)]
     assert {node.domain for node in written.graph.node} == {"cpu2vec"}
     open_native(tmp_path / graph.file)
 
@@ -165,6 +168,52 @@ def test_other_texts_in_a_run_change_nothing(model: TinyModel, tmp_path: Path):
     for text, together in zip(texts, run_native(graph, texts), strict=True):
         (alone,) = run_native(graph, [text])
         np.testing.assert_array_equal(alone, together)
+
+
+@pytest.mark.parametrize("model", [*NATIVE_MODELS, ODD_SHAPES[2]], ids=by_name)
+def test_a_graph_that_computes_some_rows_gives_them_the_same_bits(model: TinyModel, tmp_path: Path):
+    original, texts = exported(model), sample_texts()
+    weights = random_calibration(original.graph)
+    every = lowered(original.plan(), tmp_path / "every", weights)
+    some = lowered(original.plan(), tmp_path / "some", weights, one_token=True)
+    lengths = np.array([len(ids) for ids in texts])
+    ends = np.cumsum(lengths)
+    choices = {
+        "first": ends - lengths,
+        "last": ends - 1,
+        "one of all texts": ends[-1:] - 1,
+        "none": ends[:0],
+        "all": np.arange(ends[-1]),
+        "odd": np.arange(1, ends[-1], 2),
+    }
+    for isa in available():
+        expected = np.concatenate(run_native(every, texts, isa))
+        session = open_native(some, isa)
+        for rows in choices.values():
+            feed = {"input_ids": np.concatenate(texts), "lengths": lengths, "rows": rows}
+            np.testing.assert_array_equal(session.run(None, feed)[0], expected[rows])
+
+
+def test_a_graph_that_computes_some_rows_is_described_as_one(tmp_path: Path):
+    graph = write_graph(lowered(exported(BERT).plan(), tmp_path / "work", one_token=True), tmp_path, "model")
+    assert (graph.inputs, graph.output) == (("input_ids", "lengths", "rows"), "last_hidden_state")
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 4))
+
+
+def test_the_runtime_gets_the_same_embeddings_from_either_graph(tmp_path: Path):
+    plan, native = exported(BERT).plan(), load_native_ops([NATIVE_OPS])
+    texts = [TokenBatch.of(ids.tolist()) for ids in sample_texts((1, 20, 40))]
+    batch = TokenBatch.joined([texts[0].wanting(0), texts[1], texts[2].wanting(39)])
+    found = []
+    for one_token in (False, True):
+        name = f"one-{one_token}"
+        graph = write_graph(lowered(plan, tmp_path / "work", one_token=one_token), tmp_path, name)
+        engine = open_engine(tmp_path / graph.file, graph, 2, native)
+        found += [engine.run(batch, cores) for cores in (1, 2)]
+        found.append(np.concatenate([engine.run(text, 1) for text in texts])[batch.wanted_rows])
+    assert len(found[0]) == 1 + 20 + 1
+    for embeddings in found[1:]:
+        np.testing.assert_array_equal(embeddings, found[0])
 
 
 def a_record(weight: str, storage: str = BY_COLUMN, smoothing: float | None = None, repeated: int = 0) -> WeightRecord:

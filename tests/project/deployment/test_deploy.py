@@ -66,6 +66,16 @@ VECTORIZERS = {
             "reranker-transformers",
         ),
     ],
+    "docker-compose.clip.yml": [
+        Vectorizer(
+            "clip",
+            "CLIP_IMAGE",
+            "CLIP_INFERENCE_API",
+            "sentence-transformers/clip-ViT-B-32",
+            "multi2vec-clip",
+            Precision.INT8_STOCK,
+        ),
+    ],
     "docker-compose.dpr.yml": [
         Vectorizer(
             "t2v-passage",
@@ -237,8 +247,20 @@ class TestPage:
             ["class", "moduleConfig", "properties", "vectorizer"],
             ["class", "properties"],
             ["query"],
+            ["class", "moduleConfig", "properties", "vectorizer"],
             ["class", "moduleConfig", "properties", "vectorIndexConfig", "vectorizer"],
         ]
+
+    def test_the_collection_with_images_weighs_each_of_its_fields(self):
+        (body,) = [body for body in re.findall(r"--json '(.*?)'", PAGE, re.DOTALL) if "imageFields" in body]
+        schema = json.loads(body)
+        config, types = schema["moduleConfig"]["multi2vec-clip"], {"textFields": ["text"], "imageFields": ["blob"]}
+        properties = {entry["name"]: entry["dataType"] for entry in schema["properties"]}
+        assert set(config) == {*types, "weights"}
+        for fields, type in types.items():
+            assert [properties[name] for name in config[fields]] == [type]
+            assert len(config["weights"][fields]) == len(config[fields])
+        assert schema["vectorizer"] == VECTORIZERS["docker-compose.clip.yml"][0].module
 
     def test_a_collection_of_its_own_names_both_halves_of_a_pair(self):
         """Weaviate takes passageInferenceUrl and queryInferenceUrl together, and no inferenceUrl beside them."""

@@ -48,7 +48,16 @@ def taken(lines: list[str]) -> set[str]:
 
 def test_the_export_stages_are_the_same():
     amd64, arm64 = (stages(DOCKERFILES[target]) for target in ("amd64", "arm64"))
-    expected = {"python", "compiler", "kernels", "environments", "model-from-hub", "model-from-context", "export"}
+    expected = {
+        "python",
+        "compiler",
+        "kernels",
+        "environments",
+        "tools",
+        "model-from-hub",
+        "model-from-context",
+        "export",
+    }
     assert expected <= set(amd64)
     assert {name: amd64[name] for name in amd64 if name} == {name: arm64[name] for name in arm64 if name}
 
@@ -77,7 +86,7 @@ def test_every_stage_with_commands_runs_on_the_platform_that_builds(text: str):
 
 @BOTH
 def test_what_changes_often_comes_after_what_takes_long(text: str):
-    order = [line for name in ("environments", "export") for line in stages(text)[name]]
+    order = [line for name in ("environments", "tools", "export") for line in stages(text)[name]]
     installs = [number for number, line in enumerate(order) if "pip install" in line]
     models = [
         number for number, line in enumerate(order) if line.startswith(("COPY runtime", "COPY build/ ", "ARG MODEL"))
@@ -105,7 +114,15 @@ def test_secrets_are_mounted_and_never_arguments_or_variables(text: str):
             # A file's name for the hub's library, which reads it itself: the token is in no command either.
             assert "HF_TOKEN_PATH=/run/secrets/hf_token" in line
     assert text.count("HF_TOKEN") == 1
-    assert "/run/secrets/" not in "\n".join(stages(text)["image"])
+    assert "/run/secrets/" not in "\n".join([*stages(text)["runtime"], *stages(text)["image"]])
+
+
+@BOTH
+def test_the_models_code_runs_without_the_token_and_offline(text: str):
+    download, build = [line for line in stages(text)["export"] if line.startswith("RUN ")]
+    assert "--mount=type=secret,id=hf_token " in download
+    assert download.endswith(" -m build.image.download_model")
+    assert build == "RUN HF_HUB_CACHE=/hub HF_HUB_OFFLINE=1 .venv/build/bin/python -m build.image.export_model"
 
 
 @BOTH
@@ -127,7 +144,9 @@ def test_thresholds_only_reach_the_export_stage(text: str):
 def test_the_application_leaves_files_out_by_the_bundles_kind(text: str):
     application = stages(text)["application"]
     pruned = application.index("COPY --from=kind /kind /") + 1
-    assert application[pruned].endswith(' python3 build/image/rootfs.py application "$(cat /kind)" /root-files')
+    assert application[pruned].endswith(
+        ' PYTHONHASHSEED=0 python3 build/image/rootfs.py application "$(cat /kind)" /root-files'
+    )
     assert pruned > max(number for number, line in enumerate(application) if " /root-files/app/" in line)
 
 
@@ -135,25 +154,29 @@ def test_the_application_leaves_files_out_by_the_bundles_kind(text: str):
 def test_packages_are_left_out_by_the_bundles_kind_and_kept_for_the_next_bundle(text: str):
     """The stage depends on a file with the kind alone, and on it only after the packages are installed."""
     found = stages(text)
-    (kind,) = [line for line in found["kind"] if line.startswith("RUN ")]
+    (kind,) = [line for line in found["kind-from-bundle"] if line.startswith("RUN ")]
     assert kind.endswith("from=given,target=/given python3 build/image/rootfs.py kind /given > /kind")
     packages = found["packages"]
     copied = packages.index("COPY --from=kind /kind /")
     (installed,) = [number for number, line in enumerate(packages) if "pip install" in line]
     assert installed < copied
-    assert packages[copied + 1] == 'RUN python3 build/image/rootfs.py packages "$(cat /kind)" /root-files'
+    assert (
+        packages[copied + 1] == 'RUN PYTHONHASHSEED=0 python3 build/image/rootfs.py packages "$(cat /kind)" /root-files'
+    )
 
 
 @BOTH
 def test_the_image_is_made_of_four_parts_and_no_base(text: str):
-    image = stages(text)["image"]
-    assert image[0] == "FROM --platform=linux/${TARGET} scratch"
+    found = stages(text)
+    assert found["runtime"][0].startswith("FROM --platform=linux/${TARGET} scratch ")
+    assert found["image"][0] == "FROM runtime"
+    image = [*found["runtime"], *found["image"]]
     copies = [line for line in image if line.startswith(("COPY", "ADD"))]
     assert [re.match(r"COPY --from=(\w+) ", line)[1] for line in copies] == [
         "debian",
         "packages",
-        "bundle",
         "application",
+        "bundle",
     ]
     assert not [line for line in image if line.startswith("RUN")]
     carried = [line for line in stages(text)["application"] if "/root-files" in line and line.startswith("COPY")]
@@ -194,10 +217,12 @@ def test_kernels_are_compiled_for_the_machine_that_builds_and_for_the_image(text
 @BOTH
 def test_the_bundle_is_verified_with_kernels_that_are_there_already(text: str):
     found = stages(text)
-    export = found["export"]
-    (number,) = [number for number, line in enumerate(export) if line.startswith("RUN")]
-    assert "COPY --from=kernels /cpu2vec/kernels/ kernels/" in export[:number]
-    assert {"manifest.py", "requirements.in", "build/"} <= taken(export[:number])
+    assert [found[name][0] for name in ("model-from-hub", "model-from-context")] == [
+        "FROM tools AS model-from-hub",
+        "FROM tools AS model-from-context",
+    ]
+    assert "COPY --from=kernels /cpu2vec/kernels/ kernels/" in found["tools"]
+    assert {"manifest.py", "requirements.in", "build/"} <= taken(found["tools"])
 
 
 def test_the_compiler_is_the_one_that_the_builds_environment_has():
@@ -208,7 +233,7 @@ def test_the_compiler_is_the_one_that_the_builds_environment_has():
 
 @BOTH
 def test_the_image_runs_as_a_numbered_user_and_without_a_shell(text: str):
-    image = stages(text)["image"]
+    image = stages(text)["runtime"]
     (user,) = [line for line in image if line.startswith("USER")]
     assert re.fullmatch(r"USER [1-9]\d+:[1-9]\d+", user)
     (entrypoint,) = [line.partition(" ")[2] for line in image if line.startswith("ENTRYPOINT")]

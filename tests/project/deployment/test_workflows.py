@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from build.host.check import WITH_WHEELS
+from build.image.bases import BUILD_BASE, RUNTIME_BASES
 from build.model.default_model import MODEL
 from build.names import MAX_LENGTH, image_tag
 from manifest import Precision, Target
@@ -28,7 +29,7 @@ def read(name: str) -> dict[str, Any]:
     return yaml.load((ROOT / ".github" / "workflows" / name).read_text(), yaml.BaseLoader)
 
 
-TEST, IMAGES = read("test.yml"), read("images.yml")
+TEST, IMAGES, BASES = read("test.yml"), read("images.yml"), read("bases.yml")
 JOBS = {(path.stem, name): job for path in WORKFLOWS for name, job in read(path.name)["jobs"].items()}
 STEPS = [
     pytest.param(step, id="-".join((*names, str(number))))
@@ -83,6 +84,19 @@ def test_images_are_built_again_with_the_updates_of_the_week():
     assert re.fullmatch(r"\d+ \d+ \* \* \d", schedule["cron"])
 
 
+def test_what_is_pushed_is_attested_by_its_digest():
+    attested = [
+        step["with"] for step in JOBS["images", "build"]["steps"] if step.get("uses", "").startswith("actions/attest@")
+    ]
+    subject = {
+        "subject-name": "${{ needs.plan.outputs.repository }}",
+        "subject-digest": "${{ steps.push.outputs.digest }}",
+        "push-to-registry": "true",
+    }
+    assert attested == [{**subject, "sbom-path": "sbom.json"}, subject]
+    assert step_of(IMAGES, "build", "List the contents")["run"] == "make sbom > sbom.json"
+
+
 def test_zizmor_finds_nothing():
     succeeds(LINT / "zizmor", "--offline", "--pedantic", "--strict-collection", "--no-progress", *WORKFLOWS)
 
@@ -98,12 +112,24 @@ def test_every_action_is_pinned_to_a_commit_that_has_a_version():
 
 
 def test_a_job_gets_the_permissions_that_it_uses_and_no_others():
-    assert TEST["permissions"] == IMAGES["permissions"] == {}
+    assert TEST["permissions"] == IMAGES["permissions"] == BASES["permissions"] == {}
     assert {names: job.get("permissions", {}) for names, job in JOBS.items()} == {
         ("test", "test"): {"contents": "read"},
         ("images", "plan"): {},
-        ("images", "build"): {"contents": "read", "packages": "write"},
+        ("images", "build"): {
+            "contents": "read",
+            "packages": "write",
+            "id-token": "write",
+            "attestations": "write",
+        },
         ("images", "join"): {"packages": "write"},
+        ("bases", "build"): {
+            "contents": "read",
+            "packages": "write",
+            "id-token": "write",
+            "attestations": "write",
+        },
+        ("bases", "join"): {"contents": "read", "packages": "write"},
     }
 
 
@@ -299,7 +325,8 @@ class TestImages:
 
     def test_an_image_is_tried_before_there_are_credentials_and_pushed_after_that(self):
         names = [step["name"] for step in IMAGES["jobs"]["build"]["steps"]]
-        assert names[-4:] == ["Build", "Try", "Log in", "Push"]
+        attested = ["List the contents", "Attest the contents", "Attest the provenance"]
+        assert names[-7:] == ["Build", "Try", "Log in", "Push", *attested]
 
     @pytest.mark.parametrize("job", ["build", "join"])
     def test_the_token_goes_to_githubs_registry_alone_and_no_password_to_the_command_line(self, docker: Path, job: str):
@@ -314,7 +341,7 @@ class TestImages:
         step = step_of(IMAGES, "build", "Push")
         calls, output = self.run(docker, step, IMAGE="registry.example/a:t-arm64", ARCH="arm64")
         assert calls[0] == "push --quiet registry.example/a:t-arm64"
-        assert output == "arm64=sha256:1234\n"
+        assert output == "arm64=sha256:1234\ndigest=sha256:1234\n"
         assert set(IMAGES["jobs"]["build"]["outputs"]) == set(Target)
 
     def test_the_architectures_are_joined_by_digest(self, docker: Path):
@@ -326,3 +353,43 @@ class TestImages:
             f"buildx imagetools create --tag registry.example/a:t {sources}",
             "buildx imagetools inspect registry.example/a:t",
         ]
+
+
+class TestBases:
+    """With a docker that writes down how it is called."""
+
+    @staticmethod
+    def run(step: dict[str, Any], directory: Path, **environment: str) -> list[str]:
+        (directory / "bin").mkdir()
+        docker = directory / "bin" / "docker"
+        docker.write_text(
+            f'#!/bin/sh\necho "$*" >> {directory}/calls\n'
+            'case "$*" in *Manifest.Digest*) ;; *) printf registry/name@ ;; esac\necho sha256:0123456789abcdef\n'
+        )
+        docker.chmod(0o755)
+        environment |= {"PATH": f"{directory}/bin:{os.defpath}", "GITHUB_OUTPUT": str(directory / "output")}
+        subprocess.run([*BASH, "-c", step["run"]], cwd=ROOT, env=environment, check=True)
+        return (directory / "calls").read_text().splitlines()
+
+    def test_an_image_is_pushed_by_its_version_and_noted_by_its_digest(self, tmp_path: Path):
+        version = (ROOT / "VERSION").read_text().strip()
+        step = step_of(BASES, "build", "Push")
+        calls = self.run(step, tmp_path, REPOSITORY="ghcr.io/Owner/cpu2vec-runtime", ARCH="arm64")
+        image = f"ghcr.io/owner/cpu2vec-runtime:{version}-arm64"
+        assert calls[0] == f"push --quiet {image}"
+        noted = ["name=ghcr.io/owner/cpu2vec-runtime", f"image={image}", "digest=sha256:0123456789abcdef"]
+        assert (tmp_path / "output").read_text().splitlines() == noted
+
+    def test_the_architectures_get_tags_by_version_and_by_content(self, tmp_path: Path):
+        step = step_of(BASES, "join", "Join the architectures under tags by version and by content")
+        calls = self.run(step, tmp_path, REPOSITORY="ghcr.io/Owner/cpu2vec-build")
+        tag = f"ghcr.io/owner/cpu2vec-build:{(ROOT / 'VERSION').read_text().strip()}"
+        assert calls == [
+            f"buildx imagetools create --tag {tag} {tag}-amd64 {tag}-arm64",
+            f"buildx imagetools inspect --format {{{{.Manifest.Digest}}}} {tag}",
+            f"buildx imagetools create --tag {tag}-0123456789ab {tag}",
+        ]
+
+    def test_both_jobs_know_every_base(self):
+        names = [BUILD_BASE, *(base.name for base in RUNTIME_BASES)]
+        assert [job["strategy"]["matrix"]["image"] for job in BASES["jobs"].values()] == [names, names]

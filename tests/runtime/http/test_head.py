@@ -118,3 +118,12 @@ def test_a_target_is_a_path_and_a_query(target: bytes, parts: tuple[bytes, bytes
 def test_a_target_that_is_no_url_is_refused():
     with pytest.raises(MalformedRequest, match="not a valid URL"):
         split_target(b"http://")
+
+
+@pytest.mark.parametrize(
+    ("target", "path"), [(b"/a%20b?c%20d", "/a b"), (b"/%C3%A9", "/\u00e9"), (b"http://x/vectors?c%20d", "/vectors")]
+)
+def test_a_head_has_its_path_without_escapes_and_its_query_as_sent(target: bytes, path: str):
+    head = parse_head(head_of(b"POST " + target + b" HTTP/1.1"))
+    assert head.path == path
+    assert head.query == (b"c%20d" if b"?" in target else b"")

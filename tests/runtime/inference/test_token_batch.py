@@ -37,3 +37,15 @@ def test_texts_without_types_have_the_type_0_beside_others():
 def test_a_lone_batch_is_not_copied():
     batch = TokenBatch.of([1, 2])
     assert TokenBatch.joined([batch]) is batch
+
+
+def test_which_tokens_are_wanted():
+    every, only = TokenBatch.of([5, 6, 7]), TokenBatch.of([8, 9]).wanting(1)
+    assert (every.wanted, every.rows, every.wanted_rows.tolist()) == (3, None, [0, 1, 2])
+    assert (only.wanted, only.wanted_rows.tolist()) == (1, [1])
+    assert every.wanting(None) is every
+    joined = TokenBatch.joined([only, every, only])
+    assert (joined.wanted, joined.wanted_rows.tolist()) == (5, [1, 2, 3, 4, 6])
+    embeddings = np.arange(14, dtype=np.float32).reshape(7, 2)
+    np.testing.assert_array_equal(joined.select(embeddings), embeddings[[1, 2, 3, 4, 6]])
+    assert every.select(embeddings) is embeddings

@@ -28,11 +28,21 @@ class CountingEngine:
         self.runs.append((batch.lengths.tolist(), cores))
         if REFUSED in batch.ids:
             raise InferenceFailed(f"{REFUSED} is refused")
-        return np.stack([batch.ids, 2 * batch.ids], axis=1).astype(np.float32)
+        return batch.select(np.stack([batch.ids, 2 * batch.ids], axis=1).astype(np.float32))
 
 
 def a_run(engine: CountingEngine, *ids: int, memory: int = 0) -> TokenRun:
     return TokenRun(engine, TokenBatch.of(list(ids)), memory)
+
+
+def test_runs_that_want_some_tokens_get_them_beside_runs_that_want_all():
+    engine = CountingEngine()
+    first, last = (
+        TokenRun(engine, TokenBatch.of(ids).wanting(token), 0) for ids, token in (([1, 2, 3], 0), ([4, 5], 1))
+    )
+    results = a_batch(first, a_run(engine, 6, 7), last).run(1)
+    assert [result[:, 0].tolist() for result in results] == [[1], [6, 7], [5]]
+    assert len(engine.runs) == 1
 
 
 def a_batch(*runs: TokenRun) -> RunBatch:

@@ -93,6 +93,18 @@ def test_unfinished_jobs_rejoin_before_the_next_one_is_taken():
     assert queue.next() is first
 
 
+@pytest.mark.parametrize(("seconds", "name"), [(None, "new"), (0.5, "old")])
+def test_an_unfinished_job_that_has_waited_long_is_due_once_its_steps_are_measured(seconds: float | None, name: str):
+    clock = Clock()
+    queue: ReadyQueue[Task] = ReadyQueue(1, 30.0, clock)
+    old = Task("old", 2)
+    queue.put(old)
+    assert queue.next() is old
+    clock.now = 20.0
+    queue.put(Task("new"))
+    assert name_of(queue.next([old], seconds)) == name
+
+
 def test_a_job_that_is_put_back_first_is_the_next():
     queue = filled(3)
     jobs = [queue.next(), queue.next()]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 from runtime.scheduling.cost_class import Priority
 from runtime.scheduling.job import Step
+from runtime.scheduling.scheduler import Scheduler
 from tests.support.patience import PATIENCE
 from tests.support.scheduling import CallBatch, Gate, counting, running, submitted
 
@@ -134,3 +136,24 @@ def test_queries_come_before_passages():
     asyncio.run(main())
     scheduler.stop()
     assert "".join(name for name, _ in log) == "qqqqpqqqqpq"
+
+
+def test_a_job_that_is_due_has_every_second_turn_once_a_step_was_measured():
+    log: list[tuple[str, int]] = []
+    gate = Gate()
+    now = 0.0
+    scheduler = Scheduler[Any](gate.before(counting(log)), CallBatch, 1, 60.0, lambda: now)
+    scheduler.start()
+
+    async def main():
+        nonlocal now
+        tasks = await gate.closes(scheduler) + await submitted(scheduler, [("L", 4)], cost=4)
+        now = 39.0
+        tasks += await submitted(scheduler, [("s", 1)] * 8)
+        gate.opened.set()
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    scheduler.stop()
+    # The fifth turn is the oldest's, whose first step is measured. Its last step is a short one, and was begun.
+    assert "".join(name for name, _ in log) == "ssssLLsLLsss"

@@ -15,6 +15,7 @@ from runtime.inference.token_batch import TokenBatch
 from runtime.text.embedder import Embedder
 from runtime.text.head import Head
 from runtime.text.long_text import LongText
+from runtime.text.pooling import pool
 from runtime.text.request import EmbedRequest
 from runtime.text.tokenizer import Tokenizer
 from runtime.text.windows import Windows
@@ -37,7 +38,7 @@ class PlainEngine:
     def run(self, batch: TokenBatch, cores: int) -> np.ndarray:
         self.runs.append((batch.ids.tolist(), cores))
         ids = batch.ids.astype(np.float32)
-        return np.stack([ids, np.ones_like(ids), ids**2], axis=1) + np.float32(self.spoil)
+        return batch.select(np.stack([ids, np.ones_like(ids), ids**2], axis=1) + np.float32(self.spoil))
 
 
 @pytest.fixture
@@ -65,8 +66,36 @@ def embedder(
     return Embedder(encoder, windows, engine, Head(layers, {}))
 
 
-def a_request(text: str, prompt: str = "", skipped_tokens: int = 0, dimensions: int | None = None) -> EmbedRequest:
-    return EmbedRequest(text, "text", prompt, MEAN, skipped_tokens, dimensions)
+def a_request(
+    text: str,
+    prompt: str = "",
+    skipped_tokens: int = 0,
+    dimensions: int | None = None,
+    pooling: tuple[PoolingMode, ...] = MEAN,
+) -> EmbedRequest:
+    return EmbedRequest(text, "text", prompt, pooling, skipped_tokens, dimensions)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "skipped", "wanted"),
+    [
+        ((PoolingMode.CLS,), 0, [CLS]),
+        ((PoolingMode.CLS,), 1, [Q]),
+        ((PoolingMode.LAST_TOKEN,), 1, [SEP]),
+        (MEAN, 1, [CLS, Q, SEP]),
+        ((PoolingMode.CLS, PoolingMode.MAX), 0, [CLS, Q, SEP]),
+    ],
+)
+def test_only_tokens_that_pooling_reads_are_wanted(
+    tokenizer: Tokenizer, engine: PlainEngine, pooling: tuple[PoolingMode, ...], skipped: int, wanted: list[int]
+):
+    steps = embedder(tokenizer, engine).begin(a_request("q", skipped_tokens=skipped, pooling=pooling))
+    batch = next(steps).run.batch
+    assert batch.ids[batch.wanted_rows].tolist() == wanted
+    with pytest.raises(StopIteration) as end:
+        steps.send(engine.run(batch, 1))
+    every = rows([CLS, Q, SEP])
+    np.testing.assert_array_equal(end.value.value, pool(every.astype(np.float32), pooling, skipped))
 
 
 def embed(embedder: Embedder, request: EmbedRequest, cores: int) -> np.ndarray:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from manifest import PoolingMode
-from runtime.text.pooling import MODES, pool
+from manifest import Pooling, PoolingMode
+from runtime.text.pooling import MODES, only_token, pool
 
 finite = st.floats(-100, 100, width=32)
 tokens = st.tuples(st.integers(1, 40), st.integers(1, 16)).flatmap(
@@ -58,3 +58,13 @@ def test_where_no_token_counts_the_result_is_sentence_transformers(skip: int):
         np.testing.assert_array_equal(pool(batch, (mode,), skip), [0, 0])
     np.testing.assert_array_equal(pool(batch, (PoolingMode.CLS,), skip), batch[0])
     np.testing.assert_array_equal(pool(batch, (PoolingMode.MAX,), skip), [-np.inf, -np.inf])
+
+
+@given(st.integers(1, 6), st.integers(0, 8), st.lists(st.sampled_from(PoolingMode), min_size=1, max_size=2))
+def test_the_only_token_that_is_read_gives_the_same_vector_alone(tokens: int, skip: int, modes: list[PoolingMode]):
+    batch = np.arange(2 * tokens, dtype=np.float32).reshape(tokens, 2)
+    only = only_token(tuple(modes), skip, tokens)
+    if only is not None:
+        np.testing.assert_array_equal(pool(batch[[only]], tuple(modes), 0), pool(batch, tuple(modes), skip))
+    read_one = Pooling(tuple(modes), include_prompt=True).reads_one_token
+    assert (only is not None) == (read_one and (modes == [PoolingMode.CLS] or skip < tokens))

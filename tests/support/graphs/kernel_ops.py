@@ -89,7 +89,7 @@ def graph(
     )
 
 
-FED = ("ids", "lengths", "x", "residual", "qkv")
+FED = ("ids", "lengths", "x", "residual", "qkv", "query", "rows")
 
 
 class Op:

@@ -100,10 +100,12 @@ def sample_texts(lengths: tuple[int, ...] = LENGTHS, seed: int = 1) -> Texts:
     return [rng.integers(10, WORDS, length) for length in lengths]
 
 
-def lowered(plan: NativePlan, work: Path, calibrated: CalibratedWeights = UNCALIBRATED) -> Path:
+def lowered(
+    plan: NativePlan, work: Path, calibrated: CalibratedWeights = UNCALIBRATED, one_token: bool = False
+) -> Path:
     """Write the native graph to ``work``, and return its path."""
     work.mkdir(exist_ok=True)
-    return write_native(plan.graph, plan.encoder, calibrated, work)
+    return write_native(plan.graph, plan.encoder, calibrated, work, one_token)
 
 
 def run_exported(graph: Path, texts: Texts) -> list[NDArray[np.float32]]:

@@ -37,6 +37,13 @@ def attention(**changed: Any) -> Inputs:
     return {**attention_inputs(np.random.default_rng(3), [3, 4], 2, 8), **changed}
 
 
+def some_attention(*rows: int, **changed: Any) -> Inputs:
+    """Keys and values of seven tokens, and queries of ``rows``, by default of two."""
+    rows = rows or (1, 5)
+    given = {"qkv": floats(7, 32), "query": floats(len(rows), 16), "rows": np.array(rows, np.int64)}
+    return attention(**{**given, **changed})
+
+
 def embedding(**changed: Any) -> Inputs:
     return {**embedding_inputs(np.random.default_rng(4), [3, 4], 16), **changed}
 

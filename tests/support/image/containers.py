@@ -28,8 +28,8 @@ LOCKED = (
 """As locked down as a cluster may run it."""
 
 CLIENT = """
-import http.client, json, sys, time
-connection = http.client.HTTPConnection("127.0.0.1", 8080, timeout=600)
+import http.client, json, os, sys, time
+connection = http.client.HTTPConnection("127.0.0.1", int(os.environ.get("PORT") or 8080), timeout=600)
 def ask(method, path, body=None):
     connection.request(method, path, json.dumps(body) if body else None)
     answer = connection.getresponse()
@@ -106,10 +106,15 @@ def emulation(target: Target, directory: Path) -> list[str]:
 
 def make_image(*variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """What `make image` says and does for a user, who does not call it from another make."""
+    return run_make("image", *variables, **environment)
+
+
+def run_make(target: str, *variables: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same for any target."""
     outer_make = {"MAKELEVEL", "MAKEFLAGS", "MFLAGS"}
     inherited = {name: value for name, value in os.environ.items() if name not in outer_make}
     return subprocess.run(
-        ["make", "image", *variables],
+        ["make", target, *variables],
         cwd=ROOT,
         env={**inherited, **environment},
         stdout=subprocess.PIPE,

@@ -93,13 +93,17 @@ class FakeDocker:
         docker.chmod(0o755)
         self.environment = {"PATH": f"{home / 'bin'}:{os.defpath}"}
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str, module: str = "build.image") -> list[str]:
         # -S: no installed package can be imported, as on a host that only has Python and Docker.
-        return [sys.executable, "-S", "-m", "build.image", *arguments]
+        return [sys.executable, "-S", "-m", module, *arguments]
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, module: str = "build.image", **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments), cwd=ROOT, env=self.environment | environment, capture_output=True, text=True
+            self.command(*arguments, module=module),
+            cwd=ROOT,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
         )
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:

@@ -45,6 +45,9 @@ class ArrivedBody:
     async def read(self) -> bytes:
         return self._content
 
+    async def reserve(self, size: int) -> None:
+        pass
+
     def keep(self, size: int) -> None:
         self.kept = size
 

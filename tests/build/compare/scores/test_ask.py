@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from build.compare.client import RERANK, connect
+from build.compare.client import RERANK, Container, connect
 from build.compare.scores.ask import CHUNK, ask
 from build.compare.scores.queries import Query
 from build.errors import ContainerRefused, NoScores
@@ -25,7 +25,10 @@ def scores_of(*pairs: tuple[str, Any]) -> bytes:
 @pytest.mark.parametrize("count", [2, CHUNK, CHUNK + 1, 3 * CHUNK])
 def test_documents_are_sent_in_chunks_and_scores_come_in_their_order(count: int):
     query = Query("query", tuple(f"document {number}" for number in range(count)))
-    with serving(scoring(lambda text: float(text.split()[1]))) as (address, seen), closing(connect(address)) as client:
+    with (
+        serving(scoring(lambda text: float(text.split()[1]))) as (address, seen),
+        closing(connect(Container(address))) as client,
+    ):
         np.testing.assert_array_equal(ask(client, query), np.arange(count))
     bodies = [json.loads(body) for body in seen.bodies]
     assert set(seen.paths) == {"/rerank"}
@@ -38,14 +41,14 @@ def test_documents_are_sent_in_chunks_and_scores_come_in_their_order(count: int)
 
 
 def test_only_the_new_container_is_asked_for_logits():
-    with serving(scoring(len)) as (address, seen), closing(connect(address)) as client:
+    with serving(scoring(len)) as (address, seen), closing(connect(Container(address))) as client:
         ask(client, QUERY, raw=True)
     assert json.loads(seen.bodies[0])["raw_scores"] is True
 
 
 def test_scores_without_their_documents_are_taken_in_order():
     answer = b'{"scores": [{"score": 3}, {"score": -1e300}, {"score": 0.5}]}'
-    with serving(always(200, answer)) as (address, _), closing(connect(address)) as client:
+    with serving(always(200, answer)) as (address, _), closing(connect(Container(address))) as client:
         assert ask(client, QUERY).tolist() == [3, -1e300, 0.5]
 
 
@@ -76,7 +79,7 @@ def test_scores_without_their_documents_are_taken_in_order():
 def test_what_is_not_one_score_for_each_document_in_order_is_refused(answer: bytes):
     with (
         serving(always(200, answer)) as (address, _),
-        closing(connect(address)) as client,
+        closing(connect(Container(address))) as client,
         pytest.raises(NoScores) as refused,
     ):
         ask(client, QUERY)
@@ -88,7 +91,7 @@ def test_what_is_not_one_score_for_each_document_in_order_is_refused(answer: byt
 def test_a_container_that_is_no_reranker_is_refused_with_a_hint():
     with (
         serving(always(404, b"{}")) as (address, _),
-        closing(connect(address, route=RERANK)) as client,
+        closing(connect(Container(address), route=RERANK)) as client,
         pytest.raises(ContainerRefused, match="answered 404: there is no POST /rerank below this address"),
     ):
         ask(client, QUERY)
@@ -96,6 +99,6 @@ def test_a_container_that_is_no_reranker_is_refused_with_a_hint():
 
 @pytest.mark.parametrize("path", ["", "/", "/rerank", "/rerank/"])
 def test_an_address_may_have_the_route(path: str):
-    with serving(scoring(len)) as (address, seen), closing(connect(address + path)) as client:
+    with serving(scoring(len)) as (address, seen), closing(connect(Container(address + path))) as client:
         ask(client, QUERY)
     assert seen.paths == ["/rerank"]

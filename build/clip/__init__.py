@@ -1,0 +1,1 @@
+"""Models of texts and images (CLIP): layouts, both towers, the original, and verification tower by tower."""

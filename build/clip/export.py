@@ -1,0 +1,113 @@
+"""Exports both towers of a CLIP model as ONNX graphs in fp32."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import CLIPModel
+
+from build.errors import UnsupportedModel, first_line
+from build.host.malloc import release_free_memory
+from build.model.trust import Trust
+from build.pytorch.export import OPSET, OUTPUT
+
+TEXT, IMAGE = "text", "image"
+"""The names of the graphs."""
+
+VECTORS = "vectors"
+PIXELS = "pixel_values"
+IDS = "input_ids"
+
+FORMER_END = 2
+"""The end of a text in the configs of older models, whose ends are not there."""
+
+
+class TextTower(torch.nn.Module):
+    """Ids of tokens to embeddings of tokens; the projection follows pooling.
+
+    The original reads a text up to the first token that ends one, which a text may have within it. That token's
+    embedding stands in the place of all that follow, so that the last one is the original's.
+    """
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        embeddings = self.network.text_model(input_ids=input_ids).last_hidden_state
+        end = self.network.config.text_config.eos_token_id
+        # NOTE: models of before 2023 say 2, which is not their end; it is the largest of ids there.
+        ends = input_ids if end == FORMER_END else (input_ids == end).to(input_ids.dtype)
+        positions = torch.arange(input_ids.shape[1])[None]
+        read = torch.minimum(positions, ends.argmax(dim=-1, keepdim=True))[..., None]
+        return embeddings.gather(1, read.expand(-1, -1, embeddings.shape[-1]))
+
+
+class ImageTower(torch.nn.Module):
+    """Pixels to vectors."""
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        pooled = self.network.vision_model(pixel_values=pixel_values).pooler_output
+        return self.network.visual_projection(pooled)
+
+
+def load_network(folder: Path, trust: Trust) -> Any:
+    """The network in fp32. Raises ``UnsupportedModel`` where weights are missing or cannot be loaded."""
+    try:
+        network, loading = CLIPModel.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            local_files_only=True,
+            use_safetensors=trust.use_safetensors,
+            output_loading_info=True,
+        )
+    except Exception as error:  # NOTE: SafetensorError has no other base, and a malformed config can raise anything.
+        raise UnsupportedModel(f"transformers cannot load the model: {first_line(error)}") from error
+    if missing := sorted(loading["missing_keys"]):
+        raise UnsupportedModel(f"the weights lack {missing[0]}: the model is incomplete")
+    return network.float().eval()
+
+
+def export_towers(folder: Path, work: Path, trust: Trust) -> dict[str, Path]:
+    """Write a graph for each tower below ``work``, and return their paths by name."""
+    network = load_network(folder, trust)
+    side = network.config.vision_config.image_size
+    first, last = network.config.text_config.bos_token_id, network.config.text_config.eos_token_id
+    ids = torch.tensor([[first, 0, 1, 0, last]])
+    text = _export(TextTower(network), ids, work / TEXT, (IDS, OUTPUT), {0: "texts", 1: "tokens"})
+    image = _export(ImageTower(network), torch.zeros(1, 3, side, side), work / IMAGE, (PIXELS, VECTORS), {0: "images"})
+    del network
+    # PERF: the exporter leaves reference cycles, which would keep the weights during later stages.
+    release_free_memory()
+    return {TEXT: text, IMAGE: image}
+
+
+def _export(
+    tower: torch.nn.Module, example: torch.Tensor, work: Path, names: tuple[str, str], axes: Mapping[int, str]
+) -> Path:
+    work.mkdir(parents=True)
+    path = work / "model.onnx"
+    source, made = names
+    with warnings.catch_warnings(), torch.inference_mode():
+        # NOTE: it warns of itself, and of each comparison of lengths that the trace takes as it is.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            tower,
+            (example,),
+            path,
+            opset_version=OPSET,
+            dynamo=False,
+            input_names=[source],
+            output_names=[made],
+            dynamic_axes={source: dict(axes), made: dict(axes)},
+        )
+    return path

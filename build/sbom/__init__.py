@@ -1,0 +1,1 @@
+"""Lists what is in an image, as a software bill of materials."""

@@ -1,0 +1,76 @@
+"""Writes answers: what is before the vectors, the vectors themselves a few at a time, and what follows them."""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+
+from runtime.batches.request import Array, Embedded
+
+NUMBERS_AT_A_TIME = 32 * 1024
+"""So many are written before others have a turn: that takes a millisecond."""
+
+BYTES_PER_NUMBER = 24
+"""A number and its digits, at most."""
+
+WriteRows = Callable[[Array, int], bytes]
+"""Writes the rows of an array, (rows, dim), the first of which has this index in the answer; with commas in between."""
+
+
+def rows_as_lists(rows: Array, first: int) -> bytes:
+    """Lists of numbers, with the fewest digits that give the same bits when they are read."""
+    return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+
+
+def rows_as_objects(rows: Array, first: int) -> bytes:
+    """OpenAI's objects, with lists of numbers."""
+    listed = [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows, first)]
+    return orjson.dumps(listed, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+
+
+def rows_as_base64(rows: Array, first: int) -> bytes:
+    """OpenAI's objects, with the vectors' bytes as little-endian fp32 in base64."""
+    data = rows.astype("<f4", copy=False)
+    return b",".join(
+        b'{"object":"embedding","index":%d,"embedding":"%s"}' % (index, binascii.b2a_base64(row, newline=False))
+        for index, row in enumerate(data, first)
+    )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The shape of an answer. The vectors are the items of one list, or the only item in place of one."""
+
+    head: bytes
+    """Everything before the first vector."""
+    tail: Callable[[int], bytes]
+    """Everything after the last one, given the number of tokens."""
+    rows: WriteRows = rows_as_lists
+
+    async def write(self, embedded: Embedded) -> bytes:
+        """The JSON of the answer, written in pieces, between which others have a turn."""
+        vectors = embedded.vectors
+        step = max(1, NUMBERS_AT_A_TIME // max(1, vectors.shape[1]))
+        pieces = []
+        for first in range(0, len(vectors), step):
+            if first:
+                await asyncio.sleep(0)
+            pieces.append(self.rows(np.ascontiguousarray(vectors[first : first + step]), first))
+        return b"".join((self.head, b",".join(pieces), self.tail(sum(embedded.tokens))))
+
+
+def around(name: str, before: dict[str, Any], after: Callable[[int], dict[str, Any]]) -> tuple[bytes, Any]:
+    """Head and tail of an object that has the vectors in the list ``name``, between other fields."""
+    start = orjson.dumps(before)[:-1] + (b"," if before else b"")
+
+    def tail(tokens: int) -> bytes:
+        rest = orjson.dumps(after(tokens))[1:]
+        return b"]" + (b"," if len(rest) > 1 else b"") + rest
+
+    return b'%s"%s":[' % (start, name.encode()), tail

@@ -1,0 +1,108 @@
+"""Embeds the texts of all requests that have many: in groups, each a job, a few of them in flight at a time."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from runtime.batches.request import Array, BatchRequest, Embedded, Group
+from runtime.batches.split import split
+from runtime.metrics.work_figures import WorkFigures
+from runtime.scheduling.cost_class import Priority
+from runtime.scheduling.parts import Part, Parted, Parts
+
+Submit = Callable[[Group, Priority], Coroutine[Any, Any, Embedded]]
+"""Runs a group as a job."""
+
+GROUP_TEXTS = 32
+GROUP_CHARACTERS = 2048
+"""Some four runs of the model: enough that their jobs cost little for each text, and few enough that the last group
+keeps no core busy for long while the others have nothing left. A longer text is a group of its own."""
+
+
+class Batcher:
+    """The vectors of each request's texts. Belongs to the event loop's thread."""
+
+    def __init__(
+        self,
+        submit: Submit,
+        cores: int,
+        in_flight: int,
+        seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        figures: WorkFigures | None = None,
+    ) -> None:
+        """``in_flight``: the most groups at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
+        self._submit, self._cores, self._parts = submit, cores, Parts(in_flight, seconds, clock, figures)
+
+    async def embed(self, request: BatchRequest, deadline: float | None = None) -> Embedded:
+        """One vector for each text, in order; equal texts are embedded once. There must be a text.
+
+        Raises as ``Parts.run``; an ``InvalidRequest`` names the text.
+        """
+        batch = _Batch(request, self._submit, self._cores)
+        await self._parts.run(batch, deadline)
+        return batch.result()
+
+
+class _Batch(Parted):
+    """A request on its way: each group of its distinct texts is a part."""
+
+    def __init__(self, request: BatchRequest, submit: Submit, cores: int) -> None:
+        self._request, self._submit = request, submit
+        # A text's place among the distinct ones, and the first index of each of those.
+        places: dict[str, int] = {}
+        self._places = [places.setdefault(text, len(places)) for text in request.texts]
+        self._texts = list(places)
+        self._first = _first_indices(self._places, len(places))
+        lengths = list(map(len, self._texts))
+        self._waiting = deque(split(lengths, min(GROUP_TEXTS, math.ceil(len(lengths) / cores)), GROUP_CHARACTERS))
+        self._left = len(self._waiting)
+        super().__init__(self._left, Priority.QUERY if request.like.is_query else Priority.PASSAGE)
+        self._vectors: Array = np.empty((0, 0), np.float32)
+        self._tokens = [0] * len(self._texts)
+
+    @property
+    def has_parts(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def is_complete(self) -> bool:
+        return not self._left
+
+    def take_part(self) -> Part:
+        start, end = self._waiting.popleft()
+        self.cost = len(self._waiting)
+        return partial(self._embed, start, end)
+
+    def result(self) -> Embedded:
+        """The vectors of all texts, in the order sent."""
+        if len(self._texts) == len(self._places):
+            return Embedded(self._vectors, self._tokens)
+        return Embedded(self._vectors[self._places], [self._tokens[place] for place in self._places])
+
+    async def _embed(self, start: int, end: int) -> None:
+        request = self._request
+        names = [f"{request.field}[{index}]" if request.is_list else request.field for index in self._first[start:end]]
+        found = await self._submit(Group(self._texts[start:end], names, request.like), self.priority)
+        if not len(self._vectors):
+            self._vectors = np.empty((len(self._texts), found.vectors.shape[1]), found.vectors.dtype)
+        self._vectors[start:end] = found.vectors
+        self._tokens[start:end] = found.tokens
+        self._left -= 1
+
+
+def _first_indices(places: list[int], count: int) -> list[int]:
+    """The index of the first text at each place."""
+    if len(places) == count:
+        return list(range(count))
+    first = [0] * count
+    for index in range(len(places) - 1, -1, -1):
+        first[places[index]] = index
+    return first

@@ -1,0 +1,16 @@
+"""The request for the vectors of texts and images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.text.request import EmbedRequest
+
+
+@dataclass(frozen=True)
+class VectorizeRequest:
+    """Texts with everything decided, and images as they were sent: reading them takes a thread's time."""
+
+    texts: tuple[EmbedRequest, ...]
+    images: tuple[str, ...]
+    """In base64."""

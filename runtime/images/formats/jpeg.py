@@ -1,0 +1,82 @@
+"""JPEG: the frame's header, and the number of its scans."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from runtime.images.outline import Outline
+from runtime.images.refusals import Broken, TooComplex, Truncated
+
+NAME = "JPEG"
+SIGNATURE = b"\xff\xd8\xff"
+
+MAX_SEGMENTS = 4096
+"""Before the picture. A photo with all that cameras and editors add to it has some hundred."""
+
+MAX_SCANS = 64
+"""Progressive files have about ten. Each passes over all pixels, however few bytes it has."""
+
+COEFFICIENT_BYTES = 2
+
+START_OF_SCAN = 0xDA
+END = 0xD9
+STANDALONE = {0x01, *range(0xD0, 0xD9)}
+START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+SEQUENTIAL = {0xC0, 0xC1}
+JFIF, ADOBE, COMMENT = 0xE0, 0xEE, 0xFE
+METADATA = {*range(0xE0, 0xF0), COMMENT} - {JFIF, ADOBE}
+"""Segments that do not change a pixel, left out: EXIF, profiles, thumbnails, comments. The two others tell colors."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    width: int
+    height: int
+    components: int
+    is_sequential: bool
+
+
+def outline(data: bytes) -> Outline:
+    """Raises ``BadImage``."""
+    try:
+        frame, kept, scans_at = _header(data)
+    except (struct.error, IndexError):
+        raise Truncated(NAME) from None
+    # Within a scan's data, 0xFF is followed by 0 or by a restart's marker, so that this counts scans alone.
+    scans = data.count(bytes([0xFF, START_OF_SCAN]), scans_at)
+    if scans > MAX_SCANS:
+        raise TooComplex(NAME, "scans", MAX_SCANS)
+    # All coefficients are in memory until the last scan, if there are several.
+    at_once = frame.is_sequential and scans == 1
+    working = 0 if at_once else COEFFICIENT_BYTES * frame.components
+    picture = b"".join([SIGNATURE[:2], *kept, memoryview(data)[scans_at:]])
+    return Outline(NAME, frame.width, frame.height, picture, working)
+
+
+def _header(data: bytes) -> tuple[_Frame, list[bytes], int]:
+    """The frame's header, the segments that matter, and where the first scan begins."""
+    frame, kept, at = None, [], 2
+    for _ in range(MAX_SEGMENTS):
+        if data[at] != 0xFF:
+            raise Broken(NAME, f"there is no marker at byte {at}")
+        while data[at + 1] == 0xFF:  # filling
+            at += 1
+        marker = data[at + 1]
+        if marker == START_OF_SCAN:
+            if frame is None:
+                raise Broken(NAME, "a scan comes before the frame's header")
+            return frame, kept, at
+        if marker == END:
+            raise Broken(NAME, "it ends without a scan")
+        if marker in STANDALONE:
+            at += 2
+            continue
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker in START_OF_FRAME:
+            height, width, components = struct.unpack_from(">HHB", data, at + 5)
+            frame = _Frame(width, height, components, marker in SEQUENTIAL)
+        if marker not in METADATA:
+            kept.append(data[at : at + 2 + length])
+        at += 2 + length
+    raise TooComplex(NAME, "segments before its picture", MAX_SEGMENTS)

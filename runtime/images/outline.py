@@ -1,0 +1,51 @@
+"""What is known of an image before it is decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from runtime.images.refusals import NoPixels, TooManyPixels
+
+BYTES_PER_PIXEL = 4
+"""Of a decoded picture of any kind, at most: a pixel with its padding."""
+
+BYTES_PER_ROW = 32
+"""Around a row of each of the two pictures that there are at a time: a pointer, and what fills the row up."""
+
+
+MOST_BYTES_PER_PIXEL = 6 * BYTES_PER_PIXEL
+"""That decoding and what follows take in the costliest format, for each pixel of usual proportions."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A file's first picture."""
+
+    format: str
+    """As people write it, such as PNG."""
+    width: int
+    height: int
+    data: bytes
+    """What the decoder needs of the file."""
+    working_bytes_per_pixel: int = 0
+    """What the decoder takes besides the decoded picture."""
+    copies: int = 1
+    """How often the decoder has ``data`` in memory, at most."""
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+    @property
+    def memory(self) -> int:
+        """The most bytes that decoding takes besides the file itself, and the conversion to RGB after it."""
+        working = max(self.working_bytes_per_pixel, BYTES_PER_PIXEL)
+        per_pixel = (BYTES_PER_PIXEL + working) * self.pixels
+        return per_pixel + BYTES_PER_ROW * self.height + self.copies * len(self.data)
+
+    def check_size(self, max_pixels: int) -> None:
+        """Raises ``NoPixels`` or ``TooManyPixels``."""
+        if self.width < 1 or self.height < 1:
+            raise NoPixels(self.width, self.height)
+        if self.pixels > max_pixels:
+            raise TooManyPixels(self.width, self.height, max_pixels)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runtime.images.base64_text import decode_base64
+from runtime.images.refusals import NotBase64
+
+
+@given(st.binary(max_size=300))
+def test_what_was_encoded_comes_back(data: bytes):
+    assert decode_base64(base64.b64encode(data).decode()) == data
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(1, 90), st.sampled_from(["\n", "\r\n", " ", "\t", " \n\t"]))
+def test_white_space_does_not_count(data: bytes, width: int, space: str):
+    text = base64.b64encode(data).decode()
+    lines = space.join(text[at : at + width] for at in range(0, len(text), width))
+    assert decode_base64(f"{space}{lines}{space}") == data
+
+
+@pytest.mark.parametrize(
+    "prefix", ["data:image/png;base64,", "DATA:IMAGE/PNG;BASE64,", "data:;base64,", " data:a/b;charset=x;base64,\n"]
+)
+def test_a_data_url_is_its_payload(prefix: str):
+    assert decode_base64(prefix + "aGVsbG8=") == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("aGVsbG8", "incorrect padding"),
+        ("=", "leading padding not allowed"),
+        ("aGVsbG8=aGVsbG8=", "excess data after padding"),
+        ("aGV*bG8=", "only base64 data is allowed"),
+        ("aGV-bG8_", "only base64 data is allowed"),
+        ("aGV\0bG8=", "only base64 data is allowed"),
+        ("aGVsbG8\N{GRINNING FACE}", "a character is not ASCII"),
+        ("\ud800", "a character is not ASCII"),
+        ("data:image/svg+xml,<svg/>", "a data URL must begin with data:, its type, and ;base64,"),
+        ("data:image/png;base64", "a data URL must begin with data:, its type, and ;base64,"),
+        ("data:" + "x" * 1000 + ";base64,aGVsbG8=", "a data URL must begin with data:, its type, and ;base64,"),
+        ("http://localhost/cat.png", "only base64 data is allowed"),
+    ],
+)
+def test_what_is_not_base64_is_refused_with_the_reason(text: str, detail: str):
+    with pytest.raises(NotBase64) as refusal:
+        decode_base64(text)
+    assert refusal.value == NotBase64(detail)
+    assert str(refusal.value) == f"is not base64: {detail}"

@@ -1,0 +1,88 @@
+"""Makes tiny random CLIP models in the layouts of the real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tests.support.json_files import write
+from tests.support.models.tiny_tokenizers import WORDS
+
+SIDE = 32
+"""Of the images that the network reads."""
+
+DIM = 24
+START, END = "<|startoftext|>", "<|endoftext|>"
+LIMIT = 20
+"""Tokens of a text, as the real ones have 77."""
+
+
+def clip_tokenizer(directory: Path) -> Any:
+    """CLIP's tokenizer: bytes, with a mark behind the last of a word, and a merge for each of a few words."""
+    from transformers import CLIPTokenizerFast
+    from transformers.models.clip.tokenization_clip import bytes_to_unicode
+
+    letters = list(bytes_to_unicode().values())
+    vocabulary = [*letters, *(f"{letter}</w>" for letter in letters)]
+    merges = []
+    for word in WORDS.split():
+        pieces = [*word[:-1], f"{word[-1]}</w>"]
+        while len(pieces) > 1:
+            merge = (pieces[-2], pieces[-1])
+            pieces[-2:] = ["".join(merge)]
+            if merge not in merges:
+                merges.append(merge)
+                vocabulary.append(pieces[-1])
+    vocabulary = list(dict.fromkeys([*vocabulary, START, END]))
+    write(directory / "vocab.json", {token: index for index, token in enumerate(vocabulary)})
+    write(directory / "merges.txt", "#version: 0.2\n" + "\n".join(map(" ".join, merges)) + "\n")
+    return CLIPTokenizerFast(
+        vocab_file=str(directory / "vocab.json"),
+        merges_file=str(directory / "merges.txt"),
+        model_max_length=LIMIT,
+    )
+
+
+def make_network(directory: Path, seed: int = 0, **vision: Any) -> Path:
+    """A model in transformers' layout, as openai's and LAION's repositories have it."""
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    directory.mkdir(parents=True, exist_ok=True)
+    tokenizer = clip_tokenizer(directory)
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": LIMIT,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    image = {
+        "hidden_size": 48,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": SIDE,
+        "patch_size": 8,
+        **vision,
+    }
+    torch.manual_seed(seed)
+    network = CLIPModel(CLIPConfig(text_config=text, vision_config=image, projection_dim=DIM))
+    network.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}).save_pretrained(
+        directory
+    )
+    return directory
+
+
+def make_sentence_model(directory: Path, seed: int = 0) -> Path:
+    """A model in sentence-transformers' layout, as clip-ViT-B-32 has it."""
+    make_network(directory / "0_CLIPModel", seed)
+    module = {"idx": 0, "name": "0", "path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}
+    write(directory / "modules.json", [module])
+    write(directory / "config_sentence_transformers.json", {"__version__": {"sentence_transformers": "2.2.2"}})
+    return directory
