@@ -8,6 +8,7 @@ from pathlib import Path
 from build.errors import BuildError, UnsupportedModel
 from build.model.files import CONFIG, MODULES
 from build.model.json_files import read_json, read_object
+from build.model.sentence_modules import parse_module
 
 MODEL_TYPE = "clip"
 MODULE = "CLIPModel"
@@ -34,7 +35,8 @@ def find_layout(directory: Path) -> Layout | None:
             first = modules[0]
             if str(first.get("type", "")).rpartition(".")[2] != MODULE:
                 return None
-            return Layout(directory / str(first.get("path", "")), normalizes=False)
+            folder = parse_module(str(first["type"]), str(first.get("path", "")), MODULES).folder
+            return Layout(directory / folder, normalizes=False)
         if (directory / CONFIG).exists() and read_object(directory, CONFIG).get("model_type") == MODEL_TYPE:
             return Layout(directory, normalizes=True)
     except BuildError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate, chain
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,13 +27,6 @@ class TokenBatch:
     def of(cls, ids: list[int], types: NDArray[np.int64] | None = None) -> TokenBatch:
         """Return the batch of one text."""
         return cls(np.asarray(ids, dtype=np.int64), np.asarray([len(ids)], dtype=np.int64), types)
-
-    @classmethod
-    def of_texts(cls, texts: Sequence[list[int]]) -> TokenBatch:
-        """Return the batch of several texts without types, in order."""
-        return cls(
-            np.fromiter(chain.from_iterable(texts), dtype=np.int64), np.fromiter(map(len, texts), dtype=np.int64)
-        )
 
     def wanting(self, token: int | None) -> TokenBatch:
         """Return the batch of which this one token is wanted; None: all are."""

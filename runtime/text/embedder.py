@@ -63,14 +63,13 @@ class Embedder:
         short = [(index, ids) for index, ids in enumerate(all_ids) if ids is not None]
         runs = self._runs(short)
         for number, run in enumerate(runs):
-            batch = TokenBatch.of_texts([ids for _, ids in run])
+            batches = [_read_by(request, ids) for _, ids in run]
             memory = sum(self._encoder.memory.of(len(ids)) for _, ids in run)
-            tokens = yield Step(TokenRun(self._engine, batch, memory), len(runs) - number)
+            tokens = yield Step(TokenRun(self._engine, TokenBatch.joined(batches), memory), len(runs) - number)
             start = 0
-            for index, ids in run:
-                end = start + len(ids)
-                vector = self._head.apply(pool(tokens[start:end], request.pooling, request.skipped_tokens))
-                found[index] = self._cut(vector, request), len(ids)
+            for (index, ids), batch in zip(run, batches, strict=True):
+                end = start + batch.wanted
+                found[index] = self._cut(self._pooled(tokens[start:end], batch, request), request), len(ids)
                 self._figures.computed(len(ids))
                 start = end
         vectors = np.stack([vector for vector, _ in found])
@@ -134,10 +133,19 @@ class Embedder:
             # NOTE: without special tokens an empty text has none; sentence-transformers' masked mean is zero then.
             return self._head.apply(np.zeros(self._encoder.width * len(request.pooling), dtype=np.float32))
         memory = self._encoder.memory.of(len(window.ids))
-        only = only_token(request.pooling, request.skipped_tokens, len(window.ids))
-        batch = TokenBatch.of(window.ids).wanting(only)
+        batch = _read_by(request, window.ids)
         tokens = yield Step(TokenRun(self._engine, batch, memory), window.following + 1)
-        return self._head.apply(pool(tokens, request.pooling, request.skipped_tokens if only is None else 0))
+        return self._pooled(tokens, batch, request)
+
+    def _pooled(self, tokens: Tokens, batch: TokenBatch, request: EmbedRequest) -> Vector:
+        """The vector of one text, from the embeddings that its batch wants."""
+        skip = request.skipped_tokens if batch.rows is None else 0
+        return self._head.apply(pool(tokens, request.pooling, skip))
+
+
+def _read_by(request: EmbedRequest, ids: list[int]) -> TokenBatch:
+    """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
+    return TokenBatch.of(ids).wanting(only_token(request.pooling, request.skipped_tokens, len(ids)))
 
 
 def _check_finite(vectors: Vector) -> None:

@@ -154,6 +154,9 @@ def test_a_module_of_another_model_type_is_refused(networks: dict[str, Path], tm
         {MODULES: []},
         {MODULES: ["text"]},
         {MODULES: [{"type": "sentence_transformers.models.Transformer"}]},
+        {MODULES: [{"type": "sentence_transformers.models.CLIPModel", "path": "../outside"}]},
+        {MODULES: [{"type": "sentence_transformers.models.CLIPModel", "path": "/outside"}]},
+        {MODULES: [{"type": "foreign.CLIPModel", "path": ""}]},
     ],
 )
 def test_other_directories_are_no_clip_models(tmp_path: Path, files: dict[str, Any]):

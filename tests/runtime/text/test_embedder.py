@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import models, pre_tokenizers, processors
 
 from manifest import Layer, LayerKind, PoolingMode
+from runtime.batches.request import Group
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.token_batch import TokenBatch
 from runtime.text.embedder import Embedder
@@ -23,6 +25,7 @@ from tests.support.bundles.text_models import NORMALIZE, an_encoder
 
 WORDS = ["[CLS]", "[SEP]", "q", *"abcdefghij"]
 CLS, SEP, Q = 0, 1, 2
+A, B, C, D, E, F, G = range(3, 10)
 MEAN = (PoolingMode.MEAN,)
 
 
@@ -98,6 +101,29 @@ def test_only_tokens_that_pooling_reads_are_wanted(
     np.testing.assert_array_equal(end.value.value, pool(every.astype(np.float32), pooling, skipped))
 
 
+@pytest.mark.parametrize(
+    ("pooling", "skipped", "wanted"),
+    [
+        ((PoolingMode.CLS,), 0, [CLS, CLS]),
+        ((PoolingMode.CLS,), 1, [Q, A]),
+        ((PoolingMode.LAST_TOKEN,), 0, [SEP, SEP]),
+        (MEAN, 1, [CLS, Q, SEP, CLS, A, B, SEP]),
+    ],
+)
+def test_texts_that_share_a_run_get_the_vectors_that_they_get_alone(
+    tokenizer: Tokenizer, engine: PlainEngine, pooling: tuple[PoolingMode, ...], skipped: int, wanted: list[int]
+):
+    like = a_request("", skipped_tokens=skipped, pooling=pooling)
+    steps = embedder(tokenizer, engine).begin_group(Group(["q", "a b"], ["texts[0]", "texts[1]"], like))
+    batch = next(steps).run.batch
+    assert batch.ids[batch.wanted_rows].tolist() == wanted
+    with pytest.raises(StopIteration) as end:
+        steps.send(engine.run(batch, 1))
+    alone = [embed(embedder(tokenizer, engine), replace(like, text=text), 1) for text in ("q", "a b")]
+    np.testing.assert_array_equal(end.value.value.vectors, alone)
+    assert list(end.value.value.tokens) == [3, 4]
+
+
 def embed(embedder: Embedder, request: EmbedRequest, cores: int) -> np.ndarray:
     """All steps of a request, one after another."""
     steps = embedder.begin(request)
@@ -116,9 +142,6 @@ def rows(ids: list[int]) -> np.ndarray:
 
 def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
-
-
-A, B, C, D, E, F, G = range(3, 10)
 
 
 def test_a_text_that_fits_is_run_once(tokenizer, engine):
