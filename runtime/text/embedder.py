@@ -86,7 +86,7 @@ class Embedder:
 
     def _runs(self, texts: list[tuple[int, list[int]]]) -> list[list[tuple[int, list[int]]]]:
         """Texts in a row that share a run, each with its ids."""
-        if not self._engine.supports_batching:
+        if not texts or not self._engine.supports_batching:
             return [[text] for text in texts]
         return [texts[start:end] for start, end in split([len(ids) for _, ids in texts], len(texts), MAX_BATCH_TOKENS)]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,9 +126,23 @@ def test_texts_that_share_a_run_get_the_vectors_that_they_get_alone(
     assert list(end.value.value.tokens) == [3, 4]
 
 
+@pytest.mark.parametrize("texts", [["a b c d e f g"], ["a b c d e f g", "g f e d c b a"], ["a", "a b c d e f g"]])
+def test_only_short_texts_of_a_group_share_a_run(tokenizer: Tokenizer, engine: PlainEngine, texts: list[str]):
+    like = a_request("")
+    group = Group(texts, [f"texts[{index}]" for index in range(len(texts))], like)
+    embedded = finish(embedder(tokenizer, engine).begin_group(group), 1)
+    assert len(engine.runs) == sum(1 if text == "a" else 2 for text in texts)
+    alone = [embed(embedder(tokenizer, engine), replace(like, text=text), 1) for text in texts]
+    np.testing.assert_array_equal(embedded.vectors, alone)
+
+
 def embed(embedder: Embedder, request: EmbedRequest, cores: int) -> np.ndarray:
     """All steps of a request, one after another."""
-    steps = embedder.begin(request)
+    return finish(embedder.begin(request), cores)
+
+
+def finish(steps: Generator[Any, Any, Any], cores: int) -> Any:
+    """The result of all steps, one after another."""
     try:
         step = next(steps)
         while True:
