@@ -37,6 +37,7 @@ override torch_links := [ "$$PIP_FIND_LINKS" ] || \
   export TORCH_LINKS="$${TORCH_LINKS-https://download.pytorch.org/whl/cpu/torch/}";
 
 override large_model_tests := tests/system/test_large_model.py
+override slowest := --durations 10 --durations-min 5
 
 # NNCF requires these packages (120 MB), but imports none of them when it quantizes an OpenVINO graph.
 override NEVER_IMPORTED := scikit-learn joblib cloudpickle narwhals threadpoolctl ninja pydot pyparsing
@@ -112,7 +113,7 @@ what-to-compare:
 
 test: lint .venv/runtime/.tested .venv/build/.tested .venv/clients/.ready library  ## run all tests that need no Docker, QEMU or browser
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
-	$(BUILD) -m pytest tests -m 'not system' --numprocesses 3 --dist worksteal
+	$(BUILD) -m pytest tests -m 'not system' --numprocesses 3 --dist worksteal $(slowest)
 
 test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests that take a few minutes in all
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
@@ -123,13 +124,13 @@ test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests 
 	@$(MAKE) --no-print-directory --jobs 2 test-large-model test-other-systems
 
 test-large-model:
-	$(BUILD) -m pytest $(large_model_tests) -m system
+	$(BUILD) -m pytest $(large_model_tests) -m system $(slowest)
 
 test-other-systems:
-	$(BUILD) -m pytest tests -m 'system and not images' --ignore $(large_model_tests)
+	$(BUILD) -m pytest tests -m 'system and not images' --ignore $(large_model_tests) $(slowest)
 
 test-images: .venv/runtime/.ready .venv/build/.tested library  ## build and run the Dockerfiles of docs/custom-images.md
-	$(BUILD) -m pytest tests -m images
+	$(BUILD) -m pytest tests -m images $(slowest)
 
 lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style and types
 	$(LINT)/ruff check .
