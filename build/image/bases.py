@@ -34,8 +34,8 @@ class RuntimeBase:
     """By this kind, files are left out (``rootfs.UNUSED_BY_KIND``)."""
 
 
-RUNTIME_BASES = (RuntimeBase("cpu2vec-runtime", Kind.TEXT), RuntimeBase("cpu2vec-runtime-static", Kind.STATIC))
-"""The first serves bundles of every kind."""
+RUNTIME_BASES = (RuntimeBase("cpu2vec-runtime", Kind.CLIP), RuntimeBase("cpu2vec-runtime-static", Kind.STATIC))
+"""The first serves bundles of every kind: no other leaves out as little."""
 
 
 def main(arguments: list[str]) -> int:

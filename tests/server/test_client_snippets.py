@@ -36,8 +36,8 @@ def test_every_snippet_that_shows_what_it_prints_is_run():
 @pytest.mark.parametrize("language", PROGRAMS)
 def test_a_snippet_prints_what_the_page_shows(language: str, server: Server):
     command = PROGRAMS[language]
-    if shutil.which(command[0]) is None:
-        pytest.skip(f"{command[0]} is not installed")
+    if language == "JavaScript" and shutil.which("node") is None:
+        pytest.skip("node is not installed")
     assert "localhost:8080" in SNIPPETS[language]["code"]
     code = SNIPPETS[language]["code"].replace("localhost:8080", f"127.0.0.1:{server.port}")
     result = subprocess.run([*command, code], capture_output=True, text=True, timeout=PATIENCE)

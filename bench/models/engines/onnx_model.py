@@ -33,13 +33,21 @@ class PackedModel:
 
     def run(self, texts: list[Text]) -> NDArray[np.float32]:
         lengths = np.array([len(text.ids) for text in texts], dtype=np.int64)
+        return self._run(texts, lengths, rows=np.cumsum(lengths) - lengths)
+
+    def embed(self, text: Text) -> NDArray[np.float32]:
+        tokens = len(text.ids)
+        return self._run([text], np.array([tokens], dtype=np.int64), rows=np.arange(tokens, dtype=np.int64))
+
+    def _run(self, texts: list[Text], lengths: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """``rows``: the tokens that are wanted, where the graph can leave out others."""
         ids = np.array([token for text in texts for token in text.ids], dtype=np.int64)
         inputs = {"input_ids": ids, "lengths": lengths}
         if TYPES in self._graph.inputs:
             types = [kind for text in texts for kind in text.types or [0] * len(text.ids)]
             inputs[TYPES] = np.array(types, dtype=np.int64)
         if ROWS in self._graph.inputs:
-            inputs[ROWS] = np.cumsum(lengths) - lengths  # as the runtime: one token of each text
+            inputs[ROWS] = rows
         embeddings: NDArray[np.float32] = self._session.run([self._graph.output], inputs)[0]
         return embeddings
 
@@ -53,9 +61,9 @@ class PaddedModel:
         self._session, self._graph = session, graph
 
     def run(self, texts: list[Text]) -> NDArray[np.float32]:
-        return join([self._run_text(text) for text in texts])
+        return join([self.embed(text) for text in texts])
 
-    def _run_text(self, text: Text) -> NDArray[np.float32]:
+    def embed(self, text: Text) -> NDArray[np.float32]:
         embeddings: NDArray[np.float32] = self._session.run([self._graph.output], feed(self._graph.inputs, text))[0][0]
         return embeddings
 

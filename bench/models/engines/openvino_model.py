@@ -30,6 +30,9 @@ class Model:
             self._own.request = self._compiled.create_infer_request()
         return join([self._run_text(text) for text in texts])
 
+    def embed(self, text: Text) -> NDArray[np.float32]:
+        return self.run([text])
+
     def _run_text(self, text: Text) -> NDArray[np.float32]:
         output: NDArray[np.float32] = self._own.request.infer(feed(self._names, text), share_inputs=True)[0][0]
         return output

@@ -26,6 +26,9 @@ class Model:
         with torch.inference_mode():
             return join([self._run_text(torch.tensor([text.ids])) for text in texts])
 
+    def embed(self, text: Text) -> NDArray[np.float32]:
+        return self.run([text])
+
     def _run_text(self, ids: torch.Tensor) -> NDArray[np.float32]:
         output = self._network(input_ids=ids, attention_mask=torch.ones_like(ids))
         embeddings: NDArray[np.float32] = output.last_hidden_state[0].numpy()

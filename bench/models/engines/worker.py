@@ -38,7 +38,14 @@ class Model(Protocol):
     """The instruction set of its matrix products, as far as the engine reports it."""
 
     def run(self, texts: list[Text]) -> Any:
-        """The token embeddings of all texts, concatenated, (tokens, width), in as few calls as the engine allows."""
+        """The token embeddings of all texts, concatenated, (tokens, width), in as few calls as the engine allows.
+
+        Where a graph computes its last layer only for the tokens that are asked for, as the runtime asks for those that
+        pooling reads, they are of one token for each text.
+        """
+
+    def embed(self, text: Text) -> Any:
+        """The embeddings of all tokens of one text, (tokens, width)."""
 
 
 class Worker:
@@ -89,7 +96,7 @@ class Worker:
 
     def _embed(self, request: Mapping[str, Any]) -> Answer:
         """The mean of each text's token embeddings, one text per call."""
-        return {"vectors": [self._run([Text(*text)]).mean(axis=0).tolist() for text in request["texts"]]}
+        return {"vectors": [self._loaded().embed(Text(*text)).mean(axis=0).tolist() for text in request["texts"]]}
 
     def _time_together(self, request: Mapping[str, Any]) -> Answer:
         """Make ``calls``, each with its texts, on as many threads as may call, and report the seconds of all."""
@@ -105,9 +112,12 @@ class Worker:
             self._run(texts)
 
     def _run(self, texts: list[Text]) -> Any:
+        return self._loaded().run(texts)
+
+    def _loaded(self) -> Model:
         if self._model is None:
             raise RuntimeError("no model is loaded")
-        return self._model.run(texts)
+        return self._model
 
 
 def text_of(tokens: int) -> Text:

@@ -186,8 +186,8 @@ class TestFleet:
         assert (fleet.lives, first.status) == ([first], 7)
 
     def test_the_runtimes_words_are_known(self):
-        worker = (ROOT / "runtime" / "server" / "worker.py").read_text()
-        (message,) = re.findall(r'"(.*cut off.*)"', worker)
+        serving = (ROOT / "runtime" / "server" / "serving.py").read_text()
+        (message,) = re.findall(r'"(.*cut off.*)"', serving)
         assert cut_in(f"ready\n{message % 12}\nstopped") == 12
         assert cut_in("ready\nstopped\n") == 0
 

@@ -90,7 +90,9 @@ def test_without_a_network_what_to_check_is_named(checkout: Path):
 def test_other_names_are_refused(checkout: Path):
     result = start(checkout, "test")
     assert result.returncode == 2
-    assert result.stderr.splitlines()[-1].endswith("error: NAME must be runtime, build, lint or clients, not 'test'")
+    assert result.stderr.splitlines()[-1].endswith(
+        "error: NAME must be runtime, build, lint, sbom or clients, not 'test'"
+    )
 
 
 class TestPip:

@@ -6,7 +6,7 @@ import pytest
 
 from build.image.bases import RUNTIME_BASES
 from build.image.labels import describe_project, project_labels
-from build.image.rootfs import UNUSED_BY_KIND
+from build.image.rootfs import UNUSED_BY_KIND, UNUSED_OF_PILLOW
 from manifest import Kind, Target
 from tests.support.image.fake_docker import FakeDocker
 from tests.support.paths import ROOT
@@ -30,7 +30,7 @@ def test_runtime_bases_are_for_the_architecture_and_the_build_base_is_for_this_m
         assert call.option("--file") == [f"Dockerfile.{platform}"]
         assert call.option("--platform") == [f"linux/{platform}"]
     assert (build.option("--target"), build.arguments) == (["build-base"], {})
-    for call, kind in ((runtime, "text"), (static, "static")):
+    for call, kind in ((runtime, "clip"), (static, "static")):
         assert call.option("--target") == ["runtime"]
         assert call.arguments == {"KIND_FROM": "argument", "KIND": kind}
     assert [tag for call in docker.calls for tag in call.option("--tag")] == [
@@ -70,6 +70,8 @@ def test_the_first_runtime_base_leaves_nothing_out_that_another_kind_needs():
     left_out = {kind: {row.why for row in rows} for kind, rows in UNUSED_BY_KIND.items()}
     assert set(left_out) == set(Kind)
     of_all = left_out[RUNTIME_BASES[0].kind]
-    whole_packages = {"static": {row for row in of_all if "onnxruntime" in row or "tools that make" in row}}
+    of_images = {row.why for row in UNUSED_OF_PILLOW}
+    of_graphs = {row for row in of_all if "onnxruntime" in row or "tools that make" in row}
+    whole_packages = {"text": of_images, "rerank": of_images, "static": of_images | of_graphs}
     for kind, rows in left_out.items():
         assert of_all - rows <= whole_packages.get(kind, set())
