@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +19,16 @@ import pytest
 from build.clip.layout import find_layout
 from build.clip.original import Original, load_original
 from build.model.trust import NO_TRUST
-from build.pipeline import BuildOptions, build_bundle
-from build.progress import Progress
-from manifest import ClipModel, Kind, Manifest, Precision, Target, read_manifest
-from tests.support.bundles.cache import cached
+from manifest import ClipModel, Kind, Manifest, read_manifest
+from tests.support.bundles.clips import LAYOUTS, clip_bundle, clip_model
 from tests.support.images import bombs
 from tests.support.images.pictures import Kind as FileKind
 from tests.support.images.pictures import encoded, noise
 from tests.support.images.samples import SAMPLES, picture_of
-from tests.support.models.tiny_clip import DIM, SIDE, make_network, make_sentence_model
+from tests.support.models.tiny_clip import DIM, SIDE
+from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE
 from tests.support.server.server_process import Server, ready
-
-LAYOUTS: dict[str, Callable[[Path], Path]] = {
-    "transformers": make_network,
-    "sentence-transformers": make_sentence_model,
-}
 
 TEXTS = [
     "",
@@ -75,14 +72,7 @@ def text_of(data: bytes) -> str:
 
 @pytest.fixture(scope="module", params=LAYOUTS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    name: str = request.param
-    directory = cached(f"model-clip-{name}", lambda output: LAYOUTS[name](output))
-
-    def make(output: Path) -> None:
-        options = BuildOptions(str(directory), None, Target.AMD64, Precision.FP32, output, force=False)
-        build_bundle(options, Progress(stream=io.StringIO()))
-
-    bundle = cached(f"clip-{name}", make)
+    directory, bundle = clip_model(request.param), clip_bundle(request.param)
     layout = find_layout(directory)
     assert layout is not None
     with ready(bundle, tmp_path_factory.mktemp("log") / "log", MAX_IMAGE_PIXELS="1000000") as server:
@@ -241,5 +231,33 @@ def test_golden_requests_have_texts_and_images(served: Served):
 
 
 def served_bundle_of(served: Served) -> Path:
-    name = "transformers" if served.manifest.section_as(ClipModel).image.normalizes else "sentence-transformers"
-    return cached(f"clip-{name}", lambda output: None)
+    return clip_bundle(layout_of(served))
+
+
+def layout_of(served: Served) -> str:
+    return "transformers" if served.manifest.section_as(ClipModel).image.normalizes else "sentence-transformers"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_make_compare_tells_whether_a_bundle_can_take_its_place(served: Served, same: bool, tmp_path: Path):
+    """The other layout has the same directions and other lengths."""
+    (other,) = set(LAYOUTS) - {layout_of(served)}
+    bundle = clip_bundle(layout_of(served) if same else other)
+    texts, results = tmp_path / "texts.txt", tmp_path / "compared.json"
+    texts.write_text("\n".join(f"river {n} and {n + 1} stones" for n in range(24)), encoding="utf-8")
+    command = [sys.executable, "-W", "error", "-m", "build.compare", "--old", f"http://127.0.0.1:{served.server.port}"]
+    result = subprocess.run(
+        [*command, "--bundle", bundle, "--texts", texts, "--json", results],
+        cwd=ROOT,
+        env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert result.returncode == (0 if same else 3), result.stderr
+    value = json.loads(results.read_text())
+    assert (value["verdict"], value["findings"]) == ("drop in" if same else "re-import needed", {})
+    assert all(figures["cosines"]["minimum"] > 0.9999 for figures in value["figures"].values())
+    if not same:
+        assert [reason.split(" ")[0] for reason in value["reasons"]] == ["texts:", "images:"]
+        assert all("times as long as old ones" in reason for reason in value["reasons"])

@@ -138,7 +138,7 @@ DIRECTIONS = {
         },
         "image": {"model", "fidelity", "names"},
         "sbom": {"image"},
-        "compare": {"fidelity", "ranking"},
+        "compare": {"clip", "fidelity", "ranking"},
         # modules beside them
         "errors": set(),
         "command_line": set(),

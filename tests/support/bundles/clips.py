@@ -1,0 +1,34 @@
+"""Bundles of tiny CLIP models, made by the real pipeline, in fp32."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from build.pipeline import BuildOptions, build_bundle
+from build.progress import Progress
+from manifest import Precision, Target
+from tests.support.bundles.cache import cached
+from tests.support.models.tiny_clip import make_network, make_sentence_model
+
+LAYOUTS: dict[str, Callable[[Path], Path]] = {
+    "transformers": make_network,
+    "sentence-transformers": make_sentence_model,
+}
+"""By whose files they are. The weights are the same, and vectors have unit length in the first one alone."""
+
+
+def clip_model(layout: str) -> Path:
+    """The model's directory. Not to be written to."""
+    return cached(f"model-clip-{layout}", lambda output: LAYOUTS[layout](output))
+
+
+def clip_bundle(layout: str) -> Path:
+    """Not to be written to."""
+
+    def make(output: Path) -> None:
+        options = BuildOptions(str(clip_model(layout)), None, Target.AMD64, Precision.FP32, output, force=False)
+        build_bundle(options, Progress(stream=io.StringIO()))
+
+    return cached(f"clip-{layout}", make)
