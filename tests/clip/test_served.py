@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,8 +14,10 @@ import numpy as np
 import pytest
 
 from build.clip.layout import find_layout
-from build.clip.original import Original, load_original
+from build.clip.original import Original, Pair, load_original
+from build.model.describe import describe
 from build.model.trust import NO_TRUST
+from build.pytorch.reference import load_reference
 from manifest import ClipModel, Kind, Manifest, read_manifest
 from tests.support.bundles.clips import LAYOUTS, clip_bundle, clip_model
 from tests.support.images import bombs
@@ -26,9 +25,18 @@ from tests.support.images.pictures import Kind as FileKind
 from tests.support.images.pictures import encoded, noise
 from tests.support.images.samples import SAMPLES, picture_of
 from tests.support.models.tiny_clip import DIM, SIDE
-from tests.support.paths import ROOT
-from tests.support.patience import PATIENCE
 from tests.support.server.server_process import Server, ready
+
+
+def original_of(directory: Path) -> Original:
+    images = directory / "images"
+    if not images.exists():
+        layout = find_layout(directory)
+        assert layout is not None
+        return load_original(directory, layout, NO_TRUST)
+    texts = directory / "texts"
+    return Pair(load_reference(texts, describe(texts, False), NO_TRUST), original_of(images))
+
 
 TEXTS = [
     "",
@@ -48,6 +56,7 @@ class Served:
     server: Server
     manifest: Manifest
     original: Original
+    layout: str
 
     def post(self, path: str, fields: Any, status: int = 200) -> Any:
         with self.server.connect() as connection:
@@ -72,11 +81,10 @@ def text_of(data: bytes) -> str:
 
 @pytest.fixture(scope="module", params=LAYOUTS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    directory, bundle = clip_model(request.param), clip_bundle(request.param)
-    layout = find_layout(directory)
-    assert layout is not None
-    with ready(bundle, tmp_path_factory.mktemp("log") / "log", MAX_IMAGE_PIXELS="1000000") as server:
-        yield Served(server, read_manifest(bundle), load_original(directory, layout, NO_TRUST))
+    name: str = request.param
+    directory, bundle = clip_model(name), clip_bundle(name)
+    with ready(bundle, tmp_path_factory.mktemp("log") / "log", MAX_IMAGE_PIXELS="1000000", WORKERS="2") as server:
+        yield Served(server, read_manifest(bundle), original_of(directory), name)
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
@@ -215,7 +223,14 @@ def test_images_of_megabytes_fit_into_the_body(served: Served):
 def test_meta_shows_what_the_server_reads(served: Served):
     with served.server.connect() as connection:
         meta = connection.request("GET", "/meta").json
-    assert meta["model"]["model_type"] == "clip"
+    is_pair = served.layout == "pair"
+    models = meta["model"] if is_pair else {"": meta["model"]}
+    one = {"": "metaclip_2" if served.layout == "metaclip" else "clip"}
+    types = {name: config["model_type"] for name, config in models.items()}
+    assert types == ({"text_model": "distilbert", "clip_model": "clip"} if is_pair else one)
+    assert not is_pair or meta["bundle"]["model"] == "texts + images"
+    source = meta["bundle"]["clip"]["image"]["source"]
+    assert (source and (source["model"], source["requested"])) == (("images", None) if is_pair else None)
     assert meta["bundle"]["kind"] == "clip"
     assert meta["bundle"]["clip"]["image"]["pixels"]["side"] == SIDE
     assert meta["serving"]["max_image_pixels"] == 1_000_000
@@ -223,41 +238,8 @@ def test_meta_shows_what_the_server_reads(served: Served):
 
 
 def test_golden_requests_have_texts_and_images(served: Served):
-    golden = json.loads((served_bundle_of(served) / "golden.json").read_text())
+    golden = json.loads((clip_bundle(served.layout) / "golden.json").read_text())
     fields = [field for entry in golden["requests"] for field in entry["body"]]
     assert set(fields) == {"texts", "images"}
     assert fields.count("images") == 2
     assert served.manifest.kind is Kind.CLIP
-
-
-def served_bundle_of(served: Served) -> Path:
-    return clip_bundle(layout_of(served))
-
-
-def layout_of(served: Served) -> str:
-    return "transformers" if served.manifest.section_as(ClipModel).image.normalizes else "sentence-transformers"
-
-
-@pytest.mark.parametrize("same", [True, False])
-def test_make_compare_tells_whether_a_bundle_can_take_its_place(served: Served, same: bool, tmp_path: Path):
-    """The other layout has the same directions and other lengths."""
-    (other,) = set(LAYOUTS) - {layout_of(served)}
-    bundle = clip_bundle(layout_of(served) if same else other)
-    texts, results = tmp_path / "texts.txt", tmp_path / "compared.json"
-    texts.write_text("\n".join(f"river {n} and {n + 1} stones" for n in range(24)), encoding="utf-8")
-    command = [sys.executable, "-W", "error", "-m", "build.compare", "--old", f"http://127.0.0.1:{served.server.port}"]
-    result = subprocess.run(
-        [*command, "--bundle", bundle, "--texts", texts, "--json", results],
-        cwd=ROOT,
-        env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
-    assert result.returncode == (0 if same else 3), result.stderr
-    value = json.loads(results.read_text())
-    assert (value["verdict"], value["findings"]) == ("drop in" if same else "re-import needed", {})
-    assert all(figures["cosines"]["minimum"] > 0.9999 for figures in value["figures"].values())
-    if not same:
-        assert [reason.split(" ")[0] for reason in value["reasons"]] == ["texts:", "images:"]
-        assert all("times as long as old ones" in reason for reason in value["reasons"])
