@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,24 +14,30 @@ import numpy as np
 import pytest
 
 from build.clip.layout import find_layout
-from build.clip.original import Original, load_original
+from build.clip.original import Original, Pair, load_original
+from build.model.describe import describe
 from build.model.trust import NO_TRUST
-from build.pipeline import BuildOptions, build_bundle
-from build.progress import Progress
-from manifest import ClipModel, Kind, Manifest, Precision, Target, read_manifest
-from tests.support.bundles.cache import cached
+from build.pytorch.reference import load_reference
+from manifest import ClipModel, Kind, Manifest, read_manifest
+from tests.support.bundles.clips import LAYOUTS, clip_bundle, clip_model
 from tests.support.images import bombs
 from tests.support.images.pictures import Kind as FileKind
 from tests.support.images.pictures import encoded, noise
 from tests.support.images.samples import SAMPLES, picture_of
-from tests.support.models.tiny_clip import DIM, SIDE, make_network, make_sentence_model
+from tests.support.models.tiny_clip import DIM, SIDE
 from tests.support.server.scrape import scrape
 from tests.support.server.server_process import Server, ready
 
-LAYOUTS: dict[str, Callable[[Path], Path]] = {
-    "transformers": make_network,
-    "sentence-transformers": make_sentence_model,
-}
+
+def original_of(directory: Path) -> Original:
+    images = directory / "images"
+    if not images.exists():
+        layout = find_layout(directory)
+        assert layout is not None
+        return load_original(directory, layout, NO_TRUST)
+    texts = directory / "texts"
+    return Pair(load_reference(texts, describe(texts, False), NO_TRUST), original_of(images))
+
 
 TEXTS = [
     "",
@@ -52,6 +57,7 @@ class Served:
     server: Server
     manifest: Manifest
     original: Original
+    layout: str
 
     def post(self, path: str, fields: Any, status: int = 200) -> Any:
         with self.server.connect() as connection:
@@ -77,17 +83,9 @@ def text_of(data: bytes) -> str:
 @pytest.fixture(scope="module", params=LAYOUTS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     name: str = request.param
-    directory = cached(f"model-clip-{name}", lambda output: LAYOUTS[name](output))
-
-    def make(output: Path) -> None:
-        options = BuildOptions(str(directory), None, Target.AMD64, Precision.FP32, output, force=False)
-        build_bundle(options, Progress(stream=io.StringIO()))
-
-    bundle = cached(f"clip-{name}", make)
-    layout = find_layout(directory)
-    assert layout is not None
-    with ready(bundle, tmp_path_factory.mktemp("log") / "log", MAX_IMAGE_PIXELS="1000000") as server:
-        yield Served(server, read_manifest(bundle), load_original(directory, layout, NO_TRUST))
+    directory, bundle = clip_model(name), clip_bundle(name)
+    with ready(bundle, tmp_path_factory.mktemp("log") / "log", MAX_IMAGE_PIXELS="1000000", WORKERS="2") as server:
+        yield Served(server, read_manifest(bundle), original_of(directory), name)
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
@@ -240,7 +238,14 @@ def test_images_of_megabytes_fit_into_the_body(served: Served):
 def test_meta_shows_what_the_server_reads(served: Served):
     with served.server.connect() as connection:
         meta = connection.request("GET", "/meta").json
-    assert meta["model"]["model_type"] == "clip"
+    is_pair = served.layout == "pair"
+    models = meta["model"] if is_pair else {"": meta["model"]}
+    one = {"": "metaclip_2" if served.layout == "metaclip" else "clip"}
+    types = {name: config["model_type"] for name, config in models.items()}
+    assert types == ({"text_model": "distilbert", "clip_model": "clip"} if is_pair else one)
+    assert not is_pair or meta["bundle"]["model"] == "texts + images"
+    source = meta["bundle"]["clip"]["image"]["source"]
+    assert (source and (source["model"], source["requested"])) == (("images", None) if is_pair else None)
     assert meta["bundle"]["kind"] == "clip"
     assert meta["bundle"]["clip"]["image"]["pixels"]["side"] == SIDE
     assert meta["serving"]["max_image_pixels"] == 1_000_000
@@ -248,13 +253,8 @@ def test_meta_shows_what_the_server_reads(served: Served):
 
 
 def test_golden_requests_have_texts_and_images(served: Served):
-    golden = json.loads((served_bundle_of(served) / "golden.json").read_text())
+    golden = json.loads((clip_bundle(served.layout) / "golden.json").read_text())
     fields = [field for entry in golden["requests"] for field in entry["body"]]
     assert set(fields) == {"texts", "images"}
     assert fields.count("images") == 2
     assert served.manifest.kind is Kind.CLIP
-
-
-def served_bundle_of(served: Served) -> Path:
-    name = "transformers" if served.manifest.section_as(ClipModel).image.normalizes else "sentence-transformers"
-    return cached(f"clip-{name}", lambda output: None)

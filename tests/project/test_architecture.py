@@ -113,7 +113,7 @@ DIRECTIONS = {
     "build": {
         # folders, from the lowest up
         "host": set(),
-        "model": {"host"},
+        "model": {"host", "names"},
         "graph": {"host"},
         "bundle": {"model"},
         "pytorch": {"model", "host"},
@@ -138,7 +138,7 @@ DIRECTIONS = {
         },
         "image": {"model", "fidelity", "names"},
         "sbom": {"image"},
-        "compare": {"fidelity", "ranking"},
+        "compare": {"clip", "fidelity", "ranking"},
         # modules beside them
         "errors": set(),
         "command_line": set(),
