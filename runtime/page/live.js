@@ -34,7 +34,8 @@ function reduceScrape(samples, time) {
     requests: sum("cpu2vec_requests_total"),
     texts: sum("cpu2vec_texts_total"),
     tokens: sum("cpu2vec_tokens_total"),
-    inFlight: sum("cpu2vec_requests_in_flight"),
+    // The request for these figures is one of them.
+    inFlight: Math.max(0, sum("cpu2vec_requests_in_flight") - 1),
     queued: sum("cpu2vec_queue_jobs"),
     memory: Math.max(0, ...counted("cpu2vec_resident_memory_bytes").map(({ value }) => value)),
   };
@@ -54,17 +55,18 @@ function quantile(share, before, after) {
 
 /** Show figures for as long as the page is open, or nothing where the server has none. */
 async function showLive() {
-  const scrapes = [];
+  let scrapes = [];
   const history = { requests: [], texts: [], tokens: [] };
   for (;;) {
     if (!document.hidden) {
       try {
-        scrapes.push(reduceScrape(parseMetrics(await ask("metrics")), performance.now() / 1000));
+        const scrape = reduceScrape(parseMetrics(await ask("metrics")), performance.now() / 1000);
+        scrapes = [...scrapes, scrape].slice(-LATENCY_SCRAPES);
       } catch (error) {
         if (error instanceof Refusal && error.status !== 503) return;
-        scrapes.length = 0;
+        scrapes = [];
       }
-      showScrapes(scrapes.splice(0, scrapes.length, ...scrapes.slice(-LATENCY_SCRAPES)), history);
+      showScrapes(scrapes, history);
     }
     await new Promise((resolve) => setTimeout(resolve, 1000 * SECONDS_BETWEEN));
   }

@@ -8,7 +8,7 @@ from falcon.asgi import Request, Response
 
 from runtime.page.document import Page
 
-PATH = "/"
+PAGE_PATH = "/"
 
 
 class Posted(Protocol):
@@ -36,7 +36,7 @@ class PageResource:
 
 def is_for_a_person(req: Request) -> bool:
     """Whether a browser asks for the page, rather than a program for something else."""
-    return req.path == PATH and req.method in ("GET", "HEAD") and "text/html" in (req.get_header("Accept") or "")
+    return req.path == PAGE_PATH and req.method in ("GET", "HEAD") and "text/html" in (req.get_header("Accept") or "")
 
 
 def write_page(page: Page, resp: Response) -> None:

@@ -35,7 +35,6 @@ MODULES = {
 MARKUP = '<img src=x onerror="document.title=1">'
 SHOWN = "document.querySelector('.result *') !== null"
 IDLE = "[...document.querySelectorAll('form button')].every((each) => each.ariaBusy !== 'true')"
-FIRST_SCRAPES = "document.querySelectorAll('#figures > div').length > 0"
 TOKEN = "sésame 🔑"
 
 
@@ -112,10 +111,6 @@ def text_page(pages: dict[Kind, Opened]) -> Opened:
     return pages[Kind.TEXT]
 
 
-def problems_of(tab: Tab) -> list[str]:
-    return [problem for problem in tab.problems() if not problem.endswith("/metrics")]
-
-
 def cosines(a: Any, b: Any) -> np.ndarray:
     left, right = (np.array(each, dtype=np.float64) for each in (a, b))
     return (left @ right.T) / np.linalg.norm(left, axis=1)[:, None] / np.linalg.norm(right, axis=1)
@@ -140,7 +135,7 @@ def test_it_says_what_model_this_is_and_how_faithful(page: Opened):
 
 
 def test_it_keeps_its_policy_and_asks_this_server_alone(page: Opened):
-    assert problems_of(page.tab) == []
+    assert page.tab.problems() == []
     elsewhere = [url for url in page.tab.requests() if not url.startswith((page.address, "data:"))]
     assert elsewhere == []
 
@@ -176,6 +171,23 @@ def test_its_programs_run_as_they_are_copied(page: Opened):
     assert MODULES[page.manifest.kind] in schema["moduleConfig"]
 
 
+def test_live_figures_are_those_of_the_server(text_page: Opened):
+    tab = text_page.tab
+    tab.wait_for("document.querySelectorAll('#figures .value').length === 7")
+    with text_page.server.connect() as connection:
+        for number in range(20):
+            assert connection.embed(f"text {number}").status == 200
+    tab.wait_for("document.querySelector('#figures .value').innerText !== '0'")
+    shown = dict(zip(tab.texts("#figures dt"), tab.texts("#figures dd"), strict=True))
+    rates = [float(shown[name].removesuffix(" /s").replace(",", "")) for name in ("Requests", "Texts", "Tokens")]
+    assert 0 < rates[0] <= rates[1] < rates[2]
+    median, slow = (float(shown[f"Latency, {name}"].removesuffix(" ms")) for name in ("median", "99th percentile"))
+    assert 0 < median <= slow
+    assert shown["In flight"] == "0 and 0 queued"
+    assert float(shown["Memory, largest process"].removesuffix(" MB")) > 10
+    assert tab.problems() == []
+
+
 def test_printed_it_has_the_results_and_nothing_to_press(page: Opened):
     page.tab.show_as(media="print")
     assert page.tab.texts("form button") == []
@@ -202,7 +214,7 @@ def test_texts_are_compared_with_each_other(pages: dict[Kind, Opened], kind: Kin
     np.testing.assert_allclose(
         numbers([each for each in shown if each != "·"]), expected[~np.eye(4, dtype=bool)], atol=0.00501
     )
-    assert problems_of(page.tab) == []
+    assert page.tab.problems() == []
     assert page.tab.evaluate("document.title") != "1"
 
 
@@ -256,7 +268,7 @@ class TestPictures:
         np.testing.assert_allclose(
             numbers(page.tab.texts(".bars .value")), sorted(expected, reverse=True), atol=0.000501
         )
-        assert problems_of(page.tab) == []
+        assert page.tab.problems() == []
 
     def test_a_file_that_is_no_picture_gets_the_servers_own_sentence(self, pages: dict[Kind, Opened], tmp_path: Path):
         page = pages[Kind.CLIP]
@@ -307,7 +319,7 @@ def test_the_keyboard_alone_is_enough(text_page: Opened):
     assert tab.evaluate(focused) == "Search"
     tab.press("Enter")
     tab.wait_for(IDLE)
-    assert problems_of(tab) == []
+    assert tab.problems() == []
     for name in ("curl", "Copy"):
         while tab.evaluate(focused) != name:
             tab.press("Tab")
@@ -355,7 +367,7 @@ def test_where_a_token_is_needed_the_page_asks_for_it_and_sends_it(guarded: Open
     (program,) = tab.texts("pre")
     assert "-H 'Authorization: Bearer TOKEN'" in program
     assert TOKEN not in tab.evaluate("document.documentElement.outerHTML")
-    assert [problem for problem in problems_of(tab) if "401" not in problem] == []
+    assert [problem for problem in tab.problems() if "401" not in problem] == []
     assert tab.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
 
 
