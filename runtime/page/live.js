@@ -37,6 +37,7 @@ function reduceScrape(samples, time) {
     // The request for these figures is one of them.
     inFlight: Math.max(0, sum("cpu2vec_requests_in_flight") - 1),
     queued: sum("cpu2vec_queue_jobs"),
+    failed: counted("cpu2vec_requests_total").reduce((total, { labels, value }) => total + (labels.status >= "500" ? value : 0), 0),
     memory: Math.max(0, ...counted("cpu2vec_resident_memory_bytes").map(({ value }) => value)),
   };
 }
@@ -88,6 +89,7 @@ function showScrapes(scrapes, history) {
   };
   find("figures").replaceChildren(
     rate("Requests", history.requests), rate("Texts", history.texts), rate("Tokens", history.tokens),
+    card("Failed", `${now.failed}`, make("small", {}, ` of ${rounded(now.requests)}`)),
     latency("Latency, median", 0.5), latency("Latency, 99th percentile", 0.99),
     card("In flight", `${now.inFlight}`, make("small", {}, ` and ${now.queued} queued`)),
     ...(now.memory ? [card("Memory, largest process", rounded(now.memory / 1e6), make("small", {}, " MB"))] : []),

@@ -173,7 +173,7 @@ def test_its_programs_run_as_they_are_copied(page: Opened):
 
 def test_live_figures_are_those_of_the_server(text_page: Opened):
     tab = text_page.tab
-    tab.wait_for("document.querySelectorAll('#figures .value').length === 7")
+    tab.wait_for("document.querySelectorAll('#figures .value').length === 8")
     with text_page.server.connect() as connection:
         for number in range(20):
             assert connection.embed(f"text {number}").status == 200
@@ -183,6 +183,7 @@ def test_live_figures_are_those_of_the_server(text_page: Opened):
     assert 0 < rates[0] <= rates[1] < rates[2]
     median, slow = (float(shown[f"Latency, {name}"].removesuffix(" ms")) for name in ("median", "99th percentile"))
     assert 0 < median <= slow
+    assert shown["Failed"].startswith("0 of ")
     assert shown["In flight"] == "0 and 0 queued"
     assert float(shown["Memory, largest process"].removesuffix(" MB")) > 10
     assert tab.problems() == []
