@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import CLIPModel
 
+from build.clip.patch_product import with_patch_product
 from build.errors import UnsupportedModel, first_line
 from build.host.malloc import release_free_memory
 from build.model.trust import Trust
@@ -83,6 +84,7 @@ def export_towers(folder: Path, work: Path, trust: Trust) -> dict[str, Path]:
     side = network.config.vision_config.image_size
     first, last = network.config.text_config.bos_token_id, network.config.text_config.eos_token_id
     ids = torch.tensor([[first, 0, 1, 0, last]])
+    with_patch_product(network.vision_model.embeddings)
     text = _export(TextTower(network), ids, work / TEXT, (IDS, OUTPUT), {0: "texts", 1: "tokens"})
     image = _export(ImageTower(network), torch.zeros(1, 3, side, side), work / IMAGE, (PIXELS, VECTORS), {0: "images"})
     del network

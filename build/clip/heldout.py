@@ -46,13 +46,13 @@ def heldout_images() -> list[HeldoutImage]:
 
 def golden_images() -> list[HeldoutImage]:
     """Two small ones, one in each format."""
-    return [_encoded(f"golden {format}", _pixels(COUNT + n, 64, 48), format) for n, format in enumerate(FORMATS)]
+    return [_encoded(f"golden {format}", drawn_pixels(COUNT + n, 64, 48), format) for n, format in enumerate(FORMATS)]
 
 
 def _image(number: int) -> HeldoutImage:
     width, height = SIZES[number % len(SIZES)]
     format = FORMATS[number % len(FORMATS)]
-    return _encoded(f"image {number + 1}, {width} x {height}, {format}", _pixels(number, width, height), format)
+    return _encoded(f"image {number + 1}, {width} x {height}, {format}", drawn_pixels(number, width, height), format)
 
 
 def _encoded(name: str, pixels: NDArray[np.uint8], format: str) -> HeldoutImage:
@@ -61,7 +61,7 @@ def _encoded(name: str, pixels: NDArray[np.uint8], format: str) -> HeldoutImage:
     return HeldoutImage(name, file.getvalue())
 
 
-def _pixels(seed: int, width: int, height: int) -> NDArray[np.uint8]:
+def drawn_pixels(seed: int, width: int, height: int) -> NDArray[np.uint8]:
     """(height, width, 3): a gradient of two colors, discs, and in every third image stripes or noise."""
     random = np.random.default_rng(seed)
     y, x = np.mgrid[0:height, 0:width] / max(width, height)

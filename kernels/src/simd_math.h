@@ -52,6 +52,9 @@ INLINE Floats sigmoid(Floats x) {
 
 INLINE Floats silu(Floats x) { return x * sigmoid(x); }
 
+// CLIP's GELU: x * sigmoid(1.702 x)
+INLINE Floats quick_gelu(Floats x) { return x * sigmoid(x * splat(1.702f)); }
+
 INLINE Floats tanh(Floats x) {
   const Floats y = fma(splat(2.0f), sigmoid(x + x), splat(-1.0f));
   return x == x ? y : x;
@@ -79,6 +82,7 @@ __attribute__((noinline)) void activate(Activation activation, float* y, size_t 
     case Activation::kRelu: return map(y, stride, rows, columns, [](Floats x) { return max(splat(0), x); });
     case Activation::kSilu: return map(y, stride, rows, columns, silu);
     case Activation::kTanh: return map(y, stride, rows, columns, tanh);
+    case Activation::kQuickGelu: return map(y, stride, rows, columns, quick_gelu);
   }
 }
 
