@@ -12,8 +12,8 @@ override SHELL := /bin/sh
 # $(call options,MODEL:model PORT:port): for each variable that is not empty, --option=value.
 override options = $(foreach pair,$(1),$(call option,$(word 1,$(subst :, ,$(pair))),$(word 2,$(subst :, ,$(pair)))))
 override option = $${$(1):+"--$(2)=$$$(1)"}
-override model_options := $(call options,PRECISION:precision REVISION:revision TRUST_REMOTE_CODE:trust-remote-code \
-  CODE_REVISION:code-revision ALLOW_PICKLE:allow-pickle \
+override model_options := $(call options,PRECISION:precision REVISION:revision IMAGE_MODEL:image-model IMAGE_REVISION:image-revision \
+  TRUST_REMOTE_CODE:trust-remote-code CODE_REVISION:code-revision ALLOW_PICKLE:allow-pickle \
   MIN_COSINE_MEAN:min-cosine-mean MIN_COSINE_P1:min-cosine-p1 MIN_COSINE_MIN:min-cosine-min \
   MIN_RANK_AGREEMENT:min-rank-agreement MIN_TOP_KEPT:min-top-kept MAX_SCORE_ERROR:max-score-error)
 override bundle_options := $(call options,MODEL:model BUNDLE:bundle ARCH:arch) $(model_options)
@@ -48,7 +48,9 @@ help:  ## list the targets and their variables
 	  sub(/^#: ?/, "") {variables = variables "\n  " $$0} END {print variables}' Makefile
 
 #: MODEL             id on the Hugging Face hub, or a model directory (sentence-transformers/all-MiniLM-L6-v2)
-#: REVISION          branch, tag or commit of the model on the hub
+#: IMAGE_MODEL       a CLIP model that reads images, where MODEL is one for texts alone
+#: REVISION, IMAGE_REVISION
+#:                   branch, tag or commit of the model on the hub
 #: PRECISION         int8, int8-stock, fp32 or stored (stored for static models, int8-stock for CLIP, int8 for others)
 #: ARCH              amd64 or arm64 (this machine's)
 #: BUNDLE            directory of a bundle (bundles/<model>[-<revision>]-<precision>-<arch>)

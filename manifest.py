@@ -22,6 +22,7 @@ from sections.base import BundleError as BundleError
 from sections.base import Section as Section
 from sections.clip import ClipModel as ClipModel
 from sections.clip import ImageModel as ImageModel
+from sections.clip import ImageSource as ImageSource
 from sections.parts import HEAD_FILE as HEAD_FILE
 from sections.parts import Activation as Activation
 from sections.parts import Encoder as Encoder
@@ -260,7 +261,7 @@ def manifest_fields(manifest: Manifest) -> dict[str, Any]:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Write ``manifest.json``."""
-    (directory / MANIFEST_FILE).write_text(_canonical(manifest_fields(manifest)), encoding="utf-8")
+    (directory / MANIFEST_FILE).write_text(canonical(manifest_fields(manifest)), encoding="utf-8")
 
 
 def bundle_files(section: Section) -> tuple[str, ...]:
@@ -319,7 +320,7 @@ def project_version() -> str:
 
 def to_json(value: Any) -> str:
     """The canonical JSON of a dataclass: sorted keys, so that equal values give equal bytes."""
-    return _canonical(asdict(value))
+    return canonical(asdict(value))
 
 
 def from_json(kind: type[T], text: str, name: str) -> T:
@@ -353,7 +354,8 @@ def _read_object(directory: Path, name: str) -> dict[str, Any]:
     return value
 
 
-def _canonical(value: dict[str, Any]) -> str:
+def canonical(value: dict[str, Any]) -> str:
+    """JSON with sorted keys, so that equal values give equal bytes."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

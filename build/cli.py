@@ -16,7 +16,7 @@ from build.fidelity import thresholds
 from build.host.machine import host_target
 from build.model import trust
 from build.model.default_model import MODEL
-from build.names import BUNDLES
+from build.names import BUNDLES, ModelNames
 from manifest import MACHINES, Precision, Target
 
 PROGRAM = "quantize.py"
@@ -41,6 +41,7 @@ examples:
   ./quantize.py {MODEL}
   ./quantize.py BAAI/bge-small-en-v1.5 --arch arm64          (or --arch both)
   ./quantize.py ./my-model --precision fp32 --output bundles/mine
+  ./quantize.py ./my-texts --image-model ./my-clip           (a pair of models: texts and images)
   ./quantize.py ./my-model --min-cosine-p1 0.96              (accepts less than the default threshold)
   HF_TOKEN=hf_... ./quantize.py my-org/private-model --revision v2
   HF_HUB_OFFLINE=1 ./quantize.py BAAI/bge-small-en-v1.5      (downloaded before)
@@ -88,11 +89,11 @@ def _build(options: argparse.Namespace) -> int:
 def _download(options: argparse.Namespace) -> int:
     _prepare()
     # NOTE: the imports need the packages.
-    from build.model.fetch import fetch
+    from build.model.fetch import fetch_models
     from build.progress import Progress
 
     with Progress().stage("fetch", options.model):
-        fetch(options.model, options.revision, trust.read_options(options))
+        fetch_models(model_names(options), trust.read_options(options))
     return 0
 
 
@@ -107,8 +108,19 @@ def add_model_options(parser: Parser) -> None:
         "a static model's table as it is (default: stored for static models, int8-stock for CLIP, int8 for others)",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
+    parser.add_argument(
+        "--image-model", metavar="MODEL", help="a CLIP model that reads images, where MODEL is one for texts alone"
+    )
+    parser.add_argument(
+        "--image-revision", metavar="REVISION", help="branch, tag or commit of that one on the hub (default: main)"
+    )
     trust.add_options(parser)
     thresholds.add_options(parser)
+
+
+def model_names(options: argparse.Namespace) -> ModelNames:
+    """The models that the arguments name."""
+    return ModelNames(options.model, options.revision, options.image_model, options.image_revision)
 
 
 def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path | None]]) -> Path:
@@ -133,6 +145,8 @@ def build(options: argparse.Namespace, outputs: Sequence[tuple[Target, Path | No
         trust=trust.read_options(options),
         thresholds=thresholds.read_options(options),
         extra_targets=tuple(extra_targets),
+        image_model=options.image_model,
+        image_revision=options.image_revision,
     )
     try:
         result = build_bundle(build_options, Progress())

@@ -9,19 +9,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from build import announce
-from build.cli import add_model_options, build
+from build.cli import add_model_options, build, model_names
 from build.command_line import ARCHITECTURES, Parser, printable, run
 from build.errors import OutputExists
 from build.host.machine import host_target
 from build.kinds import modules
 from build.model.default_model import MODEL
-from build.model.fetch import is_path, refuse_revision
+from build.model.fetch import is_path, refuse_revisions
 from build.model.trust import read_options as read_trust
-from build.names import default_output
+from build.names import default_output, joined
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, BundleError, Precision
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _make(options: argparse.Namespace) -> int:
-    refuse_revision(options.model or MODEL, options.revision)
+    refuse_revisions(replace(model_names(options), model=options.model or MODEL))
     read_trust(options)
     bundle = bundle_of(options)
     if bundle is not None and (bundle / MANIFEST_FILE).is_file():
@@ -76,12 +77,12 @@ def bundle_of(options: argparse.Namespace) -> Path | None:
 
 def _named(options: argparse.Namespace) -> Path | None:
     """The directory that is named after the model, in the precision asked for or in its kind's own."""
-    model, target = options.model or MODEL, options.arch or host_target()
+    model, target = joined(options.model or MODEL, options.image_model), options.arch or host_target()
     if options.precision is not None:
-        return default_output(model, options.revision, options.precision, target)
+        return default_output(model, options.revision, options.precision, target, options.image_revision)
     defaults: dict[str, Precision] = {kind: module.PRECISIONS[0] for kind, module in modules().items()}
     for precision in dict.fromkeys(defaults.values()):
-        bundle = default_output(model, options.revision, precision, target)
+        bundle = default_output(model, options.revision, precision, target, options.image_revision)
         if not (bundle / MANIFEST_FILE).is_file():
             continue
         # NOTE: without a kind the manifest is damaged, which is for the server to say.
@@ -94,8 +95,9 @@ def refuse_another(bundle: Path, options: argparse.Namespace) -> None:
     """Raise ``BundleError`` for a bundle of another model, revision, code, precision or architecture than requested."""
     manifest = _manifest(bundle)
     for found, wanted in (
-        (manifest.get("model"), _model_name(options.model)),
-        (_revision(manifest), options.revision),
+        (manifest.get("model"), _wanted_model(options)),
+        (_revision(_source(manifest)), options.revision),
+        (_revision(_image_source(manifest)), options.image_revision),
         (_code_revision(manifest), options.code_revision and f"code of {options.code_revision}"),
         (manifest.get("precision"), options.precision),
         (manifest.get("target"), options.arch),
@@ -113,9 +115,8 @@ def _manifest(bundle: Path) -> dict[str, Any]:
     return manifest if isinstance(manifest, dict) else {}
 
 
-def _revision(manifest: dict[str, Any]) -> str | None:
+def _revision(source: dict[str, Any]) -> str | None:
     """The revision that was requested of the hub, if the manifest says so."""
-    source = _source(manifest)
     return str(source["requested"] or "main") if "requested" in source else None
 
 
@@ -126,8 +127,23 @@ def _code_revision(manifest: dict[str, Any]) -> str | None:
 
 
 def _source(manifest: dict[str, Any]) -> dict[str, Any]:
-    source = manifest.get("source")
-    return source if isinstance(source, dict) else {}
+    return _object(manifest, "source")
+
+
+def _image_source(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Of the model that images have, where texts have one of their own."""
+    return _object(_object(_object(manifest, "clip"), "image"), "source")
+
+
+def _object(value: dict[str, Any], name: str) -> dict[str, Any]:
+    field = value.get(name)
+    return field if isinstance(field, dict) else {}
+
+
+def _wanted_model(options: argparse.Namespace) -> str | None:
+    """What the bundle of these options says that it was made of; None: the options do not say it."""
+    model, image_model = _model_name(options.model), _model_name(options.image_model)
+    return None if model is None else joined(model, image_model)
 
 
 def _model_name(model: str | None) -> str | None:
@@ -141,7 +157,8 @@ def _build(bundle: Path | None, options: argparse.Namespace) -> Path:
     if bundle is not None and os.path.lexists(bundle):
         raise OutputExists(f"{bundle} exists and is not a bundle: move it away, or set BUNDLE to another directory")
     model = options.model or MODEL
-    what = f"{bundle} from {model}" if bundle is not None else f"a bundle of {model}"
+    name = joined(model, options.image_model)
+    what = f"{bundle} from {name}" if bundle is not None else f"a bundle of {name}"
     print(printable(f"building {what}: a minute or less for small models"), file=sys.stderr)
     changes = {"model": model, "force": False}
     return build(argparse.Namespace(**{**vars(options), **changes}), [(options.arch or host_target(), bundle)])

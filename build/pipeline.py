@@ -11,15 +11,15 @@ from build.bundle.retarget import retarget
 from build.bundle.staging import Staging, staged_output
 from build.bundle.writer import write_unverified
 from build.command_line import alternatives
-from build.errors import InvalidOption
+from build.errors import InvalidOption, UnsupportedModel
 from build.fidelity.seal import seal
 from build.fidelity.thresholds import NO_OVERRIDES, ThresholdOverrides
 from build.host.resources import available_memory, check_resources, free_disk
 from build.kinds import Assembled, ModelBuild, kind_of
-from build.model.fetch import fetch, is_path
+from build.model.fetch import fetch_models, is_path
 from build.model.files import ModelFiles
 from build.model.trust import NO_TRUST, Trust
-from build.names import default_output
+from build.names import ModelNames, default_output, joined
 from build.precisions import PRECISIONS, PrecisionSpec
 from build.progress import Progress, silence_libraries
 from manifest import Kind, Manifest, Precision, Target
@@ -44,6 +44,14 @@ class BuildOptions:
     thresholds: ThresholdOverrides = NO_OVERRIDES
     extra_targets: tuple[tuple[Target, Path | None], ...] = ()
     """Other targets that get the same bundle, and where."""
+    image_model: str | None = None
+    """The model that reads images, where the texts have one of their own."""
+    image_revision: str | None = None
+
+    @property
+    def names(self) -> ModelNames:
+        """The models."""
+        return ModelNames(self.model, self.revision, self.image_model, self.image_revision)
 
     @property
     def targets(self) -> tuple[tuple[Target, Path | None], ...]:
@@ -52,8 +60,9 @@ class BuildOptions:
 
     def outputs(self, precision: Precision) -> tuple[tuple[Target, Path], ...]:
         """The same in this precision, with every place named."""
+        name = joined(self.model, self.image_model)
         return tuple(
-            (target, output or default_output(self.model, self.revision, precision, target))
+            (target, output or default_output(name, self.revision, precision, target, self.image_revision))
             for target, output in self.targets
         )
 
@@ -82,7 +91,8 @@ def build_bundle(options: BuildOptions, progress: Progress) -> BuildResult:
     outputs = [output for _, output in targets]
     _refuse_outputs(options, outputs)
     for output in outputs:
-        refuse_model_directory(output, described.files.directory)
+        for files in filter(None, (described.files, described.files.of_images)):
+            refuse_model_directory(output, files.directory)
     weights = described.build.weights
     check_resources(weights.fp32, available_memory(), free_disk(outputs[0]), outputs[0])
 
@@ -99,8 +109,9 @@ def build_bundle(options: BuildOptions, progress: Progress) -> BuildResult:
 def _refuse_outputs(options: BuildOptions, outputs: Sequence[Path | None]) -> None:
     """Raise ``OutputExists`` or ``OutputNotAllowed`` for a place that no bundle may take; None is not known yet."""
     for output in filter(None, outputs):
-        if is_path(options.model):
-            refuse_model_directory(output, Path(options.model))
+        for model in filter(None, (options.model, options.image_model)):
+            if is_path(model):
+                refuse_model_directory(output, Path(model))
         refuse_existing(output, options.force)
 
 
@@ -127,10 +138,12 @@ class Described:
 
 def fetch_and_describe(options: BuildOptions, progress: Progress) -> Described:
     """From a model's name to what its files say. Raises ``BuildError``."""
-    with progress.stage("fetch", options.model):
-        files = fetch(options.model, options.revision, options.trust)
-    with progress.stage("describe", files.model):
-        kind, module = kind_of(files.directory)
+    with progress.stage("fetch", joined(options.model, options.image_model)):
+        files = fetch_models(options.names, options.trust)
+    with progress.stage("describe", files.name):
+        kind, module = kind_of((files.of_images or files).directory)
+        if files.of_images is not None and kind is not Kind.CLIP:
+            raise UnsupportedModel(f"--image-model must be a CLIP model: {files.of_images.model} is of kind {kind}")
         options.thresholds.require(module.THRESHOLDS, f"{files.model}, a model of kind {kind}")
         described = Described(files, kind, module.PRECISIONS, module.describe(files, options.trust))
     progress.expect((*module.STAGES, VERIFY))

@@ -11,6 +11,17 @@ from sections.text import TextModel
 
 
 @dataclass(frozen=True)
+class ImageSource:
+    """The model that images have where texts have one of their own."""
+
+    model: str
+    revision: str
+    """The hub's commit, or else ``sha256:`` and a content hash."""
+    requested: str | None = None
+    """The branch, tag or commit that the user asked for; None: the newest."""
+
+
+@dataclass(frozen=True)
 class ImageModel:
     """What the runtime needs to know to turn an image into the original's vector."""
 
@@ -23,6 +34,8 @@ class ImageModel:
     """Whether vectors are divided by their length."""
     memory: int
     """The most bytes that a run over one image takes besides weights."""
+    source: ImageSource | None = None
+    """None: it is the texts' model as well."""
 
     def check(self, field: str) -> None:
         """Raises ``BundleError`` that names the first field whose value cannot be."""

@@ -55,7 +55,7 @@ def write_unverified(
     manifest = Manifest(
         schema=SCHEMA,
         version=project_version(),
-        model=files.model,
+        model=files.name,
         source=replace(files.source, requested=files.requested_revision),
         licence=licence,
         kind=kind,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from build.clip.layout import Layout, find_layout, refuse_more_modules
+from build.clip.layout import NETWORKS, Layout, find_layout, refuse_more_modules
 from build.errors import ModelNotFound, UnsupportedModel
 from build.model.card import read_licence
 from build.model.describe import EncoderSpec, working_memory
@@ -44,17 +44,20 @@ class ClipDescription:
 
 def describe_clip(directory: Path) -> ClipDescription:
     """Raises ``ModelNotFound`` or ``UnsupportedModel``."""
-    from transformers import CLIPConfig
+    import transformers
 
     layout = find_layout(directory)
     if layout is None:
         raise UnsupportedModel("the directory is not a CLIP model's")
     refuse_more_modules(directory)
     stored = read_object(layout.folder, CONFIG)
-    if stored.get("model_type") != "clip":
-        raise UnsupportedModel(f"{CONFIG}: the model_type {stored.get('model_type')} is not supported; it must be clip")
+    model_type = stored.get("model_type", "")
+    if model_type not in NETWORKS:
+        raise UnsupportedModel(
+            f"{CONFIG}: the model_type {model_type} is not supported; it must be {' or '.join(NETWORKS)}"
+        )
     # NOTE: a config leaves out what has its default.
-    config = CLIPConfig.from_dict(stored)
+    config = getattr(transformers, NETWORKS[model_type][0]).from_dict(stored)
     pixels = read_pixels(layout.folder)
     if pixels.side != config.vision_config.image_size:
         raise UnsupportedModel(

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import CLIPModel
+import transformers
 
+from build.clip.layout import NETWORKS
 from build.clip.patch_product import with_patch_product
 from build.errors import UnsupportedModel, first_line
 from build.host.malloc import release_free_memory
+from build.model.files import CONFIG
+from build.model.json_files import read_object
 from build.model.trust import Trust
 from build.pytorch.export import OPSET, OUTPUT
 
@@ -37,12 +40,13 @@ class TextTower(torch.nn.Module):
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
+        self.former = network.config.model_type == "clip"
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         embeddings = self.network.text_model(input_ids=input_ids).last_hidden_state
         end = self.network.config.text_config.eos_token_id
-        # NOTE: models of before 2023 say 2, which is not their end; it is the largest of ids there.
-        ends = input_ids if end == FORMER_END else (input_ids == end).to(input_ids.dtype)
+        # NOTE: CLIP's models of before 2023 say 2, which is not their end; it is the largest of ids there.
+        ends = input_ids if self.former and end == FORMER_END else (input_ids == end).to(input_ids.dtype)
         positions = torch.arange(input_ids.shape[1])[None]
         read = torch.minimum(positions, ends.argmax(dim=-1, keepdim=True))[..., None]
         return embeddings.gather(1, read.expand(-1, -1, embeddings.shape[-1]))
@@ -63,7 +67,8 @@ class ImageTower(torch.nn.Module):
 def load_network(folder: Path, trust: Trust) -> Any:
     """The network in fp32. Raises ``UnsupportedModel`` where weights are missing or cannot be loaded."""
     try:
-        network, loading = CLIPModel.from_pretrained(
+        model_type = read_object(folder, CONFIG)["model_type"]
+        network, loading = getattr(transformers, NETWORKS[model_type][1]).from_pretrained(
             folder,
             dtype=torch.float32,
             attn_implementation="eager",
@@ -78,19 +83,23 @@ def load_network(folder: Path, trust: Trust) -> Any:
     return network.float().eval()
 
 
-def export_towers(folder: Path, work: Path, trust: Trust) -> dict[str, Path]:
-    """Write a graph for each tower below ``work``, and return their paths by name."""
+def export_towers(folder: Path, work: Path, trust: Trust, names: Collection[str] = (TEXT, IMAGE)) -> dict[str, Path]:
+    """Write a graph for each of the towers ``names`` below ``work``, and return their paths by name."""
     network = load_network(folder, trust)
-    side = network.config.vision_config.image_size
-    first, last = network.config.text_config.bos_token_id, network.config.text_config.eos_token_id
-    ids = torch.tensor([[first, 0, 1, 0, last]])
-    with_patch_product(network.vision_model.embeddings)
-    text = _export(TextTower(network), ids, work / TEXT, (IDS, OUTPUT), {0: "texts", 1: "tokens"})
-    image = _export(ImageTower(network), torch.zeros(1, 3, side, side), work / IMAGE, (PIXELS, VECTORS), {0: "images"})
+    graphs = {}
+    if TEXT in names:
+        first, last = network.config.text_config.bos_token_id, network.config.text_config.eos_token_id
+        ids = torch.tensor([[first, 0, 1, 0, last]])
+        graphs[TEXT] = _export(TextTower(network), ids, work / TEXT, (IDS, OUTPUT), {0: "texts", 1: "tokens"})
+    if IMAGE in names:
+        side = network.config.vision_config.image_size
+        pixels = torch.zeros(1, 3, side, side)
+        with_patch_product(network.vision_model.embeddings)
+        graphs[IMAGE] = _export(ImageTower(network), pixels, work / IMAGE, (PIXELS, VECTORS), {0: "images"})
     del network
     # PERF: the exporter leaves reference cycles, which would keep the weights during later stages.
     release_free_memory()
-    return {TEXT: text, IMAGE: image}
+    return graphs
 
 
 def _export(

@@ -10,7 +10,9 @@ from build.model.files import CONFIG, MODULES
 from build.model.json_files import read_json, read_object
 from build.model.sentence_modules import parse_module
 
-MODEL_TYPE = "clip"
+NETWORKS = {"clip": ("CLIPConfig", "CLIPModel"), "metaclip_2": ("MetaClip2Config", "MetaClip2Model")}
+"""The classes of transformers that read a config and that run the network, by model type."""
+
 MODULE = "CLIPModel"
 """The name of sentence-transformers' module, behind a package that changed its name over time."""
 
@@ -37,7 +39,7 @@ def find_layout(directory: Path) -> Layout | None:
                 return None
             folder = parse_module(str(first["type"]), str(first.get("path", "")), MODULES).folder
             return Layout(directory / folder, normalizes=False)
-        if (directory / CONFIG).exists() and read_object(directory, CONFIG).get("model_type") == MODEL_TYPE:
+        if (directory / CONFIG).exists() and read_object(directory, CONFIG).get("model_type") in NETWORKS:
             return Layout(directory, normalizes=True)
     except BuildError:
         return None

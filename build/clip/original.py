@@ -20,16 +20,14 @@ from build.clip.layout import Layout
 from build.errors import UnsupportedModel, first_line
 from build.host.malloc import release_free_memory
 from build.model.trust import Trust
-from build.pytorch.reference import fast_tokenizer
+from build.pytorch.reference import Reference, fast_tokenizer
+from manifest import ONLY_ENCODER
 
 Vectors = NDArray[np.float32]
 
 
 class Original(ABC):
     """An original that is loaded. Texts beyond the model's limit are truncated."""
-
-    def __init__(self, folder: Path) -> None:
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
     @abstractmethod
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
@@ -43,12 +41,22 @@ class Original(ABC):
     def release(self) -> None:
         """Return the weights' memory to the operating system. Nothing can be embedded afterwards."""
 
+    @abstractmethod
     def tokenizer(self) -> Tokenizer:
         """The fast tokenizer, without truncation and padding. Raises ``UnsupportedModel``."""
+
+
+class OneModel(Original):
+    """Texts and images are read by the same model."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+    def tokenizer(self) -> Tokenizer:
         return fast_tokenizer(self._tokenizer)
 
 
-class Network(Original):
+class Network(OneModel):
     """``CLIPModel`` of transformers, whose vectors are normalized."""
 
     def __init__(self, folder: Path, trust: Trust) -> None:
@@ -83,7 +91,7 @@ def _normalized(vectors: torch.Tensor) -> Vectors:
     return torch.nn.functional.normalize(vectors, dim=-1).numpy()
 
 
-class SentenceModel(Original):
+class SentenceModel(OneModel):
     """sentence-transformers' own way, whose vectors are not normalized."""
 
     def __init__(self, directory: Path, folder: Path, trust: Trust) -> None:
@@ -103,6 +111,26 @@ class SentenceModel(Original):
     def release(self) -> None:
         del self._model
         release_free_memory()
+
+
+class Pair(Original):
+    """Texts are read by a model of their own."""
+
+    def __init__(self, texts: Reference, images: Original) -> None:
+        self._texts, self._images = texts, images
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        return self._texts.embed(list(texts), self._texts.prompt(None))
+
+    def embed_images(self, images: Sequence[Image]) -> Vectors:
+        return self._images.embed_images(images)
+
+    def release(self) -> None:
+        self._texts.release()
+        self._images.release()
+
+    def tokenizer(self) -> Tokenizer:
+        return self._texts.tokenizer(ONLY_ENCODER)
 
 
 def load_original(directory: Path, layout: Layout, trust: Trust) -> Original:

@@ -27,6 +27,7 @@ examples:
   make image MODEL=BAAI/bge-small-en-v1.5 ARCH=arm64
   make image MODEL=./my-model TAG=registry.example/search:1      (a model directory; nothing is uploaded)
   make image BUNDLE=bundles/mine ARCH=amd64                      (a bundle that quantize.py made)
+  make image MODEL=sentence-transformers/clip-ViT-B-32-multilingual-v1 IMAGE_MODEL=sentence-transformers/clip-ViT-B-32
   make image MODEL=./my-model MIN_COSINE_P1=0.96                 (accepts less than the default threshold)
   HF_TOKEN=hf_... make image MODEL=my-org/private-model REVISION=v2
 
@@ -57,6 +58,8 @@ def _build(given: Namespace) -> int:
         trust=trust.read_options(given),
         thresholds=thresholds.read_options(given),
         tag=given.tag,
+        image_model=given.image_model,
+        image_revision=given.image_revision,
     )
     print(summary(build_image(options, Docker(ROOT))))
     return 0
@@ -82,6 +85,8 @@ def _parser() -> Parser:
         "bundle keeps its own",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
+    parser.add_argument("--image-model", help="a CLIP model that reads images, where --model is one for texts alone")
+    parser.add_argument("--image-revision", help="branch, tag or commit of that one on the hub (default: main)")
     trust.add_options(parser)
     thresholds.add_options(parser)
     parser.add_argument("--tag", help="the image's name (default: cpu2vec:<model>[-<revision>]-<precision>-<arch>)")

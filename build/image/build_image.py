@@ -12,10 +12,10 @@ from build.fidelity.thresholds import ThresholdOverrides
 from build.image.check_bundle import check_bundle
 from build.image.context import build_context, link_files
 from build.image.docker import Docker
-from build.image.labels import describe_project, image_labels
-from build.model.fetch import is_path, model_directory, own_files, refuse_revision
+from build.image.labels import describe_project, image_labels, image_source
+from build.model.fetch import is_path, model_directory, own_files, refuse_revisions
 from build.model.trust import Trust
-from build.names import image_tag
+from build.names import ModelNames, image_tag
 from build.paths import ROOT
 from manifest import MANIFEST_FILE, Fidelity, Manifest, Precision, Target
 
@@ -40,6 +40,15 @@ class ImageOptions:
     thresholds: ThresholdOverrides
     tag: str | None
     """The image's name; None: ``image_tag`` of what is in it."""
+    image_model: str | None = None
+    """The model that reads images, as ``model``, where the texts have one of their own."""
+    image_revision: str | None = None
+    """The same of the model that reads images."""
+
+    @property
+    def names(self) -> ModelNames:
+        """The models."""
+        return ModelNames(self.model, self.revision, self.image_model, self.image_revision)
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ class Image:
 def build_image(options: ImageOptions, docker: Docker) -> Image:
     """Make a bundle where there is none, and an image from it. Raises ``BuildError`` or ``BundleError``."""
     if options.bundle is None:
-        refuse_revision(options.model, options.revision)
+        refuse_revisions(options.names)
     if options.tag is not None and not TAG.fullmatch(options.tag):
         raise InvalidOption(f"TAG must be the name of an image, such as cpu2vec:my-model, not {options.tag!r}")
     with build_context(ROOT) as context:
@@ -71,7 +80,9 @@ def build_image(options: ImageOptions, docker: Docker) -> Image:
 
 def _default_tag(manifest: Manifest) -> str:
     """The tag for what is in the image."""
-    return image_tag(manifest.model, manifest.source.requested, manifest.precision, manifest.target)
+    images = image_source(manifest)
+    image_revision = images.requested if images is not None else None
+    return image_tag(manifest.model, manifest.source.requested, manifest.precision, manifest.target, image_revision)
 
 
 def summary(image: Image) -> str:
@@ -144,11 +155,15 @@ def _model_arguments(options: ImageOptions, context: Path) -> dict[str, str]:
         **({"CODE_REVISION": options.trust.code_revision} if options.trust.code_revision else {}),
         **({"ALLOW_PICKLE": "1"} if options.trust.pickle else {}),
     }
-    if not is_path(options.model):
-        revision = {"REVISION": options.revision} if options.revision else {}
-        return {"MODEL": options.model, **revision, **trust}
-    directory = model_directory(options.model)
-    names = own_files(directory, options.trust)
-    link_files(directory, names, context / "model")
-    local = {"MODEL_FROM": "context", "CONTEXT": str(context.relative_to(ROOT)), "MODEL": f"/models/{directory.name}"}
-    return {**local, **trust}
+    given = {"REVISION": options.revision, "IMAGE_REVISION": options.image_revision}
+    revisions = {name: revision for name, revision in given.items() if revision}
+    models = {"MODEL": options.model, **({"IMAGE_MODEL": options.image_model} if options.image_model else {})}
+    local = {name: model for name, model in models.items() if is_path(model)}
+    for name, model in local.items():
+        directory = model_directory(model)
+        # NOTE: below a folder of its own, because two models may have directories of the same name.
+        below = Path(name.lower()) / directory.name
+        link_files(directory, own_files(directory, options.trust), context / "models" / below)
+        models[name] = f"/models/{below.as_posix()}"
+    source = {"MODEL_FROM": "context", "CONTEXT": str(context.relative_to(ROOT))} if local else {}
+    return {**source, **models, **revisions, **trust}

@@ -29,6 +29,8 @@ def main(arguments: Mapping[str, str], destination: Path = CACHE) -> int:
     status = subprocess.run([sys.executable, PROGRAM, "--download-only", *options]).returncode
     if status == 0:
         directory = _copy_model(arguments["MODEL"], arguments.get("REVISION") or DEFAULT_REVISION, destination)
+        if image_model := arguments.get("IMAGE_MODEL"):
+            _copy_model(image_model, arguments.get("IMAGE_REVISION") or DEFAULT_REVISION, destination)
         if with_code and directory is not None:
             for repository in code_repositories(directory):
                 _copy(Records.CODE, repository, arguments.get("CODE_REVISION") or DEFAULT_REVISION, destination)

@@ -17,8 +17,10 @@ BUNDLE = "/bundle"
 
 VALUES = {
     "TARGET": "--arch",
+    "IMAGE_MODEL": "--image-model",
     "PRECISION": "--precision",
     "REVISION": "--revision",
+    "IMAGE_REVISION": "--image-revision",
     "CODE_REVISION": "--code-revision",
     **{option.variable: option.flag for option in OPTIONS},
 }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from manifest import Manifest, SourceKind
+from manifest import ClipModel, ImageSource, Manifest, SourceKind
 
 OCI = "org.opencontainers.image"
 """By the image specification, labels with this prefix describe the image and the software in it."""
@@ -33,6 +33,7 @@ class Project:
 def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
     """OCI's labels about the image and this project, and ``cpu2vec.*`` about the model. None for what is not known."""
     cosine, scores = (manifest.fidelity.cosine, manifest.fidelity.scores) if manifest.fidelity else (None, None)
+    images = image_source(manifest)
     labels = {
         f"{OCI}.title": manifest.model,
         f"{OCI}.description": f"{manifest.model} ({manifest.precision}), served on CPUs by cpu2vec",
@@ -41,8 +42,10 @@ def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
         "cpu2vec.model.code_revision": manifest.source.code_revision,
         "cpu2vec.model.license": manifest.licence,
         "cpu2vec.model.url": None
-        if manifest.source.kind is SourceKind.DIRECTORY
+        if manifest.source.kind is SourceKind.DIRECTORY or images is not None
         else f"https://huggingface.co/{manifest.model}",
+        "cpu2vec.image_model": images.model if images else None,
+        "cpu2vec.image_model.revision": images.revision if images else None,
         "cpu2vec.kind": manifest.kind,
         "cpu2vec.target": manifest.target,
         "cpu2vec.precision": manifest.precision,
@@ -56,6 +59,11 @@ def image_labels(manifest: Manifest, project: Project) -> dict[str, str]:
         "cpu2vec.fidelity.error_rms": f"{scores.error_rms:.6f}" if scores else None,
     }
     return {**project_labels(project), **_known(labels)}
+
+
+def image_source(manifest: Manifest) -> ImageSource | None:
+    """The model that images have where texts have one of their own."""
+    return manifest.section.image.source if isinstance(manifest.section, ClipModel) else None
 
 
 def project_labels(project: Project) -> dict[str, str]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from build.bundle.staging import Staging
 from build.clip.layout import find_layout
-from build.fidelity.seal import Verified
-from build.fidelity.thresholds import COSINE_OPTIONS, ThresholdOverrides
-from build.kinds import Weights
+from build.fidelity.thresholds import COSINE_OPTIONS
+from build.kinds import ModelBuild, Weights
+from build.kinds.clip_bundle import ARCHITECTURE, AssembledClip, image_section
+from build.kinds.clip_pair import describe_pair
 from build.kinds.transformer import STAGES as TRANSFORMER_STAGES
 from build.model.files import CONFIG, TOKENIZER, ModelFiles, weight_files, weights_in_fp32
 from build.model.trust import Trust
@@ -22,26 +23,19 @@ from manifest import (
     ONLY_ENCODER,
     ClipModel,
     Encoder,
-    Fidelity,
     Graph,
-    ImageModel,
     Layer,
-    Manifest,
     Precision,
     Target,
     TextModel,
-    to_json,
 )
 
 if TYPE_CHECKING:
     from build.clip.describe import ClipDescription
-    from build.clip.original import Original
 
 STAGES = tuple(stage for stage in TRANSFORMER_STAGES if stage != "calibrate")
 PRECISIONS = (Precision.INT8_STOCK, Precision.FP32)
 THRESHOLDS = COSINE_OPTIONS
-
-ARCHITECTURE = "clip"
 
 
 def recognizes(directory: Path) -> bool:
@@ -49,10 +43,12 @@ def recognizes(directory: Path) -> bool:
     return find_layout(directory) is not None
 
 
-def describe(files: ModelFiles, trust: Trust) -> ClipBuild:
-    """Implements ``KindModule``. Raises ``ModelNotFound`` or ``UnsupportedModel``."""
+def describe(files: ModelFiles, trust: Trust) -> ModelBuild:
+    """Implements ``KindModule``. Raises ``ModelNotFound``, ``UnsupportedModel`` or ``RemoteCodeNeeded``."""
     from build.clip.describe import describe_clip
 
+    if files.of_images is not None:
+        return describe_pair(files, files.of_images, trust)
     return ClipBuild(files, trust, describe_clip(files.directory))
 
 
@@ -129,59 +125,4 @@ def _section(described: ClipDescription, graphs: dict[str, Graph], layers: tuple
         default_encoder=ONLY_ENCODER,
         graphs={TEXT: graphs[TEXT]},
     )
-    image = ImageModel(
-        architecture=ARCHITECTURE,
-        pixels=described.pixels,
-        graph=graphs[IMAGE],
-        normalizes=described.layout.normalizes,
-        memory=described.image_memory,
-    )
-    return ClipModel(text, image)
-
-
-@dataclass(frozen=True)
-class AssembledClip:
-    """Implements ``Assembled``."""
-
-    section: ClipModel
-    original: Original
-    spec: PrecisionSpec
-
-    @property
-    def summary(self) -> tuple[tuple[str, str], ...]:
-        pixels = self.section.image.pixels
-        (encoder,) = self.section.text.encoders.values()
-        lengths = "of length 1" if self.section.image.normalizes else "as long as the original's, which varies"
-        return (
-            ("kernels", "onnxruntime's own, because there are no native ones for this kind of model"),
-            ("dim", f"{self.section.text.dim}, of texts and of images; vectors are {lengths}"),
-            ("max_tokens", f"{encoder.max_tokens}; longer texts are truncated unless LONG_TEXT says otherwise"),
-            ("images", f"{pixels.side} x {pixels.side} pixels"),
-        )
-
-    def verify(self, bundle: Path, manifest: Manifest, thresholds: ThresholdOverrides, bars: bool) -> Verified:
-        from build.clip.gate import IMAGES, check_towers
-        from build.clip.verify import verify_clip
-        from build.fidelity.cpu_classes import plan_verification
-        from build.fidelity.page import fidelity_page
-        from build.fidelity.report import FidelityReport, cosine_report
-        from build.fidelity.summary import cosine_rows
-
-        plan = plan_verification(self.section.text.graphs, self.spec.stock_class, self.spec.golden_tolerance)
-        found = verify_clip(bundle, self.section, self.original, plan, bars)
-        texts, images = thresholds.over(self.spec.thresholds), thresholds.over(IMAGES[self.spec.precision])
-        check_towers(found.texts, found.images, texts, images, self.spec.precision)
-        report = FidelityReport(
-            cosine_report([found.texts], texts), (), {}, images=cosine_report([found.images], images)
-        )
-        of_images = cosine_rows(found.images.cosine, images)
-        return Verified(
-            fidelity=Fidelity(cosine=found.texts.cosine),
-            golden=found.golden,
-            report=to_json(report),
-            page=fidelity_page(report, manifest),
-            summary=(
-                *cosine_rows(found.texts.cosine, texts),
-                *((f"{name}, images", value.replace("texts", "images")) for name, value in of_images),
-            ),
-        )
+    return ClipModel(text, image_section(described, graphs[IMAGE]))

@@ -97,7 +97,7 @@ class TextBuild:
         what = "scales and rounding, by measured error" if spec.calibrate else "nothing to do"
         with progress.stage("calibrate", what):
             if spec.calibrate:
-                transformers = self._calibrate(transformers, progress.bars)
+                transformers = self.calibrated(transformers, progress.bars)
         with progress.stage("quantize", what_is_quantized(spec, target, transformers)):
             transformers = [lower(transformer, spec) for transformer in transformers]
             staging.discard_except(transformer.graph for transformer in transformers)
@@ -116,7 +116,8 @@ class TextBuild:
 
         return load_reference(self.files.directory, self.description, self.trust, self.files.code_cache)
 
-    def _calibrate(self, transformers: list[Transformer], bars: bool) -> list[Transformer]:
+    def calibrated(self, transformers: list[Transformer], bars: bool) -> list[Transformer]:
+        """The same with scales and rounding chosen by the error that is measured on calibration texts."""
         from build.quantization.calibrate import calibrate
         from build.quantization.calibration_texts import calibration_ids
         from build.quantization.scheme import NATIVE, STOCK

@@ -26,6 +26,7 @@ from build.model.files import (
 from build.model.hub_cache import pinned_cache
 from build.model.json_files import read_object
 from build.model.trust import Trust
+from build.names import ModelNames
 from manifest import MANIFEST_FILE, Source, SourceKind
 
 
@@ -42,11 +43,36 @@ def fetch(model: str, revision: str | None, trust: Trust) -> ModelFiles:
     return _with_code(files, trust.code_revision) if trust.remote_code else files
 
 
-def refuse_revision(model: str, revision: str | None) -> None:
+def fetch_models(names: ModelNames, trust: Trust) -> ModelFiles:
+    """The same for one model, or for one of texts and one of images. The latter brings no code.
+
+    Raises ``InvalidOption`` also for a revision of images that have no model of their own.
+    """
+    refuse_revisions(names)
+    files = fetch(names.model, names.revision, trust)
+    if names.image_model is None:
+        return files
+    of_images = fetch(names.image_model, names.image_revision, replace(trust, remote_code=False, code_revision=None))
+    return replace(files, of_images=of_images)
+
+
+def refuse_revisions(names: ModelNames) -> None:
+    """Raise ``InvalidOption`` for a revision of a model on this machine, or of no model."""
+    refuse_revision(names.model, names.revision)
+    if names.image_model is not None:
+        refuse_revision(names.image_model, names.image_revision, "--image-revision")
+    elif names.image_revision is not None:
+        raise InvalidOption(
+            f"--image-revision {names.image_revision} selects a version of --image-model, and there is none: "
+            "leave --image-revision out"
+        )
+
+
+def refuse_revision(model: str, revision: str | None, option: str = "--revision") -> None:
     """Raise ``InvalidOption`` for a revision of a model on this machine."""
     if revision is not None and is_path(model):
         raise InvalidOption(
-            f"--revision {revision} selects a version on the hub, and {model} is on this machine: leave --revision out"
+            f"{option} {revision} selects a version on the hub, and {model} is on this machine: leave {option} out"
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from build.errors import ModelNotFound, UnsupportedModel
 from build.model.json_files import read_object
 from build.model.trust import Trust
+from build.names import joined
 from manifest import Source, sha256_of
 
 CONFIG = "config.json"
@@ -87,6 +88,14 @@ class ModelFiles:
 
     code_cache: Path | None = None
     """A cache in the hub's layout with nothing but the code from another repository; None: there is none."""
+
+    of_images: ModelFiles | None = None
+    """The model that reads images, where the texts have one of their own; None: there is one model."""
+
+    @property
+    def name(self) -> str:
+        """What a bundle is called: the model, or both."""
+        return self.model if self.of_images is None else joined(self.model, self.of_images.model)
 
 
 def wanted_files(names: list[str], trust: Trust) -> list[str]:

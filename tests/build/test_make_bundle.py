@@ -103,6 +103,38 @@ def test_a_bundle_of_something_else_is_refused(make, bundle: Path, argument: str
     assert said == f"bundles/mine is a bundle of {found}, not of {wanted}: set BUNDLE to another directory"
 
 
+PAIR = ("--model=org/texts", "--image-model=org/images")
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Path:
+    """What looks like a bundle of two models, where a build would have put it."""
+    bundle = tmp_path / "bundles" / "org-texts-org-images-images-v1-int8-stock-arm64"
+    bundle.mkdir(parents=True)
+    source = {"model": "org/images", "revision": "5617a9f6", "requested": "v1"}
+    header = {"model": "org/texts + org/images", "kind": "clip", "precision": "int8-stock", "target": "arm64"}
+    write(bundle / "manifest.json", header | {"clip": {"image": {"source": source}}})
+    return bundle
+
+
+def test_a_pair_is_found_by_both_models_and_the_revision_of_each(make, tmp_path: Path, pair: Path):
+    result = make(*PAIR, "--image-revision=v1", "--arch=arm64")
+    assert result.stdout.startswith(f"{pair.relative_to(tmp_path)} exists."), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted", "found"),
+    [
+        (["--model=org/texts"], "org/texts", "org/texts + org/images"),
+        (["--model=org/texts", "--image-model=org/others"], "org/texts + org/others", "org/texts + org/images"),
+        ([*PAIR, "--image-revision=v2"], "v2", "v1"),
+    ],
+)
+def test_a_bundle_of_another_pair_is_refused(make, pair: Path, arguments: list[str], wanted: str, found: str):
+    said = refusal(make(f"--bundle=bundles/{pair.name}", *arguments))
+    assert said == f"bundles/{pair.name} is a bundle of {found}, not of {wanted}: set BUNDLE to another directory"
+
+
 def named(home: Path, kind: str, precision: str) -> Path:
     """What looks like a bundle of a kind, where a build would have put it."""
     bundle = home / "bundles" / f"org-mine-{precision}-arm64"
@@ -149,6 +181,8 @@ def test_a_commit_of_code_that_may_not_run_is_refused(make, bundle: Path):
 def test_a_revision_of_a_model_on_this_machine_is_refused_before_any_work(make, tmp_path: Path):
     said = refusal(make("--model=./my-model", "--revision=v2"))
     assert said == "--revision v2 selects a version on the hub, and ./my-model is on this machine: leave --revision out"
+    said = refusal(make("--model=org/model", "--image-revision=v2"))
+    assert said.startswith("--image-revision v2 selects a version of --image-model, and there is none")
     assert list(tmp_path.iterdir()) == []
 
 

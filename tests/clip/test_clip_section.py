@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from manifest import BundleError, ClipModel, Graph, ImageModel, Layout, OpSet, PixelInput
+from manifest import BundleError, ClipModel, OpSet
+from tests.support.bundles.clip_models import GRAPH, IMAGE, PIXELS
 from tests.support.bundles.text_models import a_text_model
 
-PIXELS = PixelInput(8, 8, 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-GRAPH = Graph("image.onnx", "image.onnx.data", ("pixel_values",), "vectors", Layout.PADDED, None)
-IMAGE = ImageModel("clip", PIXELS, GRAPH, normalizes=True, memory=1)
 GOOD = ClipModel(a_text_model(), IMAGE)
 
 

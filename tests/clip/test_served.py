@@ -15,23 +15,46 @@ import numpy as np
 import pytest
 
 from build.clip.layout import find_layout
-from build.clip.original import Original, load_original
+from build.clip.original import Original, Pair, load_original
+from build.model.describe import describe
 from build.model.trust import NO_TRUST
 from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
+from build.pytorch.reference import load_reference
 from manifest import ClipModel, Kind, Manifest, Precision, Target, read_manifest
 from tests.support.bundles.cache import cached
 from tests.support.images import bombs
 from tests.support.images.pictures import Kind as FileKind
 from tests.support.images.pictures import encoded, noise
 from tests.support.images.samples import SAMPLES, picture_of
-from tests.support.models.tiny_clip import DIM, SIDE, make_network, make_sentence_model
+from tests.support.models.tiny_clip import DIM, SIDE, make_metaclip, make_network, make_pair, make_sentence_model
 from tests.support.server.server_process import Server, ready
 
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "transformers": make_network,
     "sentence-transformers": make_sentence_model,
+    "pair": make_pair,
+    "metaclip": make_metaclip,
 }
+
+
+def order_of(directory: Path, **more: Any) -> BuildOptions:
+    """The build of the model, or of the pair of models, in a directory."""
+    texts = directory / "texts"
+    model, image_model = (texts, str(directory / "images")) if texts.exists() else (directory, None)
+    options = {"target": Target.AMD64, "precision": Precision.FP32, "force": False, **more}
+    return BuildOptions(str(model), None, image_model=image_model, **options)
+
+
+def original_of(directory: Path) -> Original:
+    images = directory / "images"
+    if not images.exists():
+        layout = find_layout(directory)
+        assert layout is not None
+        return load_original(directory, layout, NO_TRUST)
+    texts = directory / "texts"
+    return Pair(load_reference(texts, describe(texts, False), NO_TRUST), original_of(images))
+
 
 TEXTS = [
     "",
@@ -51,6 +74,7 @@ class Served:
     server: Server
     manifest: Manifest
     original: Original
+    layout: str
 
     def post(self, path: str, fields: Any, status: int = 200) -> Any:
         with self.server.connect() as connection:
@@ -79,14 +103,11 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     directory = cached(f"model-clip-{name}", lambda output: LAYOUTS[name](output))
 
     def make(output: Path) -> None:
-        options = BuildOptions(str(directory), None, Target.AMD64, Precision.FP32, output, force=False)
-        build_bundle(options, Progress(stream=io.StringIO()))
+        build_bundle(order_of(directory, output=output), Progress(stream=io.StringIO()))
 
     bundle = cached(f"clip-{name}", make)
-    layout = find_layout(directory)
-    assert layout is not None
-    with ready(bundle, tmp_path_factory.mktemp("log") / "log", MAX_IMAGE_PIXELS="1000000") as server:
-        yield Served(server, read_manifest(bundle), load_original(directory, layout, NO_TRUST))
+    with ready(bundle, tmp_path_factory.mktemp("log") / "log", MAX_IMAGE_PIXELS="1000000", WORKERS="2") as server:
+        yield Served(server, read_manifest(bundle), original_of(directory), name)
 
 
 def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
@@ -225,7 +246,14 @@ def test_images_of_megabytes_fit_into_the_body(served: Served):
 def test_meta_shows_what_the_server_reads(served: Served):
     with served.server.connect() as connection:
         meta = connection.request("GET", "/meta").json
-    assert meta["model"]["model_type"] == "clip"
+    is_pair = served.layout == "pair"
+    models = meta["model"] if is_pair else {"": meta["model"]}
+    one = {"": "metaclip_2" if served.layout == "metaclip" else "clip"}
+    types = {name: config["model_type"] for name, config in models.items()}
+    assert types == ({"text_model": "distilbert", "clip_model": "clip"} if is_pair else one)
+    assert not is_pair or meta["bundle"]["model"] == "texts + images"
+    source = meta["bundle"]["clip"]["image"]["source"]
+    assert (source and (source["model"], source["requested"])) == (("images", None) if is_pair else None)
     assert meta["bundle"]["kind"] == "clip"
     assert meta["bundle"]["clip"]["image"]["pixels"]["side"] == SIDE
     assert meta["serving"]["max_image_pixels"] == 1_000_000
@@ -241,5 +269,4 @@ def test_golden_requests_have_texts_and_images(served: Served):
 
 
 def served_bundle_of(served: Served) -> Path:
-    name = "transformers" if served.manifest.section_as(ClipModel).image.normalizes else "sentence-transformers"
-    return cached(f"clip-{name}", lambda output: None)
+    return cached(f"clip-{served.layout}", lambda output: None)

@@ -113,7 +113,7 @@ DIRECTIONS = {
     "build": {
         # folders, from the lowest up
         "host": set(),
-        "model": {"host"},
+        "model": {"host", "names"},
         "graph": {"host"},
         "bundle": {"model"},
         "pytorch": {"model", "host"},

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from build.image.labels import describe_project, image_labels
+from build.model.files import CONFIG, TOKENIZER, WEIGHTS
 from manifest import MANIFEST_FILE, Fidelity, Precision, ScoreFigures, Source, SourceKind
 from tests.support.image.fake_docker import FakeDocker, a_manifest, bundle_in_context, write_bundle
 from tests.support.paths import ROOT
@@ -122,15 +123,15 @@ def test_a_local_model_travels_without_files_that_a_build_does_not_read(docker: 
     assert docker.run("--model", str(model), "--arch", "arm64").returncode == 0
     export = docker.calls[0]
     assert export.arguments["MODEL_FROM"] == "context"
-    assert export.arguments["MODEL"] == "/models/Mine"
-    kept = ["model/1_Pooling/config.json", "model/config.json", "model/model.safetensors", "model/tokenizer.json"]
+    assert export.arguments["MODEL"] == "/models/model/Mine"
+    kept = [f"models/model/Mine/{name}" for name in ("1_Pooling/config.json", CONFIG, WEIGHTS, TOKENIZER)]
     assert export.files == kept
     docker.assert_nothing_left()
 
     assert docker.run("--model", str(model), "--arch", "arm64", "--trust-remote-code").returncode == 0
     export = docker.calls[2]
     assert export.arguments["TRUST_REMOTE_CODE"] == "1"
-    assert "model/modeling.py" in export.files
+    assert "models/model/Mine/modeling.py" in export.files
 
 
 def test_a_model_may_be_a_router_without_a_config_at_the_top(docker: FakeDocker, tmp_path: Path):
@@ -139,7 +140,43 @@ def test_a_model_may_be_a_router_without_a_config_at_the_top(docker: FakeDocker,
     for path in (tmp_path / "router" / "modules.json", folder / "config.json", folder / "model.safetensors"):
         path.write_text("{}")
     assert docker.run("--model", str(tmp_path / "router"), "--arch", "arm64").returncode == 0
-    assert "model/query_0_Transformer/model.safetensors" in docker.calls[0].files
+    assert "models/model/router/query_0_Transformer/model.safetensors" in docker.calls[0].files
+
+
+@pytest.mark.parametrize(
+    ("local", "expected"),
+    [
+        (("MODEL", "IMAGE_MODEL"), {"MODEL": "/models/model/same", "IMAGE_MODEL": "/models/image_model/same"}),
+        (("MODEL",), {"MODEL": "/models/model/same", "IMAGE_MODEL": "org/images"}),
+        (("IMAGE_MODEL",), {"MODEL": "org/texts", "IMAGE_MODEL": "/models/image_model/same"}),
+        ((), {"MODEL": "org/texts", "IMAGE_MODEL": "org/images"}),
+    ],
+    ids=["both here", "texts here", "images here", "both on the hub"],
+)
+def test_two_models_travel_apart(docker: FakeDocker, tmp_path: Path, local: tuple[str, ...], expected: dict[str, str]):
+    given = {"MODEL": "org/texts", "IMAGE_MODEL": "org/images"}
+    for name in local:
+        folder = tmp_path / name / "same"
+        folder.mkdir(parents=True)
+        for file in (CONFIG, WEIGHTS):
+            (folder / file).write_text("{}")
+        given[name] = str(folder)
+    options = ("--model", given["MODEL"], "--image-model", given["IMAGE_MODEL"])
+    assert docker.run(*options, "--arch", "arm64").returncode == 0
+    export = docker.calls[0]
+    assert {name: export.arguments[name] for name in given} == expected
+    assert export.arguments.get("MODEL_FROM", "hub") == ("context" if local else "hub")
+    where = [f"models/{name.lower()}/same/{file}" for name in local for file in (CONFIG, WEIGHTS)]
+    assert sorted(export.files) == sorted(where)
+    docker.assert_nothing_left()
+
+
+def test_each_of_two_models_has_its_revision(docker: FakeDocker):
+    options = ("--model=org/texts", "--image-model=org/images", "--revision=v1", "--image-revision=v3")
+    assert docker.run(*options, "--arch", "arm64").returncode == 0
+    export, image = docker.calls
+    assert (export.arguments["REVISION"], export.arguments["IMAGE_REVISION"]) == ("v1", "v3")
+    assert "IMAGE_REVISION" not in image.arguments
 
 
 def test_a_bundle_needs_no_export(docker: FakeDocker, tmp_path: Path):
@@ -175,6 +212,11 @@ def test_a_missing_directory_is_one_line(docker: FakeDocker, arguments: tuple[st
     [
         (("--revision=v2",), "--revision v2 selects a version on the hub, and ./my-model is on this machine"),
         ((f"--code-revision={'a' * 40}",), f"--code-revision {'a' * 40} needs --trust-remote-code"),
+        (("--image-revision=v2",), "--image-revision v2 selects a version of --image-model, and there is none"),
+        (
+            ("--image-model=./my-clip", "--image-revision=v2"),
+            "--image-revision v2 selects a version on the hub, and ./my-clip is on this machine",
+        ),
     ],
 )
 def test_a_revision_without_effect_is_refused_before_any_build(

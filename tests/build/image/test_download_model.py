@@ -72,6 +72,26 @@ def test_a_revision_is_found_by_its_name(hub: Hub, tmp_path: Path):
     assert hub_server.files_of(found.directory) == FILES
 
 
+def test_a_pair_of_models_is_copied_each_at_its_revision(hub: Hub, tmp_path: Path):
+    hub.repositories["org/images"] = Repository(FILES | {"README.md": b"new"}, older=(Repository(FILES, refs=("v1",)),))
+    assert download(hub, tmp_path, IMAGE_MODEL="org/images", IMAGE_REVISION="v1").returncode == 0
+    texts, images = (
+        recall(Records.MODEL, tmp_path / "hub", model, revision)
+        for model, revision in ((MODEL, "main"), ("org/images", "v1"))
+    )
+    assert texts is not None
+    assert images is not None
+    assert hub_server.files_of(images.directory) == FILES
+
+
+def test_code_of_a_model_for_images_is_not_downloaded(hub: Hub, tmp_path: Path):
+    hub.repositories["org/texts"] = Repository({"config.json": b"{}", "model.safetensors": b"weights"})
+    hub.repositories["org/images"] = Repository(FILES)
+    ran = download(hub, tmp_path, "org/texts", IMAGE_MODEL="org/images", TRUST_REMOTE_CODE="1")
+    assert ran.returncode == 0, ran.stderr
+    assert not [request for request in hub.seen if CODE in request.path]
+
+
 def test_without_trust_no_code_is_downloaded(hub: Hub, tmp_path: Path):
     assert download(hub, tmp_path).returncode == 0
     assert not [request for request in hub.seen if CODE in request.path]

@@ -33,8 +33,10 @@ def test_only_what_is_given_becomes_an_option():
 def test_every_argument_becomes_an_option():
     given = {
         "TARGET": "arm64",
+        "IMAGE_MODEL": "org/images",
         "PRECISION": "fp32",
         "REVISION": "a b; $(c)",
+        "IMAGE_REVISION": "v3",
         "CODE_REVISION": "c0ffee",
         "TRUST_REMOTE_CODE": "1",
         "ALLOW_PICKLE": "yes",
@@ -47,7 +49,14 @@ def test_every_argument_becomes_an_option():
     }
     assert set(given) == {*VALUES, *SWITCHES}
     assert quantize_options({**given, "MODEL": "org/model"}) == [
-        *("--arch=arm64", "--precision=fp32", "--revision=a b; $(c)", "--code-revision=c0ffee"),
+        *(
+            "--arch=arm64",
+            "--image-model=org/images",
+            "--precision=fp32",
+            "--revision=a b; $(c)",
+            "--image-revision=v3",
+            "--code-revision=c0ffee",
+        ),
         *("--min-cosine-mean=0.9", "--min-cosine-p1=0.8", "--min-cosine-min=-0.5"),
         *("--min-rank-agreement=0.7", "--min-top-kept=0.6", "--max-score-error=0.5"),
         *("--trust-remote-code", "--allow-pickle", "--output=/bundle", "--", "org/model"),

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.json_files import write
-from tests.support.models.tiny_tokenizers import WORDS
+from tests.support.models.tiny_description import Dense, TinyModel
+from tests.support.models.tiny_models import copy
+from tests.support.models.tiny_tokenizers import TOKENIZERS, WORDS
 
 SIDE = 32
 """Of the images that the network reads."""
@@ -76,6 +78,54 @@ def make_network(directory: Path, seed: int = 0, **vision: Any) -> Path:
     CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}).save_pretrained(
         directory
     )
+    return directory
+
+
+def make_metaclip(directory: Path) -> Path:
+    """MetaCLIP 2: other classes, and a tokenizer whose end is the token 2."""
+    import torch
+    from transformers import CLIPImageProcessor
+    from transformers.models.metaclip_2 import MetaClip2Config, MetaClip2Model
+
+    directory.mkdir(parents=True)
+    tokenizer = TOKENIZERS["xlm-roberta"](directory)
+    tokenizer.model_max_length = LIMIT
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_act": "gelu"}
+    text = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "max_position_embeddings": LIMIT,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        **layers,
+    }
+    image = {"hidden_size": 48, "intermediate_size": 96, "image_size": SIDE, "patch_size": 8, **layers}
+    torch.manual_seed(2)
+    network = MetaClip2Model(MetaClip2Config(text_config=text, vision_config=image, projection_dim=DIM))
+    network.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}).save_pretrained(
+        directory
+    )
+    return directory
+
+
+TEXTS_ALONE = TinyModel(
+    "tiny-texts",
+    "distilbert",
+    "cased distilbert",
+    "DistilBertModel",
+    layers=(Dense(DIM, bias=False, activation="Identity"),),
+)
+"""A text model beside a CLIP model, as clip-ViT-B-32-multilingual-v1 is one."""
+
+
+def make_pair(directory: Path) -> Path:
+    """Two models in their own folders, ``texts`` and ``images``, as the multilingual pair is."""
+    directory.mkdir(parents=True)
+    copy(TEXTS_ALONE, directory / "texts")
+    make_sentence_model(directory / "images")
     return directory
 
 
