@@ -26,6 +26,7 @@ VECTORS = "vectors"
 PIXELS = "pixel_values"
 IDS = "input_ids"
 
+FORMER_MODEL = "clip"
 FORMER_END = 2
 """The end of a text in the configs of older models, whose ends are not there."""
 
@@ -40,7 +41,7 @@ class TextTower(torch.nn.Module):
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
-        self.former = network.config.model_type == "clip"
+        self.former = network.config.model_type == FORMER_MODEL
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         embeddings = self.network.text_model(input_ids=input_ids).last_hidden_state

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from transformers import AutoConfig, AutoTokenizer
 
-from build.clip.export import FORMER_END
-from build.graph.external_data import load_graph
+from build.clip.calibration_images import calibration_pixels
+from build.clip.export import FORMER_END, FORMER_MODEL, IMAGE, TEXT, export_towers
+from build.errors import UnsupportedModel, first_line
+from build.graph.external_data import externalize_weights, load_graph
 from build.graph.index import GraphIndex
 from build.graph.optimize import optimize
+from build.model.trust import Trust
 from build.native.encoder import NativeEncoder, NotNative, PatchEmbeddings
 from build.native.image_matcher import match_image_encoder
 from build.native.lowering import write_native
@@ -21,8 +25,10 @@ from build.native.matcher import match_encoder
 from build.native.memory import image_memory, native_memory
 from build.native.patterns import CLIP_TEXT, CLIP_VISION
 from build.native.plan import NativePlan
+from build.pytorch.reference import fast_tokenizer
 from build.quantization.calibrate import calibrate
 from build.quantization.calibrated import UNCALIBRATED, CalibratedWeights
+from build.quantization.calibration_texts import calibration_ids
 from build.quantization.quantize import quantize
 from build.quantization.scheme import NATIVE
 from manifest import WorkingMemory
@@ -50,7 +56,7 @@ class Tower:
         except NotNative as reason:
             return replace(self, stock_reason=str(reason))
 
-    def calibrate(self, samples: Sequence[NDArray[Any]], bars: bool) -> Tower:
+    def calibrated_on(self, samples: Sequence[NDArray[Any]], bars: bool) -> Tower:
         """The same with weights that are rounded by the error on ``samples``, if it is native."""
         if self.native is None:
             return self
@@ -81,6 +87,56 @@ class Tower:
         return image_memory(self.native.encoder, patches, self.native.graph)
 
 
+@dataclass(frozen=True)
+class Towers:
+    """What a model's towers are made from: its folder, config and tokenizer."""
+
+    folder: Path
+    config: Any
+    tokenizer: Tokenizer
+
+    @classmethod
+    def of(cls, folder: Path) -> Towers:
+        """Raises ``UnsupportedModel`` where config or tokenizer cannot be loaded."""
+        try:
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            return cls(folder, config, fast_tokenizer(AutoTokenizer.from_pretrained(folder, local_files_only=True)))
+        except UnsupportedModel:
+            raise
+        except Exception as error:  # NOTE: tokenizers raises bare Exception.
+            raise UnsupportedModel(f"transformers cannot load the model: {first_line(error)}") from error
+
+    @property
+    def end(self) -> int | None:
+        """The token whose first occurrence ends a text; None: there is none that every text has."""
+        return end_of_texts(self.config, self.tokenizer)
+
+    def export(
+        self, work: Path, trust: Trust, native: bool, names: Collection[str] = (TEXT, IMAGE)
+    ) -> dict[str, Tower]:
+        """The towers ``names`` as graphs in fp32, each below ``work``, matched if they are to be ``native``."""
+        exported = export_towers(self.folder, work, trust, names)
+        towers = {name: Tower(name, externalize_weights(graph, graph.parent)) for name, graph in exported.items()}
+        return {name: tower.matched(self._match(name)) for name, tower in towers.items()} if native else towers
+
+    def calibrate(self, towers: Mapping[str, Tower], bars: bool) -> dict[str, Tower]:
+        """The same with weights that are rounded by the error that is measured, where they are native."""
+        return {name: tower.calibrated_on(self._samples(tower), bars) for name, tower in towers.items()}
+
+    def _match(self, name: str) -> Callable[[GraphIndex], NativeEncoder]:
+        text, vision = self.config.text_config, self.config.vision_config
+        if name == IMAGE:
+            return lambda index: match_image_tower(index, vision)
+        return lambda index: match_text_tower(index, text, self.end)
+
+    def _samples(self, tower: Tower) -> Sequence[NDArray[Any]]:
+        if tower.native is None:
+            return ()
+        if isinstance(patches := tower.native.encoder.embeddings, PatchEmbeddings):
+            return calibration_pixels(self.folder, len(patches.table))
+        return calibration_ids(self.tokenizer, (), self.config.text_config.max_position_embeddings)
+
+
 def match_text_tower(index: GraphIndex, text: Any, end: int | None) -> NativeEncoder:
     """``text``: the tower's config. Raises ``NotNative``."""
     if end is None:
@@ -93,11 +149,12 @@ def match_image_tower(index: GraphIndex, vision: Any) -> NativeEncoder:
     return match_image_encoder(index, CLIP_VISION, vision.num_attention_heads, vision.image_size)
 
 
-def end_of_texts(config_end: int, tokenizer: Tokenizer) -> int | None:
+def end_of_texts(config: Any, tokenizer: Tokenizer) -> int | None:
     """The token whose first occurrence ends a text; None: there is none that every text has.
 
-    ``config_end``: what the config says, which in older models is not the end: there, it is the largest of ids.
+    ``config``: the model's.
     """
-    end = tokenizer.encode("").ids[-1:]
-    largest = max(tokenizer.get_vocab().values(), default=None)
-    return end[0] if end == [largest if config_end == FORMER_END else config_end] else None
+    end: int | None = config.text_config.eos_token_id
+    if config.model_type == FORMER_MODEL and end == FORMER_END:
+        end = max(tokenizer.get_vocab().values(), default=None)
+    return end if end in tokenizer.encode("").ids[-1:] else None

@@ -107,13 +107,13 @@ struct Node {
   }
 
   Error activation(Activation& to) const {
-    constexpr const char* kNames[kActivations] = {"none", "gelu", "gelu_tanh", "relu", "silu", "tanh", "quick_gelu"};
-    return choice("activation", kNames, "none, gelu, gelu_tanh, relu, silu, tanh or quick_gelu", to);
+    constexpr const char* kActivationNames[] = {"none", "gelu", "gelu_tanh", "relu", "silu", "tanh", "quick_gelu"};
+    return choice("activation", kActivationNames, "none, gelu, gelu_tanh, relu, silu, tanh or quick_gelu", to);
   }
 
   Error mask(Mask& to) const {
-    constexpr const char* kNames[kMasks] = {"none", "causal"};
-    return choice("mask", kNames, "none or causal", to);
+    constexpr const char* kMaskNames[] = {"none", "causal"};
+    return choice("mask", kMaskNames, "none or causal", to);
   }
 
   Error vector(int index, int64_t size) const {

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from build.clip.export import FORMER_END, IMAGE, TEXT
+from build.clip.export import FORMER_END, FORMER_MODEL, IMAGE, TEXT
 from build.clip.towers import Tower, end_of_texts, match_text_tower
 from build.fidelity.cosine import cosines
 from build.graph.external_data import load_graph, write_graph
@@ -21,7 +22,7 @@ from manifest import Layout, OpSet
 from tests.support.graphs.clip_graphs import NAMES, Clip, clip, sample_pixels
 from tests.support.graphs.kernel_ops import available, options
 from tests.support.graphs.native_graphs import open_native
-from tests.support.models.tiny_clip import DIM, SIDE, clip_tokenizer
+from tests.support.models.tiny_clip import DIM, END, SIDE, clip_tokenizer
 
 MIN_COSINE = 0.99
 """Random weights lose more than trained ones; a wrong scale, norm or mask loses all."""
@@ -61,7 +62,7 @@ def test_other_activations_of_clip_are_matched():
 @pytest.mark.parametrize("isa", available())
 def test_texts_come_close_to_the_original(isa: str, tmp_path: Path):
     texts = clip().texts()
-    tower = clip().tower(TEXT).calibrate(clip().texts((20,) * 30), bars=False)
+    tower = clip().tower(TEXT).calibrated_on(clip().texts((20,) * 30), bars=False)
     session = open_native(lowered(tower, tmp_path), isa)
     found, expected = session.run(None, text_feed(texts))[0], np.concatenate(clip().text_states(texts))
     assert cosines(found, expected).min() > MIN_COSINE
@@ -71,7 +72,7 @@ def test_texts_come_close_to_the_original(isa: str, tmp_path: Path):
 @pytest.mark.parametrize("model", [{}, WIDE, {"patch_size": 16}], ids=["tiny", "wide", "four patches"])
 def test_images_come_close_to_the_original(model: dict, tmp_path: Path):
     original, pixels = clip(**model), sample_pixels(6)
-    tower = original.tower(IMAGE).calibrate(list(sample_pixels(60, seed=2)), bars=False)
+    tower = original.tower(IMAGE).calibrated_on(list(sample_pixels(60, seed=2)), bars=False)
     graph, expected = lowered(tower, tmp_path), original.image_vectors(pixels)
     for isa in available():
         found = open_native(graph, isa).run(None, {"pixel_values": pixels})[0]
@@ -235,19 +236,24 @@ def test_a_text_tower_without_an_end_stays_with_onnxruntime():
 
 
 def test_the_end_is_what_every_text_ends_with(tmp_path: Path):
+    def found(stated: int, model_type: str = FORMER_MODEL) -> int | None:
+        return end_of_texts(
+            SimpleNamespace(model_type=model_type, text_config=SimpleNamespace(eos_token_id=stated)), tokenizer
+        )
+
     tokenizer = clip_tokenizer(tmp_path)._tokenizer
-    end = tokenizer.token_to_id("<|endoftext|>")
-    assert end_of_texts(end, tokenizer) == end
-    assert end_of_texts(FORMER_END, tokenizer) == end
-    assert end_of_texts(end - 1, tokenizer) is None
+    end = tokenizer.token_to_id(END)
+    assert found(end) == found(FORMER_END) == end
+    assert found(end - 1) is None
+    assert found(FORMER_END, "metaclip_2") is None
     tokenizer.add_special_tokens(["<|later|>"])
-    assert end_of_texts(end, tokenizer) == end
-    assert end_of_texts(FORMER_END, tokenizer) is None
+    assert found(end) == end
+    assert found(FORMER_END) is None, "the original reads the largest id, which texts do not end with"
 
 
 def test_a_stock_tower_is_quantized_to_onnxruntimes_ops(tmp_path: Path):
     stock = replace(clip().tower(IMAGE), native=None)
-    assert stock.calibrate([], bars=False) is stock
+    assert stock.calibrated_on([], bars=False) is stock
     session = ort.InferenceSession(str(stock.quantize().optimize().graph))
     pixels = sample_pixels(2)
     found = np.concatenate([session.run(None, {"pixel_values": image[None]})[0] for image in pixels])

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import CLIPConfig
 
 from build.clip.export import IMAGE, TEXT, export_towers, load_network
 from build.clip.towers import Tower, match_image_tower, match_text_tower
@@ -31,12 +30,13 @@ class Clip:
     """A model, its exported graphs in fp32, and its config."""
 
     network: Any
-    config: CLIPConfig
+    config: Any
     graphs: dict[str, Path]
 
     @property
     def end(self) -> int:
-        return int(self.config.text_config.eos_token_id)
+        end: int = self.config.text_config.eos_token_id
+        return end
 
     def index(self, name: str) -> GraphIndex:
         return GraphIndex(load_graph(self.graphs[name]), self.graphs[name].parent)
