@@ -20,7 +20,7 @@ from build.graph.optimize import optimize
 from build.model.trust import Trust
 from build.native.encoder import NativeEncoder, NotNative, PatchEmbeddings
 from build.native.image_matcher import match_image_encoder
-from build.native.lowering import write_native
+from build.native.lowering import native_records, write_native
 from build.native.matcher import match_encoder
 from build.native.memory import image_memory, native_memory
 from build.native.patterns import CLIP_TEXT, CLIP_VISION
@@ -30,6 +30,7 @@ from build.quantization.calibrate import calibrate
 from build.quantization.calibrated import UNCALIBRATED, CalibratedWeights
 from build.quantization.calibration_texts import calibration_ids
 from build.quantization.quantize import quantize
+from build.quantization.record import WeightRecord
 from build.quantization.scheme import NATIVE
 from manifest import WorkingMemory
 
@@ -73,6 +74,14 @@ class Tower:
     def optimize(self) -> Tower:
         """The same after onnxruntime's own rewrites, if it is a graph of its own ops."""
         return self if self.native is not None else replace(self, graph=optimize(self.graph, self.graph.parent))
+
+    @property
+    def records(self) -> tuple[WeightRecord, ...]:
+        """How each weight is stored, in the native kernels."""
+        if self.native is None:
+            return ()
+        known = self.calibrated.weight_records
+        return tuple(native_records(known, self.native.encoder.embeddings, self.native.graph))
 
     @property
     def memory(self) -> WorkingMemory | None:

@@ -15,7 +15,7 @@ from build.kinds import ModelBuild, Weights
 from build.kinds.clip_bundle import ARCHITECTURE, AssembledClip, image_section
 from build.kinds.clip_pair import describe_pair
 from build.kinds.transformer import STAGES as TRANSFORMER_STAGES
-from build.kinds.transformer import stock_reasons, what_is_quantized
+from build.kinds.transformer import what_is_quantized
 from build.model.files import CONFIG, TOKENIZER, ModelFiles, weight_files, weights_in_fp32
 from build.model.trust import Trust
 from build.precisions import Backend, PrecisionSpec
@@ -102,7 +102,7 @@ class ClipBuild:
             (staging.bundle / TOKENIZER).write_text(original.tokenizer().to_str(), encoding="utf-8")
             staging.discard_except()
         section = _section(described, towers, graphs, head.layers[ONLY_ENCODER], made.end)
-        return AssembledClip(section, original, spec, stock_reasons([*towers.values()]))
+        return AssembledClip(section, original, spec, tuple(towers.values()))
 
 
 def _section(

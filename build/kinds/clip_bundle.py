@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from build.fidelity.seal import Verified
 from build.fidelity.thresholds import ThresholdOverrides
 from build.kinds.text_summary import kernels_of
+from build.kinds.transformer import Part, stock_reasons
 from build.precisions import PrecisionSpec
 from manifest import ClipModel, Fidelity, Graph, ImageModel, ImageSource, Manifest, to_json
 
@@ -42,8 +42,8 @@ class AssembledClip:
     section: ClipModel
     original: Original
     spec: PrecisionSpec
-    stock: Mapping[str, str]
-    """By graph, why the native kernels that were requested do not run it."""
+    parts: tuple[Part, ...]
+    """What the graphs were made from."""
 
     @property
     def graphs(self) -> dict[str, Graph]:
@@ -58,7 +58,7 @@ class AssembledClip:
         (encoder,) = self.section.text.encoders.values()
         lengths = "of length 1" if self.section.image.normalizes else "as long as the original's, which varies"
         return (
-            ("kernels", kernels_of(self.graphs, self.stock)),
+            ("kernels", kernels_of(self.graphs, stock_reasons(self.parts))),
             ("dim", f"{self.section.text.dim}, of texts and of images; vectors are {lengths}"),
             ("max_tokens", f"{encoder.max_tokens}; longer texts are truncated unless LONG_TEXT says otherwise"),
             ("images", f"{pixels.side} x {pixels.side} pixels"),
@@ -77,7 +77,10 @@ class AssembledClip:
         texts, images = thresholds.over(self.spec.thresholds), thresholds.over(IMAGES[self.spec.precision])
         check_towers(found.texts, found.images, texts, images, self.spec.precision)
         report = FidelityReport(
-            cosine_report([found.texts], texts), (), {}, images=cosine_report([found.images], images)
+            cosine_report([found.texts], texts),
+            tuple(record for part in self.parts for record in part.records),
+            stock_reasons(self.parts),
+            images=cosine_report([found.images], images),
         )
         of_images = cosine_rows(found.images.cosine, images)
         return Verified(

@@ -12,7 +12,7 @@ from build.kinds import Weights
 from build.kinds.clip_bundle import AssembledClip, image_section
 from build.kinds.text import TextBuild, package, transformers_of
 from build.kinds.text import describe as describe_text
-from build.kinds.transformer import export_transformer, lower, optimize_stock, stock_reasons, what_is_quantized
+from build.kinds.transformer import export_transformer, lower, optimize_stock, what_is_quantized
 from build.model.files import CONFIG, ModelFiles, weight_files, weights_in_fp32
 from build.model.json_files import read_object
 from build.model.trust import Trust
@@ -100,7 +100,7 @@ class PairBuild:
             self._write_configs(staging.bundle)
             staging.discard_except()
         section = ClipModel(text, image_section(self.image, image, graph, self.source), end=None)
-        return AssembledClip(section, original, spec, stock_reasons([transformer, image]))
+        return AssembledClip(section, original, spec, (transformer, image))
 
     @property
     def source(self) -> ImageSource:

@@ -113,6 +113,9 @@ class Part(Protocol):
     @property
     def stock_reason(self) -> str | None: ...
 
+    @property
+    def records(self) -> tuple[WeightRecord, ...]: ...
+
 
 def what_is_quantized(spec: PrecisionSpec, target: Target, transformers: Sequence[Part]) -> str:
     """What the stage does, and which graphs stay with onnxruntime although native kernels were requested."""

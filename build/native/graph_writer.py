@@ -70,12 +70,13 @@ class GraphWriter:
 
         ``biases``: the attention biases by distance, or absent.
         """
-        layers = self._encoder.layers
-        for index, layer in enumerate(layers):
-            is_last = index == len(layers) - 1
-            state = self._layer(index, layer, state, output if is_last else f"layer.{index}", biases, selects)
+        *others, last = self._encoder.layers
+        for index, layer in enumerate(others):
+            state = self._layer(f"layer.{index}", layer, state, f"layer.{index}", biases)
             release_free_memory()
-        return state
+        return self._layer(
+            f"layer.{len(others)}", last, state, output, biases, selects=selects, final_norm=self._encoder.final_norm
+        )
 
     def linear(
         self,
@@ -97,26 +98,32 @@ class GraphWriter:
         """The product of linear layers with the same input, side by side."""
         return self._weights.joined(linears)
 
-    def _layer(self, index: int, layer: EncoderLayer, state: str, output: str, biases: str, selects: bool) -> str:
-        name = f"layer.{index}"
-        selects, is_last = selects and index == len(self._encoder.layers) - 1, index == len(self._encoder.layers) - 1
-        before, after = (layer.attention_norm, None) if self._encoder.norm_first else (None, layer.attention_norm)
+    def _layer(
+        self,
+        name: str,
+        layer: EncoderLayer,
+        state: str,
+        output: str,
+        biases: str,
+        *,
+        selects: bool = False,
+        final_norm: LayerNorm | None = None,
+    ) -> str:
+        """Add a layer that reads ``state`` and computes ``output``; if it ``selects``, only of ``ROWS``."""
+        norm_first = self._encoder.norm_first
+        before, after = (layer.attention_norm, None) if norm_first else (None, layer.attention_norm)
         product = self.joined(layer.query, layer.key, layer.value)
         if selects:
             query, key_value = product.split(self._width)
             keys = self.linear(f"{name}.kv", state, key_value, input_norm=before)
             state = self.onnx("Gather", [state, ROWS], f"{name}.rows")
             some = [self.linear(f"{name}.query", state, query, input_norm=before), ROWS]
-            context = self._attention(name, [keys, LENGTHS, biases, *some])
         else:
-            context = self._attention(
-                name, [self.linear(f"{name}.qkv", state, product, input_norm=before), LENGTHS, biases]
-            )
+            keys, some = self.linear(f"{name}.qkv", state, product, input_norm=before), []
+        context = self._attention(name, [keys, LENGTHS, biases, *some])
         projection = self.joined(layer.attention_output)
         attended = self.linear(f"{name}.attention", context, projection, residual=state, norm=after)
-        before, after = None, layer.output_norm
-        if self._encoder.norm_first:
-            before, after = layer.output_norm, self._encoder.final_norm if is_last else None
+        before, after = (layer.output_norm, final_norm) if norm_first else (None, layer.output_norm)
         return self._feed_forward(f"{name}.feed_forward", attended, layer, output, before, after)
 
     def _attention(self, name: str, inputs: Sequence[str]) -> str:

@@ -52,8 +52,10 @@ INLINE Floats sigmoid(Floats x) {
 
 INLINE Floats silu(Floats x) { return x * sigmoid(x); }
 
-// CLIP's GELU: x * sigmoid(1.702 x)
+#if CPU2VEC_VECTOR_BYTES != 64
+// CLIP's GELU, which is in simd_gelu.h for wider registers.
 INLINE Floats quick_gelu(Floats x) { return x * sigmoid(x * splat(1.702f)); }
+#endif
 
 INLINE Floats tanh(Floats x) {
   const Floats y = fma(splat(2.0f), sigmoid(x + x), splat(-1.0f));
