@@ -11,7 +11,7 @@ from PIL import Image
 from transformers import CLIPImageProcessor
 from transformers.image_utils import ChannelDimension
 
-from build.clip.heldout import SIZES, drawn_pixels
+from build.clip.drawings import drawing, size_of
 from build.quantization.calibration_texts import MAX_TOKENS
 
 FIRST_SEED = 1000
@@ -28,7 +28,7 @@ def calibration_pixels(folder: Path, tokens: int) -> list[NDArray[np.float32]]:
 
 
 def _read(processor: Any, number: int) -> NDArray[np.float32]:
-    image = Image.fromarray(drawn_pixels(FIRST_SEED + number, *SIZES[number % len(SIZES)]))
+    image = Image.fromarray(drawing(FIRST_SEED + number, *size_of(number)))
     read = processor(image, return_tensors="np", input_data_format=ChannelDimension.LAST)
     pixels: NDArray[np.float32] = read["pixel_values"][0].astype(np.float32)
     return pixels
