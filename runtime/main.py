@@ -134,6 +134,8 @@ def make_service(
     from runtime.api.metrics import MetricsResource, figures_info
     from runtime.api.paths import COMMON_PATHS, METRICS_PATH
     from runtime.http.limits import Deadlines, Draining, HttpLimits, Memory
+    from runtime.page.document import Page
+    from runtime.page.resource import PAGE_PATH
     from runtime.readiness import Readiness
     from runtime.service import Service
 
@@ -147,7 +149,9 @@ def make_service(
     if limits.memory.max_body < (settings.max_body_bytes or 0) and seat.number == 0:
         log.warning("MAX_BODY_BYTES is lowered to %d: more does not fit into memory", limits.memory.max_body)
     readiness = Readiness(seat.all_have_been_ready)
-    seat.figures.name_routes((*model.endpoints, *model.documents, *COMMON_PATHS))
+    page = Page() if settings.page else None
+    paths = (*model.endpoints, *model.documents, *([PAGE_PATH] if page else []), *COMMON_PATHS)
+    seat.figures.name_routes(tuple(dict.fromkeys(paths)))
     metrics = MetricsResource(seat.board, seat.figures.routes, figures_info(bundle.manifest))
 
     def open_figures() -> None:
@@ -162,6 +166,7 @@ def make_service(
         model.documents,
         model.error_shapes,
         {METRICS_PATH: metrics},
+        page,
     )
     is_verified = bundle.manifest.fidelity is not None
     return Service(app, limits, model, bundle.golden, is_verified, readiness, open_figures, seat.has_last_word)

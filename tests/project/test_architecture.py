@@ -167,7 +167,8 @@ DIRECTIONS = {
         "logs": {"settings"},
         "bundle": set(),
         "clip": {"host", "images", "inference", "scheduling", "text"},
-        "api": {"batches", "bundle", "clip", "host", "metrics", "rerank", "static", "text"},
+        "page": set(),
+        "api": {"batches", "bundle", "clip", "host", "metrics", "page", "rerank", "static", "text"},
         "golden": {"api"},
         "http": {"api", "host", "metrics"},
         "kinds": {
@@ -187,7 +188,7 @@ DIRECTIONS = {
         },
         "service": {"api", "golden", "http", "kinds"},
         "server": {"api", "host", "http"},
-        "main": {"api", "http", "kinds", "service", "server", "host", "settings", "bundle", "logs"},
+        "main": {"api", "http", "kinds", "page", "service", "server", "host", "settings", "bundle", "logs"},
         "__main__": {"host", "main"},
         "errors": set(),
         "readiness": set(),

@@ -18,6 +18,7 @@ from tests.support.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
 MANIFESTS = DEPLOY / "kubernetes.yaml"
+AUTOSCALER = DEPLOY / "prometheus" / "autoscaler.yaml"
 HELM_VALUES = sorted((DEPLOY / "helm").glob("values-*.yaml"))
 KUBERNETES_VALIDATE = ROOT / ".venv" / "lint" / "bin" / "kubernetes-validate"
 VERSIONS = ("1.32", "1.37")
@@ -205,6 +206,22 @@ class TestChartValues:
     @pytest.mark.parametrize("path", HELM_VALUES, ids=lambda path: path.stem)
     def test_the_command_names_the_file(self, path: Path):
         assert f"--values {path.relative_to(ROOT)}\n" in path.read_text()
+
+
+class TestAutoscaler:
+    """By the queue, in place of the one that follows the CPU."""
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_kubernetes_accepts_it(self, version: str):
+        checked = validate(AUTOSCALER, version)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    def test_it_scales_what_the_manifests_deploy(self, manifests: dict[str, dict[str, Any]]):
+        _, own = yaml.safe_load_all(AUTOSCALER.read_text())
+        other = manifests["HorizontalPodAutoscaler"]
+        assert own["metadata"] == other["metadata"]
+        for field in ("scaleTargetRef", "minReplicas", "maxReplicas"):
+            assert own["spec"][field] == other["spec"][field]
 
 
 def validate(path: Path, version: str) -> subprocess.CompletedProcess[str]:
