@@ -12,7 +12,6 @@ from transformers import CLIPImageProcessor
 from transformers.image_utils import ChannelDimension
 
 from build.clip.drawings import drawing, size_of
-from build.quantization.calibration_texts import MAX_TOKENS
 
 FIRST_SEED = 1000
 """Verification's images have lower ones."""
@@ -20,10 +19,10 @@ FIRST_SEED = 1000
 MAX_IMAGES = 128
 
 
-def calibration_pixels(folder: Path, tokens: int) -> list[NDArray[np.float32]]:
-    """What the network reads of each image, (3, side, side): as many as have enough tokens, ``tokens`` each."""
+def calibration_pixels(folder: Path, tokens: int, max_tokens: int) -> list[NDArray[np.float32]]:
+    """What the network reads of each image, (3, side, side): as many as have ``max_tokens``, ``tokens`` each."""
     processor: Any = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
-    count = min(MAX_IMAGES, max(1, MAX_TOKENS // tokens))
+    count = min(MAX_IMAGES, max(1, max_tokens // tokens))
     return [_read(processor, number) for number in range(count)]
 
 

@@ -34,7 +34,7 @@ from manifest import (
 
 if TYPE_CHECKING:
     from build.clip.describe import ClipDescription
-    from build.clip.towers import Tower
+    from build.kinds.clip_towers import Tower
 
 STAGES = TRANSFORMER_STAGES
 PRECISIONS = (Precision.INT8, Precision.INT8_STOCK, Precision.FP32)
@@ -75,8 +75,8 @@ class ClipBuild:
     def assemble(self, spec: PrecisionSpec, target: Target, staging: Staging, progress: Progress) -> AssembledClip:
         # PERF: imported only now, because torch takes seconds, and a wrong name should be reported at once.
         from build.clip.original import load_original
-        from build.clip.towers import Towers
         from build.graph.external_data import write_graph
+        from build.kinds.clip_towers import Towers
         from build.pytorch.head import read_layers
 
         described = self.description

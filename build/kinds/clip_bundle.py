@@ -16,7 +16,7 @@ from manifest import ClipModel, Fidelity, Graph, ImageModel, ImageSource, Manife
 if TYPE_CHECKING:
     from build.clip.describe import ClipDescription
     from build.clip.original import Original
-    from build.clip.towers import Tower
+    from build.kinds.clip_towers import Tower
 
 ARCHITECTURE = "clip"
 

@@ -64,8 +64,8 @@ class PairBuild:
         # PERF: imported only now, because torch takes seconds, and a wrong name should be reported at once.
         from build.clip.export import IMAGE, TEXT
         from build.clip.original import Pair, load_original
-        from build.clip.towers import Towers
         from build.graph.external_data import write_graph
+        from build.kinds.clip_towers import Towers
         from build.pytorch.head import read_head
         from build.pytorch.reference import load_reference
 

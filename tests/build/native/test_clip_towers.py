@@ -13,10 +13,10 @@ import pytest
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from build.clip.export import FORMER_END, FORMER_MODEL, IMAGE, TEXT
-from build.clip.towers import Tower, end_of_texts, match_text_tower
 from build.fidelity.cosine import cosines
 from build.graph.external_data import load_graph, write_graph
 from build.graph.index import GraphIndex
+from build.kinds.clip_towers import Tower, end_of_texts, match_text_tower
 from build.native.encoder import AttentionMask, KernelActivation, NotNative
 from manifest import Layout, OpSet
 from tests.support.graphs.clip_graphs import NAMES, Clip, clip, sample_pixels

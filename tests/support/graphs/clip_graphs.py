@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from build.clip.export import IMAGE, TEXT, export_towers, load_network
-from build.clip.towers import Tower, match_image_tower, match_text_tower
 from build.graph.external_data import externalize_weights, load_graph
 from build.graph.index import GraphIndex
+from build.kinds.clip_towers import Tower, match_image_tower, match_text_tower
 from build.model.trust import NO_TRUST
 from build.progress import silence_libraries
 from tests.support.graphs.native_graphs import scratch_directory

@@ -28,7 +28,7 @@ from build.native.plan import NativePlan
 from build.pytorch.reference import fast_tokenizer
 from build.quantization.calibrate import calibrate
 from build.quantization.calibrated import UNCALIBRATED, CalibratedWeights
-from build.quantization.calibration_texts import calibration_ids
+from build.quantization.calibration_texts import MAX_TOKENS, calibration_ids
 from build.quantization.quantize import quantize
 from build.quantization.record import WeightRecord
 from build.quantization.scheme import NATIVE
@@ -142,7 +142,7 @@ class Towers:
         if tower.native is None:
             return ()
         if isinstance(patches := tower.native.encoder.embeddings, PatchEmbeddings):
-            return calibration_pixels(self.folder, len(patches.table))
+            return calibration_pixels(self.folder, len(patches.table), MAX_TOKENS)
         return calibration_ids(self.tokenizer, (), self.config.text_config.max_position_embeddings)
 
 
