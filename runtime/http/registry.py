@@ -10,6 +10,7 @@ from typing import Protocol
 
 from runtime.api.paths import OPEN_PREFIX
 from runtime.http.exchange import Exchange
+from runtime.http.request_log import RequestLog
 from runtime.http.scoreboard import Scoreboard, Seat
 from runtime.http.turns import Stage
 
@@ -48,6 +49,7 @@ class Connections:
         self._loop, self._limit = loop, limit
         self._seat = seat if seat is not None else Scoreboard(1).seat(0)
         self._figures = self._seat.figures
+        self._log = RequestLog() if RequestLog.is_on() else None
         self._is_paused = self._will_publish = False
         self._expected: set[object] = set()
         self._all: set[Closable] = set()
@@ -121,6 +123,8 @@ class Connections:
         if not self._will_publish:
             self._will_publish = True
             self._loop.call_later(PUBLISH_SECONDS, self._publish)
+        if self._log is not None:
+            self._log.ended(exchange, seconds)
         if not _is_probe(exchange):
             self.requests -= 1
             self._figures.requests = self.requests
