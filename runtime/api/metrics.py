@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from falcon.asgi import Request, Response
 
 from manifest import Manifest, project_version
+from runtime.api.openapi.operation import Operation
+from runtime.api.openapi.schemas import STRING
 from runtime.host.memory import available_memory
 from runtime.host.resident import resident_bytes
 from runtime.metrics.board import Board
@@ -15,10 +18,14 @@ from runtime.metrics.exposition import CONTENT_TYPE, exposition, header, sample,
 from runtime.metrics.http_figures import HttpFigures
 from runtime.metrics.layout import PROCESS
 
+MEDIA_TYPE = "text/plain"
+
 RESIDENT = "cpu2vec_resident_memory_bytes"
 
 
 class MetricsResource:
+    operations: ClassVar = {"get": Operation("Figures for Prometheus", answer=STRING, media_type=MEDIA_TYPE)}
+
     def __init__(self, board: Board, figures: HttpFigures, info: Mapping[str, str]) -> None:
         """``figures``: of this worker. ``info``: labels that say what is served."""
         self._board, self._figures, self._info = board, figures, info

@@ -97,9 +97,19 @@ def test_memory_and_build_are_told(server: Server):
 
 
 def test_each_route_is_counted_apart(server: Server):
-    single = {"/vectors", "/info", "/meta", "/metrics", "/health", "/.well-known/live", "/.well-known/ready", "other"}
+    single = {
+        "/vectors",
+        "/info",
+        "/meta",
+        "/metrics",
+        "/openapi.json",
+        "/health",
+        "/.well-known/live",
+        "/.well-known/ready",
+        "other",
+    }
     lists = {"/v1/embeddings", "/embeddings", "/api/embed", "/api/embeddings", "/", "/embed", "/v1/embed", "/v2/embed"}
-    assert scrape(server).routes == single | lists
+    assert scrape(server).routes == single | lists | {"/embed_all", "/tokenize"}
 
 
 def test_texts_of_a_list_are_counted_as_each_alone(server: Server):

@@ -190,7 +190,7 @@ def test_meta_is_the_object_it_was_given(client: testing.TestClient, path: str):
 def test_an_unknown_path_is_a_404_in_the_same_shape(client: testing.TestClient, path: str):
     result = client.simulate_get(path)
     assert result.status_code == 404
-    paths = "/vectors, /meta, /health, /.well-known/live and /.well-known/ready"
+    paths = "/vectors, /meta, /openapi.json, /health, /.well-known/live and /.well-known/ready"
     assert error_of(result) == f"no such path; this server has {paths}"
 
 
