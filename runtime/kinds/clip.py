@@ -64,7 +64,8 @@ def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
         name: window_limit(encoder, settings.max_tokens, budget_bytes) for name, encoder in model.text.encoders.items()
     }
     max_pixels = pixel_limit(settings.max_image_pixels, budget_bytes)
-    kernels = load_native_ops([graph.ops for graph in model.text.graphs.values()], settings.kernels_isa)
+    graphs = [*model.text.graphs.values(), model.image.graph]
+    kernels = load_native_ops([graph.ops for graph in graphs], settings.kernels_isa)
     if kernels is not None:
         log.info("native ops use %s", kernels.isa)
     return partial(_load, bundle, model, settings, budget_bytes, limits, max_pixels, kernels)
@@ -117,9 +118,9 @@ def _load(
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
     figures = WorkFigures()
-    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures)
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures, model.end)
     budget = MemoryBudget(budget_bytes)
-    engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores)
+    engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores, kernels)
     scheduler: Scheduler[Any] = Scheduler(
         lambda begin: begin(), lambda: TowerBatch(budget), cores, settings.request_seconds, figures=figures
     )

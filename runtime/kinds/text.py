@@ -201,8 +201,12 @@ def load_embedders(
     limits: Mapping[str, int],
     kernels: NativeOps | None,
     figures: WorkFigures,
+    end: int | None = None,
 ) -> dict[str, Embedder]:
-    """An embedder for each encoder, by its name. Encoders of one graph share its engine."""
+    """An embedder for each encoder, by its name. Encoders of one graph share its engine.
+
+    ``end``: the token after whose first occurrence nothing of a text is read; None: there is none.
+    """
     from runtime.inference.engine import open_engine
     from runtime.text.embedder import Embedder
     from runtime.text.head import read_head
@@ -218,7 +222,7 @@ def load_embedders(
         tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
         windows = Windows(tokenizer, limits[name], long_text)
         _check_capacity(windows, limits[name], text.prompts)
-        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures)
+        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures, end)
     return embedders
 
 
