@@ -122,7 +122,7 @@ test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests t
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
 # PERF: the large model takes as long as all others, and hardly more than one core.
-test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
+test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU, a browser or clang++
 	@$(MAKE) --no-print-directory --jobs 2 test-large-model test-other-systems
 
 test-large-model:

@@ -62,7 +62,8 @@ def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
         name: window_limit(encoder, settings.max_tokens, budget_bytes) for name, encoder in model.text.encoders.items()
     }
     max_pixels = pixel_limit(settings.max_image_pixels, budget_bytes)
-    kernels = load_native_ops([graph.ops for graph in model.text.graphs.values()], settings.kernels_isa)
+    graphs = [*model.text.graphs.values(), model.image.graph]
+    kernels = load_native_ops([graph.ops for graph in graphs], settings.kernels_isa)
     if kernels is not None:
         log.info("native ops use %s", kernels.isa)
     return partial(_load, bundle, model, settings, budget_bytes, limits, max_pixels, kernels)
@@ -107,30 +108,33 @@ def _load(
     from runtime.clip.vectorizer import JOBS_PER_CORE, Vectorizer
     from runtime.images.preprocess import Preprocessor
     from runtime.inference.image_engine import ImageEngine
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
     from runtime.scheduling.scheduler import Scheduler
 
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
-    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels)
+    figures = WorkFigures()
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures, model.end)
     budget = MemoryBudget(budget_bytes)
-    engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores)
+    engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores, kernels)
     scheduler: Scheduler[Any] = Scheduler(
-        lambda begin: begin(), lambda: TowerBatch(budget), cores, settings.request_seconds
+        lambda begin: begin(), lambda: TowerBatch(budget), cores, settings.request_seconds, figures=figures
     )
 
-    def embed_text(request: EmbedRequest, deadline: float | None) -> Coroutine[Any, Any, Vector]:
+    async def embed_text(request: EmbedRequest, deadline: float | None) -> Vector:
         embedder = embedders[request.encoder]
         priority = Priority.QUERY if request.is_query else Priority.PASSAGE
         begin, cost = partial(embedder.begin, request), embedder.estimate(request)
-        return scheduler.submit(begin, request, cost, priority, deadline)
+        with figures.pending(len(request.text)):
+            return await scheduler.submit(begin, request, cost, priority, deadline)
 
     def submit_group(group: Group, priority: Priority) -> Coroutine[Any, Any, Any]:
         begin = partial(embedders[group.like.encoder].begin_group, group)
         return scheduler.submit(begin, cost=steps_of(group), priority=priority)
 
-    batches = text_batches(bundle, served, settings, cores, limits, budget_bytes, submit_group)
+    batches = text_batches(bundle, served, settings, cores, limits, budget_bytes, submit_group, figures)
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
@@ -160,6 +164,7 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
+        figures=figures,
         documents={"/info": info_of(batches.served, max(limits.values()))},
         error_shapes=ERROR_SHAPES,
         max_body_bytes=DEFAULT_MAX_BODY_BYTES,

@@ -20,7 +20,8 @@ from runtime.text.window_limit import needed_for_windows, texts_bytes, window_li
 if TYPE_CHECKING:
     from runtime.api.embeddings.endpoint import Batches
     from runtime.batches.batcher import Submit
-    from runtime.batches.request import Group
+    from runtime.batches.request import BatchRequest, Embedded, Group
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.text.embedder import Embedder
     from runtime.text.windows import Windows
 
@@ -81,6 +82,7 @@ def _load(
     from runtime.api.vectors import VectorsEndpoint
     from runtime.batches.request import Group
     from runtime.inference.token_run import RunBatch
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
     from runtime.scheduling.scheduler import Scheduler
@@ -90,7 +92,8 @@ def _load(
 
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(text) if settings.query_passage_prefixes else text
-    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels)
+    figures = WorkFigures()
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures)
     budget = MemoryBudget(budget_bytes)
 
     def begin(item: EmbedRequest | Group) -> Any:
@@ -103,11 +106,14 @@ def _load(
         lambda: RunBatch(budget),
         cores,
         settings.request_seconds,
+        figures=figures,
     )
 
-    def embed(request: EmbedRequest, deadline: float | None) -> Coroutine[Any, Any, Vector]:
+    async def embed(request: EmbedRequest, deadline: float | None) -> Vector:
         priority = Priority.QUERY if request.is_query else Priority.PASSAGE
-        return scheduler.submit(request, request, embedders[request.encoder].estimate(request), priority, deadline)
+        cost = embedders[request.encoder].estimate(request)
+        with figures.pending(len(request.text)):
+            return await scheduler.submit(request, request, cost, priority, deadline)
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
@@ -115,8 +121,8 @@ def _load(
     def submit(group: Group, priority: Priority) -> Coroutine[Any, Any, Any]:
         return scheduler.submit(group, cost=steps_of(group), priority=priority)
 
-    batches = text_batches(bundle, served, settings, cores, limits, budget_bytes, submit)
-    source = cached(embed, max_bytes=MAX_BYTES // workers) if settings.enable_cache else embed
+    batches = text_batches(bundle, served, settings, cores, limits, budget_bytes, submit, figures)
+    source = cached(embed, max_bytes=MAX_BYTES // workers, figures=figures) if settings.enable_cache else embed
     return Model(
         endpoints={
             "/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy, batches),
@@ -129,6 +135,7 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
+        figures=figures,
         documents={"/info": info_of(batches.served, max(limits.values()))},
         error_shapes=ERROR_SHAPES,
         max_body_bytes=DEFAULT_LISTS_MAX_BODY_BYTES,
@@ -148,6 +155,7 @@ def text_batches(
     limits: Mapping[str, int],
     budget_bytes: int,
     submit: Submit,
+    figures: WorkFigures,
 ) -> Batches:
     """What the endpoints for many texts share. ``submit`` runs a group of a request's texts as a job."""
     from runtime.api.embeddings.asked import Served
@@ -157,7 +165,13 @@ def text_batches(
     from runtime.scheduling.parts import parts_in_flight
 
     window_bytes = max(text.encoders[name].memory.of(limit) for name, limit in limits.items())
-    batcher = Batcher(submit, cores, parts_in_flight(cores, window_bytes, budget_bytes), settings.request_seconds)
+    in_flight = parts_in_flight(cores, window_bytes, budget_bytes)
+    batcher = Batcher(submit, cores, in_flight, settings.request_seconds, figures=figures)
+
+    async def embed_all(request: BatchRequest, deadline: float | None) -> Embedded:
+        with figures.pending(sum(map(len, request.texts)), len(request.texts)):
+            return await batcher.embed(request, deadline)
+
     served = Served(
         bundle.manifest.model,
         settings.model_aliases,
@@ -166,7 +180,7 @@ def text_batches(
         all(encoder.normalizes for encoder in text.encoders.values()),
         settings.max_texts,
     )
-    return Batches(served, lambda choice: like_of(choice, text), batcher.embed)
+    return Batches(served, lambda choice: like_of(choice, text), embed_all)
 
 
 def load_embedders(
@@ -176,8 +190,13 @@ def load_embedders(
     cores: int,
     limits: Mapping[str, int],
     kernels: NativeOps | None,
+    figures: WorkFigures,
+    end: int | None = None,
 ) -> dict[str, Embedder]:
-    """An embedder for each encoder, by its name. Encoders of one graph share its engine."""
+    """An embedder for each encoder, by its name. Encoders of one graph share its engine.
+
+    ``end``: the token after whose first occurrence nothing of a text is read; None: there is none.
+    """
     from runtime.inference.engine import open_engine
     from runtime.text.embedder import Embedder
     from runtime.text.head import read_head
@@ -193,7 +212,7 @@ def load_embedders(
         tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
         windows = Windows(tokenizer, limits[name], long_text)
         _check_capacity(windows, limits[name], text.prompts)
-        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name])
+        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures, end)
     return embedders
 
 

@@ -15,6 +15,7 @@ from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.engine import Engine
 from runtime.inference.token_batch import TokenBatch
 from runtime.inference.token_run import MAX_BATCH_TOKENS, TokenRun, Tokens
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize
 from runtime.text.pooling import only_token, pool
@@ -30,8 +31,19 @@ _NOTHING: tuple[Vector, int] = (np.empty(0, np.float32), 0)
 class Embedder:
     """One path from a text to its vector. Thread-safe."""
 
-    def __init__(self, encoder: Encoder, windows: Windows, engine: Engine, head: Head) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        windows: Windows,
+        engine: Engine,
+        head: Head,
+        figures: WorkFigures | None = None,
+        end: int | None = None,
+    ) -> None:
+        """``figures``: where texts are counted. ``end``: after its first occurrence, nothing of a window is read."""
+        self._figures = figures if figures is not None else WorkFigures()
         self._encoder, self._windows, self._engine, self._head = encoder, windows, engine, head
+        self._end = end
 
     def begin(self, request: EmbedRequest) -> Steps:
         """Yields one window a step, to be run, or a pause in tokenizing; the result is (dim,) or (dimensions,) float32.
@@ -58,13 +70,14 @@ class Embedder:
         short = [(index, ids) for index, ids in enumerate(all_ids) if ids is not None]
         runs = self._runs(short)
         for number, run in enumerate(runs):
-            batches = [_read_by(request, ids) for _, ids in run]
+            batches = [self._read_by(request, ids) for _, ids in run]
             memory = sum(self._encoder.memory.of(len(ids)) for _, ids in run)
             tokens = yield Step(TokenRun(self._engine, TokenBatch.joined(batches), memory), len(runs) - number)
             start = 0
             for (index, ids), batch in zip(run, batches, strict=True):
                 end = start + batch.wanted
                 found[index] = self._cut(self._pooled(tokens[start:end], batch, request), request), len(ids)
+                self._figures.computed(len(ids))
                 start = end
         vectors = np.stack([vector for vector, _ in found])
         _check_finite(vectors)
@@ -108,15 +121,17 @@ class Embedder:
         windows = self._windows.of(request.prompt, request.text, request.refuses_long)
         window = yield from _next_window(windows, self.estimate(request))
         vector = yield from self._vector(window, request)
-        count = len(window.ids)
+        count, made = len(window.ids), 1
         if not window.following:
+            self._figures.computed(count, truncated=window.is_truncated)
             return vector, count
         total, weight = vector.astype(np.float64) * window.tokens, window.tokens
         while window.following:
             window = yield from _next_window(windows, window.following)
             total += (yield from self._vector(window, request)).astype(np.float64) * window.tokens
             weight += window.tokens
-            count += len(window.ids)
+            count, made = count + len(window.ids), made + 1
+        self._figures.computed(count, made)
         vector = (total / weight).astype(np.float32)
         return (normalize(vector) if self._encoder.normalizes else vector), count
 
@@ -125,7 +140,7 @@ class Embedder:
             # NOTE: without special tokens an empty text has none; sentence-transformers' masked mean is zero then.
             return self._head.apply(np.zeros(self._encoder.width * len(request.pooling), dtype=np.float32))
         memory = self._encoder.memory.of(len(window.ids))
-        batch = _read_by(request, window.ids)
+        batch = self._read_by(request, window.ids)
         tokens = yield Step(TokenRun(self._engine, batch, memory), window.following + 1)
         return self._pooled(tokens, batch, request)
 
@@ -134,10 +149,11 @@ class Embedder:
         skip = request.skipped_tokens if batch.rows is None else 0
         return self._head.apply(pool(tokens, request.pooling, skip))
 
-
-def _read_by(request: EmbedRequest, ids: list[int]) -> TokenBatch:
-    """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
-    return TokenBatch.of(ids).wanting(only_token(request.pooling, request.skipped_tokens, len(ids)))
+    def _read_by(self, request: EmbedRequest, ids: list[int]) -> TokenBatch:
+        """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
+        if self._end is not None and self._end in ids:
+            ids = ids[: ids.index(self._end) + 1]
+        return TokenBatch.of(ids).wanting(only_token(request.pooling, request.skipped_tokens, len(ids)))
 
 
 def _check_finite(vectors: Vector) -> None:

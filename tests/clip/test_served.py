@@ -25,6 +25,7 @@ from tests.support.images.pictures import Kind as FileKind
 from tests.support.images.pictures import encoded, noise
 from tests.support.images.samples import SAMPLES, picture_of
 from tests.support.models.tiny_clip import DIM, SIDE
+from tests.support.server.scrape import scrape
 from tests.support.server.server_process import Server, ready
 
 
@@ -116,6 +117,20 @@ def test_texts_and_images_come_back_in_the_order_sent(served: Served):
         alone = served.vectorize(texts=[texts[index]], images=[images[index]])
         np.testing.assert_array_equal(together[0][index], alone[0][0])
         np.testing.assert_array_equal(together[1][index], alone[1][0])
+
+
+def test_texts_are_counted_and_images_are_jobs(served: Served):
+    before = scrape(served.server)
+    served.vectorize(texts=["river", "light under market " * 30], images=[text_of(SAMPLES[0].read_bytes())])
+    after = scrape(served.server)
+    assert "kind=clip" in after.info
+    assert {"/vectorize", "/vectors", "/meta", "/metrics", "/health"} < after.routes
+    name = "cpu2vec_requests_total{route=/vectorize,status=200}"
+    assert after[name] == before[name] + 1
+    assert after["cpu2vec_texts_total"] == before["cpu2vec_texts_total"] + 2
+    assert after["cpu2vec_texts_truncated_total"] == before["cpu2vec_texts_truncated_total"] + 1
+    assert after["cpu2vec_queue_seconds_count"] == before["cpu2vec_queue_seconds_count"] + 3
+    assert after["cpu2vec_pending_texts"] == after["cpu2vec_pending_tokens"] == after["cpu2vec_queue_jobs"] == 0
 
 
 def test_vectors_are_normalized_as_by_the_original(served: Served):
