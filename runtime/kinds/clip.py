@@ -13,7 +13,8 @@ from runtime.host.capacity import Capacity
 from runtime.images.outline import MOST_BYTES_PER_PIXEL
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
-from runtime.kinds.text import load_embedders, steps_of, text_batches
+from runtime.kinds.text import load_embedders, steps_of, text_batches, windows_in_flight
+from runtime.kinds.tokens import TokenRoutes
 from runtime.settings import Settings
 from runtime.text.long_text import LongText
 from runtime.text.prefixes import with_prefixes
@@ -36,6 +37,7 @@ WORKER_MODULES = (
     "runtime.api.embeddings.info",
     "runtime.api.embeddings.likes",
     "runtime.api.embeddings.routes",
+    "runtime.api.embeddings.tokens",
     "runtime.api.vectorize",
     "runtime.api.vectors",
     "runtime.batches.batcher",
@@ -100,7 +102,7 @@ def _load(
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime, numpy and Pillow.
     from runtime.api.embeddings.info import info_of
-    from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
+    from runtime.api.embeddings.routes import ERROR_SHAPES, TOKENIZE_PATH, embedding_endpoints
     from runtime.api.vectorize import VectorizeEndpoint
     from runtime.api.vectors import VectorsEndpoint
     from runtime.clip.image_embedder import ImageEmbedder
@@ -134,7 +136,9 @@ def _load(
         begin = partial(embedders[group.like.encoder].begin_group, group)
         return scheduler.submit(begin, cost=steps_of(group), priority=priority)
 
-    batches = text_batches(bundle, served, settings, cores, limits, budget_bytes, submit_group, figures)
+    in_flight = windows_in_flight(served, cores, limits, budget_bytes)
+    batches = text_batches(bundle, served, settings, cores, in_flight, submit_group, figures)
+    tokens = TokenRoutes(scheduler, batches, in_flight, budget_bytes, settings.request_seconds, figures)
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
@@ -152,6 +156,7 @@ def _load(
             "/vectorize": vectorize(max_pixels),
             "/vectors": VectorsEndpoint(embed_text, fits, served, settings.honor_pooling_strategy, batches),
             **embedding_endpoints(batches),
+            TOKENIZE_PATH: tokens.tokenize(lambda like: embedders[like.encoder].tokenizer),
         },
         golden_endpoints={
             "/vectorize": vectorize(DEFAULT_MAX_IMAGE_PIXELS),

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Encoder
+from runtime.batches.each_text import PerToken
 from runtime.batches.request import Embedded, Group
 from runtime.batches.split import split
 from runtime.errors import InferenceFailed, InvalidRequest
@@ -20,6 +21,7 @@ from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize
 from runtime.text.pooling import only_token, pool
 from runtime.text.request import EmbedRequest
+from runtime.text.tokenizer import Tokenizer
 from runtime.text.windows import Window, Windowing, Windows
 
 Vector = NDArray[np.float32]
@@ -82,6 +84,32 @@ class Embedder:
         vectors = np.stack([vector for vector, _ in found])
         _check_finite(vectors)
         return Embedded(vectors, [count for _, count in found])
+
+    def begin_tokens(self, group: Group) -> Generator[Step, Tokens, PerToken]:
+        """The embedding of each token of the group's only text, before pooling: (tokens, width) float32.
+
+        Prompt and special tokens are among them. A text of more than a window is cut to the first one, or refused.
+        Raises as ``begin_group``.
+        """
+        request = replace(group.like, text=group.texts[0])
+        try:
+            window = yield from _next_window(
+                self._windows.cutting().of(request.prompt, request.text, request.refuses_long), 1
+            )
+        except InvalidRequest as error:
+            raise group.named(0, error) from None
+        ids = window.ids
+        if not ids:
+            return PerToken(0, np.empty((0, self._encoder.width), np.float32))
+        tokens = yield Step(TokenRun(self._engine, TokenBatch.of(ids), self._encoder.memory.of(len(ids))), 1)
+        _check_finite(tokens)
+        self._figures.computed(len(ids), truncated=window.is_truncated)
+        return PerToken(len(ids), tokens)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the texts."""
+        return self._windows.tokenizer
 
     def fits(self, request: EmbedRequest) -> bool:
         """Whether the text with its prompt fits into one window."""
