@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from bench.bundles import unverified_bundle
@@ -28,9 +29,9 @@ BUILD_OPTIONS = ("--min-cosine-mean", "0", "--min-cosine-p1", "0", "--min-cosine
 
 
 def bundle_of(model: ModelFiles, precision: Precision = PRECISION) -> Path:
-    """This project's bundle, made the first time, and not verified. Raises ``BuildError``."""
-    output = engines_folder(model) / precision
-    return output if output.is_dir() else unverified_bundle(str(model.directory), SPECS[precision], output)
+    """This project's bundle, made the first time, neither calibrated nor verified. Raises ``BuildError``."""
+    output, spec = engines_folder(model) / precision, replace(SPECS[precision], calibrate=False)
+    return output if output.is_dir() else unverified_bundle(str(model.directory), spec, output)
 
 
 def _prepare_bundle(model: ModelFiles) -> None:

@@ -30,9 +30,10 @@ def onnxruntime_tower(bundle: Path, callers: int) -> tuple[Run, int]:
     """As the runtime runs it, on one thread for each caller; and the side of its images."""
     from manifest import ClipModel, read_manifest
     from runtime.inference.image_engine import ImageEngine
+    from runtime.inference.native_ops import load_native_ops
 
     image = read_manifest(bundle).section_as(ClipModel).image
-    engine = ImageEngine(bundle / image.graph.file, image.graph, 1)
+    engine = ImageEngine(bundle / image.graph.file, image.graph, 1, load_native_ops([image.graph.ops]))
     return (lambda pixels: engine.run(pixels, 1)), image.pixels.side
 
 

@@ -84,9 +84,10 @@ class ClipBuild:
             head = read_layers(self.files.directory, {ONLY_ENCODER: described.text.layers})
             made = Towers.of(described.layout.folder)
             towers = made.export(staging.work, self.trust, spec.backend is Backend.NATIVE)
-        native = any(tower.native is not None for tower in towers.values())
-        with progress.stage("calibrate", "scales and rounding, by measured error" if native else "nothing to do"):
-            towers = made.calibrate(towers, progress.bars)
+        calibrates = spec.calibrate and any(tower.native is not None for tower in towers.values())
+        with progress.stage("calibrate", "scales and rounding, by measured error" if calibrates else "nothing to do"):
+            if calibrates:
+                towers = made.calibrate(towers, progress.bars)
         with progress.stage("quantize", what_is_quantized(spec, target, [*towers.values()])):
             if spec.quantize:
                 towers = {name: tower.quantize() for name, tower in towers.items()}
