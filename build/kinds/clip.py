@@ -11,7 +11,7 @@ from build.bundle.staging import Staging
 from build.clip.layout import find_layout
 from build.fidelity.thresholds import COSINE_OPTIONS
 from build.kinds import ModelBuild, Weights
-from build.kinds.clip_bundle import ARCHITECTURE, AssembledClip, image_section
+from build.kinds.clip_bundle import AssembledClip, image_section
 from build.kinds.clip_pair import describe_pair
 from build.kinds.transformer import STAGES as TRANSFORMER_STAGES
 from build.model.files import CONFIG, TOKENIZER, ModelFiles, weight_files, weights_in_fp32
@@ -79,7 +79,7 @@ class ClipBuild:
         from build.quantization.quantize import quantize
 
         described = self.description
-        with progress.stage("export", "the text and the image tower of a clip to ONNX, fp32"):
+        with progress.stage("export", f"the text and the image tower of a {described.model_type} to ONNX, fp32"):
             head = read_layers(self.files.directory, {ONLY_ENCODER: described.text.layers})
             exported = export_towers(described.layout.folder, staging.work, self.trust)
             graphs = {name: externalize_weights(graph, graph.parent) for name, graph in exported.items()}
@@ -105,7 +105,7 @@ def _section(described: ClipDescription, graphs: dict[str, Graph], layers: tuple
     from build.clip.export import IMAGE, TEXT
 
     encoder = Encoder(
-        architecture=ARCHITECTURE,
+        architecture=described.model_type,
         tokenizer=TOKENIZER,
         graph=TEXT,
         width=described.text.width,

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
     from build.clip.describe import ClipDescription
     from build.clip.original import Original
 
-ARCHITECTURE = "clip"
-
 
 def image_section(described: ClipDescription, graph: Graph, source: ImageSource | None = None) -> ImageModel:
     """The image tower's section. ``source``: the model that only images have."""
     return ImageModel(
-        architecture=ARCHITECTURE,
+        architecture=described.model_type,
         pixels=described.pixels,
         graph=graph,
         normalizes=described.layout.normalizes,

@@ -25,6 +25,7 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import logging
 
+from build.clip.open_clip import refuse_open_clip
 from build.command_line import format_size
 from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachable, ModelNotFound, OutOfDisk
 from build.host.resources import free_disk
@@ -52,6 +53,7 @@ def fetch_from_hub(model: str, revision: str | None, trust: Trust) -> ModelFiles
         return _model_files(_recall(Records.MODEL, model, wanted_revision), revision)
     with _quiet_client(), _translated_errors(model, wanted_revision):
         name, commit, siblings = _list_files(model, wanted_revision)
+        refuse_open_clip(name, siblings, readable=bool({CONFIG, MODULES} & set(siblings)))
         names = wanted_files(list(siblings), trust)
         if not {CONFIG, MODULES} & set(names):
             raise ModelNotFound(f"{name} has neither {CONFIG} nor {MODULES}: not a model for transformers")

@@ -27,7 +27,16 @@ from tests.support.images import bombs
 from tests.support.images.pictures import Kind as FileKind
 from tests.support.images.pictures import encoded, noise
 from tests.support.images.samples import SAMPLES, picture_of
-from tests.support.models.tiny_clip import DIM, SIDE, make_metaclip, make_network, make_pair, make_sentence_model
+from tests.support.models.tiny_clip import (
+    DIM,
+    SIDE,
+    make_metaclip,
+    make_network,
+    make_pair,
+    make_sentence_model,
+    make_siglip,
+    make_siglip_2,
+)
 from tests.support.server.server_process import Server, ready
 
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
@@ -35,6 +44,8 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "sentence-transformers": make_sentence_model,
     "pair": make_pair,
     "metaclip": make_metaclip,
+    "siglip": make_siglip,
+    "siglip 2": make_siglip_2,
 }
 
 
@@ -248,7 +259,7 @@ def test_meta_shows_what_the_server_reads(served: Served):
         meta = connection.request("GET", "/meta").json
     is_pair = served.layout == "pair"
     models = meta["model"] if is_pair else {"": meta["model"]}
-    one = {"": "metaclip_2" if served.layout == "metaclip" else "clip"}
+    one = {"": {"metaclip": "metaclip_2", "siglip": "siglip", "siglip 2": "siglip"}.get(served.layout, "clip")}
     types = {name: config["model_type"] for name, config in models.items()}
     assert types == ({"text_model": "distilbert", "clip_model": "clip"} if is_pair else one)
     assert not is_pair or meta["bundle"]["model"] == "texts + images"
