@@ -66,7 +66,7 @@ help:  ## list the targets and their variables
 #: IMAGE             image whose contents make sbom lists
 #: REGISTRY          what goes before the names of base images, such as ghcr.io/my-org: docs/custom-images.md
 #: DOCKER_BUILD_ARGS more arguments for docker build
-#: OLD, BUNDLE, NEW, TEXTS, TASK, POOLING_STRATEGY, JSON
+#: OLD, BUNDLE, NEW, TEXTS, IMAGES, TASK, POOLING_STRATEGY, JSON
 #:                   of make compare: docs/compare.md
 #: KIND, BASE, LOADS, MODEL, ROUNDS, TOKENS, SYSTEMS, SCRATCH, STSB
 #:                   of the benchmarks: docs/performance.md
@@ -106,8 +106,8 @@ sbom: .venv/sbom/.ready  ## list what is in an image, as CycloneDX: make sbom IM
 	@$(as_target) .venv/sbom/bin/python -m build.sbom $(call options,IMAGE:image)
 
 compare: what-to-compare $(if $(value NEW),.venv/runtime/.ready,setup)  ## tell whether a bundle, or another container, can take the place of a running one
-	@$(as_target) $(if $(value NEW),$(RUNTIME),$(BUILD)) -m build.compare $(call options,OLD:old BUNDLE:bundle NEW:new TEXTS:texts TASK:task \
-	  POOLING_STRATEGY:pooling-strategy JSON:json)
+	@$(as_target) $(if $(value NEW),$(RUNTIME),$(BUILD)) -m build.compare $(call options,OLD:old BUNDLE:bundle NEW:new TEXTS:texts IMAGES:images \
+	  TASK:task POOLING_STRATEGY:pooling-strategy JSON:json)
 
 what-to-compare:
 	@$(foreach name,$(if $(value NEW),TEXTS,OLD BUNDLE TEXTS),$(if $(value $(name)),,\
@@ -122,7 +122,7 @@ test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests t
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
 # PERF: the large model takes as long as all others, and hardly more than one core.
-test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU or clang++
+test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU, a browser or clang++
 	@$(MAKE) --no-print-directory --jobs 2 test-large-model test-other-systems
 
 test-large-model:

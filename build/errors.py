@@ -91,6 +91,10 @@ class NoTexts(BuildError):
     pass
 
 
+class NoImages(BuildError):
+    pass
+
+
 class ContainerFailed(BuildError):
     pass
 

@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 EXIT_BAD_START = 2
 
-WORKER_MODULES = ("runtime.api.app", "runtime.api.meta", "runtime.server.serving", "runtime.service")
+WORKER_MODULES = (
+    "runtime.api.app",
+    "runtime.api.meta",
+    "runtime.api.metrics",
+    "runtime.server.serving",
+    "runtime.service",
+)
 """What every worker imports, whatever the kind of its model."""
 
 log = logging.getLogger("cpu2vec")
@@ -125,7 +131,11 @@ def make_service(
     # PERF: imported in the worker, so that the master never loads falcon, numpy and onnxruntime.
     from runtime.api.app import create_app
     from runtime.api.meta import meta_of
+    from runtime.api.metrics import MetricsResource, figures_info
+    from runtime.api.paths import COMMON_PATHS, METRICS_PATH
     from runtime.http.limits import Deadlines, Draining, HttpLimits, Memory
+    from runtime.page.document import Page
+    from runtime.page.resource import PAGE_PATH
     from runtime.readiness import Readiness
     from runtime.service import Service
 
@@ -139,6 +149,15 @@ def make_service(
     if limits.memory.max_body < (settings.max_body_bytes or 0) and seat.number == 0:
         log.warning("MAX_BODY_BYTES is lowered to %d: more does not fit into memory", limits.memory.max_body)
     readiness = Readiness(seat.all_have_been_ready)
+    page = Page() if settings.page else None
+    paths = (*model.endpoints, *model.documents, *([PAGE_PATH] if page else []), *COMMON_PATHS)
+    seat.figures.name_routes(tuple(dict.fromkeys(paths)))
+    metrics = MetricsResource(seat.board, seat.figures.routes, figures_info(bundle.manifest))
+
+    def open_figures() -> None:
+        model.figures.open(seat.board.row(seat.number))
+        on_ready()
+
     app = create_app(
         model.endpoints,
         meta_of(bundle, capacity.workers, model.serving),
@@ -146,9 +165,11 @@ def make_service(
         settings.allowed_tokens,
         model.documents,
         model.error_shapes,
+        {METRICS_PATH: metrics},
+        page,
     )
     is_verified = bundle.manifest.fidelity is not None
-    return Service(app, limits, model, bundle.golden, is_verified, readiness, on_ready, seat.has_last_word)
+    return Service(app, limits, model, bundle.golden, is_verified, readiness, open_figures, seat.has_last_word)
 
 
 def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:

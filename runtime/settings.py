@@ -81,6 +81,7 @@ VARIABLES = {
     "DRAIN_SECONDS": "the most seconds that a stop waits for requests (8)",
     "CONNECTION_SECONDS": "the age at which an answer closes its connection (60; 0: never)",
     "LINGER_SECONDS": "the seconds without requests after which a stop ends (1)",
+    "PAGE": "answer GET / with a page for people (true)",
     "LOG_LEVEL": "debug, info, warning or error (info)",
     "LOG_FORMAT": "text or json (text)",
     "ENABLE_CUDA": "must be off",
@@ -127,6 +128,8 @@ class Settings:
     connection_seconds: float
     """Infinite: connections are closed for other reasons alone."""
     """And until none has come for so long."""
+    page: bool
+    """Whether people get a page at ``/``."""
     log_level: LogLevel
     log_format: LogFormat
     without_effect: tuple[str, ...]
@@ -178,6 +181,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         drain_seconds=read("DRAIN_SECONDS", _integer(0, MOST_SECONDS), DEFAULT_DRAIN_SECONDS),
         connection_seconds=read("CONNECTION_SECONDS", _integer(0, 86_400), DEFAULT_CONNECTION_SECONDS) or math.inf,
         linger_seconds=read("LINGER_SECONDS", _integer(0, MOST_SECONDS), DEFAULT_LINGER_SECONDS),
+        page=read("PAGE", _boolean, True),
         log_level=read("LOG_LEVEL", _choice(LogLevel), LogLevel.INFO),
         log_format=read_log_format(environment),
         without_effect=tuple(name for name in ACCEPTED_WITHOUT_EFFECT if environment.get(name)),

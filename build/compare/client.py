@@ -12,8 +12,10 @@ from build.fidelity.client import VectorsClient
 ANSWER_SECONDS = 60.0
 """The default limit for one answer. Weaviate's client gives up after 50 s."""
 
-VECTORS, RERANK = "/vectors", "/rerank"
-"""The routes of containers that embed, and of rerankers."""
+VECTORS, RERANK, VECTORIZE = "/vectors", "/rerank", "/vectorize"
+"""The routes of containers that embed texts, of rerankers, and of those that embed texts and images."""
+
+ROUTES = (VECTORS, RERANK, VECTORIZE)
 
 
 class Role(StrEnum):
@@ -60,7 +62,8 @@ def parse_address(address: str, role: Role = Role.OLD) -> SplitResult:
     Raises ``ContainerUnreachable``. What is before the host might be a password, and is not repeated.
     """
     try:
-        parts = urlsplit(address.removesuffix("/").removesuffix(VECTORS).removesuffix(RERANK))
+        base = address.removesuffix("/")
+        parts = urlsplit(next((base.removesuffix(route) for route in ROUTES if base.endswith(route)), base))
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         valid = False

@@ -82,7 +82,7 @@ class Furthest:
 
 @dataclass(frozen=True)
 class Figures:
-    """Everything that is measured on two sets of vectors."""
+    """Everything that is measured on two sets of vectors: of texts, or of images in their place."""
 
     texts: int
     old_dim: int

@@ -23,16 +23,17 @@ def table(options: CompareOptions, comparison: Comparison) -> str:
     """Lines with a name and a value each; the last ones are the verdict and its reasons."""
     figures, judgment = comparison.figures, comparison.judgment
     repeated = f" ({comparison.repeated} repeated lines left out)" if comparison.repeated else ""
+    lengths = describe_lengths(figures.new_lengths)
     rows = [
         ("texts", f"{figures.texts}{repeated}"),
-        ("old", f"{options.old}: {figures.old_dim} components, {_lengths(figures.old_lengths)}"),
-        *new_rows(options.new, comparison.manifest, f"{figures.new_dim} components, {_lengths(figures.new_lengths)}"),
-        *_cosine_rows(figures.cosines),
-        *_overlap_rows(figures),
-        *_furthest_rows(figures),
+        ("old", f"{options.old}: {figures.old_dim} components, {describe_lengths(figures.old_lengths)}"),
+        *new_rows(options.new, comparison.manifest, f"{figures.new_dim} components, {lengths}"),
+        *cosine_rows(figures.cosines),
+        *overlap_rows(figures),
+        *furthest_rows(figures),
         ("verdict", judgment.verdict),
         *listed("because", judgment.reasons),
-        *listed("why", tuple(_finding(finding) for finding in comparison.findings)),
+        *listed("why", tuple(describe_finding(finding) for finding in comparison.findings)),
         *listed("note", judgment.notes),
     ]
     return format_rows(rows)
@@ -58,7 +59,8 @@ def as_json(options: CompareOptions, comparison: Comparison) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
 
 
-def _cosine_rows(cosines: Cosines | None) -> list[tuple[str, str]]:
+def cosine_rows(cosines: Cosines | None) -> list[tuple[str, str]]:
+    """The figures, and a histogram."""
     if cosines is None:
         return [("cosine", "none: the vectors have different sizes")]
     head = (
@@ -77,24 +79,28 @@ def _bar(texts: int, most: int) -> str:
     return "#" * -(-texts * BAR_WIDTH // most)
 
 
-def _overlap_rows(figures: Figures) -> list[tuple[str, str]]:
+def overlap_rows(figures: Figures, items: str = "texts") -> list[tuple[str, str]]:
+    """The neighbors of all ``items``."""
     overlap = figures.overlap
-    own = f"{overlap.own:.1%} are the same once all texts are imported again"
+    own = f"{overlap.own:.1%} are the same once all {items} are imported again"
     if overlap.mixed is None:
         return [("neighbors", f"of the {overlap.k} nearest, {own}")]
     mixed = f"of the {overlap.k} nearest, new vectors find {overlap.mixed:.1%} in the old index"
     return [("neighbors", mixed), ("", own)]
 
 
-def _furthest_rows(figures: Figures) -> list[tuple[str, str]]:
+def furthest_rows(figures: Figures) -> list[tuple[str, str]]:
+    """Those that differ visibly, with their cosines."""
     different = [furthest for furthest in figures.furthest if furthest.cosine < ROUNDS_TO_ONE]
     return listed("furthest", [f"{furthest.cosine:.4f}  {clip(furthest.text, CLIPPED_TEXT)}" for furthest in different])
 
 
-def _finding(finding: Finding) -> str:
+def describe_finding(finding: Finding) -> str:
+    """One sentence."""
     after = "" if finding.cosine is None else f" (allowing for that, the mean cosine is {finding.cosine:.4f})"
     return f"{finding.cause}: {finding.text}{after}"
 
 
-def _lengths(lengths: Lengths) -> str:
+def describe_lengths(lengths: Lengths) -> str:
+    """A few words."""
     return "unit length" if lengths.unit else f"lengths {lengths.minimum:.3g} to {lengths.maximum:.3g}"

@@ -6,9 +6,9 @@ import http.client
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from build.compare.client import RERANK, VECTORS, Container, connect
+from build.compare.client import RERANK, VECTORIZE, VECTORS, Container, connect
 from build.errors import ContainerRefused
 from build.fidelity.client import VectorsClient
 from build.fidelity.runtime_process import serve
@@ -21,6 +21,15 @@ NewSide = Container | Path
 NOT_EXPLAINED = "why they differ was not looked for: give the new bundle in place of its address to find out"
 """Hypotheses are tried on a bundle, which an address alone is not."""
 
+ROUTES_OF_KINDS = {Kind.RERANK: RERANK, Kind.CLIP: VECTORIZE}
+"""All other kinds are compared by the vectors of single texts."""
+
+PROBES: Mapping[str, Mapping[str, Any]] = {
+    RERANK: {"query": "a", "documents": ["a", "b"], "property": ""},
+    VECTORIZE: {"texts": ["a"]},
+}
+"""What only a container of that kind answers."""
+
 Item = TypeVar("Item")
 
 
@@ -29,18 +38,22 @@ def manifest_of(new: NewSide) -> Manifest | None:
     return None if isinstance(new, Container) else read_manifest(new)
 
 
-def is_reranker(new: NewSide, seconds: float) -> bool:
-    """Whether the new side scores documents: the bundle says so, or the container answers ``POST /rerank``.
+def route_of(new: NewSide, seconds: float) -> str:
+    """What the new side is asked for: the bundle's kind says so, or the container answers one of ``PROBES``.
 
     Raises ``BundleError``, ``ContainerUnreachable`` or ``InvalidOption``.
     """
     if not isinstance(new, Container):
-        return read_manifest(new).kind is Kind.RERANK
-    with closing(connect(new, seconds, RERANK)) as client:
+        return ROUTES_OF_KINDS.get(read_manifest(new).kind, VECTORS)
+    return next((route for route in PROBES if _answers(new, route, seconds)), VECTORS)
+
+
+def _answers(new: Container, route: str, seconds: float) -> bool:
+    with closing(connect(new, seconds, route)) as client:
         try:
-            client.post(RERANK, {"query": "a", "documents": ["a", "b"], "property": ""}, "a query")
+            client.post(route, PROBES[route], "a probe")
         except ContainerRefused as refused:
-            # NOTE: a reranker that refuses for want of a token says so here; one that embeds has no such path.
+            # NOTE: a container that refuses for want of a token says so here; others have no such path.
             if refused.status in (http.client.UNAUTHORIZED, http.client.FORBIDDEN):
                 raise
             return False

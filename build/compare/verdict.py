@@ -44,23 +44,20 @@ class Judgment:
 
 def judge(figures: Figures) -> Judgment:
     """The verdict for an index with cosine distance, from the figures alone."""
-    faults = _faults(figures)
-    cosines, mixed = figures.cosines, figures.overlap.mixed
-    if not faults and cosines is not None and mixed is not None:
-        return Judgment(Verdict.DROP_IN, (f"{_p1(cosines)}, and {_overlap(mixed)}",), _notes(figures))
-    return Judgment(Verdict.REIMPORT, tuple(faults), _notes(figures))
+    faults, merits = directions(figures)
+    if faults:
+        return Judgment(Verdict.REIMPORT, faults, _notes(figures))
+    return Judgment(Verdict.DROP_IN, (", and ".join(merits),), _notes(figures))
 
 
-def _faults(figures: Figures) -> list[str]:
+def directions(figures: Figures) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Why old and new vectors cannot share an index with cosine distance, and what speaks for it."""
     cosines, mixed = figures.cosines, figures.overlap.mixed
     if cosines is None or mixed is None:
-        return [f"old vectors have {figures.old_dim} components and new ones {figures.new_dim}: no index accepts both"]
-    faults = []
-    if cosines.p1 < MIN_COSINE_P1:
-        faults.append(_p1(cosines))
-    if mixed < MIN_MIXED_OVERLAP:
-        faults.append(_overlap(mixed))
-    return faults
+        sizes = f"old vectors have {figures.old_dim} components and new ones {figures.new_dim}"
+        return (f"{sizes}: no index accepts both",), ()
+    rows = ((cosines.p1 >= MIN_COSINE_P1, _p1(cosines)), (mixed >= MIN_MIXED_OVERLAP, _overlap(mixed)))
+    return tuple(text for is_met, text in rows if not is_met), tuple(text for is_met, text in rows if is_met)
 
 
 def _p1(cosines: Cosines) -> str:
@@ -79,9 +76,14 @@ def _notes(figures: Figures) -> tuple[str, ...]:
             f"{_length_difference(figures)}: the verdict holds for the distance cosine; dot and l2-squared need a "
             "re-import"
         )
-    if figures.texts < FEW_TEXTS:
-        notes.append(f"the verdict is based on only {figures.texts} texts; use a few hundred of your own")
-    return tuple(notes)
+    return (*notes, *few_note(figures))
+
+
+def few_note(figures: Figures, items: str = "texts") -> tuple[str, ...]:
+    """A warning where there are too few ``items`` to trust the figures."""
+    if figures.texts >= FEW_TEXTS:
+        return ()
+    return (f"the verdict is based on only {figures.texts} {items}; use a few hundred of your own",)
 
 
 def _length_difference(figures: Figures) -> str:

@@ -1,11 +1,11 @@
-"""Requests vectors from an inference container over one keep-alive connection: ``POST /vectors``."""
+"""Requests vectors from an inference container over one keep-alive connection."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,14 +68,22 @@ class VectorsClient:
 
         Raises ``ContainerUnreachable``, ``ContainerRefused`` or ``NoVector``.
         """
-        clipped = repr(clip(body["text"], CLIPPED_TEXT))
-        answer = self.post("/vectors", body, clipped)
-        vector = _vector_of(answer)
+        return self.vector("/vectors", body, lambda answer: answer["vector"], repr(clip(body["text"], CLIPPED_TEXT)))
+
+    def vector(
+        self, route: str, body: Mapping[str, Any], pick: Callable[[Any], Any], subject: str
+    ) -> NDArray[np.float32]:
+        """The vector that ``pick`` finds in the answer to ``body``, which messages call ``subject``; (dim,).
+
+        All vectors of a container have one size. Raises as ``embed``.
+        """
+        answer = self.post(route, body, subject)
+        vector = _vector_of(answer, pick)
         if vector is None:
-            raise NoVector(f"{self.name} answered {clipped} without a vector of finite numbers: {_error_of(answer)}")
+            raise NoVector(f"{self.name} answered {subject} without a vector of finite numbers: {_error_of(answer)}")
         if self._dim not in (None, len(vector)):
             raise NoVector(
-                f"{self.name} answered {clipped} with {len(vector)} components, and earlier texts with {self._dim}"
+                f"{self.name} answered {subject} with {len(vector)} components, and earlier ones with {self._dim}"
             )
         self._dim = len(vector)
         return vector
@@ -116,14 +124,14 @@ class VectorsClient:
         return response.status, answer
 
 
-def _vector_of(answer: bytes) -> NDArray[np.float32] | None:
+def _vector_of(answer: bytes, pick: Callable[[Any], Any]) -> NDArray[np.float32] | None:
     try:
-        values: Any = json.loads(answer)["vector"]
+        values: Any = pick(json.loads(answer))
         if not values or any(type(value) not in (int, float) for value in values):
             return None
         with np.errstate(over="ignore"):
             vector = np.asarray(values, dtype=np.float64).astype(np.float32)
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):
         return None
     return vector if np.isfinite(vector).all() else None
 

@@ -12,7 +12,10 @@ from runtime.api.auth import BearerAuth
 from runtime.api.endpoint import Endpoint, EndpointResource
 from runtime.api.error_handlers import ErrorShape
 from runtime.api.meta import MetaResource
+from runtime.api.paths import HEALTH_PATH, LIVE_PATH, META_PATH, READY_PATH
 from runtime.api.probes import HealthResource, LiveResource, ReadyResource
+from runtime.page.document import Page
+from runtime.page.resource import PAGE_PATH, PageResource
 from runtime.readiness import Readiness
 
 
@@ -23,22 +26,29 @@ def create_app(
     allowed_tokens: frozenset[str] = frozenset(),
     documents: Mapping[str, Mapping[str, Any]] | None = None,
     error_shapes: Mapping[str, ErrorShape] | None = None,
+    others: Mapping[str, object] | None = None,
+    page: Page | None = None,
 ) -> App:
     """The ASGI application. ``endpoints`` by path; ``meta`` is what ``/meta`` answers. A final slash is ignored.
 
     ``documents``: what else GET requests are answered, by path. ``error_shapes``: by path, as of ``error_handlers``.
+    ``others``: Falcon resources by path. ``page``: the one for people at ``/``, where there is to be one.
     """
     app = App(middleware=[BearerAuth(allowed_tokens)] if allowed_tokens else [])
     app.req_options.strip_url_path_trailing_slash = True
+    posted = {path: EndpointResource(endpoint, readiness) for path, endpoint in endpoints.items()}
     routes: dict[str, object] = {
-        **{path: EndpointResource(endpoint, readiness) for path, endpoint in endpoints.items()},
-        "/meta": MetaResource(meta),
+        **posted,
+        META_PATH: MetaResource(meta),
         **{path: MetaResource(document) for path, document in (documents or {}).items()},
-        "/health": HealthResource(readiness),
-        "/.well-known/live": LiveResource(),
-        "/.well-known/ready": ReadyResource(readiness),
+        **(others or {}),
+        HEALTH_PATH: HealthResource(readiness),
+        LIVE_PATH: LiveResource(),
+        READY_PATH: ReadyResource(readiness),
     }
+    if page is not None:
+        routes[PAGE_PATH] = PageResource(page, posted.get(PAGE_PATH))
     for path, resource in routes.items():
         app.add_route(path, resource)
-    error_handlers.register(app, paths=tuple(routes), shapes=error_shapes or {})
+    error_handlers.register(app, paths=tuple(routes), shapes=error_shapes or {}, page=page)
     return app

@@ -6,10 +6,8 @@ import hmac
 
 from falcon.asgi import Request, Response
 
-from runtime.api.paths import OPEN_PREFIX
+from runtime.api.paths import HEALTH_PATH, OPEN_PREFIX
 from runtime.errors import Unauthorized
-
-HEALTH = "/health"
 
 
 class BearerAuth:
@@ -20,7 +18,7 @@ class BearerAuth:
 
     async def process_request(self, req: Request, resp: Response) -> None:
         """Raises ``Unauthorized``."""
-        if req.path == HEALTH or req.path.startswith(OPEN_PREFIX):
+        if req.path == HEALTH_PATH or req.path.startswith(OPEN_PREFIX):
             return
         scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
         # NOTE: falcon has decoded the header's bytes as Latin-1, whatever they are.

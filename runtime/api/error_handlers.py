@@ -12,6 +12,8 @@ import orjson
 from falcon.asgi import App, Request, Response
 
 from runtime import errors
+from runtime.page.document import Page
+from runtime.page.resource import is_for_a_person, write_page
 
 ErrorShape = Callable[[str, int], dict[str, Any]]
 """The JSON of an error, from its sentence and its status."""
@@ -38,20 +40,20 @@ def one_sentence(sentence: str, status: int) -> dict[str, Any]:
     return {"error": sentence}
 
 
-def register(app: App, paths: Sequence[str], shapes: Mapping[str, ErrorShape]) -> None:
+def register(app: App, paths: Sequence[str], shapes: Mapping[str, ErrorShape], page: Page | None = None) -> None:
     """Give every error the shape of its path in ``shapes``, or ``{"error": "<one sentence>"}``.
 
-    ``paths``: what the server has, named in a 404.
+    ``paths``: what the server has, named in a 404. ``page``: asks a person for the token that is missing.
     """
-    ErrorHandlers(paths, shapes).register(app)
+    ErrorHandlers(paths, shapes, page).register(app)
 
 
 class ErrorHandlers:
     """Falcon's handlers of errors."""
 
-    def __init__(self, paths: Sequence[str], shapes: Mapping[str, ErrorShape]) -> None:
+    def __init__(self, paths: Sequence[str], shapes: Mapping[str, ErrorShape], page: Page | None) -> None:
         self._not_found = f"no such path; this server has {', '.join(paths[:-1])} and {paths[-1]}"
-        self._shapes = shapes
+        self._shapes, self._page = shapes, page
 
     def register(self, app: App) -> None:
         """Make the application use them."""
@@ -75,6 +77,8 @@ class ErrorHandlers:
         self._write(req, resp, status, str(error))
         if isinstance(error, errors.Unauthorized):
             resp.set_header("WWW-Authenticate", "Bearer")
+            if self._page is not None and is_for_a_person(req):
+                write_page(self._page, resp)
         if isinstance(error, errors.Unavailable):
             resp.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         if isinstance(error, UNREAD_BODY):

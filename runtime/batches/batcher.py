@@ -13,6 +13,7 @@ import numpy as np
 
 from runtime.batches.request import Array, BatchRequest, Embedded, Group
 from runtime.batches.split import split
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
 from runtime.scheduling.parts import Part, Parted, Parts
 
@@ -35,9 +36,10 @@ class Batcher:
         in_flight: int,
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        figures: WorkFigures | None = None,
     ) -> None:
-        """``in_flight``: the most groups at a time. ``seconds``: as of ``Scheduler``."""
-        self._submit, self._cores, self._parts = submit, cores, Parts(in_flight, seconds, clock)
+        """``in_flight``: the most groups at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
+        self._submit, self._cores, self._parts = submit, cores, Parts(in_flight, seconds, clock, figures)
 
     async def embed(self, request: BatchRequest, deadline: float | None = None) -> Embedded:
         """One vector for each text, in order; equal texts are embedded once. There must be a text.

@@ -73,6 +73,9 @@ class Registry(Protocol):
     def ended(self, exchange: Exchange) -> None:
         """Its answer is written, or its client has gone."""
 
+    def refused(self) -> None:
+        """Something arrived that is no request."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -265,7 +268,7 @@ class Connection(asyncio.Protocol):
         except Exception:
             log.exception("the application failed")
         if not exchange.is_answered and exchange is self._exchange:
-            exchange.is_answered = True
+            exchange.is_answered, exchange.status = True, HTTPStatus.INTERNAL_SERVER_ERROR.value
             self._write_last(render_error(HTTPStatus.INTERNAL_SERVER_ERROR, "internal error"))
 
     def _answer(self, status: int, headers: Headers, body: bytes) -> None:
@@ -311,6 +314,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: ServingError) -> None:
         """Answer what is no request of HTTP/1.1."""
+        self._context.registry.refused()
         is_version = isinstance(error, UnsupportedVersion)
         status = HTTPStatus.HTTP_VERSION_NOT_SUPPORTED if is_version else HTTPStatus.BAD_REQUEST
         self._write_last(render_error(status, str(error)))

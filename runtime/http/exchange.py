@@ -22,7 +22,7 @@ Write = Callable[[int, Headers, bytes], None]
 class Exchange:
     """A request from its head on, until its answer is written."""
 
-    __slots__ = ("_headers", "_status", "_write", "body", "head", "is_answered", "path", "task")
+    __slots__ = ("_headers", "_write", "began_at", "body", "head", "is_answered", "path", "status", "task")
 
     def __init__(self, head: Head, body: IncomingBody, write: Write) -> None:
         """``write`` is called once, with status, headers and body."""
@@ -30,7 +30,10 @@ class Exchange:
         self.path = head.path
         self.is_answered = False
         self.task: asyncio.Task[None] | None = None
-        self._status = 0
+        self.status = 0
+        """Of the answer; 0 before it."""
+        self.began_at = 0.0
+        """When the head was there, in seconds of the monotonic clock."""
         self._headers: Headers = []
 
     def scope(self) -> dict[str, Any]:
@@ -57,7 +60,7 @@ class Exchange:
     async def send(self, event: dict[str, Any]) -> None:
         """Write the answer as a whole. The application makes each in one piece."""
         if event["type"] == "http.response.start":
-            self._status, self._headers = event["status"], event["headers"]
+            self.status, self._headers = event["status"], event["headers"]
         else:
             self.is_answered = True
-            self._write(self._status, self._headers, event.get("body", b""))
+            self._write(self.status, self._headers, event.get("body", b""))

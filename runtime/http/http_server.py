@@ -58,9 +58,8 @@ class HttpServer:
         self._connections = Connections(loop, seat, limit)
         self._hangups = HangupWatcher(loop)
         self._large_bodies = Share(memory.large_bodies)
-        rules = BodyRules(
-            memory.max_body, deadlines, Share(memory.small_bodies), self._large_bodies, Share(memory.answers)
-        )
+        self._small_bodies = Share(memory.small_bodies)
+        rules = BodyRules(memory.max_body, deadlines, self._small_bodies, self._large_bodies, Share(memory.answers))
         self._context = Context(app, loop, self._connections, self._hangups, deadlines, memory, rules, KnownHeads())
         for sock in sockets:
             # NOTE: accepted sockets inherit it. What waits in the kernel's buffers counts as this container's memory.
@@ -131,6 +130,7 @@ class HttpServer:
         while True:
             await asyncio.sleep(self._deadlines.check)
             now = self._loop.time()
+            self._connections.sample(self._small_bodies.waiting + self._large_bodies.waiting)
             # NOTE: a process or a machine that was paused has not read what its clients have sent in time.
             if (pause := now - checked_at - self._deadlines.check) > PAUSE_SECONDS:
                 self._connections.postpone(pause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from asyncio import AbstractEventLoop
 from typing import Protocol
 
@@ -42,6 +43,7 @@ class Connections:
         """
         self._loop, self._limit = loop, limit
         self._seat = seat if seat is not None else Scoreboard(1).seat(0)
+        self._figures = self._seat.figures
         self._is_paused = False
         self._expected: set[object] = set()
         self._all: set[Closable] = set()
@@ -101,16 +103,28 @@ class Connections:
             self.publish()
 
     def began(self, exchange: Exchange) -> None:
+        # NOTE: the event loop's clock stands still between two of its rounds.
+        exchange.began_at = time.monotonic()
         if not _is_probe(exchange):
             self.requests += 1
+            self._figures.in_flight(self.requests)
             self.last_request_at = self._loop.time()
             self.publish()
 
     def ended(self, exchange: Exchange) -> None:
+        self._figures.answered(exchange.path, exchange.status, time.monotonic() - exchange.began_at)
         if not _is_probe(exchange):
             self.requests -= 1
+            self._figures.in_flight(self.requests)
             self.last_request_at = self._loop.time()
             self.publish()
+
+    def refused(self) -> None:
+        self._figures.refused()
+
+    def sample(self, bodies_waiting: int) -> None:
+        """Show what is looked at now and then."""
+        self._figures.sample(len(self), bodies_waiting)
 
     async def check(self) -> None:
         """Look at the deadlines of all connections, with a turn for all others in between.

@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 
 from runtime.http.turns import ABSENT, Stage, busyness, whose_turn
+from runtime.metrics.board import Board
+from runtime.metrics.http_figures import HttpFigures
 
 ROW_BYTES = 64
 """A line of the processor's cache for each worker, so that none slows down another by writing to its own row."""
@@ -31,16 +33,18 @@ class Scoreboard:
         self._numbers = memoryview(mmap.mmap(-1, workers * ROW_BYTES)).cast("Q")
         self._bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers)]
         self._last_word = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.figures = Board(workers)
 
     def seat(self, number: int) -> Seat:
         """What the worker of that number sees of it. Numbers begin at 0."""
-        return Seat(number, self._numbers, self._bells, self._last_word)
+        return Seat(number, self._numbers, self._bells, self._last_word, figures=self.figures)
 
     def clear(self, number: int) -> None:
         """The worker of that number has ended: call all others, of which one takes its turn."""
         row = number * FIELDS
         self._numbers[row + BUSYNESS] = ABSENT
         self._numbers[row + RUNG_AT] = 0
+        self.figures.clear(number)
         for bell in self._bells:
             _ring(bell)
 
@@ -55,13 +59,16 @@ class Seat:
         bells: list[int],
         last_word: int,
         clock: Callable[[], int] = time.monotonic_ns,
+        figures: Board | None = None,
     ) -> None:
-        """``numbers``: of all rows. ``clock``: nanoseconds."""
+        """``numbers``: of all rows. ``clock``: nanoseconds. ``figures``: what all workers count."""
         self.number, self.workers, self._last_word = number, len(bells), last_word
         self._own, self._bells, self._clock = numbers[number * FIELDS : (number + 1) * FIELDS], bells, clock
         self._busy, self._rung_at = numbers[BUSYNESS::FIELDS], numbers[RUNG_AT::FIELDS]
         self._have_been_ready = numbers[HAS_BEEN_READY::FIELDS]
         self._none_deaf = [False] * len(bells)
+        self.board = figures if figures is not None else Board(len(bells))
+        self.figures = HttpFigures(self.board.row(number))
         self._stage, self._last, self._is_open = Stage.STARTING, (0, 0, Stage.READY), False
 
     @property

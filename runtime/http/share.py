@@ -52,6 +52,11 @@ class Share:
         """Whether anybody waits."""
         return bool(self._waiting)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
     def was_emptied(self) -> bool:
         """Whether all that was lent since the last such answer has come back."""
         if self.leased or not self._was_used:

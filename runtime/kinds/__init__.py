@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from manifest import Kind
 from runtime.bundle import Bundle
 from runtime.host.capacity import Capacity
+from runtime.metrics.work_figures import WorkFigures
 from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Model:
     """Of paths whose clients expect another one than ``{"error": …}``."""
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     """The largest body where the operator has not set one."""
+    figures: WorkFigures = field(default_factory=WorkFigures)
+    """Where texts and jobs are counted."""
 
 
 Load = Callable[[int], Model]

@@ -13,13 +13,14 @@ from runtime.host.capacity import Capacity
 from runtime.images.outline import MOST_BYTES_PER_PIXEL
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
-from runtime.kinds.text import load_embedders
+from runtime.kinds.text import load_embedders, steps_of, text_batches
 from runtime.settings import Settings
 from runtime.text.long_text import LongText
 from runtime.text.prefixes import with_prefixes
 from runtime.text.window_limit import needed_for_windows, texts_bytes, window_limit
 
 if TYPE_CHECKING:
+    from runtime.batches.request import Group
     from runtime.text.embedder import Vector
     from runtime.text.request import EmbedRequest
 
@@ -32,8 +33,12 @@ DEFAULT_MAX_BODY_BYTES = 64 << 20
 DEFAULT_MAX_IMAGE_PIXELS = 64_000_000
 
 WORKER_MODULES = (
+    "runtime.api.embeddings.info",
+    "runtime.api.embeddings.likes",
+    "runtime.api.embeddings.routes",
     "runtime.api.vectorize",
     "runtime.api.vectors",
+    "runtime.batches.batcher",
     "runtime.clip.image_embedder",
     "runtime.clip.tower_batch",
     "runtime.clip.vectorizer",
@@ -93,6 +98,8 @@ def _load(
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime, numpy and Pillow.
+    from runtime.api.embeddings.info import info_of
+    from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
     from runtime.api.vectorize import VectorizeEndpoint
     from runtime.api.vectors import VectorsEndpoint
     from runtime.clip.image_embedder import ImageEmbedder
@@ -100,24 +107,33 @@ def _load(
     from runtime.clip.vectorizer import JOBS_PER_CORE, Vectorizer
     from runtime.images.preprocess import Preprocessor
     from runtime.inference.image_engine import ImageEngine
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
     from runtime.scheduling.scheduler import Scheduler
 
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
-    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels)
+    figures = WorkFigures()
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures)
     budget = MemoryBudget(budget_bytes)
     engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores)
-    scheduler: Scheduler[Vector] = Scheduler(
-        lambda begin: begin(), lambda: TowerBatch(budget), cores, settings.request_seconds
+    scheduler: Scheduler[Any] = Scheduler(
+        lambda begin: begin(), lambda: TowerBatch(budget), cores, settings.request_seconds, figures=figures
     )
 
-    def embed_text(request: EmbedRequest, deadline: float | None) -> Coroutine[Any, Any, Vector]:
+    async def embed_text(request: EmbedRequest, deadline: float | None) -> Vector:
         embedder = embedders[request.encoder]
         priority = Priority.QUERY if request.is_query else Priority.PASSAGE
         begin, cost = partial(embedder.begin, request), embedder.estimate(request)
-        return scheduler.submit(begin, request, cost, priority, deadline)
+        with figures.pending(len(request.text)):
+            return await scheduler.submit(begin, request, cost, priority, deadline)
+
+    def submit_group(group: Group, priority: Priority) -> Coroutine[Any, Any, Any]:
+        begin = partial(embedders[group.like.encoder].begin_group, group)
+        return scheduler.submit(begin, cost=steps_of(group), priority=priority)
+
+    batches = text_batches(bundle, served, settings, cores, limits, budget_bytes, submit_group, figures)
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
@@ -133,7 +149,8 @@ def _load(
     return Model(
         endpoints={
             "/vectorize": vectorize(max_pixels),
-            "/vectors": VectorsEndpoint(embed_text, fits, served, settings.honor_pooling_strategy),
+            "/vectors": VectorsEndpoint(embed_text, fits, served, settings.honor_pooling_strategy, batches),
+            **embedding_endpoints(batches),
         },
         golden_endpoints={
             "/vectorize": vectorize(DEFAULT_MAX_IMAGE_PIXELS),
@@ -146,6 +163,9 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
+        figures=figures,
+        documents={"/info": info_of(batches.served, max(limits.values()))},
+        error_shapes=ERROR_SHAPES,
         max_body_bytes=DEFAULT_MAX_BODY_BYTES,
     )
 

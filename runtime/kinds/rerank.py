@@ -19,6 +19,8 @@ from runtime.text.window_limit import needed_for_windows, texts_bytes, window_li
 
 if TYPE_CHECKING:
     from runtime.api.rerank_forms import Question
+    from runtime.metrics.work_figures import WorkFigures
+    from runtime.rerank.request import RerankRequest
     from runtime.rerank.scorer import Scorer
 
 WORKER_MODULES = (
@@ -73,6 +75,7 @@ def _load(
     from runtime.api.rerank import RerankEndpoint
     from runtime.api.rerank_forms import parse_ranking, parse_rerank
     from runtime.inference.token_run import RunBatch
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.rerank.reranker import Reranker
     from runtime.rerank.scorer import Pair, QueryText
     from runtime.scheduling.cost_class import Priority
@@ -80,19 +83,28 @@ def _load(
     from runtime.scheduling.parts import parts_in_flight
     from runtime.scheduling.scheduler import Scheduler
 
-    scorer = _load_scorer(bundle, model, cores, limit, kernels)
+    figures = WorkFigures()
+    scorer = _load_scorer(bundle, model, cores, limit, kernels, figures)
     budget = MemoryBudget(budget_bytes)
-    scheduler: Scheduler[Any] = Scheduler(scorer.begin, lambda: RunBatch(budget), cores, settings.request_seconds)
+    scheduler: Scheduler[Any] = Scheduler(
+        scorer.begin, lambda: RunBatch(budget), cores, settings.request_seconds, figures=figures
+    )
     pair_bytes = model.encoder.memory.of(limit)
     in_flight = parts_in_flight(cores, pair_bytes, budget_bytes)
 
     def submit(item: QueryText | Pair, key: Hashable) -> Coroutine[Any, Any, Any]:
         return scheduler.submit(item, key, priority=Priority.QUERY)
 
-    reranker = Reranker(submit, in_flight, settings.request_seconds)
+    reranker = Reranker(submit, in_flight, settings.request_seconds, figures=figures)
+
+    async def logits(request: RerankRequest, deadline: float | None) -> list[float]:
+        documents = request.documents
+        characters = len(request.query) * len(documents) + sum(map(len, documents))
+        with figures.pending(characters, len(documents)):
+            return await reranker.logits(request, deadline)
 
     def endpoint(parse: Callable[[bytes], Question]) -> RerankEndpoint:
-        return RerankEndpoint(reranker.logits, scorer.fits, model.activation, parse)
+        return RerankEndpoint(logits, scorer.fits, model.activation, parse)
 
     truncate = settings.long_text is not LongText.ERROR
     ranking = endpoint(partial(parse_ranking, model=bundle.manifest.model, truncate=truncate))
@@ -110,11 +122,19 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
+        figures=figures,
         max_body_bytes=DEFAULT_MAX_BODY_BYTES,
     )
 
 
-def _load_scorer(bundle: Bundle, model: RerankModel, cores: int, limit: int, kernels: NativeOps | None) -> Scorer:
+def _load_scorer(
+    bundle: Bundle,
+    model: RerankModel,
+    cores: int,
+    limit: int,
+    kernels: NativeOps | None,
+    figures: WorkFigures,
+) -> Scorer:
     from runtime.inference.engine import open_engine
     from runtime.rerank.pair_tokens import PairTokens
     from runtime.rerank.scorer import Scorer
@@ -124,4 +144,4 @@ def _load_scorer(bundle: Bundle, model: RerankModel, cores: int, limit: int, ker
     engine = open_engine(bundle.directory / model.graph.file, model.graph, cores, kernels)
     head = read_head(bundle.directory, {"rerank": model.encoder})["rerank"]
     pairs = PairTokens(Tokenizer(bundle.directory / model.encoder.tokenizer), limit, model.token_types)
-    return Scorer(model.encoder, pairs, engine, head)
+    return Scorer(model.encoder, pairs, engine, head, figures)

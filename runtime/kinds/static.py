@@ -16,7 +16,7 @@ from runtime.static.limits import Limits, limits_of
 from runtime.text.long_text import LongText
 
 if TYPE_CHECKING:
-    from runtime.batches.request import Group
+    from runtime.batches.request import BatchRequest, Embedded, Group
     from runtime.static.embedder import Vector
     from runtime.static.request import StaticRequest
 
@@ -64,6 +64,7 @@ def _load(
     from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
     from runtime.api.static_vectors import StaticVectorsEndpoint
     from runtime.batches.batcher import Batcher
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.parts import JOBS_PER_CORE
     from runtime.scheduling.scheduler import Scheduler
@@ -82,10 +83,13 @@ def _load(
     if model.padding is not None and model.padding.token >= table.tokens:
         raise BundleError(f"static.padding.token must be less than {table.tokens}, not {model.padding.token}")
     head = read_only_head(bundle.directory, model.layers)
-    scheduler: Scheduler[Any] = Scheduler(lambda begin: begin(), NoRuns, cores, settings.request_seconds)
+    figures = WorkFigures()
+    scheduler: Scheduler[Any] = Scheduler(
+        lambda begin: begin(), NoRuns, cores, settings.request_seconds, figures=figures
+    )
 
     def embedder_of(limits: Limits) -> StaticEmbedder:
-        return StaticEmbedder(model, table, tokenizer, head, limits)
+        return StaticEmbedder(model, table, tokenizer, head, limits, figures)
 
     # By whether a request refuses what is beyond the model's limits.
     refusing = limits_of(model, LongText.ERROR, settings.max_tokens)
@@ -94,7 +98,12 @@ def _load(
     def submit_group(group: Group, priority: Priority) -> Coroutine[Any, Any, Any]:
         return scheduler.submit(partial(embedders[group.like.refuses_long].begin_group, group), priority=priority)
 
-    batcher = Batcher(submit_group, cores, JOBS_PER_CORE * cores, settings.request_seconds)
+    batcher = Batcher(submit_group, cores, JOBS_PER_CORE * cores, settings.request_seconds, figures=figures)
+
+    async def embed_all(request: BatchRequest, deadline: float | None) -> Embedded:
+        with figures.pending(sum(map(len, request.texts)), len(request.texts)):
+            return await batcher.embed(request, deadline)
+
     known = Served(
         bundle.manifest.model,
         settings.model_aliases,
@@ -103,15 +112,16 @@ def _load(
         model.normalizes,
         settings.max_texts,
     )
-    batches = Batches(known, lambda choice: static_like_of(choice, model), batcher.embed)
+    batches = Batches(known, lambda choice: static_like_of(choice, model), embed_all)
 
     def endpoint(limits: Limits, batches: Batches | None = None) -> StaticVectorsEndpoint:
         embedder = embedder_of(limits)
 
-        def submit(request: StaticRequest, deadline: float | None) -> Coroutine[Any, Any, Vector]:
+        async def submit(request: StaticRequest, deadline: float | None) -> Vector:
             priority = Priority.QUERY if request.is_query else Priority.PASSAGE
             begin, cost = partial(embedder.begin, request), embedder.estimate(request)
-            return scheduler.submit(begin, (limits, request), cost, priority, deadline)
+            with figures.pending(len(request.text)):
+                return await scheduler.submit(begin, (limits, request), cost, priority, deadline)
 
         return StaticVectorsEndpoint(embedder, submit, model, batches)
 
@@ -120,6 +130,7 @@ def _load(
         golden_endpoints={"/vectors": endpoint(limits_of(model, LONG_TEXT, None))},
         serving={"long_text": long_text, "max_tokens": limits.tokens, "max_characters": limits.characters},
         jobs=scheduler,
+        figures=figures,
         documents={"/info": info_of(known, limits.tokens)},
         error_shapes=ERROR_SHAPES,
         max_body_bytes=DEFAULT_LISTS_MAX_BODY_BYTES,

@@ -18,6 +18,10 @@ from runtime.text.prefixes import with_prefixes
 from runtime.text.window_limit import needed_for_windows, texts_bytes, window_limit
 
 if TYPE_CHECKING:
+    from runtime.api.embeddings.endpoint import Batches
+    from runtime.batches.batcher import Submit
+    from runtime.batches.request import BatchRequest, Embedded, Group
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.text.embedder import Embedder
     from runtime.text.windows import Windows
 
@@ -73,18 +77,14 @@ def _load(
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
-    from runtime.api.embeddings.asked import Served
-    from runtime.api.embeddings.endpoint import Batches
     from runtime.api.embeddings.info import info_of
-    from runtime.api.embeddings.likes import like_of
     from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
     from runtime.api.vectors import VectorsEndpoint
-    from runtime.batches.batcher import Batcher
     from runtime.batches.request import Group
     from runtime.inference.token_run import RunBatch
+    from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
-    from runtime.scheduling.parts import parts_in_flight
     from runtime.scheduling.scheduler import Scheduler
     from runtime.text.embedder import Vector
     from runtime.text.request import EmbedRequest
@@ -92,7 +92,8 @@ def _load(
 
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(text) if settings.query_passage_prefixes else text
-    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels)
+    figures = WorkFigures()
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures)
     budget = MemoryBudget(budget_bytes)
 
     def begin(item: EmbedRequest | Group) -> Any:
@@ -105,30 +106,23 @@ def _load(
         lambda: RunBatch(budget),
         cores,
         settings.request_seconds,
+        figures=figures,
     )
 
-    def embed(request: EmbedRequest, deadline: float | None) -> Coroutine[Any, Any, Vector]:
+    async def embed(request: EmbedRequest, deadline: float | None) -> Vector:
         priority = Priority.QUERY if request.is_query else Priority.PASSAGE
-        return scheduler.submit(request, request, embedders[request.encoder].estimate(request), priority, deadline)
+        cost = embedders[request.encoder].estimate(request)
+        with figures.pending(len(request.text)):
+            return await scheduler.submit(request, request, cost, priority, deadline)
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
 
     def submit(group: Group, priority: Priority) -> Coroutine[Any, Any, Any]:
-        return scheduler.submit(group, cost=len(group.texts) // TEXTS_PER_RUN + 1, priority=priority)
+        return scheduler.submit(group, cost=steps_of(group), priority=priority)
 
-    window_bytes = max(text.encoders[name].memory.of(limit) for name, limit in limits.items())
-    batcher = Batcher(submit, cores, parts_in_flight(cores, window_bytes, budget_bytes), settings.request_seconds)
-    known = Served(
-        bundle.manifest.model,
-        settings.model_aliases,
-        served.prompts,
-        text.dim,
-        all(encoder.normalizes for encoder in text.encoders.values()),
-        settings.max_texts,
-    )
-    batches = Batches(known, lambda choice: like_of(choice, served), batcher.embed)
-    source = cached(embed, max_bytes=MAX_BYTES // workers) if settings.enable_cache else embed
+    batches = text_batches(bundle, served, settings, cores, limits, budget_bytes, submit, figures)
+    source = cached(embed, max_bytes=MAX_BYTES // workers, figures=figures) if settings.enable_cache else embed
     return Model(
         endpoints={
             "/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy, batches),
@@ -141,10 +135,52 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
-        documents={"/info": info_of(known, max(limits.values()))},
+        figures=figures,
+        documents={"/info": info_of(batches.served, max(limits.values()))},
         error_shapes=ERROR_SHAPES,
         max_body_bytes=DEFAULT_LISTS_MAX_BODY_BYTES,
     )
+
+
+def steps_of(group: Group) -> int:
+    """How many steps the job of a group probably has."""
+    return len(group.texts) // TEXTS_PER_RUN + 1
+
+
+def text_batches(
+    bundle: Bundle,
+    text: TextModel,
+    settings: Settings,
+    cores: int,
+    limits: Mapping[str, int],
+    budget_bytes: int,
+    submit: Submit,
+    figures: WorkFigures,
+) -> Batches:
+    """What the endpoints for many texts share. ``submit`` runs a group of a request's texts as a job."""
+    from runtime.api.embeddings.asked import Served
+    from runtime.api.embeddings.endpoint import Batches
+    from runtime.api.embeddings.likes import like_of
+    from runtime.batches.batcher import Batcher
+    from runtime.scheduling.parts import parts_in_flight
+
+    window_bytes = max(text.encoders[name].memory.of(limit) for name, limit in limits.items())
+    in_flight = parts_in_flight(cores, window_bytes, budget_bytes)
+    batcher = Batcher(submit, cores, in_flight, settings.request_seconds, figures=figures)
+
+    async def embed_all(request: BatchRequest, deadline: float | None) -> Embedded:
+        with figures.pending(sum(map(len, request.texts)), len(request.texts)):
+            return await batcher.embed(request, deadline)
+
+    served = Served(
+        bundle.manifest.model,
+        settings.model_aliases,
+        text.prompts,
+        text.dim,
+        all(encoder.normalizes for encoder in text.encoders.values()),
+        settings.max_texts,
+    )
+    return Batches(served, lambda choice: like_of(choice, text), embed_all)
 
 
 def load_embedders(
@@ -154,6 +190,7 @@ def load_embedders(
     cores: int,
     limits: Mapping[str, int],
     kernels: NativeOps | None,
+    figures: WorkFigures,
 ) -> dict[str, Embedder]:
     """An embedder for each encoder, by its name. Encoders of one graph share its engine."""
     from runtime.inference.engine import open_engine
@@ -171,7 +208,7 @@ def load_embedders(
         tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
         windows = Windows(tokenizer, limits[name], long_text)
         _check_capacity(windows, limits[name], text.prompts)
-        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name])
+        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures)
     return embedders
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from functools import partial
 from typing import Any
 
+from runtime.metrics.work_figures import WorkFigures
 from runtime.rerank.request import RerankRequest
 from runtime.rerank.scorer import Pair, QueryText
 from runtime.scheduling.cost_class import Priority
@@ -26,9 +27,10 @@ class Reranker:
         in_flight: int,
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        figures: WorkFigures | None = None,
     ) -> None:
-        """``in_flight``: the most jobs at a time. ``seconds``: as of ``Scheduler``."""
-        self._submit, self._parts = submit, Parts(in_flight, seconds, clock)
+        """``in_flight``: the most jobs at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
+        self._submit, self._parts = submit, Parts(in_flight, seconds, clock, figures)
 
     async def logits(self, request: RerankRequest, deadline: float | None = None) -> list[float]:
         """One for each document, in order; equal documents are scored once. Raises as ``Parts.run``."""

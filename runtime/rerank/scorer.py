@@ -11,6 +11,7 @@ from manifest import Encoder
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.engine import Engine
 from runtime.inference.token_run import TokenRun
+from runtime.metrics.work_figures import WorkFigures
 from runtime.rerank.pair_tokens import PairTokens, Reading, TextTokens
 from runtime.scheduling.job import Step
 from runtime.text.head import Head
@@ -38,7 +39,11 @@ class Pair:
 class Scorer:
     """The path from a pair of texts to its logit. Thread-safe."""
 
-    def __init__(self, encoder: Encoder, pairs: PairTokens, engine: Engine, head: Head) -> None:
+    def __init__(
+        self, encoder: Encoder, pairs: PairTokens, engine: Engine, head: Head, figures: WorkFigures | None = None
+    ) -> None:
+        """``figures``: where pairs are counted."""
+        self._figures = figures if figures is not None else WorkFigures()
         self._encoder, self._pairs, self._engine, self._head = encoder, pairs, engine, head
 
     def begin(self, item: QueryText | Pair) -> Generator[Step, Any, Any]:
@@ -56,7 +61,8 @@ class Scorer:
 
     def _logit(self, pair: Pair) -> Generator[Step, Any, float]:
         document = yield from self._pairs.document(pair.document, pair.query)
-        if not pair.truncate and self._pairs.tokens(pair.query, document) > self._pairs.max_tokens:
+        length = self._pairs.tokens(pair.query, document)
+        if not pair.truncate and length > self._pairs.max_tokens:
             raise InvalidRequest(
                 f"{pair.name} and the query must have at most {self._pairs.max_tokens} tokens together: "
                 "shorten them, or allow truncation"
@@ -69,6 +75,7 @@ class Scorer:
         logit = float(self._head.apply(pool(tokens, modes, 0))[0])
         if not math.isfinite(logit):
             raise InferenceFailed("the model returned a score that is not finite")
+        self._figures.computed(len(batch.ids), truncated=length > self._pairs.max_tokens)
         return logit
 
 

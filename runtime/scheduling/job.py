@@ -37,6 +37,8 @@ class Job(Generic[Result]):
 
     since = 0.0
     begun = False
+    taken_at: float | None = None
+    """When a thread had it first, in seconds of the scheduler's clock."""
     run: Run | None = None
     """What the last step asks for, until it has been run."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from runtime.errors import Unavailable
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
 from runtime.scheduling.job_queue import JobQueue
 from runtime.scheduling.scheduler import FRESH_SHARE, USUAL_SECONDS
@@ -59,11 +60,16 @@ class Parts:
     """
 
     def __init__(
-        self, in_flight: int, seconds: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        in_flight: int,
+        seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        figures: WorkFigures | None = None,
     ) -> None:
-        """``in_flight``: the most parts at a time. ``seconds``: as of ``Scheduler``."""
+        """``in_flight``: the most parts at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
         self._free, self._clock = in_flight, clock
         self._seconds = seconds or USUAL_SECONDS
+        self._figures = figures if figures is not None else WorkFigures()
         self._queue: JobQueue[Parted] = JobQueue(self._seconds * FRESH_SHARE)
 
     async def run(self, request: Parted, deadline: float | None = None) -> None:
@@ -119,7 +125,8 @@ class Parts:
 
     def _expire(self, request: Parted) -> None:
         # NOTE: a late answer beats a refusal, so a request that was begun is finished.
-        if not request.begun:
+        if not request.begun and not request.done.done():
+            self._figures.missed()
             request.fail(Unavailable.not_begun(self._seconds))
             self._queue.discard(request)
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol
 
 from runtime.errors import Unavailable
 from runtime.host.priority import lower_priority
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
 from runtime.scheduling.job import Job, Result, Run, Steps
 from runtime.scheduling.ready_queue import ReadyQueue
@@ -54,10 +55,15 @@ class Scheduler(Generic[Result]):
         cores: int,
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        figures: WorkFigures | None = None,
     ) -> None:
-        """``seconds``: after which the deadlines of callers come, usually; None: there are none."""
+        """``seconds``: after which the deadlines of callers come, usually; None: there are none.
+
+        ``figures``: where jobs are counted; None: nobody wants to know.
+        """
         self._begin, self._new_batch, self._cores, self._clock = begin, new_batch, cores, clock
         self._seconds = seconds or USUAL_SECONDS
+        self._figures = figures if figures is not None else WorkFigures()
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
         self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, self._seconds * FRESH_SHARE, clock)
         # The two below belong to the event loop's thread.
@@ -105,6 +111,7 @@ class Scheduler(Generic[Result]):
         if job is not None:
             job.waiters.add(future)
             self._queue.join(job, priority)
+            self._figures.coalesced()
         else:
             job = self._put(item, future, key, cost, priority)
         timer = None if deadline is None else loop.call_at(deadline, self._expire, job, future)
@@ -126,6 +133,7 @@ class Scheduler(Generic[Result]):
         job.waiters.add(future)
         if key is not None:
             self._by_key[key] = job
+        self._figures.queued()
         self._queue.put(job)
         return job
 
@@ -136,6 +144,7 @@ class Scheduler(Generic[Result]):
     def _expire(self, job: Job[Result], future: asyncio.Future[Result]) -> None:
         # NOTE: a late answer beats a refusal, so a job that was begun is finished.
         if not job.begun and not future.done():
+            self._figures.missed()
             future.set_exception(Unavailable.not_begun(self._seconds))
 
     def _leave(self, job: Job[Result], future: asyncio.Future[Result]) -> None:
@@ -144,6 +153,8 @@ class Scheduler(Generic[Result]):
         if not job.waiters and not job.has_outcome:
             self._forget(job)
             if self._queue.remove(job):
+                if job.taken_at is None:
+                    self._figures.dropped()
                 job.close()
 
     def _forget(self, job: Job[Result]) -> None:
@@ -168,6 +179,9 @@ class Scheduler(Generic[Result]):
         job: Job[Result] | None = first
         while job is not None:
             taken += 1
+            if job.taken_at is None:
+                job.taken_at = self._clock()
+                self._figures.taken(job.taken_at - job.since)
             if job.prepare():
                 self._deliver([job])
                 if job is first:
@@ -184,7 +198,9 @@ class Scheduler(Generic[Result]):
 
     def _run_batch(self, batch: Batch, jobs: list[Job[Result]]) -> list[Job[Result]]:
         """Run the batch and resume its jobs. Returns those that are unfinished."""
+        start = self._clock()
         results = batch.run(self._cores if self._queue.in_flight == len(jobs) else 1)
+        self._figures.ran(self._clock() - start)
         have_ended = [job.resume(result) for job, result in zip(jobs, results, strict=True)]
         if ended := [job for job, has_ended in zip(jobs, have_ended, strict=True) if has_ended]:
             self._deliver(ended)

@@ -156,6 +156,7 @@ class Master(Arbiter):
             log.error("not serving: %s", self._restarts.why_to_give_up)
             raise HaltServer("workers end again and again", EXIT_FAILED)
         self._next_start = now + delay
+        self._scoreboard.figures.count_restart()
         log.info("starting another worker%s", f" in {delay:g} s" if delay else "")
 
     def _worker_ended_as_asked(self, pid: int, code: int) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from manifest import Reading, StaticModel
 from runtime.batches.request import Embedded, Group
 from runtime.errors import InferenceFailed, InvalidRequest
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.static.limits import Limits
 from runtime.static.mean import Mean
@@ -32,7 +33,17 @@ NORM_FLOOR = 1e-32
 class StaticEmbedder:
     """A static model under the limits of a server. Thread-safe."""
 
-    def __init__(self, model: StaticModel, table: Table, tokenizer: Tokenizer, head: Head, limits: Limits) -> None:
+    def __init__(
+        self,
+        model: StaticModel,
+        table: Table,
+        tokenizer: Tokenizer,
+        head: Head,
+        limits: Limits,
+        figures: WorkFigures | None = None,
+    ) -> None:
+        """``figures``: where texts are counted."""
+        self._figures = figures if figures is not None else WorkFigures()
         self._model, self._table, self._tokenizer, self._limits = model, table, tokenizer, limits
         self._normalizes = model.normalizes
         self._follow = head.apply if model.reading is Reading.SENTENCE_TRANSFORMERS else self._model2vec
@@ -53,7 +64,7 @@ class StaticEmbedder:
         ids = self._tokenizer.encode(text)
         mean = Mean(self._table)
         mean.add(self._limits.take(ids, 0, 0, self._model.unknown_id))
-        return self._finish(mean, len(ids), request.dimensions)
+        return self._result(request, text, mean, len(ids))
 
     def begin(self, request: StaticRequest) -> Generator[Step, None, Vector]:
         """The same in steps that tokenize one segment each, for a text of any length.
@@ -90,7 +101,7 @@ class StaticEmbedder:
             if left == 0 or self._limits.reached(seen, mean.count):
                 break
             yield Step(None, left)
-        return self._finish(mean, seen, request.dimensions), seen
+        return self._result(request, text, mean, seen), seen
 
     def _whole(self, text: str) -> Iterator[tuple[list[int], int]]:
         """The ids of a short text, as of its last segment."""
@@ -101,6 +112,14 @@ class StaticEmbedder:
         for segment in self._tokenizer.segments(text):
             end = segment.spans[-1][1] if segment.spans else 0
             yield segment.ids, 1 + max(0, len(text) - end) // SEGMENT_CHARACTERS
+
+    def _result(self, request: StaticRequest, text: str, mean: Mean, seen: int) -> Vector:
+        """The vector of the request, of whose ``text`` so many tokens were seen. Counts it."""
+        count = mean.count
+        is_cut = len(text) < len(request.prompt) + len(request.text) or self._limits.is_beyond(seen, count)
+        vector = self._finish(mean, seen, request.dimensions)
+        self._figures.computed(count, truncated=is_cut)
+        return vector
 
     def _finish(self, mean: Mean, seen: int, dimensions: int | None) -> Vector:
         """The vector of a text of which ``seen`` tokens were seen, and those that count are added to the ``mean``."""

@@ -55,6 +55,12 @@ class Limits:
         count = padding.count(seen if self.tokenizer is None else min(seen, self.tokenizer))
         return count if self.tokens is None else min(count, max(0, self.tokens - counted))
 
+    def is_beyond(self, seen: int, counted: int) -> bool:
+        """Whether tokens were left out: ``seen`` are those of the text, and ``counted`` those that count."""
+        return (self.tokenizer is not None and seen > self.tokenizer) or (
+            self.tokens is not None and seen > counted >= self.tokens
+        )
+
     def reached(self, seen: int, counted: int) -> bool:
         """Whether no further token can count. One more has to be seen where longer texts are refused."""
         if self.refuses:

@@ -15,6 +15,7 @@ from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.engine import Engine
 from runtime.inference.token_batch import TokenBatch
 from runtime.inference.token_run import MAX_BATCH_TOKENS, TokenRun, Tokens
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize
 from runtime.text.pooling import only_token, pool
@@ -30,7 +31,11 @@ _NOTHING: tuple[Vector, int] = (np.empty(0, np.float32), 0)
 class Embedder:
     """One path from a text to its vector. Thread-safe."""
 
-    def __init__(self, encoder: Encoder, windows: Windows, engine: Engine, head: Head) -> None:
+    def __init__(
+        self, encoder: Encoder, windows: Windows, engine: Engine, head: Head, figures: WorkFigures | None = None
+    ) -> None:
+        """``figures``: where texts are counted."""
+        self._figures = figures if figures is not None else WorkFigures()
         self._encoder, self._windows, self._engine, self._head = encoder, windows, engine, head
 
     def begin(self, request: EmbedRequest) -> Steps:
@@ -65,6 +70,7 @@ class Embedder:
             for (index, ids), batch in zip(run, batches, strict=True):
                 end = start + batch.wanted
                 found[index] = self._cut(self._pooled(tokens[start:end], batch, request), request), len(ids)
+                self._figures.computed(len(ids))
                 start = end
         vectors = np.stack([vector for vector, _ in found])
         _check_finite(vectors)
@@ -108,15 +114,17 @@ class Embedder:
         windows = self._windows.of(request.prompt, request.text, request.refuses_long)
         window = yield from _next_window(windows, self.estimate(request))
         vector = yield from self._vector(window, request)
-        count = len(window.ids)
+        count, made = len(window.ids), 1
         if not window.following:
+            self._figures.computed(count, truncated=window.is_truncated)
             return vector, count
         total, weight = vector.astype(np.float64) * window.tokens, window.tokens
         while window.following:
             window = yield from _next_window(windows, window.following)
             total += (yield from self._vector(window, request)).astype(np.float64) * window.tokens
             weight += window.tokens
-            count += len(window.ids)
+            count, made = count + len(window.ids), made + 1
+        self._figures.computed(count, made)
         vector = (total / weight).astype(np.float32)
         return (normalize(vector) if self._encoder.normalizes else vector), count
 

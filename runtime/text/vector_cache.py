@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.recent_results import RecentResults
 from runtime.text.embedder import Vector
 from runtime.text.request import EmbedRequest
@@ -21,16 +22,21 @@ Embed = Callable[[EmbedRequest, float | None], Awaitable[Vector]]
 
 
 def cached(
-    embed: Embed, recent: RecentResults[Vector] | None = None, max_bytes: int = MAX_BYTES
+    embed: Embed,
+    recent: RecentResults[Vector] | None = None,
+    max_bytes: int = MAX_BYTES,
+    figures: WorkFigures | None = None,
 ) -> Callable[[EmbedRequest, float | None], Coroutine[Any, Any, Vector]]:
     """``embed``, asked only for what is not among the ``recent`` vectors. What fails is not kept.
 
-    ``max_bytes``: of new ones.
+    ``max_bytes``: of new ones. ``figures``: where hits are counted.
     """
     results = recent if recent is not None else RecentResults[Vector](max_bytes, MAX_SECONDS)
 
     async def embed_or_remember(request: EmbedRequest, deadline: float | None) -> Vector:
         vector = results.get(request)
+        if figures is not None:
+            figures.looked_up(vector is not None)
         if vector is None:
             vector = await embed(request, deadline)
             # NOTE: a vector of fewer dimensions is a view of the whole one, which stays in memory.

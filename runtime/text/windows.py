@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from runtime.errors import InvalidRequest
 from runtime.text.long_text import LongText
@@ -32,6 +32,8 @@ class Window:
     """
     following: int = field(default=0, compare=False)
     """How many windows follow this one; an estimate, but 0 only for the last one."""
+    is_truncated: bool = field(default=False, compare=False)
+    """Whether the rest of the text is ignored."""
 
 
 Windowing = Iterator[Window | None]
@@ -127,7 +129,7 @@ class Windows:
         prompt_ids = tokens.take(min(_prompt_length(tokens.spans, prompt), self._content_tokens - 1))
         capacity = self._content_tokens - len(prompt_ids)
         if self._long_text is LongText.TRUNCATE:
-            yield self._window(prompt_ids, tokens.take(capacity))
+            yield replace(self._window(prompt_ids, tokens.take(capacity)), is_truncated=True)
             return
         for made in itertools.count(1):
             yield from tokens.read(capacity + 1)

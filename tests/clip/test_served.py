@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,43 +17,16 @@ from build.clip.layout import find_layout
 from build.clip.original import Original, Pair, load_original
 from build.model.describe import describe
 from build.model.trust import NO_TRUST
-from build.pipeline import BuildOptions, build_bundle
-from build.progress import Progress
 from build.pytorch.reference import load_reference
-from manifest import ClipModel, Kind, Manifest, Precision, Target, read_manifest
-from tests.support.bundles.cache import cached
+from manifest import ClipModel, Kind, Manifest, read_manifest
+from tests.support.bundles.clips import LAYOUTS, clip_bundle, clip_model
 from tests.support.images import bombs
 from tests.support.images.pictures import Kind as FileKind
 from tests.support.images.pictures import encoded, noise
 from tests.support.images.samples import SAMPLES, picture_of
-from tests.support.models.tiny_clip import (
-    DIM,
-    SIDE,
-    make_metaclip,
-    make_network,
-    make_pair,
-    make_sentence_model,
-    make_siglip,
-    make_siglip_2,
-)
+from tests.support.models.tiny_clip import DIM, SIDE
+from tests.support.server.scrape import scrape
 from tests.support.server.server_process import Server, ready
-
-LAYOUTS: dict[str, Callable[[Path], Path]] = {
-    "transformers": make_network,
-    "sentence-transformers": make_sentence_model,
-    "pair": make_pair,
-    "metaclip": make_metaclip,
-    "siglip": make_siglip,
-    "siglip 2": make_siglip_2,
-}
-
-
-def order_of(directory: Path, **more: Any) -> BuildOptions:
-    """The build of the model, or of the pair of models, in a directory."""
-    texts = directory / "texts"
-    model, image_model = (texts, str(directory / "images")) if texts.exists() else (directory, None)
-    options = {"target": Target.AMD64, "precision": Precision.FP32, "force": False, **more}
-    return BuildOptions(str(model), None, image_model=image_model, **options)
 
 
 def original_of(directory: Path) -> Original:
@@ -111,12 +83,7 @@ def text_of(data: bytes) -> str:
 @pytest.fixture(scope="module", params=LAYOUTS)
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     name: str = request.param
-    directory = cached(f"model-clip-{name}", lambda output: LAYOUTS[name](output))
-
-    def make(output: Path) -> None:
-        build_bundle(order_of(directory, output=output), Progress(stream=io.StringIO()))
-
-    bundle = cached(f"clip-{name}", make)
+    directory, bundle = clip_model(name), clip_bundle(name)
     with ready(bundle, tmp_path_factory.mktemp("log") / "log", MAX_IMAGE_PIXELS="1000000", WORKERS="2") as server:
         yield Served(server, read_manifest(bundle), original_of(directory), name)
 
@@ -150,6 +117,20 @@ def test_texts_and_images_come_back_in_the_order_sent(served: Served):
         alone = served.vectorize(texts=[texts[index]], images=[images[index]])
         np.testing.assert_array_equal(together[0][index], alone[0][0])
         np.testing.assert_array_equal(together[1][index], alone[1][0])
+
+
+def test_texts_are_counted_and_images_are_jobs(served: Served):
+    before = scrape(served.server)
+    served.vectorize(texts=["river", "light under market " * 30], images=[text_of(SAMPLES[0].read_bytes())])
+    after = scrape(served.server)
+    assert "kind=clip" in after.info
+    assert {"/vectorize", "/vectors", "/meta", "/metrics", "/health"} < after.routes
+    name = "cpu2vec_requests_total{route=/vectorize,status=200}"
+    assert after[name] == before[name] + 1
+    assert after["cpu2vec_texts_total"] == before["cpu2vec_texts_total"] + 2
+    assert after["cpu2vec_texts_truncated_total"] == before["cpu2vec_texts_truncated_total"] + 1
+    assert after["cpu2vec_queue_seconds_count"] == before["cpu2vec_queue_seconds_count"] + 3
+    assert after["cpu2vec_pending_texts"] == after["cpu2vec_pending_tokens"] == after["cpu2vec_queue_jobs"] == 0
 
 
 def test_vectors_are_normalized_as_by_the_original(served: Served):
@@ -272,12 +253,8 @@ def test_meta_shows_what_the_server_reads(served: Served):
 
 
 def test_golden_requests_have_texts_and_images(served: Served):
-    golden = json.loads((served_bundle_of(served) / "golden.json").read_text())
+    golden = json.loads((clip_bundle(served.layout) / "golden.json").read_text())
     fields = [field for entry in golden["requests"] for field in entry["body"]]
     assert set(fields) == {"texts", "images"}
     assert fields.count("images") == 2
     assert served.manifest.kind is Kind.CLIP
-
-
-def served_bundle_of(served: Served) -> Path:
-    return cached(f"clip-{served.layout}", lambda output: None)

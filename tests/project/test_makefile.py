@@ -98,6 +98,7 @@ OPTIONS = {
         "BUNDLE": "--bundle",
         "NEW": "--new",
         "TEXTS": "--texts",
+        "IMAGES": "--images",
         "TASK": "--task",
         "POOLING_STRATEGY": "--pooling-strategy",
         "JSON": "--json",

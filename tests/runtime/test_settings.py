@@ -36,6 +36,7 @@ def test_nothing_set_gives_the_documented_defaults():
         drain_seconds=8,
         linger_seconds=1,
         connection_seconds=60,
+        page=True,
         log_level=LogLevel.INFO,
         log_format=LogFormat.TEXT,
         without_effect=(),

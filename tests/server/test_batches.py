@@ -7,12 +7,17 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from transformers import AutoTokenizer
 
+from build.model.default_model import fetch_from_package
+from tests.support.bundles.clips import clip_bundle, clip_model
+from tests.support.models.tiny_clip import DIM, LIMIT
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 from tests.support.server.server_process import Answer, Server, ready
@@ -25,9 +30,33 @@ LONG = "bread and butter. " * 600
 """Some 2,400 tokens: more than a window, and more than a group's characters."""
 
 
+@dataclass(frozen=True)
+class Served:
+    """A bundle, and what is known of its model."""
+
+    bundle: Path
+    model: Path
+    dim: int
+    max_tokens: int
+
+    def tokens(self, texts: list[str]) -> int:
+        """By the original tokenizer, with special tokens."""
+        tokenizer = AutoTokenizer.from_pretrained(self.model, local_files_only=True)
+        return sum(map(len, tokenizer(texts)["input_ids"]))
+
+
+@pytest.fixture(scope="module", params=["text", "clip"])
+def served(request: pytest.FixtureRequest) -> Served:
+    """A model of texts, and the text tower of a CLIP model."""
+    if request.param == "clip":
+        return Served(clip_bundle("transformers"), clip_model("transformers"), DIM, LIMIT)
+    bundle = request.getfixturevalue("default_bundle")
+    return Served(bundle, fetch_from_package().directory, 384, 256)
+
+
 @pytest.fixture(scope="module")
-def server(default_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with ready(default_bundle, tmp_path_factory.mktemp("log") / "log", MAX_TEXTS="600") as server:
+def server(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with ready(served.bundle, tmp_path_factory.mktemp("log") / "log", MAX_TEXTS="600") as server:
         yield server
 
 
@@ -86,10 +115,10 @@ def test_a_text_too_many_and_a_text_that_is_none_are_named_in_the_shape_of_the_a
         assert sentence.startswith(message)
 
 
-def test_as_many_texts_as_allowed_are_answered_in_order(server: Server):
+def test_as_many_texts_as_allowed_are_answered_in_order(server: Server, served: Served):
     texts = [f"text {number} of many" for number in range(600)]
     found = post(server, "/vectors", {"texts": texts}).json
-    assert found["dims"] == 384
+    assert found["dims"] == served.dim
     assert len(found["vectors"]) == 600
     for index in (0, 31, 32, 299, 599):
         assert found["vectors"][index] == server.embed(texts[index]).json["vector"]
@@ -102,9 +131,11 @@ def test_base64_is_the_vectors_bytes(server: Server, expected: np.ndarray):
     assert [each["index"] for each in answer.json["data"]] == list(range(len(TEXTS)))
 
 
-def test_usage_counts_the_tokens_of_all_texts_with_special_tokens(server: Server):
-    usage = post(server, "/v1/embeddings", {"input": ["hello world", "hello world", "bread"]}).json["usage"]
-    assert usage == {"prompt_tokens": 4 + 4 + 3, "total_tokens": 11}
+def test_usage_counts_the_tokens_of_all_texts_with_special_tokens(server: Server, served: Served):
+    texts = ["hello world", "hello world", "bread"]
+    usage = post(server, "/v1/embeddings", {"input": texts}).json["usage"]
+    expected = served.tokens(texts)
+    assert usage == {"prompt_tokens": expected, "total_tokens": expected}
 
 
 @pytest.mark.parametrize("ids", [[1, 2], [[1, 2], [3]]])
@@ -114,18 +145,18 @@ def test_token_ids_are_a_400_that_says_what_to_set(server: Server, ids: Any):
     assert "check_embedding_ctx_length=False" in answer.json["error"]["message"]
 
 
-def test_dimensions_are_those_of_single_requests_and_more_than_there_are_a_400(server: Server):
-    single = server.embed("river", dimensions=64).json["vector"]
+def test_dimensions_are_those_of_single_requests_and_more_than_there_are_a_400(server: Server, served: Served):
+    single = server.embed("river", dimensions=16).json["vector"]
     assert (
-        post(server, "/embeddings", {"input": "river", "output_dimension": 64}).json["data"][0]["embedding"] == single
+        post(server, "/embeddings", {"input": "river", "output_dimension": 16}).json["data"][0]["embedding"] == single
     )
-    assert post(server, "/vectors", {"texts": ["river"], "config": {"dimensions": 64}}).json == {
+    assert post(server, "/vectors", {"texts": ["river"], "config": {"dimensions": 16}}).json == {
         "vectors": [single],
-        "dims": 64,
+        "dims": 16,
     }
-    answer = post(server, "/v1/embeddings", {"input": ["river"], "dimensions": 512})
+    answer = post(server, "/v1/embeddings", {"input": ["river"], "dimensions": served.dim + 1})
     assert answer.status == 400
-    assert "dimensions must be a whole number from 1 to 384" in answer.json["error"]["message"]
+    assert f"dimensions must be a whole number from 1 to {served.dim}" in answer.json["error"]["message"]
 
 
 REFUSING = {
@@ -175,20 +206,23 @@ def test_what_a_server_cannot_do_is_a_400_that_names_it(server: Server, path: st
     assert message in json.dumps(answer.json).replace('\\"', '"')
 
 
-def test_ollamas_older_api_answers_one_vector_and_its_newer_one_an_empty_list(server: Server, expected: np.ndarray):
+def test_ollamas_older_api_answers_one_vector_and_its_newer_one_an_empty_list(
+    server: Server, served: Served, expected: np.ndarray
+):
     np.testing.assert_array_equal(
         numbers(post(server, "/api/embeddings", {"prompt": "river", "model": "m"}).json["embedding"]), expected[6]
     )
     assert post(server, "/api/embed", {"input": [], "model": "m"}).json["embeddings"] == []
-    assert post(server, "/vectors", {"texts": []}).json == {"vectors": [], "dims": 384}
+    assert post(server, "/vectors", {"texts": []}).json == {"vectors": [], "dims": served.dim}
 
 
-def test_health_and_info_are_answered(server: Server):
+def test_health_and_info_are_answered(server: Server, served: Served):
     with server.connect() as connection:
         assert connection.request("GET", "/health").status == 200
         info = connection.request("GET", "/info").json
     assert info["max_client_batch_size"] == 600
-    assert info["max_input_length"] == 256
+    assert info["max_input_length"] == served.max_tokens
+    assert info["model_type"] == {"embedding": {"dim": served.dim}}
 
 
 def test_a_client_that_leaves_cancels_the_rest_of_its_batch(server: Server):

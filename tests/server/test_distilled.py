@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from build.fidelity.requests import VectorRequest
-from build.pipeline import BuildOptions, build_bundle
-from build.progress import Progress
 from build.static.layout import find_layout
 from build.static.original import load_original
-from manifest import Kind, Precision, StaticModel, Target, read_manifest
-from tests.support.bundles.cache import cached
+from manifest import Kind, Precision, StaticModel, read_manifest
+from tests.support.bundles.kinds import static_bundle
 from tests.support.models.distilled import DIMENSIONS, distilled_model
 from tests.support.server.server_process import Server, ready
 
@@ -36,18 +32,9 @@ TEXTS = [
 ]
 
 
-def build(precision: Precision, output: Path) -> None:
-    options = BuildOptions(str(distilled_model()), None, Target.AMD64, precision, output, force=False)
-    build_bundle(options, Progress(stream=io.StringIO()))
-
-
-def bundle(precision: Precision) -> Path:
-    return cached(f"distilled-{precision}", lambda output: build(precision, output))
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with ready(bundle(Precision.STORED), tmp_path_factory.mktemp("log") / "log") as server:
+    with ready(static_bundle(), tmp_path_factory.mktemp("log") / "log") as server:
         yield server
 
 
@@ -69,7 +56,7 @@ def test_vectors_are_those_of_model2vec(server: Server):
 
 @pytest.mark.parametrize("precision", [Precision.STORED, Precision.INT8])
 def test_it_passes_the_gate(precision: Precision):
-    manifest = read_manifest(bundle(precision))
+    manifest = read_manifest(static_bundle(precision))
     assert manifest.kind is Kind.STATIC
     assert manifest.section_as(StaticModel).dim == DIMENSIONS
     assert manifest.fidelity is not None
@@ -79,7 +66,7 @@ def test_it_passes_the_gate(precision: Precision):
 
 def test_a_table_in_16_bits_is_halved_in_8():
     stored, int8 = (
-        sum(entry.size for entry in read_manifest(bundle(precision)).files.values())
+        sum(entry.size for entry in read_manifest(static_bundle(precision)).files.values())
         for precision in (Precision.STORED, Precision.INT8)
     )
     assert int8 < 0.55 * stored

@@ -23,6 +23,7 @@ from tests.support.bundles.rerankers import unverified_reranker
 from tests.support.models import tiny_models
 from tests.support.models.tiny_models import TinyModel
 from tests.support.models.tiny_rerankers import NATIVE, RERANKERS
+from tests.support.server.scrape import scrape
 from tests.support.server.server_process import Server, ready, started
 
 QUERY = "the river walk"
@@ -180,6 +181,26 @@ def test_meta_is_an_object_with_the_models_config(minilm: Served):
     assert meta["model"]["architectures"] == ["BertForSequenceClassification"]
     assert meta["bundle"]["kind"] == "rerank"
     assert meta["serving"]["max_tokens"] == 64
+
+
+def test_pairs_are_counted(minilm: Served):
+    limit = minilm.manifest.section_as(RerankModel).encoder.max_tokens
+    before = scrape(minilm.server)
+    minilm.post(query=QUERY, texts=["river", "stone", "river", "paper " * limit])
+    minilm.post("/v2/rerank", model="x", query=QUERY, documents=["river"])
+    after = scrape(minilm.server)
+    assert "kind=rerank" in after.info
+    common = {"/meta", "/metrics", "/health", "/.well-known/live", "/.well-known/ready", "other"}
+    assert after.routes == {"/rerank", "/v1/rerank", "/v2/rerank", *common}
+    for route in ("/rerank", "/v2/rerank"):
+        name = f"cpu2vec_requests_total{{route={route},status=200}}"
+        assert after[name] == before[name] + 1
+    # Equal documents of a request are one pair, and each query is a job of its own.
+    assert after["cpu2vec_texts_total"] == before["cpu2vec_texts_total"] + 4
+    assert after["cpu2vec_queue_seconds_count"] == before["cpu2vec_queue_seconds_count"] + 6
+    assert after["cpu2vec_tokens_total"] > before["cpu2vec_tokens_total"] + limit
+    assert after["cpu2vec_texts_truncated_total"] == before["cpu2vec_texts_truncated_total"] + 1
+    assert after["cpu2vec_pending_texts"] == after["cpu2vec_pending_tokens"] == after["cpu2vec_queue_jobs"] == 0
 
 
 def test_long_pairs_can_be_refused_in_weaviates_form_too(tmp_path: Path):

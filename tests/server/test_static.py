@@ -19,7 +19,17 @@ from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from build.static.layout import find_layout
 from build.static.original import Original, load_original
-from manifest import MANIFEST_FILE, Kind, Manifest, Precision, Target, Task, describe_files, read_manifest
+from manifest import (
+    MANIFEST_FILE,
+    Kind,
+    Manifest,
+    Precision,
+    StaticModel,
+    Target,
+    Task,
+    describe_files,
+    read_manifest,
+)
 from tests.support.models.static_models import (
     byte_level_bpe,
     older_layout,
@@ -29,6 +39,7 @@ from tests.support.models.static_models import (
     unigram,
     wordpiece,
 )
+from tests.support.server.scrape import scrape
 from tests.support.server.server_process import Server, ready, started
 
 pytestmark = [
@@ -146,6 +157,26 @@ def test_prompts_are_prepended_as_the_original_does(served: Served):
         for name in names:
             answer = connection.embed("the ferry", prompt_name=name)
             assert_equal(answer.json["vector"], served.expected("the ferry", prompt_name=name))
+
+
+def test_single_texts_and_those_of_lists_are_counted(served: Served):
+    model = served.manifest.section_as(StaticModel)
+    before = scrape(served.server)
+    assert served.server.embed("the ferry").status == 200
+    body = json.dumps({"input": ["the ferry", TEXTS["far beyond the limit"], "the ferry"]}).encode()
+    with served.server.connect() as connection:
+        assert connection.request("POST", "/v1/embeddings", body).status == 200
+    after = scrape(served.server)
+    assert "kind=static" in after.info
+    assert {"/vectors", "/v1/embeddings", "/info", "/meta", "/metrics", "/health"} < after.routes
+    for route in ("/vectors", "/v1/embeddings"):
+        name = f"cpu2vec_requests_total{{route={route},status=200}}"
+        assert after[name] == before[name] + 1
+    assert after["cpu2vec_texts_total"] == before["cpu2vec_texts_total"] + 3
+    assert after["cpu2vec_tokens_total"] >= before["cpu2vec_tokens_total"] + 5
+    is_limited = model.max_tokens is not None or model.tokenizer_limit is not None
+    assert after["cpu2vec_texts_truncated_total"] == before["cpu2vec_texts_truncated_total"] + is_limited
+    assert after["cpu2vec_pending_texts"] == after["cpu2vec_pending_tokens"] == after["cpu2vec_queue_jobs"] == 0
 
 
 @pytest.fixture(scope="module")

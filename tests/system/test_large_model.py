@@ -1,4 +1,4 @@
-"""A model of more than 2 GB, of bge-m3's shape: built within three times its weights, served, and compared."""
+"""A model of more than 2 GB, of bge-m3's size: built within three times its weights, served, and compared."""
 
 from __future__ import annotations
 

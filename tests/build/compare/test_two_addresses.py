@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,20 +12,9 @@ import pytest
 from build.compare.hypotheses import Cause
 from build.compare.sides import NOT_EXPLAINED
 from build.fidelity.requests import heldout_texts
-from build.fidelity.runtime_process import RUNTIME_PYTHON, free_port
-from tests.support.paths import ROOT
-from tests.support.patience import PATIENCE
+from build.fidelity.runtime_process import free_port
+from tests.support.compare.numpy_alone import compared, rows
 from tests.support.server.stub_container import Handler, Seen, scoring, send, serving, vector_of
-
-NUMPY_ALONE = """
-import sys
-from build.compare.__main__ import main
-status = main(sys.argv[1:])
-files = {name.split(".")[0]: getattr(module, "__file__", None) or "" for name, module in sys.modules.items()}
-foreign = {name for name, file in files.items() if "site-packages" in file} - {"_distutils_hack"}
-assert foreign <= {"numpy"}, foreign
-sys.exit(status)
-"""
 
 
 @pytest.fixture
@@ -43,18 +29,6 @@ def queries(tmp_path: Path) -> Path:
     file = tmp_path / "queries.txt"
     file.write_text("a query\nfirst document\nsecond one\nthe third of them\n", encoding="utf-8")
     return file
-
-
-def compared(old: str, new: str, file: Path, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run in the runtime's environment, which has no PyTorch, and fail if more than numpy was imported."""
-    return subprocess.run(
-        [RUNTIME_PYTHON, "-W", "error", "-c", NUMPY_ALONE, "--old", old, "--new", new, "--texts", file, *more],
-        cwd=ROOT,
-        env={"PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
 
 
 @contextmanager
@@ -77,10 +51,6 @@ def letters(text: str) -> tuple[float, ...]:
     return tuple(float(text.lower().count(letter)) for letter in "abcdefghinorstu")
 
 
-def rows(result: subprocess.CompletedProcess[str]) -> dict[str, str]:
-    return dict(re.findall(r"^(\S+) +(.+)$", result.stdout, re.MULTILINE))
-
-
 def test_equal_vectors_are_a_drop_in(texts: Path):
     file = texts.with_name("compared.json")
     with embedding(letters) as (old, asked), embedding(letters) as (new, asked_too):
@@ -91,7 +61,7 @@ def test_equal_vectors_are_a_drop_in(texts: Path):
     value = json.loads(file.read_text())
     assert (value["old"], value["new"], value["findings"], value["notes"]) == (old, {"address": new}, [], [])
     assert set(asked.paths) == {"/vectors"}
-    assert set(asked.bodies) == set(asked_too.bodies[1:])  # the first asks whether it is a reranker
+    assert set(asked.bodies) == set(asked_too.bodies[2:])  # the first two ask for what it does besides
 
 
 def test_other_vectors_need_another_import_and_the_reason_is_left_open(texts: Path):

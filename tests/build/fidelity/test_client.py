@@ -199,7 +199,7 @@ class TestAnswers:
         with client_of(lambda handler, n: send(handler, 200, vector_of(*[1.0] * sizes[n]))) as (client, _):
             client.embed({"text": "one"})
             client.embed({"text": "two"})
-            with pytest.raises(NoVector, match="answered 'three' with 3 components, and earlier texts with 2"):
+            with pytest.raises(NoVector, match="answered 'three' with 3 components, and earlier ones with 2"):
                 client.embed({"text": "three"})
 
     def test_an_endless_answer_is_not_read_to_its_end(self, monkeypatch: pytest.MonkeyPatch):

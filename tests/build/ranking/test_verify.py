@@ -23,9 +23,8 @@ from manifest import (
     Target,
     read_manifest,
 )
-from tests.support.bundles.cache import cached
+from tests.support.bundles.kinds import rerank_bundle
 from tests.support.models import tiny_models
-from tests.support.models.taught_reranker import taught_reranker
 from tests.support.models.tiny_rerankers import RERANKERS
 
 pytestmark = pytest.mark.slow
@@ -40,12 +39,7 @@ def build(model: Path, output: Path, **thresholds: float) -> None:
 
 @pytest.fixture(scope="module")
 def bundle() -> Path:
-    """In int8.
-
-    A minute of training leaves near-duplicates so close to each other that which is first may depend on the processor
-    that trained, so that this one threshold is lower than the default.
-    """
-    return cached("taught-reranker-int8", lambda output: build(taught_reranker(), output, top_kept=0.9))
+    return rerank_bundle()
 
 
 def test_int8_keeps_the_ranking_on_native_kernels(bundle: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ import yaml
 from build.model.default_model import MODEL
 from build.names import image_tag
 from manifest import Precision, Target
+from runtime.api.paths import COMMON_PATHS
 from runtime.settings import read_settings
 from tests.support.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
 MANIFESTS = DEPLOY / "kubernetes.yaml"
+AUTOSCALER = DEPLOY / "prometheus" / "autoscaler.yaml"
 HELM_VALUES = sorted((DEPLOY / "helm").glob("values-*.yaml"))
 KUBERNETES_VALIDATE = ROOT / ".venv" / "lint" / "bin" / "kubernetes-validate"
 VERSIONS = ("1.32", "1.37")
@@ -145,8 +146,7 @@ class TestManifests:
             "readinessProbe": "/.well-known/ready",
             "livenessProbe": "/.well-known/live",
         }
-        routes = re.findall(r'"(/[^"]+)": ', (ROOT / "runtime" / "api" / "app.py").read_text())
-        assert set(paths.values()) <= set(routes)
+        assert set(paths.values()) <= set(COMMON_PATHS)
         assert container["ports"] == [{"name": "http", "containerPort": read_settings({}).port}]
 
     def test_whole_cores_are_the_limit(self, container: dict[str, Any]):
@@ -206,6 +206,22 @@ class TestChartValues:
     @pytest.mark.parametrize("path", HELM_VALUES, ids=lambda path: path.stem)
     def test_the_command_names_the_file(self, path: Path):
         assert f"--values {path.relative_to(ROOT)}\n" in path.read_text()
+
+
+class TestAutoscaler:
+    """By the queue, in place of the one that follows the CPU."""
+
+    @pytest.mark.parametrize("version", VERSIONS)
+    def test_kubernetes_accepts_it(self, version: str):
+        checked = validate(AUTOSCALER, version)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+    def test_it_scales_what_the_manifests_deploy(self, manifests: dict[str, dict[str, Any]]):
+        _, own = yaml.safe_load_all(AUTOSCALER.read_text())
+        other = manifests["HorizontalPodAutoscaler"]
+        assert own["metadata"] == other["metadata"]
+        for field in ("scaleTargetRef", "minReplicas", "maxReplicas"):
+            assert own["spec"][field] == other["spec"][field]
 
 
 def validate(path: Path, version: str) -> subprocess.CompletedProcess[str]:

@@ -14,6 +14,9 @@ from runtime.batches.batcher import GROUP_CHARACTERS, GROUP_TEXTS, Batcher
 from runtime.batches.request import BatchRequest, Embedded, Group
 from runtime.batches.split import split
 from runtime.errors import InvalidRequest, Unavailable
+from runtime.metrics.board import Board
+from runtime.metrics.layout import MISSED
+from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
 
 
@@ -152,8 +155,9 @@ def test_queries_are_submitted_as_such(is_query: bool):
 
 def test_a_request_that_was_not_begun_by_its_deadline_is_refused_and_one_that_was_is_finished():
     async def run() -> None:
-        jobs = Jobs(held=True)
-        batcher = Batcher(jobs.submit, 1, 1)
+        jobs, figures, row = Jobs(held=True), WorkFigures(), Board(1).row(0)
+        figures.open(row)
+        batcher = Batcher(jobs.submit, 1, 1, figures=figures)
         now = asyncio.get_running_loop().time()
         first = asyncio.create_task(batcher.embed(request(["a"]), now + 0.01))
         await turns()
@@ -161,5 +165,6 @@ def test_a_request_that_was_not_begun_by_its_deadline_is_refused_and_one_that_wa
             await batcher.embed(request(["b"]), now + 0.01)
         jobs.go.set()
         assert len((await first).vectors) == 1
+        assert row[MISSED.start] == 1
 
     asyncio.run(run())

@@ -134,7 +134,7 @@ class TestWhatOtherWorkersSee:
 
 class Exchange:
     def __init__(self, path: str) -> None:
-        self.path = path
+        self.path, self.status, self.began_at = path, 200, 0.0
 
 
 REQUEST, PROBE = Exchange("/vectors"), Exchange("/.well-known/ready")

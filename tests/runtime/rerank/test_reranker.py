@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from runtime.errors import InferenceFailed, Unavailable
+from runtime.metrics.board import Board
+from runtime.metrics.layout import MISSED
+from runtime.metrics.work_figures import WorkFigures
 from runtime.rerank.request import RerankRequest
 from runtime.rerank.reranker import Reranker
 from runtime.rerank.scorer import Pair, QueryText
@@ -135,10 +138,11 @@ def test_of_equal_requests_one_is_finished_before_another_is_begun():
 
 
 def test_a_request_that_was_not_begun_at_its_deadline_is_refused_and_one_that_was_is_answered():
-    jobs = Jobs(held=True)
+    jobs, figures, row = Jobs(held=True), WorkFigures(), Board(1).row(0)
+    figures.open(row)
 
     async def both() -> None:
-        reranker = Reranker(jobs.submit, 1, seconds=60)
+        reranker = Reranker(jobs.submit, 1, seconds=60, figures=figures)
         now = asyncio.get_running_loop().time()
         begun = asyncio.create_task(reranker.logits(named("begun", 3), now))
         await turns()
@@ -149,6 +153,7 @@ def test_a_request_that_was_not_begun_at_its_deadline_is_refused_and_one_that_wa
 
     asyncio.run(both())
     assert not any(name.startswith("late") for name in jobs.documents)
+    assert row[MISSED.start] == 1
 
 
 def test_the_jobs_of_a_caller_who_has_gone_make_room_for_others():

@@ -1,4 +1,7 @@
-"""Writes a random XLM-R of bge-m3's shape to disk, tensor by tensor: 2.27 GB of weights."""
+"""Writes a random XLM-R of bge-m3's size to disk, tensor by tensor: 2.27 GB of weights.
+
+It has half of bge-m3's layers, each of which is as wide, and more words instead: that takes half of the time to build.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import numpy as np
 from build.fidelity.requests import heldout_texts
 from tests.support.models import tiny_models
 
-HIDDEN, LAYERS, HEADS, INTERMEDIATE, VOCABULARY, POSITIONS = 1024, 24, 16, 4096, 250_002, 8194
+HIDDEN, LAYERS, HEADS, INTERMEDIATE, VOCABULARY, POSITIONS = 1024, 12, 16, 4096, 397_614, 8194
 MAX_SEQ_LENGTH = 8192
 WEIGHTS_FP32 = 2_271_019_008
 """All parameters have this many bytes, the unused pooler included."""
@@ -99,7 +102,7 @@ def _write_weights(file: IO[bytes], shapes: dict[str, tuple[int, ...]], random: 
 
 
 def _values(name: str, shape: tuple[int, ...], random: np.random.Generator) -> Iterator[np.ndarray]:
-    """Draw values that keep activations in range through 24 layers: products of variance 1, gains about 1."""
+    """Draw values that keep activations in range through all layers: products of variance 1, gains about 1."""
     norm, matrix = "LayerNorm" in name, len(shape) == 2
     scale = shape[-1] ** -0.5 if matrix and "embeddings" not in name else 0.05
     left = math.prod(shape)

@@ -10,6 +10,7 @@ from falcon.asgi import App
 from runtime.api.app import create_app
 from runtime.api.body import BODY, AsgiApp, Receive, Send
 from runtime.api.vectors import VectorsEndpoint
+from runtime.page.document import Page
 from runtime.readiness import Readiness
 from runtime.text.request import EmbedRequest
 from tests.support.bundles.text_models import a_text_model
@@ -72,7 +73,13 @@ def with_bodies(app: AsgiApp, deadline: float | None = None) -> AsgiApp:
     return receive_all
 
 
-def fake_app(encoder: FakeEncoder, readiness: Readiness, allowed_tokens: frozenset[str] = frozenset()) -> App:
-    """The application with ``/vectors`` around ``encoder``."""
+def fake_app(
+    encoder: FakeEncoder,
+    readiness: Readiness,
+    allowed_tokens: frozenset[str] = frozenset(),
+    paths: tuple[str, ...] = ("/vectors",),
+    page: Page | None = None,
+) -> App:
+    """The application with the endpoint of ``/vectors`` at each of the ``paths``, around ``encoder``."""
     endpoint = VectorsEndpoint(encoder, lambda request: True, MODEL, honor_pooling_strategy=False)
-    return create_app({"/vectors": endpoint}, META, readiness, allowed_tokens)
+    return create_app(dict.fromkeys(paths, endpoint), META, readiness, allowed_tokens, page=page)

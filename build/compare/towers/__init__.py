@@ -1,0 +1,1 @@
+"""Comparison of containers that embed texts and images, tower by tower."""

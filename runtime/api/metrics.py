@@ -1,0 +1,49 @@
+"""Answers ``GET /metrics``: the figures of all workers, whichever of them is asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from falcon.asgi import Request, Response
+
+from manifest import Manifest, project_version
+from runtime.host.memory import available_memory
+from runtime.host.resident import resident_bytes
+from runtime.metrics.board import Board
+from runtime.metrics.exposition import CONTENT_TYPE, exposition, header, sample, single
+from runtime.metrics.layout import PROCESS
+
+RESIDENT = "cpu2vec_resident_memory_bytes"
+
+
+class MetricsResource:
+    def __init__(self, board: Board, routes: Sequence[str], info: Mapping[str, str]) -> None:
+        """``routes``: in the order in which they are counted. ``info``: labels that say what is served."""
+        self._board, self._routes, self._info = board, routes, info
+        self._limit = available_memory()
+
+    async def on_get(self, req: Request, resp: Response) -> None:
+        resp.content_type = CONTENT_TYPE
+        resp.data = "".join(f"{line}\n" for line in self._lines()).encode()
+
+    def _lines(self) -> Iterator[str]:
+        yield from exposition(self._board, self._routes)
+        yield from header(RESIDENT, "Resident memory, by process; each counts what it shares.", "gauge")
+        yield sample(RESIDENT, resident_bytes(os.getppid()), {"process": "master"})
+        for number, row in enumerate(self._board.rows()):
+            if process := int(row[PROCESS]):
+                yield sample(RESIDENT, resident_bytes(process), {"process": f"worker-{number}"})
+        yield from single("cpu2vec_memory_limit_bytes", "Memory that this container may use.", "gauge", self._limit)
+        yield from single("cpu2vec_info", "What is served, and by which version.", "gauge", 1, self._info)
+
+
+def figures_info(manifest: Manifest) -> dict[str, str]:
+    """The labels that say what is served."""
+    return {
+        "version": project_version(),
+        "model": manifest.model,
+        "kind": manifest.kind,
+        "precision": manifest.precision,
+        "target": manifest.target,
+    }

@@ -1,0 +1,1 @@
+"""The page for people at ``/``: its sources, and how they become one document."""

@@ -1,0 +1,41 @@
+"""Reads ``GET /metrics`` of a server with the official client's parser."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.server.server_process import Server
+
+
+class Samples(dict[str, float]):
+    """Every sample, as ``name{label=value}``; 0 where there is none."""
+
+    def __missing__(self, name: str) -> float:
+        return 0.0
+
+    @property
+    def routes(self) -> set[str]:
+        """All paths that are counted apart."""
+        start = "cpu2vec_request_seconds_count{route="
+        return {name.removeprefix(start).removesuffix("}") for name in self if name.startswith(start)}
+
+    @property
+    def info(self) -> str:
+        """The sample that says what is served."""
+        (info,) = (name for name in self if name.startswith("cpu2vec_info"))
+        return info
+
+
+def scrape(server: Server, headers: dict[str, str] | None = None) -> Samples:
+    """What the server shows now."""
+    with server.connect() as connection:
+        answer = connection.request("GET", "/metrics", headers=headers)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    found = Samples()
+    for family in text_string_to_metric_families(answer.body.decode()):
+        assert family.documentation
+        for each in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(each.labels.items()))
+            found[f"{each.name}{{{labels}}}" if labels else each.name] = each.value
+    return found
