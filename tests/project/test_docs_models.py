@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from build.clip.open_clip import refuse_open_clip
 from build.errors import BuildError
 from build.host.resources import check_resources
 from build.model.describe import describe
@@ -74,6 +75,10 @@ def modules(directory: Path, *kinds: str) -> None:
     write(directory / "modules.json", [entry | {"path": path} for entry, path in zip(entries, paths, strict=True)])
 
 
+def a_checkpoint_of_open_clip(directory: Path) -> None:
+    refuse_open_clip("timm/ViT-B-16-SigLIP", ["open_clip_config.json"], readable=False)
+
+
 def an_unknown_family(directory: Path) -> None:
     config(directory, architectures=["AlbertModel"], model_type="albert")
 
@@ -126,6 +131,7 @@ def too_little_memory(directory: Path) -> None:
 
 
 REFUSED = (
+    a_checkpoint_of_open_clip,
     an_unknown_family,
     an_unknown_module,
     a_module_of_somebody,
