@@ -143,7 +143,7 @@ lint: .venv/lint/.ready .venv/runtime/.ready .venv/build/.tested  ## check style
 kernels: .venv/build/.ready  ## compile the native kernels for an architecture
 	@[ "$$ARCH" ] || ARCH=$(HOST); $(as_target) $(BUILD) -m build.kernels $(call options,ARCH:arch)
 
-bench: setup  ## measure this server beside the container that it replaces (KIND=static, rerank: other kinds)
+bench: setup  ## measure this server beside the container that it replaces (KIND=static, rerank or clip: others)
 	@$(torch_links) $(BUILD) -m bench $(call options,KIND:kind MODEL:model BASE:base LOADS:loads)
 
 bench-fidelity: setup  ## measure what int8 costs in fidelity and time
@@ -174,6 +174,7 @@ lock:  ## pin the newest allowed packages with their hashes (needs uv)
 	lock "$$@" --no-emit-package torch bench/incumbent-text-requirements.in -o bench/incumbent-text-requirements.txt; \
 	lock "$$@" bench/incumbent-static-requirements.in -o bench/incumbent-static-requirements.txt; \
 	lock "$$@" --no-emit-package torch bench/incumbent-rerank-requirements.in -o bench/incumbent-rerank-requirements.txt; \
+	lock "$$@" --no-emit-package torch bench/incumbent-clip-requirements.in -o bench/incumbent-clip-requirements.txt; \
 	lock "$$@" $(addprefix --no-emit-package ,$(NEVER_IMPORTED)) bench/openvino-requirements.in \
 	  -o bench/openvino-requirements.txt; \
 	lock "$$@" build/sbom/requirements.in -o build/sbom/requirements.txt; \

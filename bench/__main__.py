@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from bench.clip.kind import CLIP
 from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on_terminate, parser_for, positive
 from bench.errors import BenchError
 from bench.load.loads import Group, loads_in
@@ -28,7 +29,7 @@ from bench.text.kind import TEXT
 from build.errors import BuildError
 from build.paths import ROOT
 
-KINDS = {kind.name: kind for kind in (TEXT, STATIC, RERANK)}
+KINDS = {kind.name: kind for kind in (TEXT, STATIC, RERANK, CLIP)}
 """The first is measured unless another is asked for."""
 
 FULL = Settings(rounds=5, seconds=3.0, starts=5, idle_seconds=10.0)
@@ -65,6 +66,7 @@ loads:
 examples:
   make bench
   make bench KIND=static
+  make bench KIND=clip
   make bench KIND=rerank MODEL=ms-marco-MiniLM-L6
   make bench BASE=../cpu2vec-before
   make bench LOADS=weaviate,overload,restart

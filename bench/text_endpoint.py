@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 
+from runtime.api.openapi.operation import Operation
 from runtime.api.vectors_fields import read_fields
 
 
 class TextEndpoint:
     """Everything of ``Endpoint`` but the answer."""
+
+    operation = Operation("The vector of a text")
 
     def parse(self, body: bytes) -> str:
         """The text of a request."""

@@ -105,7 +105,7 @@ def add_model_options(parser: Parser) -> None:
         metavar=PRECISIONS.metavar,
         help="int8: 8-bit weights, run by the native kernels where they support the model's family, otherwise by "
         "onnxruntime's; int8-stock: 8-bit weights, run by onnxruntime's kernels; fp32: the original weights; stored: "
-        "a static model's table as it is (default: stored for static models, int8-stock for CLIP, int8 for others)",
+        "a static model's table as it is (default: stored for static models, int8 for others)",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     parser.add_argument(

@@ -26,11 +26,13 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line = f"{self.formatTime(record, TIME)} {level_of(record).upper()} {record.getMessage()}"
+        if trace := trace_of(record):
+            line += f" trace_id={trace}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time, level (a word of LOG_LEVEL), message, and the stack trace if there is one."""
+    """One JSON object per line: time, level (a word of LOG_LEVEL), message, trace and stack trace if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         event = {
@@ -38,9 +40,17 @@ class JsonFormatter(logging.Formatter):
             "level": level_of(record),
             "message": record.getMessage(),
         }
+        if trace := trace_of(record):
+            event["trace_id"] = trace
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
         return json.dumps(event, ensure_ascii=False)
+
+
+def trace_of(record: logging.LogRecord) -> str | None:
+    """The trace of the request that the line is about, if it belongs to one."""
+    trace: str | None = getattr(record, "trace_id", None)
+    return trace
 
 
 def level_of(record: logging.LogRecord) -> LogLevel:

@@ -152,7 +152,8 @@ def make_service(
     page = Page() if settings.page else None
     paths = (*model.endpoints, *model.documents, *([PAGE_PATH] if page else []), *COMMON_PATHS)
     seat.figures.name_routes(tuple(dict.fromkeys(paths)))
-    metrics = MetricsResource(seat.board, seat.figures.routes, figures_info(bundle.manifest))
+    seat.figures.publish_also(model.figures.publish)
+    metrics = MetricsResource(seat.board, seat.figures, figures_info(bundle.manifest))
 
     def open_figures() -> None:
         model.figures.open(seat.board.row(seat.number))

@@ -52,6 +52,8 @@ class ClipModel:
 
     text: TextModel
     image: ImageModel
+    end: int | None = None
+    """The token that ends a text: what follows its first occurrence is not read. None: texts are read to their end."""
 
     def files(self) -> set[str]:
         """Both graphs with their weights, and what the text model has besides."""

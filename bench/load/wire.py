@@ -25,12 +25,15 @@ class Request:
     wire: bytes
 
 
-def post(path: str, fields: Mapping[str, Any], port: int) -> bytes:
-    """Weaviate's Go client sends JSON without a Content-Type."""
+JSON = "Content-Type: application/json\r\n"
+
+
+def post(path: str, fields: Mapping[str, Any], port: int, headers: str = "") -> bytes:
+    """Most of Weaviate's clients send JSON without a Content-Type. ``headers``: more lines, as of ``JSON``."""
     body = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
     header = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUser-Agent: Go-http-client/1.1\r\n"
-        f"Content-Length: {len(body)}\r\nAccept-Encoding: gzip\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nAccept-Encoding: gzip\r\n{headers}\r\n"
     )
     return header.encode() + body
 

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,23 +29,24 @@ QUIET = {"ORT_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS":
 END_SECONDS = 20.0
 
 
-class Process:
-    """A worker process that runs from its creation on. Every error is a ``ModelFailed`` that names the system.
+class WorkerProcess:
+    """A worker process that runs from its creation on. Every error is a ``ModelFailed`` that calls it ``name``.
 
     ``log``: what its libraries have written; set once it has ended.
     """
 
-    def __init__(self, spec: Spec, model: Path, core: int | None) -> None:
-        self.name, self.log = spec.system.name, ""
-        python = python_in(ENGINE_ENVIRONMENTS[spec.system.engine])
+    def __init__(self, name: str, engine: str, module: Sequence[str], variables: Mapping[str, str]) -> None:
+        """``engine``: in whose environment it runs. ``module``: to be run, with its arguments."""
+        self.name, self.log = name, ""
+        python = python_in(ENGINE_ENVIRONMENTS[engine])
         self._home = tempfile.TemporaryDirectory(prefix="bench-models-home-")
         self._log = Path(self._home.name) / "log"
         try:
             with self._log.open("wb") as log:
                 self._process = subprocess.Popen(
-                    [str(python), "-m", "bench.models.engines.worker", *_arguments(spec, model, core)],
+                    [str(python), "-m", *module],
                     cwd=ROOT,
-                    env={"PATH": os.defpath, "HOME": self._home.name, **QUIET, **dict(spec.environment)},
+                    env={"PATH": os.defpath, "HOME": self._home.name, **QUIET, **variables},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -98,6 +99,14 @@ class Process:
         self._process.wait(END_SECONDS)
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"status {self._process.returncode}"
+
+
+class Process(WorkerProcess):
+    """Runs the system of ``spec`` on a model."""
+
+    def __init__(self, spec: Spec, model: Path, core: int | None) -> None:
+        module = ["bench.models.engines.worker", *_arguments(spec, model, core)]
+        super().__init__(spec.system.name, spec.system.engine, module, dict(spec.environment))
 
 
 def _arguments(spec: Spec, model: Path, core: int | None) -> list[str]:

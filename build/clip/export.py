@@ -11,6 +11,7 @@ import torch
 import transformers
 
 from build.clip.architectures import ARCHITECTURES
+from build.clip.patch_product import with_patch_product
 from build.clip.tokenizer import load_tokenizer
 from build.errors import UnsupportedModel, first_line
 from build.host.malloc import release_free_memory
@@ -26,6 +27,7 @@ VECTORS = "vectors"
 PIXELS = "pixel_values"
 IDS = "input_ids"
 
+FORMER_MODEL = "clip"
 FORMER_END = 2
 """The end of a text in the configs of older models, whose ends are not there."""
 
@@ -40,7 +42,7 @@ class TextTower(torch.nn.Module):
     def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
-        self.former = network.config.model_type == "clip"
+        self.former = network.config.model_type == FORMER_MODEL
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         embeddings = self.network.text_model(input_ids=input_ids).last_hidden_state
@@ -112,6 +114,7 @@ def export_towers(folder: Path, work: Path, trust: Trust, names: Collection[str]
     if IMAGE in names:
         side = network.config.vision_config.image_size
         pixels = torch.zeros(1, 3, side, side)
+        with_patch_product(network.vision_model.embeddings)
         graphs[IMAGE] = _export(ImageTower(network), pixels, work / IMAGE, (PIXELS, VECTORS), {0: "images"})
     del network
     # PERF: the exporter leaves reference cycles, which would keep the weights during later stages.

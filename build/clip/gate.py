@@ -8,8 +8,11 @@ from build.fidelity.report import MeasuredClass
 from build.fidelity.thresholds import Thresholds
 from manifest import Precision
 
+INT8 = Thresholds(mean=0.995, p1=0.985, minimum=0.98)
+
 IMAGES = {
-    Precision.INT8_STOCK: Thresholds(mean=0.995, p1=0.985, minimum=0.98),
+    Precision.INT8: INT8,
+    Precision.INT8_STOCK: INT8,
     Precision.FP32: Thresholds(mean=0.99999, p1=0.9999, minimum=0.9999),
 }
 """What images must reach, by precision."""

@@ -14,7 +14,7 @@ from onnx.external_data_helper import uses_external_data
 from build.graph.external_data import tensor_bytes, tensor_values
 from build.graph.session import run_model
 
-MAX_SUBGRAPH_WEIGHTS = 1 << 20
+MAX_SUBGRAPH_WEIGHTS = 1 << 22
 """A sub-graph with more bytes of weights than this is not run on its own."""
 
 

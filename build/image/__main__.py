@@ -81,8 +81,7 @@ def _parser() -> Parser:
         "--precision",
         type=PRECISIONS,
         metavar=PRECISIONS.metavar,
-        help="how weights are stored (default: stored for static models, int8-stock for CLIP, int8 for others); a "
-        "bundle keeps its own",
+        help="how weights are stored (default: stored for static models, int8 for others); a bundle keeps its own",
     )
     parser.add_argument("--revision", help="branch, tag or commit on the hub (default: main)")
     parser.add_argument("--image-model", help="a CLIP model that reads images, where --model is one for texts alone")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ from build.kinds import ModelBuild, Weights
 from build.kinds.clip_bundle import AssembledClip, image_section
 from build.kinds.clip_pair import describe_pair
 from build.kinds.transformer import STAGES as TRANSFORMER_STAGES
+from build.kinds.transformer import what_is_quantized
 from build.model.files import CONFIG, TOKENIZER, ModelFiles, weight_files, weights_in_fp32
 from build.model.trust import Trust
-from build.precisions import PrecisionSpec
+from build.precisions import Backend, PrecisionSpec
 from build.progress import Progress
 from manifest import (
     CONFIG_FILE,
@@ -32,9 +34,10 @@ from manifest import (
 
 if TYPE_CHECKING:
     from build.clip.describe import ClipDescription
+    from build.kinds.clip_towers import Tower
 
-STAGES = tuple(stage for stage in TRANSFORMER_STAGES if stage != "calibrate")
-PRECISIONS = (Precision.INT8_STOCK, Precision.FP32)
+STAGES = TRANSFORMER_STAGES
+PRECISIONS = (Precision.INT8, Precision.INT8_STOCK, Precision.FP32)
 THRESHOLDS = COSINE_OPTIONS
 
 
@@ -71,37 +74,44 @@ class ClipBuild:
 
     def assemble(self, spec: PrecisionSpec, target: Target, staging: Staging, progress: Progress) -> AssembledClip:
         # PERF: imported only now, because torch takes seconds, and a wrong name should be reported at once.
-        from build.clip.export import export_towers
         from build.clip.original import load_original
-        from build.graph.external_data import externalize_weights, write_graph
-        from build.graph.optimize import optimize
+        from build.graph.external_data import write_graph
+        from build.kinds.clip_towers import Towers
         from build.pytorch.head import read_layers
-        from build.quantization.quantize import quantize
 
         described = self.description
         with progress.stage("export", f"the text and the image tower of a {described.model_type} to ONNX, fp32"):
             head = read_layers(self.files.directory, {ONLY_ENCODER: described.text.layers})
-            exported = export_towers(described.layout.folder, staging.work, self.trust)
-            graphs = {name: externalize_weights(graph, graph.parent) for name, graph in exported.items()}
-        with progress.stage("quantize", f"{spec.precision} for {target} in onnxruntime's own kernels"):
+            made = Towers.of(described.layout.folder)
+            towers = made.export(staging.work, self.trust, spec.backend is Backend.NATIVE)
+        native = any(tower.native is not None for tower in towers.values())
+        with progress.stage("calibrate", "scales and rounding, by measured error" if native else "nothing to do"):
+            towers = made.calibrate(towers, progress.bars)
+        with progress.stage("quantize", what_is_quantized(spec, target, [*towers.values()])):
             if spec.quantize:
-                graphs = {name: quantize(graph, graph.parent) for name, graph in graphs.items()}
-                staging.discard_except(graphs.values())
+                towers = {name: tower.quantize() for name, tower in towers.items()}
+            staging.discard_except(tower.graph for tower in towers.values())
         with progress.stage("optimize", "graphs"):
-            graphs = {name: optimize(graph, graph.parent) for name, graph in graphs.items()}
-            staging.discard_except(graphs.values())
+            towers = {name: tower.optimize() for name, tower in towers.items()}
+            staging.discard_except(tower.graph for tower in towers.values())
         with progress.stage("package", self.files.model):
             original = load_original(self.files.directory, described.layout, self.trust)
-            written = {name: write_graph(graph, staging.bundle, name) for name, graph in graphs.items()}
+            graphs = {name: write_graph(tower.graph, staging.bundle, name) for name, tower in towers.items()}
             head.write(staging.bundle)
             shutil.copyfile(described.layout.folder / CONFIG, staging.bundle / CONFIG_FILE)
             (staging.bundle / TOKENIZER).write_text(original.tokenizer().to_str(), encoding="utf-8")
             staging.discard_except()
-        section = _section(described, written, head.layers[ONLY_ENCODER])
-        return AssembledClip(section, original, spec)
+        section = _section(described, towers, graphs, head.layers[ONLY_ENCODER], made.end)
+        return AssembledClip(section, original, spec, tuple(towers.values()))
 
 
-def _section(described: ClipDescription, graphs: dict[str, Graph], layers: tuple[Layer, ...]) -> ClipModel:
+def _section(
+    described: ClipDescription,
+    towers: Mapping[str, Tower],
+    graphs: Mapping[str, Graph],
+    layers: tuple[Layer, ...],
+    end: int | None,
+) -> ClipModel:
     from build.clip.export import IMAGE, TEXT
 
     encoder = Encoder(
@@ -113,7 +123,7 @@ def _section(described: ClipDescription, graphs: dict[str, Graph], layers: tuple
         pooling=described.text.pooling,
         layers=layers,
         prompt_tokens={},
-        memory=described.text.memory,
+        memory=towers[TEXT].memory or described.text.memory,
     )
     text = TextModel(
         dim=described.dim,
@@ -125,4 +135,4 @@ def _section(described: ClipDescription, graphs: dict[str, Graph], layers: tuple
         default_encoder=ONLY_ENCODER,
         graphs={TEXT: graphs[TEXT]},
     )
-    return ClipModel(text, image_section(described, graphs[IMAGE]))
+    return ClipModel(text, image_section(described, towers[IMAGE], graphs[IMAGE]), end)

@@ -12,11 +12,11 @@ from build.kinds import Weights
 from build.kinds.clip_bundle import AssembledClip, image_section
 from build.kinds.text import TextBuild, package, transformers_of
 from build.kinds.text import describe as describe_text
-from build.kinds.transformer import export_transformer, lower, optimize_stock
+from build.kinds.transformer import export_transformer, lower, optimize_stock, what_is_quantized
 from build.model.files import CONFIG, ModelFiles, weight_files, weights_in_fp32
 from build.model.json_files import read_object
 from build.model.trust import Trust
-from build.precisions import PrecisionSpec
+from build.precisions import Backend, PrecisionSpec
 from build.progress import Progress
 from manifest import CONFIG_FILE, ONLY_ENCODER, ClipModel, ImageSource, Target, canonical
 
@@ -62,13 +62,12 @@ class PairBuild:
 
     def assemble(self, spec: PrecisionSpec, target: Target, staging: Staging, progress: Progress) -> AssembledClip:
         # PERF: imported only now, because torch takes seconds, and a wrong name should be reported at once.
-        from build.clip.export import IMAGE, TEXT, export_towers
+        from build.clip.export import IMAGE, TEXT
         from build.clip.original import Pair, load_original
-        from build.graph.external_data import externalize_weights, write_graph
-        from build.graph.optimize import optimize
+        from build.graph.external_data import write_graph
+        from build.kinds.clip_towers import Towers
         from build.pytorch.head import read_head
         from build.pytorch.reference import load_reference
-        from build.quantization.quantize import quantize
 
         files, trust, described = self.text.files, self.text.trust, self.text.description
         (transformer,) = transformers_of(described, staging.work / TEXT)
@@ -79,28 +78,31 @@ class PairBuild:
         ):
             head = read_head(files.directory, described)
             transformer = export_transformer(transformer, spec.backend, trust, files.code_cache)
-            exported = export_towers(self.image.layout.folder, staging.work, trust, [IMAGE])[IMAGE]
-            image = externalize_weights(exported, exported.parent)
-        with progress.stage("quantize", f"{spec.precision} for {target} in onnxruntime's own kernels"):
+            made = Towers.of(self.image.layout.folder)
+            image = made.export(staging.work, trust, spec.backend is Backend.NATIVE, [IMAGE])[IMAGE]
+        with progress.stage(
+            "calibrate", "scales and rounding, by measured error" if spec.calibrate else "nothing to do"
+        ):
             if spec.calibrate:
                 (transformer,) = self.text.calibrated([transformer], progress.bars)
+                (image,) = made.calibrate({IMAGE: image}, progress.bars).values()
+        with progress.stage("quantize", what_is_quantized(spec, target, [transformer, image])):
             transformer = lower(transformer, spec)
             if spec.quantize:
-                image = quantize(image, image.parent)
-            staging.discard_except([transformer.graph, image])
+                image = image.quantize()
+            staging.discard_except([transformer.graph, image.graph])
         with progress.stage("optimize", "graphs"):
-            transformer = optimize_stock(transformer)
-            image = optimize(image, image.parent)
-            staging.discard_except([transformer.graph, image])
+            transformer, image = optimize_stock(transformer), image.optimize()
+            staging.discard_except([transformer.graph, image.graph])
         with progress.stage("package", files.name):
             reference = load_reference(files.directory, described, trust, files.code_cache)
             original = Pair(reference, load_original(self.images.directory, self.image.layout, trust))
             text = package(described, [transformer], head, reference, staging.bundle)
-            graph = write_graph(image, staging.bundle, IMAGE)
+            graph = write_graph(image.graph, staging.bundle, IMAGE)
             self._write_configs(staging.bundle)
             staging.discard_except()
-        section = ClipModel(text, image_section(self.image, graph, self.source))
-        return AssembledClip(section, original, spec)
+        section = ClipModel(text, image_section(self.image, image, graph, self.source), end=None)
+        return AssembledClip(section, original, spec, (transformer, image))
 
     @property
     def source(self) -> ImageSource:

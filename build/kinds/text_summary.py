@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from manifest import LayerKind, TextModel
+from manifest import Graph, LayerKind, TextModel
 
 LAYER_WORDS = {
     LayerKind.DENSE: "dense",
@@ -17,19 +17,19 @@ LAYER_WORDS = {
 def summary_rows(text: TextModel, stock: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Names and values. ``stock``: by graph, why the native kernels that were requested do not run it."""
     return (
-        ("kernels", _kernels(text, stock)),
+        ("kernels", kernels_of(text.graphs, stock)),
         ("dim", str(text.dim)),
         *_encoders(text),
         ("prompts", _prompts(text.prompts, text.default_prompt)),
     )
 
 
-def _kernels(text: TextModel, stock: Mapping[str, str]) -> str:
-    """What computes the graphs, and why, where it is not what was requested."""
-    native = ["native"] if any(graph.ops is not None for graph in text.graphs.values()) else []
+def kernels_of(graphs: Mapping[str, Graph], stock: Mapping[str, str]) -> str:
+    """What computes the graphs, and why, where it is not what was requested (see ``summary_rows``)."""
+    native = ["native"] if any(graph.ops is not None for graph in graphs.values()) else []
     if not stock:
         return (native or ["onnxruntime's own"])[0]
-    many = len(text.graphs) > 1
+    many = len(graphs) > 1
     reasons = [f"onnxruntime's own{f' for {name}' if many else ''}, because {reason}" for name, reason in stock.items()]
     return "; ".join([*native, *reasons])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from build.model.describe import EncoderSpec
 from build.model.trust import Trust
@@ -104,7 +104,20 @@ def optimize_stock(transformer: Transformer) -> Transformer:
     return replace(transformer, graph=optimize(transformer.graph, transformer.work))
 
 
-def what_is_quantized(spec: PrecisionSpec, target: Target, transformers: Sequence[Transformer]) -> str:
+class Part(Protocol):
+    """A transformer, or a tower of a CLIP model."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def stock_reason(self) -> str | None: ...
+
+    @property
+    def records(self) -> tuple[WeightRecord, ...]: ...
+
+
+def what_is_quantized(spec: PrecisionSpec, target: Target, transformers: Sequence[Part]) -> str:
     """What the stage does, and which graphs stay with onnxruntime although native kernels were requested."""
     if not (stock := stock_reasons(transformers)):
         return f"{spec.precision} for {target}"
@@ -112,7 +125,7 @@ def what_is_quantized(spec: PrecisionSpec, target: Target, transformers: Sequenc
     return f"{spec.precision} for {target} in onnxruntime's own kernels: {reasons}"
 
 
-def stock_reasons(transformers: Sequence[Transformer]) -> dict[str, str]:
+def stock_reasons(transformers: Sequence[Part]) -> dict[str, str]:
     """By graph, why the native kernels that were requested do not run it."""
     return {
         transformer.name: transformer.stock_reason

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+from numpy.typing import NDArray
+
 from manifest import NATIVE_DOMAIN, OpSet
 
-NATIVE_OPS = OpSet(NATIVE_DOMAIN, 4)
+NATIVE_OPS = OpSet(NATIVE_DOMAIN, 5)
 """The op set that the native kernels register (docs/kernels.md, "Ops")."""
 
 
@@ -23,7 +26,18 @@ class KernelActivation(StrEnum):
     RELU = "relu"
     SILU = "silu"
     TANH = "tanh"
+    QUICK_GELU = "quick_gelu"
     NONE = "none"
+
+
+class AttentionMask(StrEnum):
+    """Which tokens of its text a token attends to, by the kernels' name."""
+
+    NONE = "none"
+    """All of them."""
+
+    CAUSAL = "causal"
+    """Itself and those before it."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +50,8 @@ class Linear:
     matrix: str
     """The initializer of the weights, (in, out)."""
 
-    bias: str
-    """The initializer of the bias, (out,)."""
+    bias: str | None
+    """The initializer of the bias, (out,); None: zeros."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +88,43 @@ class Embeddings:
     first_position: int
     """The row of a text's first token in the position table."""
 
+    norm: LayerNorm | None
+    """None: the sum is not normalized."""
+
+    output: str
+    """The value of the embeddings."""
+
+
+@dataclass(frozen=True)
+class PatchEmbeddings:
+    """The embeddings of an image's patches, with one of a class token before them."""
+
+    product: Linear
+    """From a patch's pixels, (channels, rows, columns) in a row, to its embedding."""
+
+    side: int
+    """Pixels of a patch's side."""
+
+    grid: int
+    """Patches of an image's side."""
+
+    table: NDArray[np.float32]
+    """What is added to each token, (1 + patches, width). The first row is all that the class token has."""
+
     norm: LayerNorm
+
+    @property
+    def output(self) -> str:
+        """The value of the embeddings."""
+        return self.norm.output
 
 
 @dataclass(frozen=True)
 class EncoderLayer:
-    """A transformer layer: attention and a feed-forward block, each followed by its residual and LayerNorm."""
+    """A transformer layer: attention and a feed-forward block, each with its residual and a LayerNorm.
+
+    Each norm comes after the residual is added, or where the encoder has them first, before the block's products.
+    """
 
     query: Linear
     key: Linear
@@ -98,8 +143,15 @@ class EncoderLayer:
 class NativeEncoder:
     """A graph that was checked to consist of these parts and nothing else."""
 
-    embeddings: Embeddings
+    embeddings: Embeddings | PatchEmbeddings
     layers: tuple[EncoderLayer, ...]
     heads: int
-    relative_bias: str | None
+    relative_bias: str | None = None
     """The initializer of the attention biases, (buckets, heads); None: the model has none."""
+    mask: AttentionMask = AttentionMask.NONE
+    norm_first: bool = False
+    """Whether norms come before the products of a block, and not after its residual."""
+    final_norm: LayerNorm | None = None
+    """What follows the last layer of an encoder with norms first."""
+    projection: Linear | None = None
+    """What follows the final norm; None: nothing."""

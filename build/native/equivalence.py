@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from build.graph.index import GraphIndex
-from build.native.encoder import KernelActivation, NotNative
+from build.native.encoder import AttentionMask, KernelActivation, NotNative
 from build.native.relative_bias import biases_by_distance
 
 TOKENS = 24
@@ -40,6 +40,8 @@ class AttentionShape:
     relative_bias: str | None
     """The initializer of the biases by bucket; None: attention has none."""
 
+    mask: AttentionMask = AttentionMask.NONE
+
 
 def _gelu(x: Floats) -> Floats:
     erf: Floats = np.vectorize(math.erf)(x / math.sqrt(2))
@@ -57,6 +59,7 @@ ACTIVATIONS: dict[KernelActivation, Callable[[Floats], Floats]] = {
     KernelActivation.RELU: lambda x: np.maximum(x, 0),
     KernelActivation.SILU: lambda x: x / (1 + np.exp(-x)),
     KernelActivation.TANH: np.tanh,
+    KernelActivation.QUICK_GELU: lambda x: x / (1 + np.exp(-1.702 * x)),
     KernelActivation.NONE: lambda x: x,
 }
 
@@ -75,15 +78,16 @@ def activation_matching(graph: GraphIndex, source: str, target: str) -> KernelAc
     return next(matching, None)
 
 
-def first_position(graph: GraphIndex, indices: str, vocabulary: int) -> int:
-    """Return the row of a text's first token in the position table.
+def first_position(graph: GraphIndex, indices: str, vocabulary: int, positions: int) -> int:
+    """Return the row of a text's first token in the position table, which has ``positions`` rows.
 
     Raises ``NotNative`` if the rows of the next tokens do not follow it.
     """
-    rows = graph.run(_inputs(vocabulary), indices)
-    if rows is not None and rows.dtype == np.int64 and rows.size == TOKENS:
+    tokens = min(TOKENS, positions)
+    rows = graph.run(_inputs(vocabulary, tokens), indices)
+    if rows is not None and rows.dtype == np.int64 and rows.size == tokens:
         first = int(rows.flat[0])
-        if first >= 0 and np.array_equal(rows.ravel(), first + np.arange(TOKENS)):
+        if first >= 0 and np.array_equal(rows.ravel(), first + np.arange(tokens)):
             return first
     raise NotNative("its positions are not consecutive")
 
@@ -94,10 +98,28 @@ def reads_first_type(graph: GraphIndex, indices: str, vocabulary: int) -> bool:
     return rows is not None and not rows.any()
 
 
+def reads_ids(graph: GraphIndex, value: str, vocabulary: int) -> bool:
+    """Tell whether a value is the ids of the tokens."""
+    ids = np.arange(TOKENS)[np.newaxis] % vocabulary
+    found = graph.run(_inputs(vocabulary) | {"input_ids": ids}, value)
+    return found is not None and np.array_equal(found, ids)
+
+
+def ends_with(graph: GraphIndex, value: str, target: str, width: int, end: int | None) -> bool:
+    """Tell whether ``target`` is ``value``, (1, tokens, width), of a text that has ``end`` as its last token alone."""
+    if end is None:
+        return False
+    others = [token for token in range(TOKENS) if token != end]
+    ids = np.array([[*others[: TOKENS - 1], end]])
+    values = np.random.default_rng(0).normal(size=(1, TOKENS, width)).astype(np.float32)
+    found = graph.run({value: values, "input_ids": ids}, target)
+    return found is not None and np.array_equal(found, values)
+
+
 def attention_matches(
     graph: GraphIndex, qkv: Sequence[str], states: Sequence[str], target: str, shape: AttentionShape
 ) -> bool:
-    """Tell whether ``target`` is softmax(Q K^T / sqrt(width of a head) + bias) V in each head, over all tokens.
+    """Tell whether ``target`` is softmax(Q K^T / sqrt(width of a head) + bias) V in each head, under the shape's mask.
 
     ``qkv`` are the values of queries, keys and values. ``states`` are earlier values, whose shape the graph may read.
     """
@@ -107,7 +129,7 @@ def attention_matches(
     values = rng.normal(size=(len(qkv) + len(states), 1, TOKENS, shape.width)).astype(np.float32)
     context = graph.run(dict(zip((*qkv, *states), values, strict=True)) | _inputs(1), target)
     biases = None if shape.relative_bias is None else biases_by_distance(graph.read(shape.relative_bias), TOKENS)
-    expected = _attention(values[: len(qkv), 0].astype(np.float64), shape.heads, biases)
+    expected = _attention(values[: len(qkv), 0].astype(np.float64), shape.heads, biases, shape.mask)
     return (
         context is not None
         and context.shape == (1, TOKENS, shape.width)
@@ -115,7 +137,7 @@ def attention_matches(
     )
 
 
-def _attention(qkv: Floats, heads: int, biases: NDArray[np.float32] | None) -> Floats:
+def _attention(qkv: Floats, heads: int, biases: NDArray[np.float32] | None, mask: AttentionMask) -> Floats:
     """Compute attention, (3, tokens, width) to (tokens, width).
 
     ``biases``: (heads, 2 tokens - 1), by the key's distance from the query.
@@ -125,15 +147,17 @@ def _attention(qkv: Floats, heads: int, biases: NDArray[np.float32] | None) -> F
     if biases is not None:
         positions = np.arange(TOKENS)
         scores += biases[:, positions[np.newaxis, :] - positions[:, np.newaxis] + TOKENS - 1]
+    if mask is AttentionMask.CAUSAL:
+        scores += np.triu(np.full((TOKENS, TOKENS), -np.inf), 1)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
     context: Floats = (weights @ value).transpose(1, 0, 2).reshape(TOKENS, -1)
     return context
 
 
-def _inputs(vocabulary: int) -> dict[str, NDArray[np.int64]]:
+def _inputs(vocabulary: int, tokens: int = TOKENS) -> dict[str, NDArray[np.int64]]:
     """Return the graph's inputs for a text without padding."""
-    shape = (1, TOKENS)
+    shape = (1, tokens)
     return {
         # NOTE: the last word of the table: padding, which has no position in some families, is among the first words.
         "input_ids": np.full(shape, vocabulary - 1),

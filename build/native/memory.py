@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from build.graph.index import GraphIndex
-from build.native.encoder import NativeEncoder
+from build.native.encoder import NativeEncoder, PatchEmbeddings
 from build.native.packing import PANEL
 from build.quantization.smoothing import added_channels
 from manifest import WorkingMemory
@@ -12,7 +12,11 @@ FLOAT_BYTES = 4
 
 LIVE_STATES = 8
 """As many floats per token, times the width, are alive at once: a layer's input, queries, keys, values and context (5),
-and up to 3 more that onnxruntime keeps of values that are no longer needed."""
+and up to 3 more that onnxruntime keeps of values that are no longer needed. Where norms come first, there is a
+normalized copy of the input as well."""
+
+LIVE_PATCHES = 3
+"""As many copies of an image's pixels are alive at once: as they were given, cut into patches, and in between."""
 
 KEY_VALUE_BYTES = 8
 """Attention's copy of keys and values takes at most this many bytes per token and channel, if every head has a thread
@@ -38,5 +42,14 @@ def native_memory(encoder: NativeEncoder, graph: GraphIndex) -> WorkingMemory:
     head = -(-width // encoder.heads // PANEL) * PANEL
     attention = encoder.heads * (KEY_VALUE_BYTES * head + HEAD_OVERHEAD_BYTES)
     feed_forward = (FLOAT_BYTES + 1) * (hidden + added_channels(hidden))
-    per_token = FLOAT_BYTES * LIVE_STATES * width + attention + feed_forward
+    states = LIVE_STATES + encoder.norm_first
+    per_token = FLOAT_BYTES * states * width + attention + feed_forward
     return WorkingMemory(fixed=RETAINED_TOKENS * per_token, per_token=per_token, per_pair=0)
+
+
+def image_memory(encoder: NativeEncoder, patches: PatchEmbeddings, graph: GraphIndex) -> int:
+    """Return an upper bound for an image that an encoder of ``patches`` reads, in bytes."""
+    tokens, width = patches.table.shape
+    channels = graph.constants[patches.product.matrix].dims[0]
+    pixels = (FLOAT_BYTES * LIVE_PATCHES + 1) * tokens * channels
+    return native_memory(encoder, graph).of(tokens) + pixels + FLOAT_BYTES * LIVE_STATES * tokens * width

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from build.native.encoder import AttentionMask
+
 
 @dataclass(frozen=True)
 class NativeFamily:
@@ -24,6 +26,28 @@ class NativeFamily:
 
     relative_bias: str | None = None
     """The table of attention biases by distance; None: the family has none."""
+
+    word: str = "embeddings/word_embeddings"
+    position: str = "embeddings/position_embeddings"
+    token_type: str | None = "embeddings/token_type_embeddings"
+    embeddings_norm: str | None = "embeddings/LayerNorm"
+    """None: embeddings are not normalized."""
+
+    mask: AttentionMask = AttentionMask.NONE
+
+    final_norm: str | None = None
+    """The norm after the last layer; None: the family has none."""
+
+    patches: str | None = None
+    """The product that embeds a patch of an image; None: the family reads texts, which have words and positions."""
+
+    projection: str | None = None
+    """The product after the final norm, of encoders of images."""
+
+    @property
+    def norm_first(self) -> bool:
+        """Whether the norms of layers come before products. Only then is there one more after the last layer."""
+        return self.final_norm is not None
 
 
 BERT = NativeFamily(
@@ -60,6 +84,39 @@ MPNET = NativeFamily(
     feed_forward=("intermediate/dense", "output/dense"),
     output_norm="output/LayerNorm",
     relative_bias="encoder/relative_attention_bias",
+)
+
+CLIP_TEXT = NativeFamily(
+    ("clip_text_model",),
+    layer="text_model/encoder/layers.",
+    query="self_attn/q_proj",
+    key="self_attn/k_proj",
+    value="self_attn/v_proj",
+    attention_output="self_attn/out_proj",
+    attention_norm="layer_norm1",
+    feed_forward=("mlp/fc1", "mlp/fc2"),
+    output_norm="layer_norm2",
+    word="text_model/embeddings/token_embedding",
+    position="text_model/embeddings/position_embedding",
+    token_type=None,
+    embeddings_norm=None,
+    mask=AttentionMask.CAUSAL,
+    final_norm="text_model/final_layer_norm",
+)
+CLIP_VISION = NativeFamily(
+    ("clip_vision_model",),
+    layer="vision_model/encoder/layers.",
+    query="self_attn/q_proj",
+    key="self_attn/k_proj",
+    value="self_attn/v_proj",
+    attention_output="self_attn/out_proj",
+    attention_norm="layer_norm1",
+    feed_forward=("mlp/fc1", "mlp/fc2"),
+    output_norm="layer_norm2",
+    embeddings_norm="vision_model/pre_layrnorm",
+    final_norm="vision_model/post_layernorm",
+    patches="vision_model/embeddings/patch_embedding",
+    projection="visual_projection",
 )
 
 NATIVE_FAMILIES = (BERT, DISTILBERT, MPNET)

@@ -81,12 +81,19 @@ class NativeWeights:
         matrix = self._graph.read(linear.matrix)
         return quantize_per_channel(matrix, channel_groups(len(matrix)))
 
+    def _bias(self, linear: Linear, matrix: QuantizedMatrix) -> NDArray[np.float32]:
+        if linear.bias is None:
+            return np.zeros(matrix.values.shape[1], dtype=np.float32)
+        return self._graph.read(linear.bias)
+
     def _product(
         self, linears: Sequence[Linear], quantized: Sequence[QuantizedMatrix], scaling: ChannelScaling | None
     ) -> Product:
         return Product(
             values=np.concatenate([matrix.values for matrix in quantized], axis=1),
             scales=np.concatenate([matrix.scales for matrix in quantized], axis=1),
-            bias=np.concatenate([self._graph.read(linear.bias) for linear in linears]),
+            bias=np.concatenate(
+                [self._bias(linear, matrix) for linear, matrix in zip(linears, quantized, strict=True)]
+            ),
             smooth=None if scaling is None else np.float32(1) / scaling.scales,
         )

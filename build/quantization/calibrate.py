@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,14 @@ ERROR_DECIMALS = 6
 def calibrate(
     graph: Path,
     work: Path,
-    texts: Sequence[NDArray[np.int64]],
+    texts: Sequence[NDArray[Any]],
     scheme: QuantizationScheme,
     progress: bool,
     types: Sequence[NDArray[np.int64]] | None = None,
 ) -> CalibratedWeights:
-    """Run the fp32 ``graph`` over ``texts`` (token ids), choose a scaling for each input, quantize its matrices.
+    """Run the fp32 ``graph`` over ``texts``, choose a scaling for each input, quantize its matrices.
 
+    ``texts``: token ids; for a graph that reads images, their pixels, (channels, side, side).
     ``types``: the type of each token of each text; None: all are 0.
     ``scheme`` is that of the kernels that will run the graph. The result depends on nothing but the arguments.
     Quantized matrices are written below ``work``.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +35,14 @@ to begin with is a few percent of that.
 
 TOKEN_TYPES = "token_type_ids"
 
-INPUTS: dict[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = {
+INPUTS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "input_ids": lambda ids: ids,
     "attention_mask": np.ones_like,
     TOKEN_TYPES: np.zeros_like,
     "position_ids": lambda ids: np.arange(len(ids), dtype=np.int64),
+    "pixel_values": lambda pixels: pixels,
 }
-"""Each computes one of a graph's inputs from the token ids of a text."""
+"""Each computes one of a graph's inputs from the token ids of a text, or from the pixels of an image."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +62,13 @@ class ActivationStats:
 def observe(
     graph: Path,
     inputs: Sequence[LinearInput],
-    texts: Sequence[NDArray[np.int64]],
+    texts: Sequence[NDArray[Any]],
     types: Sequence[NDArray[np.int64]] | None = None,
 ) -> Iterator[tuple[LinearInput, ActivationStats]]:
     """Yield each input with its statistics, observing as many at a time as memory allows.
 
-    ``texts`` are token ids, and ``types`` their types; None: all are 0. Raises ``UnsupportedModel`` for a graph with an
-    input that is not one of ``INPUTS``.
+    ``texts`` are token ids, or pixels of images, and ``types`` the tokens' types; None: all are 0. Raises
+    ``UnsupportedModel`` for a graph with an input that is not one of ``INPUTS``.
     """
     limit = max(STATS_BYTES, int(STATS_FRACTION * _weight_bytes(graph)))
     batches = list(_batches(inputs, limit))
@@ -101,7 +103,7 @@ def _start_of(graph: Path, names: Sequence[str], observed: Sequence[str]) -> lis
 def _run(
     graph: Path,
     names: Sequence[str],
-    texts: Sequence[NDArray[np.int64]],
+    texts: Sequence[NDArray[Any]],
     types: Sequence[NDArray[np.int64]] | None,
     known: Mapping[str, Sequence[NDArray[np.float32]]],
 ) -> Iterator[list[NDArray[np.float32]]]:

@@ -117,14 +117,14 @@ void report(const Kernels& kernels, Data& data) {
       for (int h = 0; h < kHeads; ++h) {
         const float* query = data.x + h * width;
         kernels.attention({query, query + kHidden, query + 2 * kHidden, 3 * kHidden, 3 * kHidden, rows, rows, (int)width,
-                           nullptr, 0, 0.2f, nullptr, 0, data.y + h * width, kHidden},
+                           nullptr, 0, 0.2f, nullptr, 0, Mask::kNone, data.y + h * width, kHidden},
                           data.scratch);
       }
     });
     const double quantize = microseconds([&] { quantize_all(kernels, data.x, rows, narrow, data.quantized(kernels, narrow)); });
     const double quantize4 = microseconds([&] { quantize_all(kernels, data.x, rows, wide, data.quantized(kernels, wide)); });
     memset(data.y, 0, sizeof(float) * 512 * kMiddle);
-    const double add_norm = microseconds([&] { kernels.add_norm(data.y, data.x, rows, kHidden, &norm); });
+    const double add_norm = microseconds([&] { kernels.add_norm(data.y, data.x, rows, kHidden, &norm, data.y); });
     printf("  %4d rows, attention %.1f us, quantize %d channels %.1f us, %d channels %.1f us, add and normalize %.1f us\n",
            rows, attention, kHidden, quantize, kMiddle, quantize4, add_norm);
   }

@@ -140,19 +140,23 @@ void test_linear(const Kernels& kernels, Random& random) {
   const int rows = random.rows(), k = random.size(), n = random.size();
   const Map map(random, k, n);
   Block<float> x((size_t)rows * k), residual((size_t)rows * n), gamma(n), beta(n), y(residual.size), expected(y.size);
+  Block<float> input_gamma(k), input_beta(k);
   x.fill(random, 3, 0.5f), residual.fill(random), gamma.fill(random), beta.fill(random);
+  input_gamma.fill(random), input_beta.fill(random);
   inject_non_finite(random, x);
-  const Norm norm = {gamma.data, beta.data, 1e-2f};
-  LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr};
+  const Norm norm = {gamma.data, beta.data, 1e-2f}, input_norm = {input_gamma.data, input_beta.data, 1e-1f};
+  LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr, nullptr};
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
   linear(kernels, threads(1), x.data, rows, step, y.data);
   check(is_close(y, expected, 0), kernels.name, "product", "rows %d k %d n %d", rows, k, n);
-  step.activation = static_cast<Activation>(random.below(6));
+  step.activation = static_cast<Activation>(random.below(kActivations));
   if (random.below(2)) step.residual = residual.data;
   if (random.below(2)) step.norm = &norm;
+  if (random.below(2)) step.input_norm = &input_norm;
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
   linear(kernels, threads(1 + random.below(3)), x.data, rows, step, y.data);
-  check(is_close(y, expected, 1e-3), kernels.name, "linear step", "rows %d k %d n %d", rows, k, n);
+  // A normalized value that rounds the other way moves one activation by one step.
+  check(is_close(y, expected, step.input_norm ? 2e-2 : 1e-3), kernels.name, "linear step", "rows %d k %d n %d", rows, k, n);
 }
 
 void test_feed_forward(const Kernels& kernels, Random& random) {
@@ -162,8 +166,9 @@ void test_feed_forward(const Kernels& kernels, Random& random) {
   x.fill(random), gamma.fill(random), beta.fill(random);
   inject_non_finite(random, x);
   const Norm norm = {gamma.data, beta.data, 1e-1f};
-  const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr};
-  const LinearStep down = {second.weight, Activation::kNone, nullptr, &norm};
+  const Norm* input_norm = random.below(2) ? &norm : nullptr;
+  const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr, input_norm};
+  const LinearStep down = {second.weight, Activation::kNone, nullptr, &norm, nullptr};
   feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
   feed_forward(kernels, threads(1 + random.below(3)), x.data, rows, up, down, y.data);
   check(is_close(y, expected, 2e-2), kernels.name, "feed-forward",
@@ -187,7 +192,7 @@ void test_groups(const Kernels& kernels, Random& random) {
     const Map map(random, k, n);
     Block<float> x((size_t)rows * k), y((size_t)rows * n), expected(y.size);
     x.fill(random, 3, 0.5f);
-    const LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr};
+    const LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr, nullptr};
     linear(kScalar, threads(1), x.data, rows, step, expected.data);
     for (int count : kThreads) {
       linear(kernels, threads(count), x.data, rows, step, y.data);
@@ -224,7 +229,7 @@ void test_extremes(const Kernels& kernels, Random& random) {
   map.weight.smooth = map.weight.shift = nullptr;
   Block<float> x((size_t)rows * k), y((size_t)rows * n), expected(y.size);
   for (size_t i = 0; i < x.size; ++i) x.data[i] = random.below(8) ? (i / k % 2 ? 1 : -1) : (float)(random.below(3) - 1);
-  const LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr};
+  const LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr, nullptr};
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
   linear(kernels, threads(1), x.data, rows, step, y.data);
   check(!memcmp(y.data, expected.data, y.size * sizeof(float)), kernels.name, "extremes", "rows %d k %d n %d", rows, k, n);
@@ -240,8 +245,8 @@ void test_hidden_groups(const Kernels& kernels, Random& random) {
     const Map second(random, middle, k);
     Block<float> x((size_t)rows * k), y(x.size), expected(x.size);
     x.fill(random);
-    const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr};
-    const LinearStep down = {second.weight, Activation::kNone, nullptr, nullptr};
+    const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr, nullptr};
+    const LinearStep down = {second.weight, Activation::kNone, nullptr, nullptr, nullptr};
     feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
     feed_forward(kernels, threads(1), x.data, rows, up, down, y.data);
     check(is_close(y, expected, 2e-2), kernels.name, "feed-forward in groups",
@@ -280,7 +285,9 @@ void test_attention(const Kernels& kernels, Random& random) {
   Block<float> y((size_t)rows * heads * width), expected(y.size);
   qkv.fill(random, 1.5f), bias.fill(random);
   inject_non_finite(random, qkv);
-  const AttentionShape shape = {heads, width, 1 / std::sqrt((float)width), random.below(2) ? bias.data : nullptr, reach};
+  const float* biases = random.below(2) ? bias.data : nullptr;
+  const auto mask = static_cast<Mask>(random.below(kMasks));
+  const AttentionShape shape = {heads, width, 1 / std::sqrt((float)width), biases, reach, mask};
   const Lengths of = {lengths.data, texts};
   const size_t hidden = (size_t)heads * width, stride = 3 * hidden;
   const Rows<const float> key = {qkv.data + hidden, stride}, value = {qkv.data + 2 * hidden, stride};

@@ -25,7 +25,12 @@ constexpr int groups(int k) { return (k + kMaxGroupSize - 1) / kMaxGroupSize; }
 constexpr int group_width(int k) { return (int)round_up((k + groups(k) - 1) / groups(k), kRowAlignment); }
 constexpr int group_end(int k, int g) { return (g + 1) * group_width(k) < k ? (g + 1) * group_width(k) : k; }
 
-enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu, kTanh };
+enum class Activation { kNone, kGelu, kGeluTanh, kRelu, kSilu, kTanh, kQuickGelu };
+constexpr int kActivations = 7;
+
+// Which keys of its text a query attends to.
+enum class Mask { kNone, kCausal };
+constexpr int kMasks = 2;
 
 // A linear map from k to n channels: y = x W + bias, where W[i][j] = scale[group of i][j] * w[i][j] and w is int8.
 struct Weight {
@@ -65,10 +70,13 @@ struct AttentionHead {
   float scale;        // multiplies the products of query and key
   const float* bias;  // [2 * reach - 1] or null: added to a product, by the key's clipped distance from the query
   int reach;
+  Mask mask;
   float* out;
   size_t out_stride;
 
   int position(int query) const { return rows ? (int)(rows[query] - first_row) : query; }
+  // How many keys a query attends to: the first ones. Later queries attend to no fewer.
+  int keys(int query) const { return mask == Mask::kCausal ? position(query) + 1 : tokens; }
 };
 
 struct Norm {
@@ -86,8 +94,8 @@ struct Kernels {
   // y = activation(x W + bias) for the columns of panels [begin, end); y begins with the first of them.
   void (*matmul)(const QuantizedRows& x, int rows, const Weight& w, int begin, int end, Activation activation,
                  Rows<float> y);
-  // y = LayerNorm(y + residual); residual and norm may be null.
-  void (*add_norm)(float* y, const float* residual, int rows, int n, const Norm* norm);
+  // y = LayerNorm(x + residual); residual and norm may be null, and y may be x.
+  void (*add_norm)(const float* x, const float* residual, int rows, int n, const Norm* norm, float* y);
   // out[n] = LayerNorm(word * scale + position); position and norm may be null.
   void (*embed)(const int8_t* word, float scale, const float* position, const float* type, int n, const Norm* norm,
                 float* out);

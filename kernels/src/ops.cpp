@@ -49,9 +49,16 @@ bool reserve(const Kernels& kernels, int64_t rows, const Weight& w, ScratchSlots
   return true;
 }
 
-bool quantized(const Kernels& kernels, const float* x, int64_t rows, const Weight& w, ScratchSlots slots,
-               QuantizedRows& to) {
-  if (!reserve(kernels, rows, w, slots, to)) return false;
+// Normalizes the rows if the step says so, and quantizes them.
+bool quantized(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& step, QuantizedRows& to) {
+  const Weight& w = step.weight;
+  if (!reserve(kernels, rows, w, kInput, to)) return false;
+  if (step.input_norm) {
+    auto* normalized = static_cast<float*>(scratch(ScratchUse::kNormalized, rows * w.k * sizeof(float)));
+    if (!normalized) return false;
+    kernels.add_norm(x, nullptr, (int)rows, w.k, step.input_norm, normalized);
+    x = normalized;
+  }
   for (int g = 0; g < groups(w.k); ++g)
     kernels.quantize({x + (size_t)g * group_width(w.k), (size_t)w.k}, (int)rows, w, g, to);
   return true;
@@ -60,7 +67,7 @@ bool quantized(const Kernels& kernels, const float* x, int64_t rows, const Weigh
 Rows<float> columns_from(float* y, int panel, const Weight& w) { return {y + (size_t)panel * kPanel, (size_t)w.n}; }
 
 void finish(const Kernels& kernels, const LinearStep& step, const float* residual, int64_t rows, float* y) {
-  if (residual || step.norm) kernels.add_norm(y, residual, (int)rows, step.weight.n, step.norm);
+  if (residual || step.norm) kernels.add_norm(y, residual, (int)rows, step.weight.n, step.norm, y);
 }
 
 void all_columns(const Kernels& kernels, const QuantizedRows& q, int64_t rows, const LinearStep& step,
@@ -74,7 +81,7 @@ void all_columns(const Kernels& kernels, const QuantizedRows& q, int64_t rows, c
 bool step_on_rows(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& step, const float* residual,
                   float* y) {
   QuantizedRows q;
-  if (!quantized(kernels, x, rows, step.weight, kInput, q)) return false;
+  if (!quantized(kernels, x, rows, step, q)) return false;
   all_columns(kernels, q, rows, step, residual, y);
   return true;
 }
@@ -87,7 +94,7 @@ bool feed_forward_on_rows(const Kernels& kernels, const float* x, int64_t rows, 
   const int width = group_width(down.k);
   QuantizedRows q, hidden_q;
   auto* hidden = static_cast<float*>(scratch(ScratchUse::kHidden, rows * width * sizeof(float)));
-  if (!hidden || !quantized(kernels, x, rows, up, kInput, q)) return false;
+  if (!hidden || !quantized(kernels, x, rows, first, q)) return false;
   if (!reserve(kernels, rows, down, kHidden, hidden_q)) return false;
   for (int g = 0; g < groups(down.k); ++g) {
     const int begin = g * width / kPanel, end = panels(group_end(down.k, g));
@@ -103,7 +110,7 @@ bool step_on_columns(const Kernels& kernels, const Threads& threads, const float
                      const LinearStep& step, const float* residual, float* y) {
   QuantizedRows q;
   const Weight& w = step.weight;
-  if (!quantized(kernels, x, rows, w, kInput, q)) return false;
+  if (!quantized(kernels, x, rows, step, q)) return false;
   const int all = panels(w.n), parts = all < threads.count ? all : threads.count;
   parallel(threads, parts, [&](int i) {
     const int begin = (int)part(all, i, parts), end = (int)part(all, i + 1, parts);
@@ -258,7 +265,7 @@ Error attention(const Kernels& kernels, const Threads& threads, const AttentionI
         const float* bias = shape.bias ? shape.bias + (size_t)h * (2 * shape.reach - 1) : nullptr;
         kernels.attention({of(x.query, first), of(x.key, row), of(x.value, row), x.query.stride, x.key.stride,
                            (int)(query - first), (int)length, shape.width, x.rows ? x.rows + first : nullptr, row,
-                           shape.scale, bias, shape.reach, y + first * hidden + h * width, hidden},
+                           shape.scale, bias, shape.reach, shape.mask, y + first * hidden + h * width, hidden},
                           memory);
       }
     }

@@ -32,8 +32,9 @@ struct EmbeddingTables {
 struct LinearStep {
   Weight weight;
   Activation activation;
-  const float* residual;  // [rows][n] or null
-  const Norm* norm;       // or null
+  const float* residual;   // [rows][n] or null
+  const Norm* norm;        // of the result, or null
+  const Norm* input_norm;  // of what the product reads, or null
 };
 
 struct AttentionShape {
@@ -41,6 +42,7 @@ struct AttentionShape {
   float scale;
   const float* bias;  // [heads][2 * reach - 1] or null
   int reach;
+  Mask mask;
 };
 
 // Queries, keys and values of all heads.
@@ -54,7 +56,8 @@ struct AttentionInput {
 Error embedding(const Kernels&, const Threads&, const int64_t* ids, const int64_t* types, int64_t rows,
                 const Lengths&, const EmbeddingTables&, float* y);
 Error linear(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep&, float* y);
-// y = LayerNorm(x + second(first(x))); the residual of both steps is ignored, the second's is x.
+// y = LayerNorm(x + second(first(x))); the residual of both steps is ignored, the second's is x. The second's input has
+// no norm.
 Error feed_forward(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep& first,
                    const LinearStep& second, float* y);
 // `rows`: the tokens of all texts. Writes a row for each query.

@@ -13,8 +13,8 @@ namespace cpu2vec {
 namespace {
 
 constexpr const char* kDomain = "cpu2vec";
-constexpr int kOpSet = 4;
-constexpr int kMaxInputs = 16;
+constexpr int kOpSet = 5;
+constexpr int kMaxInputs = 18;
 
 struct Settings {
   const Kernels* kernels;
@@ -90,18 +90,30 @@ struct Node {
     return fallback;
   }
 
-  Error activation(Activation& to) const {
-    constexpr const char* kNames[] = {"none", "gelu", "gelu_tanh", "relu", "silu", "tanh"};
-    char name[32] = "none";
+  // Reads a name out of `names`, whose index becomes the member of an enum; the first one is the default.
+  template <class Enum, int count>
+  Error choice(const char* attribute, const char* const (&names)[count], const char* listed, Enum& to) const {
+    char name[32];
+    strcpy(name, names[0]);
     size_t size = sizeof name;
-    OrtStatus* status = ort::GetTextAttribute::call(api, info, "activation", name, &size);
+    OrtStatus* status = ort::GetTextAttribute::call(api, info, attribute, name, &size);
     if (status) {
       ort::ReleaseStatus::call(api, status);
-      if (size > sizeof name) return error("activation must be none, gelu, gelu_tanh, relu, silu or tanh");
+      if (size > sizeof name) return error("%s must be %s", attribute, listed);
     }
-    for (int i = 0; i < 6; ++i)
-      if (!strcmp(name, kNames[i])) return to = static_cast<Activation>(i), Error();
-    return error("activation must be none, gelu, gelu_tanh, relu, silu or tanh, not \"%s\"", name);
+    for (int i = 0; i < count; ++i)
+      if (!strcmp(name, names[i])) return to = static_cast<Enum>(i), Error();
+    return error("%s must be %s, not \"%s\"", attribute, listed, name);
+  }
+
+  Error activation(Activation& to) const {
+    constexpr const char* kActivationNames[] = {"none", "gelu", "gelu_tanh", "relu", "silu", "tanh", "quick_gelu"};
+    return choice("activation", kActivationNames, "none, gelu, gelu_tanh, relu, silu, tanh or quick_gelu", to);
+  }
+
+  Error mask(Mask& to) const {
+    constexpr const char* kMaskNames[] = {"none", "causal"};
+    return choice("mask", kMaskNames, "none or causal", to);
   }
 
   Error vector(int index, int64_t size) const {
@@ -246,7 +258,8 @@ struct NormInputs {
   int gamma, beta;
 
   Error check(const Node& node, int n) const {
-    if (node.constant[gamma].given() != node.constant[beta].given()) return error("gamma and beta must both be given");
+    if (node.constant[gamma].given() != node.constant[beta].given())
+      return error("%s and %s must both be given", node.inputs[gamma].name, node.inputs[beta].name);
     if (!node.constant[gamma].given()) return {};
     if (Error e = node.vector(gamma, n)) return e;
     return node.vector(beta, n);

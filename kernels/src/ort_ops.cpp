@@ -72,15 +72,16 @@ struct Linear : Node {
       {"sums", ort::kInt32, true, true},     {"bias", ort::kFloat, true, true},   {"smooth", ort::kFloat, false, true},
       {"shift", ort::kFloat, false, true},   {"residual", ort::kFloat, false, false},
       {"gamma", ort::kFloat, false, true},   {"beta", ort::kFloat, false, true},
+      {"input_gamma", ort::kFloat, false, true}, {"input_beta", ort::kFloat, false, true},
   };
   static constexpr WeightInputs kWeight = {1, 5, 6};
-  static constexpr NormInputs kNorm = {8, 9};
+  static constexpr NormInputs kNorm = {8, 9}, kInputNorm = {10, 11};
   Activation function;
-  float epsilon;
+  float epsilon, input_epsilon;
   int n;
 
   Error create() {
-    epsilon = number("epsilon", 1e-12f);
+    epsilon = number("epsilon", 1e-12f), input_epsilon = number("input_epsilon", 1e-12f);
     if (Error e = activation(function)) return e;
     if (Error e = kWeight.check(*this, n)) return e;
     return kNorm.check(*this, n);
@@ -89,17 +90,19 @@ struct Linear : Node {
   Error run(Call& call) const {
     Shape shape, residual_shape;
     LinearStep step = {};
-    Norm norm;
+    Norm norm, input_norm;
     const float* x = call.input<float>(0, shape);
     if (call.failed) return call.failed;
     if (shape.rank != 2) return error("x must have the shape [tokens, channels]");
     if (Error e = kWeight.read(call, shape.of[1], n, step.weight)) return e;
+    if (Error e = kInputNorm.check(*this, (int)shape.of[1])) return e;
     step.activation = function;
     if (call.inputs() > 7) step.residual = call.input<float>(7, residual_shape);
     if (call.failed) return call.failed;
     if (residual_shape.given() && !residual_shape.is(shape.of[0], n))
       return error("residual must have the shape of the output, [%lld, %d]", (long long)shape.of[0], n);
     step.norm = kNorm.read(call, epsilon, norm);
+    step.input_norm = kInputNorm.read(call, input_epsilon, input_norm);
     float* y = call.output(shape.of[0], n);
     if (call.failed) return call.failed;
     return linear(*settings.kernels, call.threads(), x, shape.of[0], step, y);
@@ -116,32 +119,35 @@ struct FeedForward : Node {
       {"scale2", ort::kFloat, true, true},    {"sums2", ort::kInt32, true, true},
       {"bias2", ort::kFloat, true, true},     {"gamma", ort::kFloat, false, true},
       {"beta", ort::kFloat, false, true},     {"smooth2", ort::kFloat, false, true},
-      {"shift2", ort::kFloat, false, true},
+      {"shift2", ort::kFloat, false, true},   {"input_gamma", ort::kFloat, false, true},
+      {"input_beta", ort::kFloat, false, true},
   };
   static constexpr WeightInputs kFirst = {1, 5, 6}, kSecond = {7, 13, 14};
-  static constexpr NormInputs kNorm = {11, 12};
+  static constexpr NormInputs kNorm = {11, 12}, kInputNorm = {15, 16};
   Activation function;
-  float epsilon;
+  float epsilon, input_epsilon;
   int middle, n;
 
   Error create() {
-    epsilon = number("epsilon", 1e-12f);
+    epsilon = number("epsilon", 1e-12f), input_epsilon = number("input_epsilon", 1e-12f);
     if (Error e = activation(function)) return e;
     if (Error e = kFirst.check(*this, middle)) return e;
     if (Error e = kSecond.check(*this, n)) return e;
+    if (Error e = kInputNorm.check(*this, n)) return e;
     return kNorm.check(*this, n);
   }
 
   Error run(Call& call) const {
     Shape shape;
     LinearStep first = {}, second = {};
-    Norm norm;
+    Norm norm, input_norm;
     const float* x = call.input<float>(0, shape);
     if (call.failed) return call.failed;
     if (shape.rank != 2 || shape.of[1] != n) return error("x must have the shape [tokens, %d]", n);
     if (Error e = kFirst.read(call, n, middle, first.weight)) return e;
     if (Error e = kSecond.read(call, middle, n, second.weight)) return e;
     first.activation = function;
+    first.input_norm = kInputNorm.read(call, input_epsilon, input_norm);
     second.norm = kNorm.read(call, epsilon, norm);
     float* y = call.output(shape.of[0], n);
     if (call.failed) return call.failed;
@@ -163,7 +169,8 @@ struct Attention : Node {
   Error create() {
     const int64_t heads = integer("heads", 0);
     if (heads < 1 || heads > 1 << 10) return error("heads must be 1 to 1024, not %lld", (long long)heads);
-    shape = {(int)heads, 0, number("scale", 0), nullptr, 0};
+    shape = {(int)heads, 0, number("scale", 0), nullptr, 0, Mask::kNone};
+    if (Error e = mask(shape.mask)) return e;
     const Shape& bias = constant[2];
     if (!bias.given()) return {};
     if (bias.rank != 2 || bias.of[0] != heads || bias.of[1] % 2 == 0 || bias.of[1] > 1 << 22)

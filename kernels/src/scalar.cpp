@@ -49,6 +49,7 @@ float activate(Activation activation, float x) {
     case Activation::kRelu: return x < 0 ? 0 : x;
     case Activation::kSilu: return x / (1 + std::exp(-x));
     case Activation::kTanh: return std::tanh(x);
+    case Activation::kQuickGelu: return x / (1 + std::exp(-1.702f * x));
   }
   return x;
 }
@@ -84,10 +85,9 @@ void normalize(float* y, int n, const Norm& norm) {
   for (int i = 0; i < n; ++i) y[i] = (float)((y[i] - mean) * inverse * norm.gamma[i] + norm.beta[i]);
 }
 
-void add_norm(float* y, const float* residual, int rows, int n, const Norm* norm) {
-  for (int r = 0; r < rows; ++r, y += n) {
-    if (residual)
-      for (int i = 0; i < n; ++i) y[i] += residual[(size_t)r * n + i];
+void add_norm(const float* x, const float* residual, int rows, int n, const Norm* norm, float* y) {
+  for (int r = 0; r < rows; ++r, x += n, y += n) {
+    for (int i = 0; i < n; ++i) y[i] = x[i] + (residual ? residual[(size_t)r * n + i] : 0);
     if (norm) normalize(y, n, *norm);
   }
 }
@@ -117,17 +117,18 @@ void attention(const AttentionHead& head, void* scratch) {
   const double poison = finite(head) ? 0 : NAN;
   for (int r = 0; r < head.queries; ++r) {
     const float* query = head.query + r * head.query_stride;
+    const int keys = head.keys(r);
     double top = -HUGE_VAL, sum = poison;
-    for (int j = 0; j < head.tokens; ++j) {
+    for (int j = 0; j < keys; ++j) {
       double dot = 0;
       for (int i = 0; i < head.width; ++i) dot += (double)query[i] * head.key[j * head.stride + i];
       weight[j] = dot * head.scale + (head.bias ? head.bias[clipped(j - head.position(r), head.reach)] : 0);
       top = weight[j] > top ? weight[j] : top;
     }
-    for (int j = 0; j < head.tokens; ++j) sum += weight[j] = std::exp(weight[j] - top);
+    for (int j = 0; j < keys; ++j) sum += weight[j] = std::exp(weight[j] - top);
     for (int i = 0; i < head.width; ++i) {
       double context = 0;
-      for (int j = 0; j < head.tokens; ++j) context += weight[j] * head.value[j * head.stride + i];
+      for (int j = 0; j < keys; ++j) context += weight[j] * head.value[j * head.stride + i];
       head.out[r * head.out_stride + i] = (float)(context / sum);
     }
   }

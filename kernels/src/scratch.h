@@ -4,8 +4,8 @@
 
 namespace cpu2vec {
 
-enum class ScratchUse { kQuantized, kScales, kHidden, kQuantizedHidden, kScalesOfHidden, kAttention };
-constexpr int kScratchUses = 6;
+enum class ScratchUse { kQuantized, kScales, kNormalized, kHidden, kQuantizedHidden, kScalesOfHidden, kAttention };
+constexpr int kScratchUses = 7;
 
 // Returns memory aligned to kAlignment, valid until the thread's next call for the same use; null if there is none.
 void* scratch(ScratchUse use, size_t bytes);

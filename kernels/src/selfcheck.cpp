@@ -54,9 +54,9 @@ void compute(const Kernels& kernels, const Problem& p, Result& to) {
   const Norm norm = {p.gamma, p.beta, 1e-5f};
   for (int g = 0; g < groups(kK); ++g) kernels.quantize({p.x + g * group_width(kK), kK}, kCheckedRows, w, g, rows);
   kernels.matmul(rows, kCheckedRows, w, 0, panels(kN), Activation::kGelu, {to.product, kN});
-  kernels.add_norm(to.product, nullptr, kCheckedRows, kN, &norm);
+  kernels.add_norm(to.product, nullptr, kCheckedRows, kN, &norm, to.product);
   AttentionHead head = {p.qkv, p.qkv + kWidth, p.qkv + 2 * kWidth, 3 * kWidth, 3 * kWidth, kTokens, kTokens, kWidth,
-                        nullptr, 0, 0.25f, nullptr, 0, to.context, kWidth};
+                        nullptr, 0, 0.25f, nullptr, 0, Mask::kNone, to.context, kWidth};
   if (kernels.attention_scratch(kTokens, kWidth) > sizeof scratch) return;
   kernels.attention(head, scratch);
 }

@@ -75,7 +75,8 @@ INLINE float raise_top(Shared& s, int r, const float* scores, int keys, int widt
 // Runs over tiles of rows and blocks of keys. `Method` holds packed keys and values and has:
 //   queries(row, rows)                   prepares the tile's queries
 //   score(row, first key, panels)        writes the tile's scores to s.scores
-//   exponents(r, keys, top)              turns the scores of one row into weights; returns their sum
+//   exponents(r, keys, top)              turns the first scores of one row into weights; returns their sum
+//   clear(r, from, to)                   sets the weights of keys to zero
 //   add_values(first key, keys)          adds the tile's weighted values to s.context
 //   write(row, r, factor)                writes a finished row
 template <class Method>
@@ -83,15 +84,19 @@ INLINE void attend(const AttentionHead& head, Shared& s, Method& method) {
   expand_bias(head, s.bias);
   const int padded = (int)round_up(head.width, kPanel);
   for (int row = 0; row < head.queries; row += kRows) {
-    const int rows = head.queries - row < kRows ? head.queries - row : kRows;
+    const int rows = head.queries - row < kRows ? head.queries - row : kRows, all = head.keys(row + rows - 1);
     memset(s.context, 0, sizeof(float) * kRows * padded);
     method.queries(row, rows);
-    for (int first = 0; first < head.tokens; first += kBlock) {
-      const int keys = head.tokens - first < kBlock ? head.tokens - first : kBlock;
+    for (int first = 0; first < all; first += kBlock) {
+      const int keys = all - first < kBlock ? all - first : kBlock;
       method.score(row, first, panels(keys));
       for (int r = 0; r < rows; ++r) {
-        const float top = raise_top(s, r, s.scores + r * kBlock, keys, head.width, first == 0);
-        s.sum[r] += method.exponents(r, keys, top);
+        const int left = head.keys(row + r) - first, own = left < 0 ? 0 : left < keys ? left : keys;
+        if (own > 0) {
+          const float top = raise_top(s, r, s.scores + r * kBlock, own, head.width, first == 0);
+          s.sum[r] += method.exponents(r, own, top);
+        }
+        method.clear(r, own, keys);
       }
       method.add_values(first, keys);
     }

@@ -104,6 +104,10 @@ struct FloatAttention {
     return sum_of(sums);
   }
 
+  INLINE void clear(int r, int from, int to) {
+    for (int i = from; i < to; ++i) s.scores[r * kBlock + i] = 0;
+  }
+
   template <int P>
   INLINE void value_panels(int first, int count, int column) {
     constexpr int V = P * kVectors;

@@ -163,6 +163,11 @@ struct IntegerAttention {
     return sum_of(to_float(sums));
   }
 
+  // Clears whole pairs, in which values are multiplied.
+  INLINE void clear(int r, int from, int to) {
+    for (int i = from; i < (int)round_up(to, 2); ++i) weights[r * kBlock + i] = 0;
+  }
+
   template <int P>
   INLINE void value_panels(int first, int count, int column) {
     constexpr int V = P * kVectors;

@@ -184,7 +184,7 @@ void matmul(const QuantizedRows& x, int rows, const Weight& w, int begin, int en
 }
 #endif
 
-#ifdef CPU2VEC_BENCH
+#if defined(CPU2VEC_BENCH) && !defined(CPU2VEC_OWN_SPIN)
 double spin(long rounds) {
   constexpr int kChains = kLanes != 8 ? 20 : kActivationBytes > 1 ? 10 : 12;
   alignas(kAlignment) const uint8_t one[kQuad * 2] = {1, 1, 1, 1, 1, 1, 1, 1};

@@ -52,6 +52,11 @@ INLINE Floats sigmoid(Floats x) {
 
 INLINE Floats silu(Floats x) { return x * sigmoid(x); }
 
+#if CPU2VEC_VECTOR_BYTES != 64
+// CLIP's GELU, which is in simd_gelu.h for wider registers.
+INLINE Floats quick_gelu(Floats x) { return x * sigmoid(x * splat(1.702f)); }
+#endif
+
 INLINE Floats tanh(Floats x) {
   const Floats y = fma(splat(2.0f), sigmoid(x + x), splat(-1.0f));
   return x == x ? y : x;
@@ -79,6 +84,7 @@ __attribute__((noinline)) void activate(Activation activation, float* y, size_t 
     case Activation::kRelu: return map(y, stride, rows, columns, [](Floats x) { return max(splat(0), x); });
     case Activation::kSilu: return map(y, stride, rows, columns, silu);
     case Activation::kTanh: return map(y, stride, rows, columns, tanh);
+    case Activation::kQuickGelu: return map(y, stride, rows, columns, quick_gelu);
   }
 }
 

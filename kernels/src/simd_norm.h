@@ -25,15 +25,13 @@ INLINE void normalize(float* y, int n, const Norm& norm, Floats sums) {
   });
 }
 
-void add_norm(float* y, const float* residual, int rows, int n, const Norm* norm) {
-  for (int r = 0; r < rows; ++r, y += n) {
+void add_norm(const float* x, const float* residual, int rows, int n, const Norm* norm, float* y) {
+  for (int r = 0; r < rows; ++r, x += n, y += n) {
     Floats sums = splat(0);
     each_vector(n, [&](int i, int count) {
-      Floats v = load(y + i, count);
-      if (residual) {
-        v += load(residual + (size_t)r * n + i, count);
-        store(y + i, v, count);
-      }
+      Floats v = load(x + i, count);
+      if (residual) v += load(residual + (size_t)r * n + i, count);
+      if (residual || x != y) store(y + i, v, count);
       sums += v;
     });
     if (norm) normalize(y, n, *norm, sums);

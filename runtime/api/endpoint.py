@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import falcon
 from falcon.asgi import Request, Response
 
 from runtime.api.body import BODY, RequestBody
+from runtime.api.openapi.operation import Operation
 from runtime.readiness import Readiness
 
 LARGE_BODY = 64 * 1024
 """Larger bodies are parsed one at a time, with a turn for all others in between: a megabyte takes 13 ms."""
+
+POST_ERRORS = (400, 404, 408, 413, 500, 503)
+"""404: another ``model`` than this server's."""
 
 Item = TypeVar("Item")
 
@@ -27,6 +31,10 @@ class LargeAnswer:
 
 class Endpoint(Protocol[Item]):
     """Bytes in, bytes out. Knows nothing of HTTP, so that golden requests take the same way as all others."""
+
+    @property
+    def operation(self) -> Operation:
+        """What it accepts and answers."""
 
     def parse(self, body: bytes) -> Item:
         """The checked request. Raises ``InvalidRequest`` that names the field and what it accepts."""
@@ -50,6 +58,7 @@ class EndpointResource:
 
     def __init__(self, endpoint: Endpoint[Any], readiness: Readiness) -> None:
         self._endpoint, self._readiness = endpoint, readiness
+        self.operations = {"post": replace(endpoint.operation, errors=POST_ERRORS)}
         self._parsing = asyncio.Lock()
 
     async def on_post(self, req: Request, resp: Response) -> None:

@@ -14,6 +14,7 @@ from falcon.asgi import App, Request, Response
 from runtime import errors
 from runtime.page.document import Page
 from runtime.page.resource import is_for_a_person, write_page
+from runtime.trace_context import HEADER, trace_id
 
 ErrorShape = Callable[[str, int], dict[str, Any]]
 """The JSON of an error, from its sentence and its status."""
@@ -86,7 +87,9 @@ class ErrorHandlers:
 
     async def _answer_unexpected(self, req: Request, resp: Response, error: Exception, params: object) -> None:
         request_id = secrets.token_hex(8)
-        log.error("request %s failed: %s", request_id, error, exc_info=error)
+        header = req.get_header(HEADER)
+        trace = trace_id(header.encode("latin-1")) if header else None
+        log.error("request %s failed: %s", request_id, error, exc_info=error, extra={"trace_id": trace})
         self._write(req, resp, falcon.HTTP_500, f"internal error, logged as request {request_id}")
 
     def _write(self, req: Request, resp: Response, status: str, sentence: str) -> None:

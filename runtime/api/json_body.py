@@ -51,6 +51,13 @@ def has_little_structure(body: bytes, max_bytes: int = MAX_STRUCTURE_BYTES) -> b
     return sum(map(len, body.split(b'"')[::2])) <= max_bytes
 
 
+def whole_number(value: Any) -> int | None:
+    """The number if it has no fraction: JSON does not tell 2.0 from 2. None for anything else."""
+    if type(value) is int:
+        return value
+    return int(value) if type(value) is float and value.is_integer() else None
+
+
 def show(value: Any) -> str:
     """The value as JSON where it is short, else its kind: messages must not carry a body back."""
     try:

@@ -10,12 +10,15 @@ import orjson
 from falcon.asgi import Request, Response
 
 from manifest import manifest_fields, project_version
+from runtime.api.openapi.operation import Operation
+from runtime.api.openapi.schemas import like
 from runtime.bundle import Bundle
 
 
 class MetaResource:
-    def __init__(self, meta: Mapping[str, Any]) -> None:
+    def __init__(self, meta: Mapping[str, Any], summary: str = "What is served, and how") -> None:
         self._body = orjson.dumps(meta)
+        self.operations = {"get": Operation(summary, answer=like(meta))}
 
     async def on_get(self, req: Request, resp: Response) -> None:
         resp.content_type = falcon.MEDIA_JSON

@@ -5,9 +5,10 @@ OPEN_PREFIX = "/.well-known/"
 
 META_PATH = "/meta"
 METRICS_PATH = "/metrics"
+OPENAPI_PATH = "/openapi.json"
 HEALTH_PATH = "/health"
 LIVE_PATH = f"{OPEN_PREFIX}live"
 READY_PATH = f"{OPEN_PREFIX}ready"
 
-COMMON_PATHS = (META_PATH, METRICS_PATH, HEALTH_PATH, LIVE_PATH, READY_PATH)
+COMMON_PATHS = (META_PATH, METRICS_PATH, OPENAPI_PATH, HEALTH_PATH, LIVE_PATH, READY_PATH)
 """What every server has, whatever the kind of its model."""

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import orjson
 
 from manifest import Activation
-from runtime.api.rerank_forms import Form, Question
+from runtime.api.openapi.operation import Operation
+from runtime.api.rerank_forms import SCORES, Form, Question
 from runtime.errors import InferenceFailed
 from runtime.rerank.request import RerankRequest
 from runtime.rerank.scores import scores_of
@@ -25,7 +26,9 @@ class RerankEndpoint:
         fits: Callable[[str, str], bool],
         activation: Activation,
         parse: Callable[[bytes], Question],
+        operation: Operation = SCORES,
     ) -> None:
+        self.operation = operation
         self._logits, self._fits, self._activation, self._parse = logits, fits, activation, parse
 
     def parse(self, body: bytes) -> Question:

@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from runtime.api.json_body import name_of, parse_object, show
+from runtime.api.json_body import name_of, parse_object, show, whole_number
+from runtime.api.openapi.operation import Operation
+from runtime.api.openapi.schemas import (
+    ANYTHING,
+    COUNT,
+    FLAG,
+    NULL,
+    NUMBER,
+    STRING,
+    array_of,
+    either,
+    integer,
+    object_of,
+)
 from runtime.errors import InvalidRequest
 from runtime.rerank.request import RerankRequest
 
@@ -128,11 +141,55 @@ def parse_ranking(body: bytes, model: str, truncate: bool = True) -> Question:
     if "documents" not in fields:
         raise InvalidRequest("documents is missing; it must be a list of strings or of objects with a text")
     documents = tuple(_documents(fields["documents"]))
-    top_n = fields.get("top_n")
-    if top_n is not None and (type(top_n) is not int or top_n < 1):
-        raise InvalidRequest(f"top_n must be a whole number of at least 1, not {show(top_n)}")
+    top_n = whole_number(fields.get("top_n"))
+    if fields.get("top_n") is not None and (top_n is None or top_n < 1):
+        raise InvalidRequest(f"top_n must be a whole number of at least 1, not {show(fields['top_n'])}")
     request = RerankRequest(query, documents, truncate=truncate)
     return Question(request, TopResults(model, top_n, _flag(fields, "return_documents")))
+
+
+FLAGS = {"raw_scores": FLAG, "return_text": FLAG, "truncate": FLAG}
+
+SCORED = object_of({"document": STRING, "score": NUMBER})
+
+SCORES = Operation(
+    "Scores of documents, in the shapes of Weaviate and of text-embeddings-inference",
+    either(
+        object_of(
+            {"query": STRING, "documents": array_of(STRING), "texts": NULL, "raw_scores": FLAG}, ["query", "documents"]
+        ),
+        object_of({"query": STRING, "property": STRING, "documents": NULL, "texts": NULL}, ["query", "property"]),
+        object_of({"query": STRING, "texts": array_of(STRING), "documents": NULL, **FLAGS}, ["query", "texts"]),
+    ),
+    either(
+        object_of({"query": STRING, "scores": array_of(SCORED), "property": NULL, "score": NULL}),
+        object_of({"query": STRING, "scores": NULL, "property": STRING, "score": NUMBER}),
+        array_of(object_of({"index": COUNT, "score": NUMBER, "text": STRING}, ["index", "score"])),
+    ),
+)
+
+RANKING = Operation(
+    "The best documents, in the shape of Cohere and Jina",
+    object_of(
+        {
+            "query": STRING,
+            "documents": array_of(either(STRING, object_of({"text": STRING}))),
+            "top_n": integer(1),
+            "return_documents": FLAG,
+        },
+        ["query", "documents"],
+    ),
+    object_of(
+        {
+            "model": STRING,
+            "results": array_of(
+                object_of(
+                    {"index": COUNT, "relevance_score": NUMBER, "document": ANYTHING}, ["index", "relevance_score"]
+                )
+            ),
+        }
+    ),
+)
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

@@ -12,6 +12,8 @@ from runtime.api.embeddings.texts import parse_texts
 from runtime.api.json_body import parse_object, show
 from runtime.api.vectors_fields import (
     DEFAULT_STRATEGY,
+    config_schema,
+    describe_vectors,
     read_config,
     read_dimensions,
     read_prompt_name,
@@ -39,6 +41,9 @@ class StaticVectorsEndpoint:
     ) -> None:
         """``submit`` takes a request and its deadline. ``batches``: where requests with ``texts`` are answered, too."""
         self._embedder, self._submit, self._model, self._batches = embedder, submit, model, batches
+        self.operation = describe_vectors(
+            config_schema(model.prompts, model.dim, STRATEGIES), None if batches is None else batches.served.max_texts
+        )
 
     def parse(self, body: bytes) -> StaticRequest | Batch:
         fields = parse_object(body)

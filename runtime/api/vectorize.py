@@ -10,6 +10,8 @@ import orjson
 
 from manifest import TextModel
 from runtime.api.json_body import name_of, parse_object
+from runtime.api.openapi.operation import Operation
+from runtime.api.openapi.schemas import NULL, STRING, VECTORS, array_of, either, object_of
 from runtime.clip.request import VectorizeRequest
 from runtime.clip.vectorizer import Vectors
 from runtime.errors import InvalidRequest
@@ -21,8 +23,17 @@ COPIES_OF_IMAGES = 2.5
 """An image is in memory as the text that was sent and, while it is read, twice as bytes, which are a quarter fewer."""
 
 
+OPTIONAL_STRINGS = either(array_of(STRING), NULL)
+
+
 class VectorizeEndpoint:
     """Implements ``Endpoint``. ``vectors`` takes a request and its deadline."""
+
+    operation = Operation(
+        "Vectors of texts and images",
+        object_of({"texts": OPTIONAL_STRINGS, "images": OPTIONAL_STRINGS}, []),
+        object_of({"textVectors": VECTORS, "imageVectors": VECTORS}),
+    )
 
     def __init__(
         self,

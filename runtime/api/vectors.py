@@ -16,6 +16,8 @@ from runtime.api.embeddings.texts import parse_texts
 from runtime.api.json_body import parse_object, show
 from runtime.api.vectors_fields import (
     DEFAULT_STRATEGY,
+    config_schema,
+    describe_vectors,
     read_config,
     read_dimensions,
     read_fields,
@@ -47,6 +49,9 @@ class VectorsEndpoint:
         """``batches``: where requests with ``texts`` are answered, too."""
         self._embed, self._fits, self._model = embed, fits, model
         self._honor_pooling_strategy, self._batches = honor_pooling_strategy, batches
+        self.operation = describe_vectors(
+            config_schema(model.prompts, model.dim, STRATEGIES), None if batches is None else batches.served.max_texts
+        )
 
     def parse(self, body: bytes) -> EmbedRequest | Batch:
         fields = parse_object(body)

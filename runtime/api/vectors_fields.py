@@ -8,7 +8,22 @@ from typing import Any
 import orjson
 
 from manifest import Task
-from runtime.api.json_body import name_of, parse_object, show
+from runtime.api.json_body import name_of, parse_object, show, whole_number
+from runtime.api.openapi.operation import Operation
+from runtime.api.openapi.schemas import (
+    COUNT,
+    NULL,
+    STRING,
+    VECTOR,
+    VECTORS,
+    Schema,
+    array_of,
+    either,
+    integer,
+    object_of,
+    one_of,
+    optional,
+)
 from runtime.errors import InvalidRequest
 
 DEFAULT_STRATEGY = "masked_mean"
@@ -68,16 +83,44 @@ def read_prompt_name(config: dict[str, Any], prompts: Collection[str], path: str
     raise InvalidRequest(f"{path}prompt_name must be one of {names}, not {show(value)}")
 
 
+def prompt_schema(prompts: Collection[str]) -> Schema:
+    """What ``read_prompt_name`` accepts."""
+    return one_of([None, "", *sorted(prompts)])
+
+
 def read_dimensions(config: dict[str, Any], dim: int) -> int | None:
     """How many components to keep, of ``dim``; None: all."""
     value = config.get("dimensions")
     if value is None:
         return None
-    if type(value) is int and 1 <= value <= dim:
-        return value
+    number = whole_number(value)
+    if number is not None and 1 <= number <= dim:
+        return number
     raise InvalidRequest(
         f"config.dimensions must be a whole number from 1 to {dim}, the model's dim, not {show(value)}"
     )
+
+
+def describe_vectors(config: Schema, max_texts: int | None) -> Operation:
+    """A text, or as many as ``max_texts`` where that is not None, with the ``config`` of a model."""
+    one = object_of({"text": STRING, "texts": NULL, "config": config}, ["text"])
+    answer = object_of({"text": STRING, "vector": VECTOR, "dim": COUNT})
+    if max_texts is None:
+        return Operation("The vector of a text", one, answer)
+    many = object_of({"texts": array_of(STRING, 0, max_texts), "text": NULL, "config": config}, ["texts"])
+    answers = object_of({"vectors": VECTORS, "dims": COUNT})
+    return Operation("The vector of a text, or those of several", either(one, many), either(answer, answers))
+
+
+def config_schema(prompts: Collection[str], dim: int, strategies: Collection[str]) -> Schema:
+    """What is accepted as ``config``."""
+    fields = {
+        "task_type": optional("", *TASKS),
+        "prompt_name": prompt_schema(prompts),
+        "pooling_strategy": optional("", *strategies),
+        "dimensions": integer(1, dim),
+    }
+    return {**object_of(fields, []), "type": ["object", "null"]}
 
 
 def vector_answer(text: str, vector: Any) -> bytes:

@@ -8,8 +8,10 @@ from urllib.parse import unquote
 import httptools
 
 from runtime.errors import MalformedRequest, UnsupportedVersion
+from runtime.trace_context import HEADER
 
 HEAD_END = b"\r\n\r\n"
+TRACEPARENT = HEADER.encode()
 
 VERSIONS = ("1.1", "1.0")
 
@@ -35,6 +37,8 @@ class Head:
     """Whether the client wants to use the connection again."""
     expects_continue: bool
     """Whether the client waits for ``100 Continue`` before it sends the body."""
+    traceparent: bytes | None = None
+    """The header of this name, as sent; None if there is none, or several."""
 
 
 def parse_head(block: bytes) -> Head:
@@ -66,6 +70,7 @@ def parse_head(block: bytes) -> Head:
         content_length=None if head.is_chunked else head.content_length,
         keeps_alive=head.connection != b"close" if version == "1.1" else head.connection == b"keep-alive",
         expects_continue=head.expects_continue,
+        traceparent=head.traces[0] if len(head.traces) == 1 else None,
     )
 
 
@@ -84,11 +89,12 @@ def split_target(target: bytes) -> tuple[bytes, bytes]:
 class _Collector:
     """Receives httptools' callbacks."""
 
-    __slots__ = ("connection", "content_length", "expects_continue", "headers", "is_chunked", "target")
+    __slots__ = ("connection", "content_length", "expects_continue", "headers", "is_chunked", "target", "traces")
 
     def __init__(self) -> None:
         self.target = self.connection = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.traces: list[bytes] = []
         self.content_length = 0
         self.is_chunked = self.expects_continue = False
 
@@ -107,3 +113,5 @@ class _Collector:
             self.connection = next((option for option in (b"close", b"keep-alive") if option in options), b"")
         elif name == b"expect":
             self.expects_continue = value.lower() == b"100-continue"
+        elif name == TRACEPARENT:
+            self.traces.append(value)

@@ -10,11 +10,16 @@ from typing import Protocol
 
 from runtime.api.paths import OPEN_PREFIX
 from runtime.http.exchange import Exchange
+from runtime.http.request_log import RequestLog
 from runtime.http.scoreboard import Scoreboard, Seat
 from runtime.http.turns import Stage
 
 CHECKED_TOGETHER = 32
 """So many connections are looked at before others get a turn."""
+
+
+PUBLISH_SECONDS = 0.1
+"""Figures are shown to other workers so long after the first request that they do not have yet."""
 
 
 class Closable(Protocol):
@@ -44,7 +49,8 @@ class Connections:
         self._loop, self._limit = loop, limit
         self._seat = seat if seat is not None else Scoreboard(1).seat(0)
         self._figures = self._seat.figures
-        self._is_paused = False
+        self._log = RequestLog() if RequestLog.is_on() else None
+        self._is_paused = self._will_publish = False
         self._expected: set[object] = set()
         self._all: set[Closable] = set()
         # Those whose first request is to be expected.
@@ -107,17 +113,27 @@ class Connections:
         exchange.began_at = time.monotonic()
         if not _is_probe(exchange):
             self.requests += 1
-            self._figures.in_flight(self.requests)
+            self._figures.requests = self.requests
             self.last_request_at = self._loop.time()
             self.publish()
 
     def ended(self, exchange: Exchange) -> None:
-        self._figures.answered(exchange.path, exchange.status, time.monotonic() - exchange.began_at)
+        seconds = time.monotonic() - exchange.began_at
+        self._figures.answered(exchange.path, exchange.status, seconds)
+        if not self._will_publish:
+            self._will_publish = True
+            self._loop.call_later(PUBLISH_SECONDS, self._publish)
+        if self._log is not None:
+            self._log.ended(exchange, seconds)
         if not _is_probe(exchange):
             self.requests -= 1
-            self._figures.in_flight(self.requests)
+            self._figures.requests = self.requests
             self.last_request_at = self._loop.time()
             self.publish()
+
+    def _publish(self) -> None:
+        self._will_publish = False
+        self._figures.publish()
 
     def refused(self) -> None:
         self._figures.refused()
@@ -125,6 +141,7 @@ class Connections:
     def sample(self, bodies_waiting: int) -> None:
         """Show what is looked at now and then."""
         self._figures.sample(len(self), bodies_waiting)
+        self._figures.publish()
 
     async def check(self) -> None:
         """Look at the deadlines of all connections, with a turn for all others in between.

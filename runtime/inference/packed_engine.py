@@ -36,16 +36,21 @@ class PackedEngine:
 
     def __init__(self, path: Path, graph: Graph, cores: int, native_ops: NativeOps) -> None:
         """Raises ``BundleError`` for a graph or a library that does not load."""
-
-        def open_session(threads: int) -> Session:
-            entries = {"cpu2vec.threads": str(threads), "cpu2vec.isa": native_ops.isa}
-            return Session(path, threads, entries, native_ops.library, arena=False)
-
         self._inputs, self._output = graph.inputs, graph.output
-        self._sessions = SessionPair.open(open_session, cores)
+        self._sessions = open_native_sessions(path, cores, native_ops)
 
     def run(self, batch: TokenBatch, cores: int) -> NDArray[np.float32]:
         """See ``engine.Engine``."""
         feed = {name: self.INPUTS[name](batch) for name in self._inputs}
         embeddings = self._sessions.run(self._output, feed, len(batch.ids), cores)
         return embeddings if ROWS in feed else batch.select(embeddings)
+
+
+def open_native_sessions(path: Path, cores: int, native_ops: NativeOps) -> SessionPair:
+    """Open a graph of native ops. Raises ``BundleError`` for a graph or a library that does not load."""
+
+    def open_session(threads: int) -> Session:
+        entries = {"cpu2vec.threads": str(threads), "cpu2vec.isa": native_ops.isa}
+        return Session(path, threads, entries, native_ops.library, arena=False)
+
+    return SessionPair.open(open_session, cores)

@@ -13,7 +13,8 @@ from runtime.host.capacity import Capacity
 from runtime.images.outline import MOST_BYTES_PER_PIXEL
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
-from runtime.kinds.text import load_embedders, steps_of, text_batches
+from runtime.kinds.text import load_embedders, steps_of, text_batches, windows_in_flight
+from runtime.kinds.tokens import TokenRoutes
 from runtime.settings import Settings
 from runtime.text.long_text import LongText
 from runtime.text.prefixes import with_prefixes
@@ -36,6 +37,7 @@ WORKER_MODULES = (
     "runtime.api.embeddings.info",
     "runtime.api.embeddings.likes",
     "runtime.api.embeddings.routes",
+    "runtime.api.embeddings.tokens",
     "runtime.api.vectorize",
     "runtime.api.vectors",
     "runtime.batches.batcher",
@@ -62,7 +64,8 @@ def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
         name: window_limit(encoder, settings.max_tokens, budget_bytes) for name, encoder in model.text.encoders.items()
     }
     max_pixels = pixel_limit(settings.max_image_pixels, budget_bytes)
-    kernels = load_native_ops([graph.ops for graph in model.text.graphs.values()], settings.kernels_isa)
+    graphs = [*model.text.graphs.values(), model.image.graph]
+    kernels = load_native_ops([graph.ops for graph in graphs], settings.kernels_isa)
     if kernels is not None:
         log.info("native ops use %s", kernels.isa)
     return partial(_load, bundle, model, settings, budget_bytes, limits, max_pixels, kernels)
@@ -99,7 +102,7 @@ def _load(
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime, numpy and Pillow.
     from runtime.api.embeddings.info import info_of
-    from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
+    from runtime.api.embeddings.routes import ERROR_SHAPES, TOKENIZE_PATH, embedding_endpoints
     from runtime.api.vectorize import VectorizeEndpoint
     from runtime.api.vectors import VectorsEndpoint
     from runtime.clip.image_embedder import ImageEmbedder
@@ -115,9 +118,9 @@ def _load(
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
     figures = WorkFigures()
-    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures)
+    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures, model.end)
     budget = MemoryBudget(budget_bytes)
-    engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores)
+    engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores, kernels)
     scheduler: Scheduler[Any] = Scheduler(
         lambda begin: begin(), lambda: TowerBatch(budget), cores, settings.request_seconds, figures=figures
     )
@@ -133,7 +136,9 @@ def _load(
         begin = partial(embedders[group.like.encoder].begin_group, group)
         return scheduler.submit(begin, cost=steps_of(group), priority=priority)
 
-    batches = text_batches(bundle, served, settings, cores, limits, budget_bytes, submit_group, figures)
+    in_flight = windows_in_flight(served, cores, limits, budget_bytes)
+    batches = text_batches(bundle, served, settings, cores, in_flight, submit_group, figures)
+    tokens = TokenRoutes(scheduler, batches, in_flight, budget_bytes, settings.request_seconds, figures)
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
@@ -151,6 +156,7 @@ def _load(
             "/vectorize": vectorize(max_pixels),
             "/vectors": VectorsEndpoint(embed_text, fits, served, settings.honor_pooling_strategy, batches),
             **embedding_endpoints(batches),
+            TOKENIZE_PATH: tokens.tokenize(lambda like: embedders[like.encoder].tokenizer),
         },
         golden_endpoints={
             "/vectorize": vectorize(DEFAULT_MAX_IMAGE_PIXELS),

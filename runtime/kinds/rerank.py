@@ -18,6 +18,7 @@ from runtime.text.long_text import LongText
 from runtime.text.window_limit import needed_for_windows, texts_bytes, window_limit
 
 if TYPE_CHECKING:
+    from runtime.api.openapi.operation import Operation
     from runtime.api.rerank_forms import Question
     from runtime.metrics.work_figures import WorkFigures
     from runtime.rerank.request import RerankRequest
@@ -73,7 +74,7 @@ def _load(
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
     from runtime.api.rerank import RerankEndpoint
-    from runtime.api.rerank_forms import parse_ranking, parse_rerank
+    from runtime.api.rerank_forms import RANKING, SCORES, parse_ranking, parse_rerank
     from runtime.inference.token_run import RunBatch
     from runtime.metrics.work_figures import WorkFigures
     from runtime.rerank.reranker import Reranker
@@ -103,11 +104,11 @@ def _load(
         with figures.pending(characters, len(documents)):
             return await reranker.logits(request, deadline)
 
-    def endpoint(parse: Callable[[bytes], Question]) -> RerankEndpoint:
-        return RerankEndpoint(logits, scorer.fits, model.activation, parse)
+    def endpoint(parse: Callable[[bytes], Question], operation: Operation = SCORES) -> RerankEndpoint:
+        return RerankEndpoint(logits, scorer.fits, model.activation, parse, operation)
 
     truncate = settings.long_text is not LongText.ERROR
-    ranking = endpoint(partial(parse_ranking, model=bundle.manifest.model, truncate=truncate))
+    ranking = endpoint(partial(parse_ranking, model=bundle.manifest.model, truncate=truncate), RANKING)
     return Model(
         endpoints={
             "/rerank": endpoint(partial(parse_rerank, truncate=truncate)),

@@ -11,9 +11,11 @@ from manifest import BundleError, StaticModel
 from runtime.bundle import Bundle
 from runtime.host.capacity import Capacity
 from runtime.kinds import Load, Model
+from runtime.kinds.tokens import TokenRoutes
 from runtime.settings import DEFAULT_LISTS_MAX_BODY_BYTES, Settings
 from runtime.static.limits import Limits, limits_of
 from runtime.text.long_text import LongText
+from runtime.text.window_limit import texts_bytes
 
 if TYPE_CHECKING:
     from runtime.batches.request import BatchRequest, Embedded, Group
@@ -30,6 +32,7 @@ WORKER_MODULES = (
     "runtime.api.embeddings.info",
     "runtime.api.embeddings.likes",
     "runtime.api.embeddings.routes",
+    "runtime.api.embeddings.tokens",
     "runtime.api.static_vectors",
     "runtime.batches.batcher",
     "runtime.scheduling.scheduler",
@@ -44,7 +47,7 @@ def plan(bundle: Bundle, settings: Settings, capacity: Capacity) -> Load:
     model = bundle.manifest.section_as(StaticModel)
     long_text = settings.long_text or LONG_TEXT
     limits = limits_of(model, long_text, settings.max_tokens)
-    return partial(_load, bundle, model, settings, long_text, limits)
+    return partial(_load, bundle, model, settings, texts_bytes(capacity.worker_bytes), long_text, limits)
 
 
 def needed_bytes(bundle: Bundle, settings: Settings) -> int:
@@ -53,7 +56,13 @@ def needed_bytes(bundle: Bundle, settings: Settings) -> int:
 
 
 def _load(
-    bundle: Bundle, model: StaticModel, settings: Settings, long_text: LongText, limits: Limits, cores: int
+    bundle: Bundle,
+    model: StaticModel,
+    settings: Settings,
+    budget_bytes: int,
+    long_text: LongText,
+    limits: Limits,
+    cores: int,
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads numpy.
@@ -61,7 +70,7 @@ def _load(
     from runtime.api.embeddings.endpoint import Batches
     from runtime.api.embeddings.info import info_of
     from runtime.api.embeddings.likes import static_like_of
-    from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
+    from runtime.api.embeddings.routes import ERROR_SHAPES, TOKENIZE_PATH, embedding_endpoints
     from runtime.api.static_vectors import StaticVectorsEndpoint
     from runtime.batches.batcher import Batcher
     from runtime.metrics.work_figures import WorkFigures
@@ -113,6 +122,7 @@ def _load(
         settings.max_texts,
     )
     batches = Batches(known, lambda choice: static_like_of(choice, model), embed_all)
+    tokens = TokenRoutes(scheduler, batches, JOBS_PER_CORE * cores, budget_bytes, settings.request_seconds, figures)
 
     def endpoint(limits: Limits, batches: Batches | None = None) -> StaticVectorsEndpoint:
         embedder = embedder_of(limits)
@@ -126,7 +136,11 @@ def _load(
         return StaticVectorsEndpoint(embedder, submit, model, batches)
 
     return Model(
-        endpoints={"/vectors": endpoint(limits, batches), **embedding_endpoints(batches)},
+        endpoints={
+            "/vectors": endpoint(limits, batches),
+            **embedding_endpoints(batches),
+            TOKENIZE_PATH: tokens.tokenize(lambda like: tokenizer),
+        },
         golden_endpoints={"/vectors": endpoint(limits_of(model, LONG_TEXT, None))},
         serving={"long_text": long_text, "max_tokens": limits.tokens, "max_characters": limits.characters},
         jobs=scheduler,

@@ -12,6 +12,7 @@ from runtime.bundle import Bundle, copied_bytes
 from runtime.host.capacity import Capacity
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.kinds import Load, Model
+from runtime.kinds.tokens import TokenRoutes
 from runtime.settings import DEFAULT_LISTS_MAX_BODY_BYTES, Settings
 from runtime.text.long_text import LongText
 from runtime.text.prefixes import with_prefixes
@@ -35,6 +36,7 @@ WORKER_MODULES = (
     "runtime.api.embeddings.info",
     "runtime.api.embeddings.likes",
     "runtime.api.embeddings.routes",
+    "runtime.api.embeddings.tokens",
     "runtime.api.vectors",
     "runtime.batches.batcher",
     "runtime.inference.engine",
@@ -78,9 +80,8 @@ def _load(
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime and numpy.
     from runtime.api.embeddings.info import info_of
-    from runtime.api.embeddings.routes import ERROR_SHAPES, embedding_endpoints
+    from runtime.api.embeddings.routes import EMBED_ALL_PATH, ERROR_SHAPES, TOKENIZE_PATH, embedding_endpoints
     from runtime.api.vectors import VectorsEndpoint
-    from runtime.batches.request import Group
     from runtime.inference.token_run import RunBatch
     from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
@@ -96,13 +97,8 @@ def _load(
     embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures)
     budget = MemoryBudget(budget_bytes)
 
-    def begin(item: EmbedRequest | Group) -> Any:
-        if isinstance(item, Group):
-            return embedders[item.like.encoder].begin_group(item)
-        return embedders[item.encoder].begin(item)
-
     scheduler: Scheduler[Any] = Scheduler(
-        begin,
+        lambda begin: begin(),
         lambda: RunBatch(budget),
         cores,
         settings.request_seconds,
@@ -110,23 +106,32 @@ def _load(
     )
 
     async def embed(request: EmbedRequest, deadline: float | None) -> Vector:
+        embedder = embedders[request.encoder]
         priority = Priority.QUERY if request.is_query else Priority.PASSAGE
-        cost = embedders[request.encoder].estimate(request)
+        begin, cost = partial(embedder.begin, request), embedder.estimate(request)
         with figures.pending(len(request.text)):
-            return await scheduler.submit(request, request, cost, priority, deadline)
+            return await scheduler.submit(begin, request, cost, priority, deadline)
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
 
     def submit(group: Group, priority: Priority) -> Coroutine[Any, Any, Any]:
-        return scheduler.submit(group, cost=steps_of(group), priority=priority)
+        begin = partial(embedders[group.like.encoder].begin_group, group)
+        return scheduler.submit(begin, cost=steps_of(group), priority=priority)
 
-    batches = text_batches(bundle, served, settings, cores, limits, budget_bytes, submit, figures)
+    in_flight = windows_in_flight(served, cores, limits, budget_bytes)
+    batches = text_batches(bundle, served, settings, cores, in_flight, submit, figures)
+    tokens = TokenRoutes(scheduler, batches, in_flight, budget_bytes, settings.request_seconds, figures)
+    width = max(encoder.width for encoder in text.encoders.values())
     source = cached(embed, max_bytes=MAX_BYTES // workers, figures=figures) if settings.enable_cache else embed
     return Model(
         endpoints={
             "/vectors": VectorsEndpoint(source, fits, served, settings.honor_pooling_strategy, batches),
             **embedding_endpoints(batches),
+            EMBED_ALL_PATH: tokens.embed_all(
+                lambda group: embedders[group.like.encoder].begin_tokens(group), width, max(limits.values())
+            ),
+            TOKENIZE_PATH: tokens.tokenize(lambda like: embedders[like.encoder].tokenizer),
         },
         golden_endpoints={"/vectors": VectorsEndpoint(embed, fits, text, honor_pooling_strategy=False)},
         serving={
@@ -142,6 +147,15 @@ def _load(
     )
 
 
+def windows_in_flight(text: TextModel, cores: int, limits: Mapping[str, int], budget_bytes: int) -> int:
+    """How many windows of the longest kind may be in work at a time."""
+    from runtime.scheduling.parts import parts_in_flight
+
+    return parts_in_flight(
+        cores, max(text.encoders[name].memory.of(limit) for name, limit in limits.items()), budget_bytes
+    )
+
+
 def steps_of(group: Group) -> int:
     """How many steps the job of a group probably has."""
     return len(group.texts) // TEXTS_PER_RUN + 1
@@ -152,8 +166,7 @@ def text_batches(
     text: TextModel,
     settings: Settings,
     cores: int,
-    limits: Mapping[str, int],
-    budget_bytes: int,
+    in_flight: int,
     submit: Submit,
     figures: WorkFigures,
 ) -> Batches:
@@ -162,10 +175,7 @@ def text_batches(
     from runtime.api.embeddings.endpoint import Batches
     from runtime.api.embeddings.likes import like_of
     from runtime.batches.batcher import Batcher
-    from runtime.scheduling.parts import parts_in_flight
 
-    window_bytes = max(text.encoders[name].memory.of(limit) for name, limit in limits.items())
-    in_flight = parts_in_flight(cores, window_bytes, budget_bytes)
     batcher = Batcher(submit, cores, in_flight, settings.request_seconds, figures=figures)
 
     async def embed_all(request: BatchRequest, deadline: float | None) -> Embedded:
@@ -191,8 +201,12 @@ def load_embedders(
     limits: Mapping[str, int],
     kernels: NativeOps | None,
     figures: WorkFigures,
+    end: int | None = None,
 ) -> dict[str, Embedder]:
-    """An embedder for each encoder, by its name. Encoders of one graph share its engine."""
+    """An embedder for each encoder, by its name. Encoders of one graph share its engine.
+
+    ``end``: the token after whose first occurrence nothing of a text is read; None: there is none.
+    """
     from runtime.inference.engine import open_engine
     from runtime.text.embedder import Embedder
     from runtime.text.head import read_head
@@ -208,7 +222,7 @@ def load_embedders(
         tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
         windows = Windows(tokenizer, limits[name], long_text)
         _check_capacity(windows, limits[name], text.prompts)
-        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures)
+        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures, end)
     return embedders
 
 

@@ -14,10 +14,10 @@ HISTOGRAM_NUMBERS = len(SECONDS) + 2
 SUM = len(SECONDS) + 1
 
 
-def observe(row: memoryview[float], start: int, seconds: float) -> None:
+def observe(numbers: list[float], start: int, seconds: float) -> None:
     """Add a measurement to the histogram that starts there."""
-    row[start + bisect_left(SECONDS, seconds)] += 1
-    row[start + SUM] += seconds
+    numbers[start + bisect_left(SECONDS, seconds)] += 1
+    numbers[start + SUM] += seconds
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Histogram:
 PROCESS = 0
 """The process id of the worker in this row; 0: there is none."""
 
-IN_FLIGHT = Figure("cpu2vec_requests_in_flight", "Requests in progress, probes left out.", 1, "gauge")
+IN_FLIGHT = Figure("cpu2vec_requests_in_flight", "Requests in progress, probes and scrapes left out.", 1, "gauge")
 CONNECTIONS = Figure("cpu2vec_connections", "Open connections.", 2, "gauge")
 BODIES_WAITING = Figure("cpu2vec_bodies_waiting", "Request bodies that wait for memory.", 3, "gauge")
 PENDING = Figure("cpu2vec_pending_texts", "Texts that wait or are computed.", 4, "gauge")

@@ -22,56 +22,76 @@ from runtime.metrics.layout import (
     TOKENS,
     TRUNCATED,
     WORK_END,
+    WORK_START,
     observe,
 )
+
+TEXTS_START, TOKENS_START = TEXTS.start, TOKENS.start
+
+PUBLISHED = ((PENDING.start, QUEUED.start + 1), (WORK_START, WORK_END))
+"""Where in a row they are: gauges, and the rest."""
 
 CHARACTERS_PER_TOKEN = 4
 """Of English prose."""
 
 
 class WorkFigures:
-    """Thread-safe. Until it is opened, what is counted is not shown: golden requests are no work."""
+    """Thread-safe. What is counted is shown to other processes when it is published.
+
+    Until it is opened, nothing is shown: golden requests are no work.
+    """
 
     def __init__(self) -> None:
-        self._row: memoryview[float] = memoryview(array("d", bytes(8 * WORK_END)))
+        # PERF: a list takes a third of the time that shared memory takes.
+        self._numbers = [0.0] * WORK_END
+        self._row: memoryview[float] | None = None
         self._lock = threading.Lock()
 
     def open(self, row: memoryview[float]) -> None:
-        """Count in this row from now on."""
+        """Go on from the counters in this row, and show them there."""
         with self._lock:
             self._row = row
+            self._numbers = [0.0] * WORK_START + list(row[WORK_START:WORK_END])
+
+    def publish(self) -> None:
+        """Show all that was counted."""
+        if self._row is not None:
+            with self._lock:
+                numbers = array("d", self._numbers)
+            for start, end in PUBLISHED:
+                self._row[start:end] = memoryview(numbers)[start:end]
 
     def computed(self, tokens: int, windows: int = 1, truncated: bool = False) -> None:
         """A text has its result. ``windows``: how many it had, of so many ``tokens`` together."""
         with self._lock:
-            row = self._row
-            row[TEXTS.start] += 1
-            row[TOKENS.start] += tokens
+            numbers = self._numbers
+            numbers[TEXTS_START] += 1
+            numbers[TOKENS_START] += tokens
             if windows > 1:
-                row[CHUNKED.start] += 1
+                numbers[CHUNKED.start] += 1
             if truncated:
-                row[TRUNCATED.start] += 1
+                numbers[TRUNCATED.start] += 1
 
     def ran(self, seconds: float) -> None:
         """The model has run once."""
         with self._lock:
-            observe(self._row, RUN_SECONDS.start, seconds)
+            observe(self._numbers, RUN_SECONDS.start, seconds)
 
     def queued(self) -> None:
         """A job waits to be begun."""
         with self._lock:
-            self._row[QUEUED.start] += 1
+            self._numbers[QUEUED.start] += 1
 
     def dropped(self) -> None:
         """A job that was not begun waits no more: nobody wants its result."""
         with self._lock:
-            self._row[QUEUED.start] -= 1
+            self._numbers[QUEUED.start] -= 1
 
     def taken(self, seconds: float) -> None:
         """An inference thread has begun a job that waited so long."""
         with self._lock:
-            self._row[QUEUED.start] -= 1
-            observe(self._row, QUEUE_SECONDS.start, seconds)
+            self._numbers[QUEUED.start] -= 1
+            observe(self._numbers, QUEUE_SECONDS.start, seconds)
 
     def coalesced(self) -> None:
         """A text shares the job of another one."""
@@ -89,15 +109,15 @@ class WorkFigures:
     def pending(self, characters: int, texts: int = 1) -> Iterator[None]:
         """So many texts, of so many characters together, wait or are computed. Belongs to the event loop's thread."""
         tokens = texts + characters // CHARACTERS_PER_TOKEN
-        row = self._row
-        row[PENDING.start] += texts
-        row[PENDING_TOKENS.start] += tokens
+        numbers = self._numbers
+        numbers[PENDING.start] += texts
+        numbers[PENDING_TOKENS.start] += tokens
         try:
             yield
         finally:
-            row[PENDING.start] -= texts
-            row[PENDING_TOKENS.start] -= tokens
+            numbers[PENDING.start] -= texts
+            numbers[PENDING_TOKENS.start] -= tokens
 
     def _count(self, start: int) -> None:
         with self._lock:
-            self._row[start] += 1
+            self._numbers[start] += 1

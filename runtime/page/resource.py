@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from falcon.asgi import Request, Response
 
@@ -19,10 +20,13 @@ class Posted(Protocol):
 
 
 class PageResource:
-    """``endpoint``: what answers POST requests of the same path, where there is one."""
+    """``endpoint``: what answers POST requests of the same path, where there is one.
 
-    def __init__(self, page: Page, endpoint: Posted | None = None) -> None:
-        self._page = page
+    ``operations``: what GET and POST requests are told of.
+    """
+
+    def __init__(self, page: Page, endpoint: Posted | None = None, operations: Mapping[str, Any] | None = None) -> None:
+        self._page, self.operations = page, operations or {}
         if endpoint is not None:
             # NOTE: falcon allows the methods that a resource has.
             self.on_post = endpoint.on_post

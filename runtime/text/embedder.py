@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from manifest import Encoder
+from runtime.batches.each_text import PerToken
 from runtime.batches.request import Embedded, Group
 from runtime.batches.split import split
 from runtime.errors import InferenceFailed, InvalidRequest
@@ -20,6 +21,7 @@ from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize
 from runtime.text.pooling import only_token, pool
 from runtime.text.request import EmbedRequest
+from runtime.text.tokenizer import Tokenizer
 from runtime.text.windows import Window, Windowing, Windows
 
 Vector = NDArray[np.float32]
@@ -32,11 +34,18 @@ class Embedder:
     """One path from a text to its vector. Thread-safe."""
 
     def __init__(
-        self, encoder: Encoder, windows: Windows, engine: Engine, head: Head, figures: WorkFigures | None = None
+        self,
+        encoder: Encoder,
+        windows: Windows,
+        engine: Engine,
+        head: Head,
+        figures: WorkFigures | None = None,
+        end: int | None = None,
     ) -> None:
-        """``figures``: where texts are counted."""
+        """``figures``: where texts are counted. ``end``: after its first occurrence, nothing of a window is read."""
         self._figures = figures if figures is not None else WorkFigures()
         self._encoder, self._windows, self._engine, self._head = encoder, windows, engine, head
+        self._end = end
 
     def begin(self, request: EmbedRequest) -> Steps:
         """Yields one window a step, to be run, or a pause in tokenizing; the result is (dim,) or (dimensions,) float32.
@@ -63,7 +72,7 @@ class Embedder:
         short = [(index, ids) for index, ids in enumerate(all_ids) if ids is not None]
         runs = self._runs(short)
         for number, run in enumerate(runs):
-            batches = [_read_by(request, ids) for _, ids in run]
+            batches = [self._read_by(request, ids) for _, ids in run]
             memory = sum(self._encoder.memory.of(len(ids)) for _, ids in run)
             tokens = yield Step(TokenRun(self._engine, TokenBatch.joined(batches), memory), len(runs) - number)
             start = 0
@@ -75,6 +84,32 @@ class Embedder:
         vectors = np.stack([vector for vector, _ in found])
         _check_finite(vectors)
         return Embedded(vectors, [count for _, count in found])
+
+    def begin_tokens(self, group: Group) -> Generator[Step, Tokens, PerToken]:
+        """The embedding of each token of the group's only text, before pooling: (tokens, width) float32.
+
+        Prompt and special tokens are among them. A text of more than a window is cut to the first one, or refused.
+        Raises as ``begin_group``.
+        """
+        request = replace(group.like, text=group.texts[0])
+        try:
+            window = yield from _next_window(
+                self._windows.cutting().of(request.prompt, request.text, request.refuses_long), 1
+            )
+        except InvalidRequest as error:
+            raise group.named(0, error) from None
+        ids = window.ids
+        if not ids:
+            return PerToken(0, np.empty((0, self._encoder.width), np.float32))
+        tokens = yield Step(TokenRun(self._engine, TokenBatch.of(ids), self._encoder.memory.of(len(ids))), 1)
+        _check_finite(tokens)
+        self._figures.computed(len(ids), truncated=window.is_truncated)
+        return PerToken(len(ids), tokens)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the texts."""
+        return self._windows.tokenizer
 
     def fits(self, request: EmbedRequest) -> bool:
         """Whether the text with its prompt fits into one window."""
@@ -133,7 +168,7 @@ class Embedder:
             # NOTE: without special tokens an empty text has none; sentence-transformers' masked mean is zero then.
             return self._head.apply(np.zeros(self._encoder.width * len(request.pooling), dtype=np.float32))
         memory = self._encoder.memory.of(len(window.ids))
-        batch = _read_by(request, window.ids)
+        batch = self._read_by(request, window.ids)
         tokens = yield Step(TokenRun(self._engine, batch, memory), window.following + 1)
         return self._pooled(tokens, batch, request)
 
@@ -142,10 +177,11 @@ class Embedder:
         skip = request.skipped_tokens if batch.rows is None else 0
         return self._head.apply(pool(tokens, request.pooling, skip))
 
-
-def _read_by(request: EmbedRequest, ids: list[int]) -> TokenBatch:
-    """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
-    return TokenBatch.of(ids).wanting(only_token(request.pooling, request.skipped_tokens, len(ids)))
+    def _read_by(self, request: EmbedRequest, ids: list[int]) -> TokenBatch:
+        """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
+        if self._end is not None and self._end in ids:
+            ids = ids[: ids.index(self._end) + 1]
+        return TokenBatch.of(ids).wanting(only_token(request.pooling, request.skipped_tokens, len(ids)))
 
 
 def _check_finite(vectors: Vector) -> None:

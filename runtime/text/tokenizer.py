@@ -108,6 +108,10 @@ class Tokenizer:
         """How many tokens there are, special ones included."""
         return int(self._tokenizer.get_vocab_size())
 
+    def name_of(self, token: int) -> str:
+        """Return what the token of this id is called."""
+        return str(self._tokenizer.id_to_token(token))
+
     def encode(self, text: str) -> list[int]:
         """Return all ids of the text, with special tokens."""
         return [*self.prefix, *self.plain(text), *self.suffix]

@@ -75,6 +75,17 @@ class Windows:
         # What special tokens leave for prompt and text.
         self._content_tokens = max_tokens - self._special_count
 
+    def cutting(self) -> Windows:
+        """Return the same, for texts of which only the first window counts, unless ``LONG_TEXT`` is error."""
+        if self._long_text is LongText.ERROR:
+            return self
+        return Windows(self._tokenizer, self._max_tokens, LongText.TRUNCATE)
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of the texts."""
+        return self._tokenizer
+
     def token_capacity(self, prompt: str) -> int:
         """Return how many tokens of a window the prompt leaves for the text. One that leaves none cannot be served."""
         return self._content_tokens - (len(self._tokenizer.encode(prompt)) - self._special_count if prompt else 0)

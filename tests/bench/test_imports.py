@@ -20,7 +20,7 @@ ALLOWED = {
     "load": SHARED | {"report"},
     "server": SHARED | {"report", "load"},
     **dict.fromkeys(("text", "static"), SHARED | {"load", "server"}),
-    "rerank": SHARED | {"load", "server", "models", "report"},
+    **dict.fromkeys(("rerank", "clip"), SHARED | {"load", "server", "models", "report"}),
     **dict.fromkeys(("workers", "importing"), SHARED | {"report", "load", "server"}),
     "soak": SHARED | {"report", "load", "server"},
     **dict.fromkeys(("models", "precisions", "kernels"), SHARED | {"report"}),

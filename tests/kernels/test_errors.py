@@ -32,6 +32,9 @@ from tests.support.server.interpreter_lock import others_run_during
 LIBRARY = ops.host_library()
 
 
+ACTIVATION_NAMES = "none, gelu, gelu_tanh, relu, silu, tanh or quick_gelu"
+
+
 def refused(inputs: dict, op: str, sentence: str, **attributes: object) -> None:
     with pytest.raises(Exception, match=re.escape(f'cpu2vec {op} "tested": {sentence}')):
         run(op, inputs, **attributes)
@@ -117,6 +120,9 @@ class TestLinear:
             ({"x": floats(3, 0)}, "the input of weight must have 17 to 20 channels, not 0"),
             ({"gamma": floats(24)}, "gamma and beta must both be given"),
             ({"gamma": floats(24), "beta": floats(23)}, "beta must have the shape [24]"),
+            ({"input_beta": floats(20)}, "input_gamma and input_beta must both be given"),
+            ({"input_gamma": floats(20), "input_beta": floats(19)}, "input_beta must have the shape [20]"),
+            ({"input_gamma": floats(24), "input_beta": floats(24)}, "input_gamma must have the shape [20]"),
         ],
     )
     def test_shapes(self, changed, sentence):
@@ -139,7 +145,7 @@ class TestLinear:
     @pytest.mark.parametrize("activation", ["GELU", "swish", "", "g" * 40])
     def test_an_unknown_activation(self, activation):
         named = f', not "{activation}"' if len(activation) < 32 else ""
-        sentence = f'cpu2vec Linear "tested": activation must be none, gelu, gelu_tanh, relu, silu or tanh{named}'
+        sentence = f'cpu2vec Linear "tested": activation must be {ACTIVATION_NAMES}{named}'
         with pytest.raises(Exception, match=rf"{re.escape(sentence)}$"):
             run("Linear", linear(), activation=activation)
 
@@ -229,6 +235,8 @@ class TestAttention:
         [
             ({}, {"heads": 0}, "heads must be 1 to 1024, not 0"),
             ({}, {}, "heads must be 1 to 1024, not 0"),
+            ({}, {"heads": 2, "mask": "full"}, 'mask must be none or causal, not "full"'),
+            ({}, {"heads": 2, "mask": "m" * 40}, "mask must be none or causal"),
             ({}, {"heads": 5}, "qkv must have the shape [tokens, 3 x 5 heads x width]"),
             ({"qkv": floats(7, 0)}, {"heads": 2}, "qkv must have the shape [tokens, 3 x 2 heads x width]"),
             ({"qkv": floats(48)}, {"heads": 2}, "qkv must have the shape [tokens, 3 x 2 heads x width]"),

@@ -7,17 +7,20 @@ import onnxruntime as ort
 import pytest
 
 from tests.support.graphs import kernel_ops as ops
-from tests.support.graphs.op_inputs import attention, embedding, feed_forward, linear, some_attention
+from tests.support.graphs.op_inputs import attention, embedding, feed_forward, linear, norm_before, some_attention
 
 CASES = 300
 CORRECT = {
     "Embedding": (embedding, {}),
     "Linear": (linear, {"activation": "gelu"}),
     "Linear in groups": (lambda: linear(330), {"activation": "gelu"}),
+    "Linear with a norm before": (lambda: linear(330, **norm_before(330)), {"activation": "quick_gelu"}),
     "FeedForward": (feed_forward, {"activation": "silu"}),
     "FeedForward in groups": (lambda: feed_forward(330), {"activation": "silu"}),
+    "FeedForward with a norm before": (lambda: feed_forward(**norm_before(20)), {"activation": "quick_gelu"}),
     "Attention": (attention, {"heads": 2}),
     "Attention of some tokens": (some_attention, {"heads": 2}),
+    "Attention with a mask": (some_attention, {"heads": 2, "mask": "causal"}),
 }
 WILD = np.array([0, 1, -1, np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 2**24], np.float32)
 WILD_INTEGERS = np.array([0, 1, -1, 2, 49, 50, 2**31, -(2**31), 2**62, 2**63 - 1, -(2**63)], np.int64)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 import pytest
 
 from build.graph.external_data import ALIGNMENT
-from build.native.encoder import NATIVE_OPS, KernelActivation
+from build.native.encoder import NATIVE_OPS, AttentionMask, KernelActivation
 from build.native.packing import PANEL, QUAD, channel_groups
 from tests.support.graphs import kernel_ops
 from tests.support.paths import ROOT
@@ -55,11 +56,13 @@ def test_the_ops_have_the_same_domain_and_version_in_both_languages():
     assert kernel_ops.open_library().cpu2vec_kernels_opset() == NATIVE_OPS.version
 
 
-def test_activations_have_the_same_names_in_both_languages():
-    (listed,) = re.findall(r"kNames\[\] = \{([^}]*)\}", source("ort_node.h"))
+@pytest.mark.parametrize(("kind", "values"), [("Activation", KernelActivation), ("Mask", AttentionMask)])
+def test_attributes_have_the_same_names_in_both_languages(kind: str, values: type[StrEnum]):
+    (listed,) = re.findall(rf"k{kind}Names\[\] = \{{([^}}]*)\}}", source("ort_node.h"))
     names = re.findall(r'"(\w+)"', listed)
-    assert sorted(names) == sorted(activation.value for activation in KernelActivation)
-    (members,) = re.findall(r"enum class Activation \{([^}]*)\}", source("kernels.h"))
+    assert sorted(names) == sorted(value.value for value in values)
+    assert len(names) == LAYOUT[f"k{kind}s"]
+    (members,) = re.findall(rf"enum class {kind} \{{([^}}]*)\}}", source("kernels.h"))
     assert [f"k{name.title().replace('_', '')}" for name in names] == re.findall(r"\w+", members)
 
 

@@ -19,6 +19,8 @@ ISAS = ops.available()
 ODD = st.sampled_from([1, 3, 4, 15, 16, 17, 32, 48, 52, 64, 80, 100, 128, 192, 200, 312, 320, 321, 384, 641])
 GROUP_EDGES = [319, 320, 321, 640, 641, 1281]
 """Channels of one full group, one less and one more, of two full groups, and with a last group of one channel."""
+MASKS = ["none", "causal"]
+MASK = st.sampled_from(MASKS)
 ROWS = st.sampled_from([0, 1, 2, 7, 8, 9, 16, 31, 33, 70, 129])
 SEED = st.integers(0, 2**32 - 1)
 
@@ -48,6 +50,10 @@ def linear_inputs(
             "beta": beta,
         },
     }
+
+
+def input_norm(rng: np.random.Generator, k: int) -> dict:
+    return {name: rng.normal(size=k).astype(np.float32) for name in ("input_gamma", "input_beta")}
 
 
 def mapping_inputs(mapping: ops.LinearMap) -> dict:
@@ -87,6 +93,45 @@ class TestLinear:
         actual = run("Linear", {"x": x, **identity.inputs()}, isa, activation=activation)
         expected = ops.ACTIVATIONS[activation](x.astype(np.float64))
         np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=6e-5)
+
+    @pytest.mark.parametrize("isa", ISAS)
+    @given(seed=SEED, rows=ROWS, k=ODD.filter(lambda k: k > 3), n=ODD, after=st.booleans(), smooth=st.booleans())
+    @examples
+    def test_the_input_may_be_normalized_first(self, isa, seed, rows, k, n, after, smooth):
+        rng = np.random.default_rng(seed)
+        case = linear_inputs(rng, rows, k, n, smooth=smooth, norm=after and n > 3)
+        inputs = {**case["inputs"], **input_norm(rng, k)}
+        read = ops.layer_norm(inputs["x"], inputs["input_gamma"], inputs["input_beta"], 1e-3)
+        expected = case["map"].apply(read) if rows else np.zeros((0, n))
+        if inputs["residual"] is not None:
+            expected = ops.layer_norm(expected + inputs["residual"], inputs["gamma"], inputs["beta"], 1e-2)
+        actual = run("Linear", inputs, isa, epsilon=1e-2, input_epsilon=1e-3)
+        # A normalized value that rounds the other way moves one activation by one step.
+        step = (np.abs(read).max(initial=0) * 2 + 1) * 2 / ops.LEVELS * 1.5 / math.sqrt(k)
+        np.testing.assert_allclose(actual, expected, rtol=5e-3, atol=2e-3 + step * (5 if after else 1))
+
+    def test_a_norm_before_changes_no_bits_of_other_rows_or_on_threads(self, isa):
+        rng = np.random.default_rng(21)
+        inputs = {**linear_inputs(rng, 150, 330, 48, norm=True)["inputs"], **input_norm(rng, 330)}
+        whole = run("Linear", inputs, isa)
+        for threads in (1, 2, 7):
+            op = Op("Linear", inputs, isa, threads)
+            for first, last in ((0, 150), (0, 1), (3, 12), (64, 150)):
+                part = {name: inputs[name][first:last] for name in ("x", "residual")}
+                np.testing.assert_array_equal(op.run(**part), whole[first:last])
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_a_norm_before_hides_nothing_that_is_not_finite(self, isa, value):
+        rng = np.random.default_rng(22)
+        inputs = {**linear_inputs(rng, 9, 330, 20)["inputs"], **input_norm(rng, 330)}
+        op = Op("Linear", inputs, isa, activation="quick_gelu")
+        whole = op.run()
+        for column in (0, 191, 192, 329):
+            x = inputs["x"].copy()
+            x[4, column] = value
+            y = op.run(x=x)
+            assert np.isnan(y[4]).all()
+            np.testing.assert_array_equal(np.delete(y, 4, 0), np.delete(whole, 4, 0))
 
     def test_all_instruction_sets_give_the_same_bits(self):
         case = linear_inputs(np.random.default_rng(5), 37, 700, 84, smooth=True, shift=True)
@@ -194,8 +239,26 @@ class TestFeedForward:
             step = np.abs(hidden).max() / ops.LEVELS * 3 / math.sqrt(middle) / (y.std() + 0.1)
             np.testing.assert_allclose(actual, expected, rtol=1e-2, atol=max(step, 1e-2) * 3)
 
-    def test_rows_and_threads_do_not_change_bits(self, isa):
+    @pytest.mark.parametrize("isa", ISAS)
+    @given(seed=SEED, rows=ROWS.filter(bool), width=ODD.filter(lambda width: width > 3), middle=ODD)
+    @examples
+    def test_a_norm_before_leaves_the_residual_as_it_is(self, isa, seed, rows, width, middle):
+        rng = np.random.default_rng(seed)
+        first, second = random_linear_map(rng, width, middle), random_linear_map(rng, middle, width)
+        x = (rng.normal(size=(rows, width)) * 30 + 5).astype(np.float32)
+        inputs = {"x": x, **first.inputs("1"), **first.scaling_inputs("1"), **second.inputs("2")}
+        inputs |= {"gamma": None, "beta": None, **second.scaling_inputs("2"), **input_norm(rng, width)}
+        actual = run("FeedForward", inputs, isa, activation="relu", input_epsilon=1e-3)
+        read = ops.layer_norm(x, inputs["input_gamma"], inputs["input_beta"], 1e-3)
+        hidden = np.maximum(first.apply(read), 0)
+        expected = second.apply(hidden) + x
+        step = (np.abs(hidden).max() + 1) * 3 / ops.LEVELS * 3 / math.sqrt(middle)
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=step + 1e-2)
+
+    @pytest.mark.parametrize("before", [False, True])
+    def test_rows_and_threads_do_not_change_bits(self, isa, before):
         inputs = feed_forward_inputs(np.random.default_rng(12), 300, 48, 650)
+        inputs |= {"smooth2": None, "shift2": None, **input_norm(np.random.default_rng(23), 48)} if before else {}
         x = inputs["x"]
         single, double = (Op("FeedForward", inputs, isa, threads, activation="gelu") for threads in (1, 2))
         whole = single.run()
@@ -250,33 +313,36 @@ class TestAttention:
         heads=st.sampled_from([1, 3]),
         width=st.sampled_from([2, 26, 32, 48, 64, 80, 128]),
         bias=st.sampled_from([0, 1, 5, 100]),
+        mask=MASK,
     )
     @examples
-    def test_every_text_attends_to_itself_alone(self, isa, seed, lengths, heads, width, bias):
+    def test_every_text_attends_to_itself_alone(self, isa, seed, lengths, heads, width, bias, mask):
         inputs = attention_inputs(np.random.default_rng(seed), lengths, heads, width, bias)
         scale = 1 / math.sqrt(width)
-        expected = ops.attention(inputs["qkv"], lengths, heads, scale, inputs["relative_bias"], isa)
-        actual = run("Attention", inputs, isa, heads=heads)
+        expected = ops.attention(inputs["qkv"], lengths, heads, scale, inputs["relative_bias"], isa, mask)
+        actual = run("Attention", inputs, isa, heads=heads, mask=mask)
         in_integers = isa in ops.WITH_INTEGERS and any(length >= ops.INTEGERS_FROM for length in lengths)
         np.testing.assert_allclose(actual, expected, atol=1e-3 if in_integers else 3e-5)
 
+    @pytest.mark.parametrize("mask", MASKS)
     @pytest.mark.parametrize("bias", [0, 5])
-    def test_queries_of_some_tokens_give_their_rows_the_same_bits(self, isa, bias):
+    def test_queries_of_some_tokens_give_their_rows_the_same_bits(self, isa, bias, mask):
         lengths, hidden = [5, 0, 1, 40, 300], 3 * 26
         inputs = attention_inputs(np.random.default_rng(16), lengths, 3, 26, bias)
-        every, query = run("Attention", inputs, isa, heads=3), inputs["qkv"][:, :hidden]
+        every, query = run("Attention", inputs, isa, heads=3, mask=mask), inputs["qkv"][:, :hidden]
         for rows in ([0], [4, 5, 6], [345], [6, 45, 46, 99, 300], [], range(346)):
             some = {"qkv": inputs["qkv"][:, hidden:], "query": query[list(rows)], "rows": np.array(rows, np.int64)}
-            found = run("Attention", {**inputs, **some}, isa, heads=3)
+            found = run("Attention", {**inputs, **some}, isa, heads=3, mask=mask)
             np.testing.assert_array_equal(found, every[list(rows)])
 
+    @pytest.mark.parametrize("mask", MASKS)
     @pytest.mark.parametrize("tokens", [255, 256, 257, 700, 2049])
-    def test_long_texts_in_blocks_of_keys(self, isa, tokens):
+    def test_long_texts_in_blocks_of_keys(self, isa, tokens, mask):
         inputs = attention_inputs(np.random.default_rng(tokens), [tokens], 2, 32, bias=130)
         inputs["qkv"][:, :64] *= 4  # some keys stand out, and later ones more than earlier ones
         inputs["qkv"][tokens // 2 :, 64:128] *= 2
-        expected = ops.attention(inputs["qkv"], [tokens], 2, 0.25, inputs["relative_bias"], isa)
-        actual = run("Attention", inputs, isa, heads=2, scale=0.25)
+        expected = ops.attention(inputs["qkv"], [tokens], 2, 0.25, inputs["relative_bias"], isa, mask)
+        actual = run("Attention", inputs, isa, heads=2, scale=0.25, mask=mask)
         assert np.linalg.norm(actual - expected) < 2e-3 * np.linalg.norm(expected)
 
     def test_rounding_queries_keys_and_values_costs_little(self, isa):
@@ -296,12 +362,13 @@ class TestAttention:
         actual = run("Attention", inputs, isa, heads=1, scale=1.0)
         np.testing.assert_allclose(actual, 0, atol=2e-2)
 
-    def test_a_text_does_not_depend_on_other_texts_or_threads(self, isa):
+    @pytest.mark.parametrize("mask", MASKS)
+    def test_a_text_does_not_depend_on_other_texts_or_threads(self, isa, mask):
         lengths = [70, 3, 128, 0, 64, 300, 12]
         inputs = attention_inputs(np.random.default_rng(13), lengths, 3, 32)
-        whole = run("Attention", inputs, isa, heads=3)
-        np.testing.assert_array_equal(run("Attention", inputs, isa, threads=2, heads=3), whole)
-        op, start = Op("Attention", inputs, isa, heads=3), 0
+        whole = run("Attention", inputs, isa, heads=3, mask=mask)
+        np.testing.assert_array_equal(run("Attention", inputs, isa, threads=2, heads=3, mask=mask), whole)
+        op, start = Op("Attention", inputs, isa, heads=3, mask=mask), 0
         for length in lengths:
             rows = slice(start, start + length)
             alone = op.run(qkv=inputs["qkv"][rows], lengths=np.array([length]))
@@ -310,9 +377,10 @@ class TestAttention:
 
     @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
     @pytest.mark.parametrize("length", [10, 80, 300])
-    def test_what_is_not_finite_stays_in_its_text_and_head(self, isa, value, length):
+    @pytest.mark.parametrize("mask", MASKS)
+    def test_what_is_not_finite_stays_in_its_text_and_head(self, isa, value, length, mask):
         inputs = attention_inputs(np.random.default_rng(14), [5, length, 7], 2, 20)
-        op = Op("Attention", inputs, isa, heads=2)
+        op = Op("Attention", inputs, isa, heads=2, mask=mask)
         whole = op.run()
         for part in range(3):
             qkv = inputs["qkv"].copy()

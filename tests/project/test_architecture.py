@@ -105,7 +105,7 @@ def test_only_the_hub_module_talks_to_the_hub():
 
 EVERYBODY = {
     "build": {"errors", "command_line", "progress", "paths"},
-    "runtime": {"errors", "readiness"},
+    "runtime": {"errors", "readiness", "trace_context"},
 }
 """Modules that any other may import, besides ``manifest`` and ``sections``."""
 
@@ -192,6 +192,7 @@ DIRECTIONS = {
         "__main__": {"host", "main"},
         "errors": set(),
         "readiness": set(),
+        "trace_context": set(),
     },
 }
 """What each folder, and each module beside the folders, may import of its program."""

@@ -97,3 +97,13 @@ def test_events_below_the_level_are_left_out(level: LogLevel):
     program = "\n".join(f'log.{name}("{name}")' for name in LogLevel)
     lines = run(program, LogFormat.JSON, level)
     assert [json.loads(line)["level"] for line in lines] == list(LogLevel)[list(LogLevel).index(level) :]
+
+
+def test_a_line_about_a_request_names_its_trace_and_no_other_line_does():
+    program = 'log.warning("hello", extra={"trace_id": "ab"}); log.warning("other", extra={"trace_id": None})'
+    first, second = map(json.loads, run(program, LogFormat.JSON))
+    assert first["trace_id"] == "ab"
+    assert "trace_id" not in second
+    first, second = run(program, LogFormat.TEXT)
+    assert first.endswith(" WARNING hello trace_id=ab")
+    assert second.endswith(" WARNING other")

@@ -265,6 +265,7 @@ def understood(server: Server) -> dict[str, Any]:
         "openai",
         "openai as floats",
         "langchain-openai",
+        "llama-index",
         "ollama",
         "older ollama",
         "huggingface_hub",

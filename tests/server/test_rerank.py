@@ -190,7 +190,7 @@ def test_pairs_are_counted(minilm: Served):
     minilm.post("/v2/rerank", model="x", query=QUERY, documents=["river"])
     after = scrape(minilm.server)
     assert "kind=rerank" in after.info
-    common = {"/meta", "/metrics", "/health", "/.well-known/live", "/.well-known/ready", "other"}
+    common = {"/", "/meta", "/metrics", "/openapi.json", "/health", "/.well-known/live", "/.well-known/ready", "other"}
     assert after.routes == {"/rerank", "/v1/rerank", "/v2/rerank", *common}
     for route in ("/rerank", "/v2/rerank"):
         name = f"cpu2vec_requests_total{{route={route},status=200}}"

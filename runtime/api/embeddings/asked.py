@@ -35,6 +35,8 @@ class Choice:
     dimensions: int | None = None
     refuses_long: bool = False
     """Whether a text over the model's limit is refused, whatever ``LONG_TEXT`` says."""
+    special_tokens: bool = True
+    """Whether a list of tokens has the special ones."""
 
 
 @dataclass(frozen=True)

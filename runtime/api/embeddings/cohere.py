@@ -9,6 +9,9 @@ from runtime.api.embeddings.asked import Asked, Choice, Served
 from runtime.api.embeddings.fields import (
     Fields,
     check_only,
+    dimensions_schema,
+    list_schema,
+    model_schema,
     read_dimensions,
     read_list,
     read_model,
@@ -16,7 +19,27 @@ from runtime.api.embeddings.fields import (
 )
 from runtime.api.embeddings.layout import Layout, around
 from runtime.api.json_body import show
+from runtime.api.openapi.operation import Operation
+from runtime.api.openapi.schemas import (
+    ANYTHING,
+    OPTIONAL_STRING,
+    STRING,
+    VECTORS,
+    Schema,
+    array_of,
+    either,
+    object_of,
+    one_of,
+    optional,
+)
 from runtime.errors import InvalidRequest
+
+UNREAD = ("images", "inputs")
+"""Other things to embed, which this server cannot."""
+
+TRUNCATE = ("END", "NONE")
+
+BY_TYPE = object_of({"float": VECTORS})
 
 
 def parse_v1(fields: Fields, served: Served) -> Asked:
@@ -32,15 +55,15 @@ def parse_v2(fields: Fields, served: Served) -> Asked:
 
 def _parse(fields: Fields, served: Served, version: str, by_type: bool) -> Asked:
     read_model(fields, served)
-    for name in ("images", "inputs"):
-        if fields.get(name):
+    for name in UNREAD:
+        if fields.get(name) not in (None, []):
             raise InvalidRequest(f"{name} must be absent; this server embeds texts, a list of strings")
     if "texts" not in fields:
         raise InvalidRequest("texts is missing; it must be a list of strings")
     texts = read_list(fields["texts"], "texts", served)
     _check_types(fields.get("embedding_types"))
     task, prompt_name = read_task(fields, "input_type", served)
-    truncate = check_only(fields, "truncate", ("END", "NONE"))
+    truncate = check_only(fields, "truncate", TRUNCATE)
     choice = Choice(task, prompt_name, read_dimensions(fields, "output_dimension", served), truncate == "NONE")
 
     def after(tokens: int) -> dict[str, Any]:
@@ -53,6 +76,36 @@ def _parse(fields: Fields, served: Served, version: str, by_type: bool) -> Asked
     if by_type:
         return Asked(texts, "texts", True, choice, Layout(head[:-1] + b'{"float":[', lambda n: b"]}" + tail(n)[1:]))
     return Asked(texts, "texts", True, choice, Layout(head, tail))
+
+
+def describe_v1(served: Served) -> Operation:
+    """What ``parse_v1`` accepts, and what is answered."""
+    return _describe(served, either(VECTORS, BY_TYPE))
+
+
+def describe_v2(served: Served) -> Operation:
+    """What ``parse_v2`` accepts, and what is answered."""
+    return _describe(served, BY_TYPE)
+
+
+def _describe(served: Served, vectors: Schema) -> Operation:
+    fields = {
+        "texts": list_schema(served),
+        **dict.fromkeys(UNREAD, one_of([None, []])),
+        "model": model_schema(served),
+        "input_type": OPTIONAL_STRING,
+        "embedding_types": one_of([None, ["float"]]),
+        "truncate": optional(*TRUNCATE),
+        "output_dimension": dimensions_schema(served),
+    }
+    answer = {
+        "id": STRING,
+        "response_type": STRING,
+        "embeddings": vectors,
+        "texts": array_of(STRING),
+        "meta": object_of({"api_version": ANYTHING, "billed_units": ANYTHING}),
+    }
+    return Operation("Vectors of texts, in Cohere's shape", object_of(fields, ["texts"]), object_of(answer))
 
 
 def _check_types(value: Any) -> None:

@@ -14,6 +14,7 @@ from runtime.api.embeddings.fields import Fields
 from runtime.api.embeddings.layout import BYTES_PER_NUMBER, Layout
 from runtime.api.endpoint import LargeAnswer
 from runtime.api.json_body import parse_object
+from runtime.api.openapi.operation import Operation
 from runtime.batches.request import BatchRequest, Embedded
 
 Embed = Callable[[BatchRequest, float | None], Awaitable[Embedded]]
@@ -43,12 +44,12 @@ class Batches:
     """What all endpoints of a model share: the model, and what requests are checked against."""
 
     def __init__(self, served: Served, like_of: LikeOf, embed: Embed) -> None:
-        self.served, self._like_of, self._embed = served, like_of, embed
+        self.served, self.like_of, self._embed = served, like_of, embed
 
     def batch(self, asked: Asked, like: Any = None) -> Batch:
         """The request, for texts ``like`` this one, or as chosen. Raises ``InvalidRequest``."""
         if like is None:
-            like = self._like_of(asked.choice)
+            like = self.like_of(asked.choice)
         request = BatchRequest(asked.texts, asked.field, asked.is_list, like)
         embed = self._embed if asked.texts else self._nothing
         return Batch(len(asked.texts) * self.served.dim * BYTES_PER_NUMBER, request, asked.layout, embed)
@@ -65,8 +66,8 @@ def size_of_texts(batch: Batch) -> int:
 class EmbeddingsEndpoint:
     """Implements ``Endpoint``."""
 
-    def __init__(self, parse: Parse, batches: Batches) -> None:
-        self._parse, self._batches = parse, batches
+    def __init__(self, parse: Parse, operation: Operation, batches: Batches) -> None:
+        self.operation, self._parse, self._batches = operation, parse, batches
 
     def parse(self, body: bytes) -> Batch:
         asked = self._parse(parse_object(body, "an object"), self._batches.served)

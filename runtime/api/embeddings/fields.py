@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from manifest import Task
 from runtime.api.embeddings.asked import Served
-from runtime.api.json_body import name_of, show
+from runtime.api.json_body import name_of, show, whole_number
+from runtime.api.openapi.schemas import ANYTHING, FLAG, STRING, Schema, array_of, either, integer, one_of
 from runtime.errors import InvalidRequest, UnknownModel
 
 Fields = dict[str, Any]
@@ -28,6 +30,11 @@ TASKS = {
 """What the APIs call the two tasks. Another name is that of a prompt, if the model declares it."""
 
 
+def texts_schema(served: Served, least: int = 1) -> Schema:
+    """What ``read_texts`` accepts."""
+    return either(STRING, list_schema(served, least))
+
+
 def read_texts(fields: Fields, name: str, served: Served, least: int = 1) -> tuple[list[str], bool]:
     """The texts, and whether they are a list. Raises ``InvalidRequest`` that names an invalid one's index."""
     if name not in fields:
@@ -36,6 +43,11 @@ def read_texts(fields: Fields, name: str, served: Served, least: int = 1) -> tup
     if isinstance(value, str):
         return [value], False
     return read_list(value, name, served, least, "a string or a list of strings"), True
+
+
+def list_schema(served: Served, least: int = 1) -> Schema:
+    """What ``read_list`` accepts."""
+    return array_of(STRING, least, served.max_texts)
 
 
 def read_list(value: Any, name: str, served: Served, least: int = 1, what: str = "a list of strings") -> list[str]:
@@ -53,6 +65,11 @@ def read_list(value: Any, name: str, served: Served, least: int = 1, what: str =
                 raise InvalidRequest(TOKEN_IDS.format(name=name))
             raise InvalidRequest(f"{name}[{index}] must be a string, not {name_of(text)}")
     return value
+
+
+def model_schema(served: Served) -> Schema:
+    """What ``read_model`` accepts."""
+    return one_of([None, *sorted({served.model, *served.aliases})]) if served.aliases else ANYTHING
 
 
 def read_model(fields: Fields, served: Served) -> None:
@@ -76,13 +93,20 @@ def read_task(fields: Fields, name: str, served: Served) -> tuple[Task | None, s
     return None, value if value in served.prompts else None
 
 
+def read_first_task(fields: Fields, names: Sequence[str], served: Served) -> tuple[Task | None, str | None]:
+    """As ``read_task``, by the first of the fields that chooses something. All are checked."""
+    found = [read_task(fields, name, served) for name in names]
+    return next((each for each in found if each != (None, None)), (None, None))
+
+
 def read_dimensions(fields: Fields, name: str, served: Served) -> int | None:
     """How many components to keep; None: all."""
     value = fields.get(name)
     if value is None:
         return None
-    if type(value) is int and 1 <= value <= served.dim:
-        return value
+    number = whole_number(value)
+    if number is not None and 1 <= number <= served.dim:
+        return number
     raise InvalidRequest(f"{name} must be a whole number from 1 to {served.dim}, the model's dim, not {show(value)}")
 
 
@@ -92,6 +116,16 @@ def read_flag(fields: Fields, name: str) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     raise InvalidRequest(f"{name} must be true or false, not {show(value)}")
+
+
+def dimensions_schema(served: Served) -> Schema:
+    """What ``read_dimensions`` accepts."""
+    return integer(1, served.dim)
+
+
+def normalize_schema(served: Served) -> Schema:
+    """What ``check_normalize`` accepts."""
+    return FLAG if served.normalizes else one_of([None, False])
 
 
 def check_normalize(fields: Fields, name: str, served: Served) -> None:

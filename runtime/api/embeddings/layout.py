@@ -55,14 +55,19 @@ class Layout:
 
     async def write(self, embedded: Embedded) -> bytes:
         """The JSON of the answer, written in pieces, between which others have a turn."""
-        vectors = embedded.vectors
-        step = max(1, NUMBERS_AT_A_TIME // max(1, vectors.shape[1]))
-        pieces = []
-        for first in range(0, len(vectors), step):
-            if first:
-                await asyncio.sleep(0)
-            pieces.append(self.rows(np.ascontiguousarray(vectors[first : first + step]), first))
-        return b"".join((self.head, b",".join(pieces), self.tail(sum(embedded.tokens))))
+        rows = await written(embedded.vectors, self.rows)
+        return b"".join((self.head, rows, self.tail(sum(embedded.tokens))))
+
+
+async def written(vectors: Array, write: WriteRows) -> bytes:
+    """All rows, written in pieces, between which others have a turn."""
+    step = max(1, NUMBERS_AT_A_TIME // max(1, vectors.shape[1]))
+    pieces = []
+    for first in range(0, len(vectors), step):
+        if first:
+            await asyncio.sleep(0)
+        pieces.append(write(np.ascontiguousarray(vectors[first : first + step]), first))
+    return b",".join(pieces)
 
 
 def around(name: str, before: dict[str, Any], after: Callable[[int], dict[str, Any]]) -> tuple[bytes, Any]:

@@ -98,7 +98,7 @@ class TestCommandLine:
             (["--systems", "nobody"], "a system must be one of incumbent, cpu2vec, not 'nobody'"),
             (["--systems", "cpu2vec,cpu2vec"], "named twice"),
             (["--systems", "stub"], "a system must be one of incumbent, cpu2vec, not 'stub'"),
-            (["--kind", "image"], "a kind must be one of text, static, rerank, not 'image'"),
+            (["--kind", "image"], "a kind must be one of text, static, rerank, clip, not 'image'"),
             (["--kind", "rerank", "--loads", "overload"], "models of the kind rerank are not put under these loads"),
             (
                 ["--kind", "rerank", "--model", "base"],

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from build.clip.export import IMAGE, TEXT
 from build.fidelity.runtime_process import ROOT
 from build.native.memory import native_memory
 from manifest import WorkingMemory
+from tests.support.graphs.clip_graphs import clip
 from tests.support.graphs.native_graphs import NATIVE_MODELS, exported, lowered
 from tests.support.models.tiny_models import TinyModel
 
@@ -48,6 +50,42 @@ def test_a_run_takes_no_more_than_the_bound(model: TinyModel, tmp_path: Path):
     assert taken <= memory.of(POSITIONS)
     assert memory.per_pair == 0
     assert taken >= memory.of(POSITIONS) / 4, "a bound that is much too high wastes memory that could serve requests"
+
+
+MEASURE_IMAGE = """
+import re, sys
+from pathlib import Path
+import numpy as np
+import onnxruntime as ort
+from tests.support.graphs.kernel_ops import options
+settings = options()
+settings.enable_cpu_mem_arena = False
+session = ort.InferenceSession(sys.argv[1], settings)
+pixels = np.zeros((1, 3, int(sys.argv[2]), int(sys.argv[2])), np.float32)
+def peak():
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak()
+session.run(None, {"pixel_values": pixels})
+print(peak() - before)
+"""
+
+
+def test_an_image_takes_no_more_than_the_bound(tmp_path: Path):
+    side = 448
+    wide = {"hidden_size": 192, "num_attention_heads": 6, "intermediate_size": 768, "image_size": side}
+    tower = clip(**wide).tower(IMAGE)
+    command = [sys.executable, "-c", MEASURE_IMAGE, tower.quantize().graph, str(side)]
+    taken = int(subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    assert tower.image_memory is not None
+    assert tower.image_memory / 4 <= taken <= tower.image_memory
+
+
+def test_norms_before_products_take_a_copy_of_the_input():
+    memory = clip().tower(TEXT).memory
+    width, heads, hidden = 32, 4, 64
+    expected = 4 * 9 * width + heads * (8 * 16 + 16) + 5 * (hidden + 16)
+    assert memory == WorkingMemory(128 * expected, expected, 0)
+    assert clip().tower(TEXT).image_memory is None
 
 
 def test_it_grows_with_the_shape_and_has_room_for_split_channels():

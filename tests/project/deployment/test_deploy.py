@@ -73,7 +73,6 @@ VECTORIZERS = {
             "CLIP_INFERENCE_API",
             "sentence-transformers/clip-ViT-B-32",
             "multi2vec-clip",
-            Precision.INT8_STOCK,
         ),
     ],
     "docker-compose.dpr.yml": [

@@ -28,7 +28,7 @@ WEAVIATE_TIMEOUT = 50
 """Seconds after which Weaviate gives up."""
 
 MODULES = {
-    "multi2vec-clip": ("sentence-transformers/clip-ViT-B-32", Precision.INT8_STOCK, True),
+    "multi2vec-clip": ("sentence-transformers/clip-ViT-B-32", Precision.INT8, True),
     "text2vec-transformers": (MODEL, Precision.INT8, True),
     "text2vec-model2vec": ("minishlab/potion-base-8M", Precision.STORED, False),
     "reranker-transformers": ("cross-encoder/ms-marco-MiniLM-L6-v2", Precision.INT8, True),

@@ -122,7 +122,7 @@ def test_a_job_gets_the_permissions_that_it_uses_and_no_others():
             "id-token": "write",
             "attestations": "write",
         },
-        ("images", "join"): {"packages": "write"},
+        ("images", "join"): {"contents": "read", "packages": "write"},
         ("bases", "build"): {
             "contents": "read",
             "packages": "write",
@@ -287,7 +287,8 @@ class TestImages:
         program.write_text(
             "#!/bin/sh\n"
             f'echo "$*" >> {tmp_path}/calls\n'
-            'case "$1" in image) echo registry.example/a@sha256:1234 ;; login) cat > /dev/null ;; esac\n'
+            'case "$1 $3" in image*) echo registry.example/a@sha256:1234 ;; login*) cat > /dev/null ;;\n'
+            '"buildx inspect") echo sha256:0123456789abcdef ;; esac\n'
         )
         program.chmod(0o755)
         return program.parent
@@ -298,7 +299,7 @@ class TestImages:
         output.touch()
         path = f"{docker}{os.pathsep}{os.environ['PATH']}"
         environment = {"PATH": path, "GITHUB_OUTPUT": str(output), **values}
-        subprocess.run([*BASH, "-c", step["run"]], env=environment, check=True)
+        subprocess.run([*BASH, "-c", step["run"]], cwd=ROOT, env=environment, check=True)
         return (docker.parent / "calls").read_text().splitlines(), output.read_text()
 
     def test_every_architecture_is_built_on_a_machine_of_its_own(self):
@@ -344,15 +345,20 @@ class TestImages:
         assert output == "arm64=sha256:1234\ndigest=sha256:1234\n"
         assert set(IMAGES["jobs"]["build"]["outputs"]) == set(Target)
 
-    def test_the_architectures_are_joined_by_digest(self, docker: Path):
-        step = step_of(IMAGES, "join", "Join the architectures under one tag")
+    @pytest.mark.parametrize("tag", ["t", "t" * 122])
+    def test_the_architectures_are_joined_by_digest_under_a_name_and_by_content(self, docker: Path, tag: str):
+        step = step_of(IMAGES, "join", "Join the architectures under tags by name and by content")
         digests = {target.name: f"sha256:{target}" for target in Target}
-        calls, _ = self.run(docker, step, REPOSITORY="registry.example/a", TAG="t", **digests)
+        calls, _ = self.run(docker, step, REPOSITORY="registry.example/a", TAG=tag, **digests)
         sources = " ".join(f"registry.example/a@sha256:{target}" for target in Target)
+        by_content = f"{tag[:100]}-{(ROOT / 'VERSION').read_text().strip()}-0123456789ab"
+        digest = "registry.example/a@sha256:0123456789abcdef"
         assert calls == [
-            f"buildx imagetools create --tag registry.example/a:t {sources}",
-            "buildx imagetools inspect registry.example/a:t",
+            f"buildx imagetools create --tag registry.example/a:{tag} {sources}",
+            f"buildx imagetools inspect --format {{{{.Manifest.Digest}}}} registry.example/a:{tag}",
+            f"buildx imagetools create --tag registry.example/a:{by_content} {digest}",
         ]
+        assert len(by_content) <= MAX_LENGTH
 
 
 class TestBases:

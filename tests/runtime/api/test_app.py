@@ -89,6 +89,15 @@ def test_a_failed_inference_is_a_500_with_an_id_that_the_log_has_and_no_internal
     assert "secret detail" in caplog.text
 
 
+@pytest.mark.parametrize(("header", "trace"), [(f"00-{'ab' * 16}-{'cd' * 8}-01", "ab" * 16), ("nonsense é", None)])
+def test_the_log_of_an_internal_error_names_the_requests_trace(readiness, caplog, header: str, trace: str | None):
+    client = testing.TestClient(with_bodies(fake_app(FakeEncoder(InferenceFailed("secret")), readiness)))
+    with caplog.at_level(logging.ERROR):
+        post(client, {"text": "hi"}, headers={"traceparent": header})
+    (record,) = caplog.records
+    assert record.trace_id == trace
+
+
 def test_an_unforeseen_error_has_the_same_shape(readiness, caplog):
     client = testing.TestClient(with_bodies(fake_app(FakeEncoder(KeyError("bug")), readiness)))
     result = post(client, {"text": "hi"})
@@ -181,7 +190,7 @@ def test_meta_is_the_object_it_was_given(client: testing.TestClient, path: str):
 def test_an_unknown_path_is_a_404_in_the_same_shape(client: testing.TestClient, path: str):
     result = client.simulate_get(path)
     assert result.status_code == 404
-    paths = "/vectors, /meta, /health, /.well-known/live and /.well-known/ready"
+    paths = "/vectors, /meta, /openapi.json, /health, /.well-known/live and /.well-known/ready"
     assert error_of(result) == f"no such path; this server has {paths}"
 
 

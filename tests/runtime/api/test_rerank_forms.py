@@ -119,6 +119,7 @@ RANKING_ERRORS = [
     ({"query": "q", "documents": [{}]}, "documents[0].text is missing; it must be a string"),
     ({"query": "q", "documents": ["a", {"text": 1}]}, "documents[1].text must be a string, not a number"),
     ({"query": "q", "documents": [], "top_n": 0}, "top_n must be a whole number of at least 1, not 0"),
+    ({"query": "q", "documents": [], "top_n": 1.5}, "top_n must be a whole number of at least 1, not 1.5"),
     ({"query": "q", "documents": [], "top_n": True}, "top_n must be a whole number of at least 1, not true"),
     ({"query": "q", "documents": [], "return_documents": 1}, "return_documents must be true or false, not 1"),
 ]

@@ -135,9 +135,11 @@ def test_another_pooling_is_refused_where_the_vectors_of_several_modes_are_joine
     assert parse({"text": "hi"}, joined).pooling == (PoolingMode.MEAN, PoolingMode.MAX)
 
 
-@pytest.mark.parametrize("dimensions", [1, 100, 384])
-def test_dimensions_up_to_dim(dimensions: int):
-    assert parse(with_config(dimensions=dimensions)).dimensions == dimensions
+@pytest.mark.parametrize("dimensions", [1, 100, 384, 1.0, 384.0])
+def test_dimensions_up_to_dim(dimensions: float):
+    """JSON has one kind of number: 2.0 is a whole one."""
+    found = parse(with_config(dimensions=dimensions)).dimensions
+    assert (found, type(found)) == (dimensions, int)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +163,8 @@ def test_dimensions_up_to_dim(dimensions: int):
         (with_config(dimensions=0), f"{DIMENSIONS}0"),
         (with_config(dimensions=385), f"{DIMENSIONS}385"),
         (with_config(dimensions=-1), f"{DIMENSIONS}-1"),
-        (with_config(dimensions=1.0), f"{DIMENSIONS}1.0"),
+        (with_config(dimensions=1.5), f"{DIMENSIONS}1.5"),
+        (with_config(dimensions=0.0), f"{DIMENSIONS}0.0"),
         (with_config(dimensions=True), f"{DIMENSIONS}true"),
         (with_config(dimensions="4"), f'{DIMENSIONS}"4"'),
         (with_config(dimensions=10**30), f"{DIMENSIONS}1e+30"),

@@ -165,6 +165,7 @@ def test_a_request_that_was_not_begun_by_its_deadline_is_refused_and_one_that_wa
             await batcher.embed(request(["b"]), now + 0.01)
         jobs.go.set()
         assert len((await first).vectors) == 1
+        figures.publish()
         assert row[MISSED.start] == 1
 
     asyncio.run(run())

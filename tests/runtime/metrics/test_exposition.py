@@ -38,6 +38,8 @@ def test_requests_of_all_workers_are_added_by_route_and_status():
     other.answered("/vectors", 503, 70.0)
     other.answered("/wp-admin", 404, 0.001)
     other.answered("/vectors", 0, 1.0)
+    one.publish()
+    other.publish()
     samples = read(exposition(board, one.routes))
     assert samples["cpu2vec_requests_total", (("route", "/vectors"), ("status", "200"))] == 2
     assert samples["cpu2vec_requests_total", (("route", "/vectors"), ("status", "503"))] == 1
@@ -54,7 +56,9 @@ def test_requests_of_all_workers_are_added_by_route_and_status():
 
 def test_a_time_at_a_bound_is_in_its_class():
     board = Board(1)
-    figures_of(board, 0).answered("/meta", 200, SECONDS[2])
+    figures = figures_of(board, 0)
+    figures.answered("/meta", 200, SECONDS[2])
+    figures.publish()
     samples = read(exposition(board, ("other", *PATHS)))
     assert samples["cpu2vec_request_seconds_bucket", (("le", repr(SECONDS[1])), ("route", "/meta"))] == 0
     assert samples["cpu2vec_request_seconds_bucket", (("le", repr(SECONDS[2])), ("route", "/meta"))] == 1
@@ -64,14 +68,18 @@ def test_counters_of_a_worker_that_ended_stay_and_its_gauges_do_not():
     board = Board(2)
     figures = figures_of(board, 1)
     figures.answered("/meta", 200, 0.1)
-    figures.in_flight(3)
+    figures.requests = 3
     figures.sample(connections=5, bodies_waiting=1)
+    figures.publish()
+    assert read(exposition(board, figures.routes))["cpu2vec_requests_in_flight", ()] == 3
     board.clear(1)
     board.count_restart()
     samples = read(exposition(board, figures.routes))
     assert [samples[gauge.name, ()] for gauge in GAUGES] == [0] * len(GAUGES)
     assert samples["cpu2vec_worker_restarts_total", ()] == 1
-    figures_of(board, 1).answered("/meta", 200, 0.1)
+    successor = figures_of(board, 1)
+    successor.answered("/meta", 200, 0.1)
+    successor.publish()
     samples = read(exposition(board, figures.routes))
     assert samples["cpu2vec_requests_total", (("route", "/meta"), ("status", "200"))] == 2
 
@@ -93,6 +101,7 @@ def test_work_counts_from_the_moment_at_which_it_is_opened():
     work.looked_up(True)
     work.looked_up(False)
     with work.pending(characters=400):
+        work.publish()
         samples = read(exposition(board, ("other",)))
     expected = {
         "cpu2vec_texts_total": 2,
@@ -110,7 +119,33 @@ def test_work_counts_from_the_moment_at_which_it_is_opened():
         "cpu2vec_pending_tokens": 101,
     }
     assert {name: samples[name, ()] for name in expected} == expected
+    work.publish()
     assert read(exposition(board, ("other",)))["cpu2vec_pending_texts", ()] == 0
+
+
+def test_nothing_is_shown_before_it_is_published_and_what_belongs_together_at_once():
+    board, work = Board(1), WorkFigures()
+    figures = figures_of(board, 0)
+    figures.publish_also(work.publish)
+    work.open(board.row(0))
+    work.computed(tokens=3)
+    figures.answered("/vectors", 200, 0.1)
+    names = [("cpu2vec_texts_total", ()), ("cpu2vec_request_seconds_count", (("route", "/vectors"),))]
+    before = read(exposition(board, figures.routes))
+    figures.publish()
+    after = read(exposition(board, figures.routes))
+    assert [(before[name], after[name]) for name in names] == [(0, 1), (0, 1)]
+
+
+def test_a_successor_goes_on_from_the_counters_of_work():
+    board = Board(1)
+    for _ in range(2):
+        work = WorkFigures()
+        work.open(board.row(0))
+        work.computed(tokens=3)
+        work.publish()
+    samples = read(exposition(board, ("other",)))
+    assert (samples["cpu2vec_texts_total", ()], samples["cpu2vec_tokens_total", ()]) == (2, 6)
 
 
 def test_every_figure_has_a_place_of_its_own():
@@ -120,6 +155,8 @@ def test_every_figure_has_a_place_of_its_own():
     work.taken(100.0)
     figures = figures_of(board, 0)
     figures.answered("/vectors", 511, 100.0)
+    figures.publish()
+    work.publish()
     samples = read(exposition(board, figures.routes))
     assert samples["cpu2vec_request_seconds_sum", (("route", "/meta"),)] == 0
     assert samples["cpu2vec_queue_seconds_sum", ()] == samples["cpu2vec_inference_seconds_sum", ()] == 100.0

@@ -153,6 +153,7 @@ def test_a_request_that_was_not_begun_at_its_deadline_is_refused_and_one_that_wa
 
     asyncio.run(both())
     assert not any(name.startswith("late") for name in jobs.documents)
+    figures.publish()
     assert row[MISSED.start] == 1
 
 

@@ -82,6 +82,23 @@ def a_request(
 
 
 @pytest.mark.parametrize(
+    ("text", "read"),
+    [("a b", [CLS, A, B, SEP]), ("a q b q", [CLS, A, Q]), ("q", [CLS, Q]), ("a b c d q", [CLS, A, B, C, D, SEP])],
+)
+def test_nothing_is_read_after_the_first_end(tokenizer: Tokenizer, engine: PlainEngine, text: str, read: list[int]):
+    windows = Windows(tokenizer, 6, LongText.TRUNCATE)
+    ending = Embedder(an_encoder(layers=(), width=3), windows, engine, Head((), {}), end=Q)
+    assert next(ending.begin(a_request(text))).run.batch.ids.tolist() == read
+
+
+def test_texts_of_a_group_are_read_to_their_first_end(tokenizer: Tokenizer, engine: PlainEngine):
+    windows = Windows(tokenizer, 6, LongText.TRUNCATE)
+    ending = Embedder(an_encoder(layers=(), width=3), windows, engine, Head((), {}), end=Q)
+    batch = next(ending.begin_group(Group(["a q b", "c"], ["texts[0]", "texts[1]"], a_request("")))).run.batch
+    assert batch.ids.tolist() == [CLS, A, Q, CLS, C, SEP]
+
+
+@pytest.mark.parametrize(
     ("pooling", "skipped", "wanted"),
     [
         ((PoolingMode.CLS,), 0, [CLS]),

@@ -193,6 +193,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": lambda x: np.maximum(x, 0),
     "silu": lambda x: x / (1 + np.exp(-x)),
     "tanh": np.tanh,
+    "quick_gelu": lambda x: x / (1 + np.exp(-1.702 * x)),
 }
 
 
@@ -231,9 +232,15 @@ WITH_INTEGERS = ("amx", "avx512vnni", "avxvnni")
 
 
 def attention(
-    qkv: Array, lengths: list[int], heads: int, scale: float, bias: Array | None = None, isa: str = "scalar"
+    qkv: Array,
+    lengths: list[int],
+    heads: int,
+    scale: float,
+    bias: Array | None = None,
+    isa: str = "scalar",
+    mask: str = "none",
 ) -> Array:
-    """Compute full attention of each text in float64.
+    """Compute the attention of each text in float64: full, or with the ``mask`` "causal" to no later token.
 
     ``bias``: (heads, 2 M - 1), by the key's distance from the query, clipped to its ends.
     """
@@ -250,6 +257,8 @@ def attention(
             reach = (bias.shape[1] + 1) // 2
             distance = np.arange(length)[None, :] - np.arange(length)[:, None]
             scores += bias[:, np.clip(distance, 1 - reach, reach - 1) + reach - 1]
+        if mask == "causal":
+            scores += np.triu(np.full((length, length), -np.inf), 1)
         if length:
             weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
             weights /= weights.sum(axis=-1, keepdims=True)

@@ -20,7 +20,7 @@ from build.graph.external_data import externalize_weights, load_graph
 from build.graph.index import GraphIndex
 from build.model.describe import EncoderSpec, describe
 from build.model.trust import NO_TRUST
-from build.native.encoder import NotNative
+from build.native.encoder import Embeddings, NotNative
 from build.native.lowering import write_native
 from build.native.plan import NativePlan, plan_native
 from build.progress import silence_libraries
@@ -236,6 +236,7 @@ def with_quantized_weights(graph: Path, plan: NativePlan, calibrated: Calibrated
     model = onnx.load(graph)
     scalings = {matrix: scaled.scaling for scaled in calibrated.scaled for matrix in scaled.linear_input.matrices}
     multiplied = {node.input[1] for node in model.graph.node if node.op_type == "MatMul"}
+    assert isinstance(plan.encoder.embeddings, Embeddings)
     for tensor in model.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if tensor.name == plan.encoder.embeddings.word:

@@ -22,7 +22,8 @@ def linear(k: int = 20, n: int = 24, **changed: Any) -> Inputs:
     rng = np.random.default_rng(1)
     mapping = random_linear_map(rng, k, n)
     inputs = {"x": rng.normal(size=(3, k)).astype(np.float32), **mapping.inputs(), **mapping.scaling_inputs()}
-    return {**inputs, "residual": None, "gamma": None, "beta": None, **changed}
+    norms = {"gamma": None, "beta": None, "input_gamma": None, "input_beta": None}
+    return {**inputs, "residual": None, **norms, **changed}
 
 
 def feed_forward(middle: int = 40, **changed: Any) -> Inputs:
@@ -30,7 +31,14 @@ def feed_forward(middle: int = 40, **changed: Any) -> Inputs:
     first, second = random_linear_map(rng, 20, middle), random_linear_map(rng, middle, 20)
     inputs = {"x": rng.normal(size=(3, 20)).astype(np.float32), **first.inputs("1"), **first.scaling_inputs("1")}
     ones = floats(20)
-    return {**inputs, **second.inputs("2"), "gamma": ones, "beta": ones, **second.scaling_inputs("2"), **changed}
+    inputs |= {**second.inputs("2"), "gamma": ones, "beta": ones, **second.scaling_inputs("2")}
+    return {**inputs, "input_gamma": None, "input_beta": None, **changed}
+
+
+def norm_before(k: int) -> Inputs:
+    """The norm of an input of k channels."""
+    rng = np.random.default_rng(5)
+    return {name: rng.normal(size=k).astype(np.float32) for name in ("input_gamma", "input_beta")}
 
 
 def attention(**changed: Any) -> Inputs:

@@ -15,6 +15,7 @@ import huggingface_hub
 import langchain_openai  # type: ignore[import-not-found]
 import ollama  # type: ignore[import-not-found]
 import openai  # type: ignore[import-not-found]
+from llama_index.embeddings.openai_like import OpenAILikeEmbedding  # type: ignore[import-not-found]
 
 Texts = list[str]
 
@@ -35,6 +36,11 @@ def by_langchain(address: str, texts: Texts) -> Any:
         api_key="none", base_url=f"{address}/v1", model="any", check_embedding_ctx_length=False
     )
     return client.embed_documents(texts)
+
+
+def by_llama_index(address: str, texts: Texts) -> Any:
+    client = OpenAILikeEmbedding(model_name="any", api_key="none", api_base=f"{address}/v1", max_retries=0)
+    return client.get_text_embedding_batch(texts)
 
 
 def by_ollama(address: str, texts: Texts) -> Any:
@@ -75,6 +81,7 @@ CLIENTS: dict[str, Callable[[str, Texts], Any]] = {
     "openai": by_openai,
     "openai as floats": by_openai_as_floats,
     "langchain-openai": by_langchain,
+    "llama-index": by_llama_index,
     "ollama": by_ollama,
     "older ollama": by_older_ollama,
     "huggingface_hub": by_huggingface,

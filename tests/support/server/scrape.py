@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.server.server_process import Server
+from tests.support.server.server_process import Server, wait_until
 
 
 class Samples(dict[str, float]):
@@ -39,3 +39,15 @@ def scrape(server: Server, headers: dict[str, str] | None = None) -> Samples:
             labels = ",".join(f"{name}={value}" for name, value in sorted(each.labels.items()))
             found[f"{each.name}{{{labels}}}" if labels else each.name] = each.value
     return found
+
+
+def scrape_when(
+    server: Server, before: Samples, name: str, growth: float, headers: dict[str, str] | None = None
+) -> Samples:
+    """What the server shows once this sample has grown so much: another worker's figures are a little late."""
+
+    def has_grown() -> bool:
+        return scrape(server, headers)[name] - before[name] >= growth
+
+    wait_until(has_grown, f"{name} does not grow by {growth}", lambda: str(scrape(server, headers)))
+    return scrape(server, headers)

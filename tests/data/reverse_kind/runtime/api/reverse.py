@@ -7,10 +7,16 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 
+from runtime.api.openapi.operation import Operation
+from runtime.api.openapi.schemas import STRING, object_of
 from runtime.errors import InvalidRequest
+
+TEXT = object_of({"text": STRING})
 
 
 class ReverseEndpoint:
+    operation = Operation("A text backwards", TEXT, TEXT)
+
     def __init__(self, submit: Callable[[str, float | None], Awaitable[str]], max_characters: int) -> None:
         self._submit, self._max_characters = submit, max_characters
 

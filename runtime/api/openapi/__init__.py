@@ -1,0 +1,1 @@
+"""Describes the routes of the server that runs, as OpenAPI."""
