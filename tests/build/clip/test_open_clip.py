@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from build.clip.open_clip import FILES, SAME_MODELS, refuse_open_clip
 from build.errors import UnsupportedModel
 from build.model.fetch import fetch
+from build.model.open_clip import FILES, SAME_MODELS, refuse_open_clip
 from build.model.trust import NO_TRUST
 
 
