@@ -45,7 +45,7 @@ ENVIRONMENTS = {
     ),
     "lint": Environment("what make lint runs", "0.2 GB", ("tests/lint-requirements.txt",)),
     "sbom": Environment("what make sbom runs", "0.1 GB", ("build/sbom/requirements.txt",)),
-    "clients": Environment("clients of others that tests use", "0.1 GB", ("tests/clients-requirements.txt",)),
+    "clients": Environment("clients of others that tests use", "0.3 GB", ("tests/clients-requirements.txt",)),
 }
 
 

@@ -34,8 +34,7 @@ function reduceScrape(samples, time) {
     requests: sum("cpu2vec_requests_total"),
     texts: sum("cpu2vec_texts_total"),
     tokens: sum("cpu2vec_tokens_total"),
-    // The request for these figures is one of them.
-    inFlight: Math.max(0, sum("cpu2vec_requests_in_flight") - 1),
+    inFlight: sum("cpu2vec_requests_in_flight"),
     queued: sum("cpu2vec_queue_jobs"),
     failed: counted("cpu2vec_requests_total").reduce((total, { labels, value }) => total + (labels.status >= "500" ? value : 0), 0),
     memory: Math.max(0, ...counted("cpu2vec_resident_memory_bytes").map(({ value }) => value)),

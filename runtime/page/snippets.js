@@ -67,19 +67,22 @@ function snippet(name, text) {
   const copy = make("button", { type: "button", class: "plain", "aria-label": `Copy the ${name} snippet` }, "Copy");
   copy.addEventListener("click", async () => {
     await copyText(text);
+    copy.focus();
     copy.replaceChildren("Copied");
-    setTimeout(() => copy.replaceChildren("Copy"), 1500);
   });
+  copy.addEventListener("blur", () => copy.replaceChildren("Copy"));
   const code = make("pre", {}, text);
   const notes = name === "Weaviate" ? [make("p", { class: "soft" }, WEAVIATE_NOTE)] : [];
   return make("div", {}, make("div", { class: "snippet" }, code, copy), ...notes);
 }
 
-/** Copies also where the page came over plain HTTP from another machine, which has no clipboard of its own. */
+/** Copies also where a page that came over plain HTTP from another machine may not write to the clipboard itself. */
 async function copyText(text) {
-  if (navigator.clipboard) {
+  try {
     await navigator.clipboard.writeText(text);
     return;
+  } catch {
+    // There is no clipboard, or it is not allowed. What is selected can still be copied.
   }
   const box = make("textarea", {});
   box.value = text;

@@ -30,7 +30,8 @@ def test_what_only_a_build_needs_is_not_inside(files: dict[str, tarfile.TarInfo]
     assert [name for name in files if re.search(r"(^|/)s?bin/.", name)] == ["usr/bin/python3.11"]
     packages = r"torch|transformers|optimum|sentence_transformers|huggingface_hub|onnx|pip|setuptools|ensurepip|build"
     assert [name for name in files if re.search(rf"(^|/)({packages})(-[\d.]+\.dist-info)?$", name)] == []
-    assert {"app/manifest.py", "app/runtime/__main__.py", "bundle/manifest.json"} <= set(files)
+    needed = {"app/manifest.py", "app/runtime/__main__.py", "app/runtime/page/index.html", "bundle/manifest.json"}
+    assert needed <= set(files)
     assert {name.split("/")[1] for name in files if name.startswith("app/")} == {
         "VERSION",
         "__pycache__",

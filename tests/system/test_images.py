@@ -17,6 +17,7 @@ from build.fidelity.requests import heldout_texts
 from build.kernels import ARCHITECTURES
 from build.model.default_model import MODEL
 from manifest import Target
+from runtime.page.document import Page
 from tests.support.image.containers import HOST, LOCKED, READY_SECONDS, Container, docker, emulation
 
 if TYPE_CHECKING:
@@ -69,6 +70,11 @@ def test_it_serves_the_model_that_it_names(containers: dict[Target, Container], 
     assert meta["bundle"]["target"] == target
     assert meta["bundle"]["precision"] == "int8"
     assert meta["model"]["model_type"] == "bert"
+
+
+def test_browsers_get_its_page(containers: dict[Target, Container], target: Target):
+    status, body = json.loads(containers[target].python("print(json.dumps(ask('GET', '/')))"))
+    assert (status, body) == (200, Page().document.body.decode())
 
 
 def test_it_runs_on_the_native_kernels_of_its_architecture(containers: dict[Target, Container], target: Target):

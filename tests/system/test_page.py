@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from manifest import Kind, Manifest, read_manifest
-from tests.support.browser.chromium import Browser, started_browser
+from tests.support.browser.chromium import ANOTHER_MACHINE, Browser, started_browser
 from tests.support.browser.scripts import LOW_CONTRAST, OVERFLOW
 from tests.support.browser.tab import Tab, opened_tab
 from tests.support.bundles.kinds import bundle_of
@@ -169,6 +169,22 @@ def test_its_programs_run_as_they_are_copied(page: Opened):
     assert page.tab.evaluate(f"(async () => {{ {printed} }})()")
     schema = json.loads(programs["Weaviate"])
     assert MODULES[page.manifest.kind] in schema["moduleConfig"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", ANOTHER_MACHINE])
+def test_a_program_is_copied(text_page: Opened, host: str):
+    """A page that came over plain HTTP may not write to the clipboard as one of this machine may."""
+    tab = text_page.tab
+    tab.open(f"http://{host}:{text_page.server.port}/")
+    assert tab.evaluate("isSecureContext") == (host != ANOTHER_MACHINE)
+    tab.wait_for("document.querySelector('.snippet button') !== null")
+    tab.evaluate("void document.querySelector('.snippet button').focus()")
+    tab.press("Enter")
+    tab.wait_for("document.activeElement.innerText === 'Copied'")
+    (program,) = tab.texts("pre")
+    assert f"http://{host}:{text_page.server.port}/vectors" in program
+    tab.open(text_page.address)
+    assert tab.evaluate("navigator.clipboard.readText()") == program
 
 
 def test_live_figures_are_those_of_the_server(text_page: Opened):
@@ -325,6 +341,13 @@ def test_the_keyboard_alone_is_enough(text_page: Opened):
         while tab.evaluate(focused) != name:
             tab.press("Tab")
     assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_it_can_be_switched_off(default_bundle: Path, tmp_path: Path):
+    with ready(default_bundle, tmp_path / "log", PAGE="0") as server, server.connect() as connection:
+        refused = connection.request("GET", "/")
+        assert (refused.status, refused.headers["allow"]) == (405, "POST, OPTIONS")
+        assert connection.request("POST", "/", b'{"inputs": "a text"}').status == 200
 
 
 def test_its_head_comes_alone(pages: dict[Kind, Opened]):

@@ -16,6 +16,9 @@ from tests.support.programs.debian import program
 FIRST_FREE = 10
 """The pipe's own descriptors are above those that the browser knows it by, 3 and 4."""
 
+ANOTHER_MACHINE = "another-machine.test"
+"""A name of this machine by which it is none that the browser trusts."""
+
 OPTIONS = (
     "--headless",
     "--remote-debugging-pipe",
@@ -30,6 +33,7 @@ OPTIONS = (
     "--disable-sync",
     "--hide-scrollbars",
     "--force-color-profile=srgb",
+    f"--host-resolver-rules=MAP {ANOTHER_MACHINE} 127.0.0.1",
 )
 
 

@@ -36,8 +36,11 @@ class Tab:
     def open(self, url: str) -> None:
         """Load a page, and wait until it is there."""
         self._seen = len(self._events)
+        # The page that is left may have the same address.
+        self.evaluate("void (window.isLeft = true)")
         self._call("Page.navigate", url=url)
-        self.wait_for(f"location.href === {json.dumps(url)} && document.readyState === 'complete'")
+        arrived = f"!window.isLeft && location.href === {json.dumps(url)} && document.readyState === 'complete'"
+        wait_until(lambda: self._is_true(arrived), f"{url} is not there")
 
     def evaluate(self, expression: str) -> Any:
         """The JSON value of a script's expression, or of what it promises. Raises ``BrowserError``."""
@@ -49,6 +52,13 @@ class Tab:
     def wait_for(self, expression: str) -> None:
         """Wait until an expression is true."""
         wait_until(lambda: self.evaluate(expression), f"never true: {expression}", self.text)
+
+    def _is_true(self, expression: str) -> bool:
+        try:
+            return bool(self.evaluate(expression))
+        except BrowserError:
+            # The page that it was asked of has gone.
+            return False
 
     def text(self) -> str:
         """What a person reads on the page."""
@@ -135,8 +145,12 @@ def opened_tab(browser: Browser) -> Iterator[Tab]:
     context = browser.call("Target.createBrowserContext")["browserContextId"]
     target = browser.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
     session = browser.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+    permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    browser.call("Browser.grantPermissions", permissions=permissions, browserContextId=context)
     for domain in ("Page", "Runtime", "Log", "Network", "Audits", "Accessibility"):
         browser.call(f"{domain}.enable", session)
+    # Each tab behaves as the one in front, which a clipboard is open to.
+    browser.call("Emulation.setFocusEmulationEnabled", session, enabled=True)
     tab = Tab(browser, session)
     tab.show_as()
     yield tab
