@@ -30,7 +30,7 @@ PROCESSOR = CLIPImageProcessor()
 SMALLER_CROP = CLIPImageProcessor(size={"shortest_edge": 57}, crop_size={"height": 40, "width": 40})
 
 
-TALL_AND_WIDE = ((640, 480), (480, 900), (480, 1000), (1080, 2340), (300, 3000), (100, 4000), (4000, 100), (1, 9000))
+TALL_AND_WIDE = ((640, 480), (480, 900), (480, 1000), (1080, 2340), (300, 3000), (100, 4000), (4000, 100))
 """Around where Pillow resizes rows before columns, and far beyond."""
 
 STRETCHING = {
@@ -96,7 +96,7 @@ def test_a_crop_smaller_than_the_short_side(size: tuple[int, int]):
 
 @pytest.mark.parametrize("processor", STRETCHING.values(), ids=[*STRETCHING])
 def test_images_are_stretched_as_by_the_original(processor: SiglipImageProcessor):
-    for size in [*SIZES, *TALL_AND_WIDE]:
+    for size in [*SIZES, *TALL_AND_WIDE, (1, 9000)]:
         data = encoded(noise(*size), Kind("RGB", "BMP"))
         expected = original(data, processor)
         assert expected.shape == (3, processor.size["height"], processor.size["width"])
