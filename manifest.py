@@ -35,6 +35,7 @@ from sections.parts import Pooling as Pooling
 from sections.parts import PoolingMode as PoolingMode
 from sections.parts import WorkingMemory as WorkingMemory
 from sections.pixels import PixelInput as PixelInput
+from sections.pixels import Resample as Resample
 from sections.rerank import RerankModel as RerankModel
 from sections.static import MAX_PADDING as MAX_PADDING
 from sections.static import Padding as Padding

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from build.clip.layout import NETWORKS, Layout, find_layout, refuse_more_modules
-from build.errors import ModelNotFound, UnsupportedModel
+from build.clip.architectures import ARCHITECTURES, Architecture
+from build.clip.layout import Layout, find_layout, refuse_more_modules
+from build.clip.processor import PROCESSOR, read_pixels
+from build.clip.refusals import refuse_network
+from build.errors import UnsupportedModel
 from build.model.card import read_licence
 from build.model.describe import EncoderSpec, working_memory
 from build.model.families import Family
 from build.model.files import CONFIG
 from build.model.json_files import read_object
 from build.model.sentence_modules import LayerSpec, TensorNames
-from manifest import Activation, BundleError, LayerKind, PixelInput, Pooling, PoolingMode
-
-PROCESSOR = "preprocessor_config.json"
-PROCESSORS = ("CLIPImageProcessor", "CLIPFeatureExtractor", "CLIPImageProcessorFast")
-"""The names under which the same processor is stored; the last one resizes with another library where it can."""
-
-BICUBIC = 3
+from manifest import Activation, LayerKind, PixelInput, Pooling, PoolingMode, WorkingMemory
 
 FAMILY = Family("clip", ("CLIPModel",))
-
-STEPS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize", "do_convert_rgb")
-"""The processor's steps: all of them must be on, as they are by default."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +27,8 @@ class ClipDescription:
     """Everything that a CLIP model's vectors depend on."""
 
     layout: Layout
+    model_type: str
+    """A key in ``ARCHITECTURES``."""
     dim: int
     text: EncoderSpec
     pixels: PixelInput
@@ -51,85 +46,52 @@ def describe_clip(directory: Path) -> ClipDescription:
         raise UnsupportedModel("the directory is not a CLIP model's")
     refuse_more_modules(directory)
     stored = read_object(layout.folder, CONFIG)
-    model_type = stored.get("model_type", "")
-    if model_type not in NETWORKS:
-        raise UnsupportedModel(
-            f"{CONFIG}: the model_type {model_type} is not supported; it must be {' or '.join(NETWORKS)}"
-        )
+    refuse_network(stored, layout.types)
+    model_type = str(stored["model_type"])
+    architecture = ARCHITECTURES[model_type]
     # NOTE: a config leaves out what has its default.
-    config = getattr(transformers, NETWORKS[model_type][0]).from_dict(stored)
-    pixels = read_pixels(layout.folder)
-    if pixels.side != config.vision_config.image_size:
-        raise UnsupportedModel(
-            f"{PROCESSOR} crops images to {pixels.side} pixels, and the network reads {config.vision_config.image_size}"
-        )
+    config = getattr(transformers, architecture.config).from_dict(stored)
+    pixels = read_pixels(layout.folder, architecture.processor)
+    side = config.vision_config.image_size
+    if pixels.side != side:
+        raise UnsupportedModel(f"{PROCESSOR} makes images {pixels.side} pixels wide, and the network reads {side}")
+    dims = architecture.dims(config)
+    if len(set(dims)) > 1:
+        raise UnsupportedModel(f"{CONFIG}: vectors of texts and of images have {dims[0]} and {dims[1]} numbers")
     patches = (pixels.side // config.vision_config.patch_size) ** 2 + 1
     return ClipDescription(
         layout=layout,
-        dim=config.projection_dim,
-        text=_text_encoder(directory, layout, config),
+        model_type=model_type,
+        dim=dims[0],
+        text=_text_encoder(directory, layout, architecture, config),
         pixels=pixels,
         image_memory=_memory(config.vision_config).of(patches),
         licence=read_licence(directory),
     )
 
 
-def _text_encoder(directory: Path, layout: Layout, config: Any) -> EncoderSpec:
+def _text_encoder(directory: Path, layout: Layout, architecture: Architecture, config: Any) -> EncoderSpec:
     text = config.text_config
     below = layout.folder.relative_to(directory).as_posix()
-    names = TensorNames("" if below == "." else below, "text_projection.weight", None)
-    projection = LayerSpec(LayerKind.DENSE, text.hidden_size, config.projection_dim, Activation.IDENTITY, names)
+    weight, bias = (f"{architecture.projection}.{name}" for name in ("weight", "bias"))
+    names = TensorNames("" if below == "." else below, weight, bias if architecture.projection_bias else None)
+    dim = architecture.dims(config)[0]
+    projection = LayerSpec(LayerKind.DENSE, text.hidden_size, dim, Activation.IDENTITY, names)
+    memory = _memory(text)
+    if architecture.pads:
+        memory = WorkingMemory(memory.of(text.max_position_embeddings), per_token=0, per_pair=0)
     return EncoderSpec(
         folder=layout.folder,
         family=FAMILY,
         width=text.hidden_size,
         max_tokens=text.max_position_embeddings,
-        # NOTE: the token that ends every text sees all others, and is the last one where there is no padding.
+        # NOTE: the token that ends every text sees all others, and is the last one where there is no padding. Where
+        # there is, the graph adds it, and has the embedding that is read in the last place.
         pooling=Pooling((PoolingMode.LAST_TOKEN,), include_prompt=True),
         layers=(projection, LayerSpec(LayerKind.NORMALIZE)) if layout.normalizes else (projection,),
-        memory=_memory(text),
+        memory=memory,
     )
 
 
-def _memory(tower: Any) -> Any:
+def _memory(tower: Any) -> WorkingMemory:
     return working_memory(tower.to_dict(), FAMILY, tower.hidden_size)
-
-
-def read_pixels(folder: Path) -> PixelInput:
-    """What the image processor does. Raises ``ModelNotFound``, or ``UnsupportedModel`` for what it does otherwise."""
-    if not (folder / PROCESSOR).exists():
-        raise ModelNotFound(f"{folder.name} has no {PROCESSOR}: how images are read is unknown")
-    stored = read_object(folder, PROCESSOR)
-    name = stored.get("image_processor_type") or stored.get("feature_extractor_type") or PROCESSORS[0]
-    if name not in PROCESSORS:
-        raise UnsupportedModel(f"{PROCESSOR}: {name} is not supported; it must be {PROCESSORS[0]}")
-    for step in STEPS:
-        if stored.get(step, True) is not True:
-            raise UnsupportedModel(f"{PROCESSOR}: {step} must be true, not {stored[step]}")
-    if (resample := stored.get("resample", BICUBIC)) != BICUBIC:
-        raise UnsupportedModel(f"{PROCESSOR}: resample must be {BICUBIC} (bicubic), not {resample}")
-    try:
-        pixels = PixelInput(
-            short_side=_side(stored.get("size", 224), ("shortest_edge",)),
-            side=_side(stored.get("crop_size", 224), ("height", "width")),
-            scale=float(stored.get("rescale_factor", 1 / 255)),
-            mean=tuple(map(float, stored.get("image_mean") or OPENAI_MEAN)),
-            std=tuple(map(float, stored.get("image_std") or OPENAI_STD)),
-        )
-        pixels.check("pixels")
-    except (BundleError, TypeError, ValueError) as error:
-        raise UnsupportedModel(f"{PROCESSOR}: {error}") from None
-    return pixels
-
-
-OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
-OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
-"""What the processor takes where its file has neither."""
-
-
-def _side(value: Any, keys: tuple[str, ...]) -> int:
-    """One number, which all ``keys`` of an object must have. Raises ``ValueError``."""
-    values = [value.get(key) for key in keys] if isinstance(value, Mapping) and set(value) == set(keys) else [value]
-    if type(values[0]) is not int or values.count(values[0]) != len(values):
-        raise ValueError(f"a size must be {' and '.join(keys)}, the same number, not {value}")
-    return values[0]

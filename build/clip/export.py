@@ -10,11 +10,12 @@ from typing import Any
 import torch
 import transformers
 
-from build.clip.layout import NETWORKS
+from build.clip.architectures import ARCHITECTURES
 from build.clip.patch_product import with_patch_product
+from build.clip.tokenizer import load_tokenizer
 from build.errors import UnsupportedModel, first_line
 from build.host.malloc import release_free_memory
-from build.model.files import CONFIG
+from build.model.files import CONFIG, TOKENIZER_CONFIG
 from build.model.json_files import read_object
 from build.model.trust import Trust
 from build.pytorch.export import OPSET, OUTPUT
@@ -53,6 +54,26 @@ class TextTower(torch.nn.Module):
         return embeddings.gather(1, read.expand(-1, -1, embeddings.shape[-1]))
 
 
+class PaddedTextTower(torch.nn.Module):
+    """The same for a network that reads every text padded to its limit, from the last position.
+
+    The embedding there stands in the place of all tokens, of which the runtime reads the last one.
+    """
+
+    def __init__(self, network: Any, padding: int) -> None:
+        """``padding``: the id of the token that a text is padded with."""
+        super().__init__()
+        self.network = network
+        self.padding = torch.full((1, network.config.text_config.max_position_embeddings), padding)
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        texts, tokens = input_ids.shape
+        length = self.padding.shape[1]
+        padded = torch.cat([input_ids, self.padding.expand(texts, -1)], dim=1)[:, :length]
+        last = self.network.text_model(input_ids=padded).last_hidden_state[:, -1:]
+        return last.expand(-1, tokens, -1)
+
+
 class ImageTower(torch.nn.Module):
     """Pixels to vectors."""
 
@@ -61,15 +82,14 @@ class ImageTower(torch.nn.Module):
         self.network = network
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        pooled = self.network.vision_model(pixel_values=pixel_values).pooler_output
-        return self.network.visual_projection(pooled)
+        return self.network.get_image_features(pixel_values=pixel_values)
 
 
 def load_network(folder: Path, trust: Trust) -> Any:
     """The network in fp32. Raises ``UnsupportedModel`` where weights are missing or cannot be loaded."""
     try:
-        model_type = read_object(folder, CONFIG)["model_type"]
-        network, loading = getattr(transformers, NETWORKS[model_type][1]).from_pretrained(
+        architecture = ARCHITECTURES[read_object(folder, CONFIG)["model_type"]]
+        network, loading = getattr(transformers, architecture.network).from_pretrained(
             folder,
             dtype=torch.float32,
             attn_implementation="eager",
@@ -89,9 +109,8 @@ def export_towers(folder: Path, work: Path, trust: Trust, names: Collection[str]
     network = load_network(folder, trust)
     graphs = {}
     if TEXT in names:
-        first, last = network.config.text_config.bos_token_id, network.config.text_config.eos_token_id
-        ids = torch.tensor([[first, 0, 1, 0, last]])
-        graphs[TEXT] = _export(TextTower(network), ids, work / TEXT, (IDS, OUTPUT), {0: "texts", 1: "tokens"})
+        ids = torch.tensor([[0, 1, 0, 1, 0]])
+        graphs[TEXT] = _export(_text_tower(network, folder), ids, work / TEXT, (IDS, OUTPUT), {0: "texts", 1: "tokens"})
     if IMAGE in names:
         side = network.config.vision_config.image_size
         pixels = torch.zeros(1, 3, side, side)
@@ -101,6 +120,16 @@ def export_towers(folder: Path, work: Path, trust: Trust, names: Collection[str]
     # PERF: the exporter leaves reference cycles, which would keep the weights during later stages.
     release_free_memory()
     return graphs
+
+
+def _text_tower(network: Any, folder: Path) -> torch.nn.Module:
+    """Raises ``UnsupportedModel`` for a tokenizer without the padding that the network needs."""
+    if not ARCHITECTURES[network.config.model_type].pads:
+        return TextTower(network)
+    padding = load_tokenizer(folder).pad_token_id
+    if padding is None:
+        raise UnsupportedModel(f"{TOKENIZER_CONFIG}: there is no pad_token, and texts are padded to the limit")
+    return PaddedTextTower(network, padding)
 
 
 def _export(

@@ -9,18 +9,20 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
 from PIL.Image import Image
 from tokenizers import Tokenizer
-from transformers import AutoTokenizer, CLIPImageProcessor
 from transformers.image_utils import ChannelDimension
 
+from build.clip.architectures import ARCHITECTURES
 from build.clip.export import load_network
 from build.clip.layout import Layout
+from build.clip.tokenizer import load_tokenizer, runtime_tokenizer
 from build.errors import UnsupportedModel, first_line
 from build.host.malloc import release_free_memory
 from build.model.trust import Trust
-from build.pytorch.reference import Reference, fast_tokenizer
+from build.pytorch.reference import Reference
 from manifest import ONLY_ENCODER
 
 Vectors = NDArray[np.float32]
@@ -50,19 +52,24 @@ class OneModel(Original):
     """Texts and images are read by the same model."""
 
     def __init__(self, folder: Path) -> None:
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self._tokenizer: Any = load_tokenizer(folder)
 
     def tokenizer(self) -> Tokenizer:
-        return fast_tokenizer(self._tokenizer)
+        return runtime_tokenizer(self._tokenizer)
 
 
 class Network(OneModel):
-    """``CLIPModel`` of transformers, whose vectors are normalized."""
+    """A network of transformers, such as ``CLIPModel``."""
 
-    def __init__(self, folder: Path, trust: Trust) -> None:
+    def __init__(self, folder: Path, normalizes: bool, trust: Trust) -> None:
+        """``normalizes``: whether vectors get unit length."""
         super().__init__(folder)
+        self._normalizes = normalizes
         self._network = load_network(folder, trust)
-        self._processor: Any = CLIPImageProcessor.from_pretrained(folder, local_files_only=True)
+        architecture = ARCHITECTURES[self._network.config.model_type]
+        self._padding = "max_length" if architecture.pads else False
+        processors: Any = getattr(transformers, architecture.processor)
+        self._processor = processors.from_pretrained(folder, local_files_only=True)
         self._max_tokens = self._network.config.text_config.max_position_embeddings
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
@@ -77,18 +84,19 @@ class Network(OneModel):
         release_free_memory()
 
     def _embed_text(self, text: str) -> Vectors:
-        inputs = self._tokenizer(text, truncation=True, max_length=self._max_tokens, return_tensors="pt")
+        inputs = self._tokenizer(
+            text, padding=self._padding, truncation=True, max_length=self._max_tokens, return_tensors="pt"
+        )
         with torch.inference_mode():
-            return _normalized(self._network.get_text_features(input_ids=inputs["input_ids"]))
+            return self._vectors(self._network.get_text_features(input_ids=inputs["input_ids"]))
 
     def _embed_image(self, image: Image) -> Vectors:
         inputs = self._processor(image, return_tensors="pt", input_data_format=ChannelDimension.LAST)
         with torch.inference_mode():
-            return _normalized(self._network.get_image_features(pixel_values=inputs["pixel_values"]))
+            return self._vectors(self._network.get_image_features(pixel_values=inputs["pixel_values"]))
 
-
-def _normalized(vectors: torch.Tensor) -> Vectors:
-    return torch.nn.functional.normalize(vectors, dim=-1).numpy()
+    def _vectors(self, features: torch.Tensor) -> Vectors:
+        return (torch.nn.functional.normalize(features, dim=-1) if self._normalizes else features).numpy()
 
 
 class SentenceModel(OneModel):
@@ -135,11 +143,11 @@ class Pair(Original):
 
 def load_original(directory: Path, layout: Layout, trust: Trust) -> Original:
     """Raises ``UnsupportedModel`` where the model, its tokenizer or its processor cannot be loaded."""
-    library = "transformers" if layout.normalizes else "sentence-transformers"
+    library = "sentence-transformers" if layout.wrapped else "transformers"
     try:
-        if layout.normalizes:
-            return Network(layout.folder, trust)
-        return SentenceModel(directory, layout.folder, trust)
+        if layout.wrapped:
+            return SentenceModel(directory, layout.folder, trust)
+        return Network(layout.folder, layout.normalizes, trust)
     except UnsupportedModel:
         raise
     except Exception as error:  # NOTE: tokenizers raises bare Exception.

@@ -12,7 +12,7 @@ from build.bundle.staging import Staging
 from build.clip.layout import find_layout
 from build.fidelity.thresholds import COSINE_OPTIONS
 from build.kinds import ModelBuild, Weights
-from build.kinds.clip_bundle import ARCHITECTURE, AssembledClip, image_section
+from build.kinds.clip_bundle import AssembledClip, image_section
 from build.kinds.clip_pair import describe_pair
 from build.kinds.transformer import STAGES as TRANSFORMER_STAGES
 from build.kinds.transformer import what_is_quantized
@@ -80,7 +80,7 @@ class ClipBuild:
         from build.pytorch.head import read_layers
 
         described = self.description
-        with progress.stage("export", "the text and the image tower of a clip to ONNX, fp32"):
+        with progress.stage("export", f"the text and the image tower of a {described.model_type} to ONNX, fp32"):
             head = read_layers(self.files.directory, {ONLY_ENCODER: described.text.layers})
             made = Towers.of(described.layout.folder)
             towers = made.export(staging.work, self.trust, spec.backend is Backend.NATIVE)
@@ -116,7 +116,7 @@ def _section(
     from build.clip.export import IMAGE, TEXT
 
     encoder = Encoder(
-        architecture=ARCHITECTURE,
+        architecture=described.model_type,
         tokenizer=TOKENIZER,
         graph=TEXT,
         width=described.text.width,

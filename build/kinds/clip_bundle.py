@@ -18,15 +18,13 @@ if TYPE_CHECKING:
     from build.clip.original import Original
     from build.kinds.clip_towers import Tower
 
-ARCHITECTURE = "clip"
-
 
 def image_section(
     described: ClipDescription, tower: Tower, graph: Graph, source: ImageSource | None = None
 ) -> ImageModel:
     """The image tower's section. ``source``: the model that only images have."""
     return ImageModel(
-        architecture=ARCHITECTURE,
+        architecture=described.model_type,
         pixels=described.pixels,
         graph=graph,
         normalizes=described.layout.normalizes,

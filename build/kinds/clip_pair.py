@@ -73,7 +73,9 @@ class PairBuild:
         (transformer,) = transformers_of(described, staging.work / TEXT)
         transformer = replace(transformer, name=TEXT)
         family = transformer.encoder.family.model_type
-        with progress.stage("export", f"a {family} for texts and the image tower of a clip to ONNX, fp32"):
+        with progress.stage(
+            "export", f"a {family} for texts and the image tower of a {self.image.model_type} to ONNX, fp32"
+        ):
             head = read_head(files.directory, described)
             transformer = export_transformer(transformer, spec.backend, trust, files.code_cache)
             made = Towers.of(self.image.layout.folder)

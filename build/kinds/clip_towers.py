@@ -9,10 +9,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig
 
+from build.clip.architectures import ARCHITECTURES
 from build.clip.calibration_images import calibration_pixels
 from build.clip.export import FORMER_END, FORMER_MODEL, IMAGE, TEXT, export_towers
+from build.clip.tokenizer import load_tokenizer, runtime_tokenizer
 from build.errors import UnsupportedModel, first_line
 from build.graph.external_data import externalize_weights, load_graph
 from build.graph.index import GraphIndex
@@ -25,7 +27,6 @@ from build.native.matcher import match_encoder
 from build.native.memory import image_memory, native_memory
 from build.native.patterns import CLIP_TEXT, CLIP_VISION
 from build.native.plan import NativePlan
-from build.pytorch.reference import fast_tokenizer
 from build.quantization.calibrate import calibrate
 from build.quantization.calibrated import UNCALIBRATED, CalibratedWeights
 from build.quantization.calibration_texts import MAX_TOKENS, calibration_ids
@@ -109,7 +110,7 @@ class Towers:
         """Raises ``UnsupportedModel`` where config or tokenizer cannot be loaded."""
         try:
             config = AutoConfig.from_pretrained(folder, local_files_only=True)
-            return cls(folder, config, fast_tokenizer(AutoTokenizer.from_pretrained(folder, local_files_only=True)))
+            return cls(folder, config, runtime_tokenizer(load_tokenizer(folder)))
         except UnsupportedModel:
             raise
         except Exception as error:  # NOTE: tokenizers raises bare Exception.
@@ -163,6 +164,8 @@ def end_of_texts(config: Any, tokenizer: Tokenizer) -> int | None:
 
     ``config``: the model's.
     """
+    if ARCHITECTURES[config.model_type].pads:
+        return None
     end: int | None = config.text_config.eos_token_id
     if config.model_type == FORMER_MODEL and end == FORMER_END:
         end = max(tokenizer.get_vocab().values(), default=None)

@@ -25,6 +25,7 @@ from build.model.files import (
 )
 from build.model.hub_cache import pinned_cache
 from build.model.json_files import read_object
+from build.model.open_clip import refuse_open_clip
 from build.model.trust import Trust
 from build.names import ModelNames
 from manifest import MANIFEST_FILE, Source, SourceKind
@@ -151,7 +152,10 @@ def own_files(directory: Path, trust: Trust) -> list[str]:
 
 
 def model_directory(model: str) -> Path:
-    """The directory that the path ``model`` means. Raises ``ModelNotFound`` where it is not a model's."""
+    """The directory that the path ``model`` means.
+
+    Raises ``ModelNotFound`` where it is not a model's, ``UnsupportedModel`` for one of open_clip's.
+    """
     directory = Path(model).expanduser().absolute()
     if directory.is_file():
         raise ModelNotFound(f"{model} is a file: pass the model's directory, or a model id on the hub")
@@ -159,7 +163,9 @@ def model_directory(model: str) -> Path:
         raise ModelNotFound(f"{directory} is not a directory")
     if _is_bundle(directory):
         raise ModelNotFound(f"{model} is a bundle, not a model: make serve BUNDLE={shlex.quote(model)} serves it")
-    if not any((directory / name).is_file() for name in (CONFIG, MODULES, SENTENCE_CONFIG)):
+    readable = any((directory / name).is_file() for name in (CONFIG, MODULES, SENTENCE_CONFIG))
+    refuse_open_clip(directory.name, [path.name for path in directory.iterdir()], readable)
+    if not readable:
         raise ModelNotFound(f"{directory} has neither {CONFIG} nor {MODULES}: not a model directory")
     return directory
 

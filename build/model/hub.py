@@ -30,6 +30,7 @@ from build.errors import AccessDenied, BuildError, DamagedDownload, HubUnreachab
 from build.host.resources import free_disk
 from build.model.files import CONFIG, MODULES, ModelFiles, code_files, wanted_files
 from build.model.hub_cache import Records, Snapshot, recall, remember
+from build.model.open_clip import refuse_open_clip
 from build.model.trust import Trust
 from manifest import Source, SourceKind, sha256_of
 
@@ -52,6 +53,7 @@ def fetch_from_hub(model: str, revision: str | None, trust: Trust) -> ModelFiles
         return _model_files(_recall(Records.MODEL, model, wanted_revision), revision)
     with _quiet_client(), _translated_errors(model, wanted_revision):
         name, commit, siblings = _list_files(model, wanted_revision)
+        refuse_open_clip(name, siblings, readable=bool({CONFIG, MODULES} & set(siblings)))
         names = wanted_files(list(siblings), trust)
         if not {CONFIG, MODULES} & set(names):
             raise ModelNotFound(f"{name} has neither {CONFIG} nor {MODULES}: not a model for transformers")

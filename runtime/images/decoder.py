@@ -22,6 +22,7 @@ from runtime.images.formats import bmp, gif, jpeg, png, tiff, webp
 from runtime.images.geometry import Span, square_of
 from runtime.images.outline import Outline
 from runtime.images.refusals import BadImage, Broken, Truncated
+from sections.pixels import PixelInput, Resample
 
 # NOTE: Pillow warns of oddities in words that can be the sender's.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -40,18 +41,24 @@ OPENERS: dict[str, Callable[[io.BytesIO], ImageFile]] = {
 }
 
 
-def decode(outline: Outline, short_side: int, side: int) -> NDArray[np.uint8]:
-    """The first picture in RGB, (side, side, 3): its shorter side resized to ``short_side``, then the middle cropped.
+FILTERS = {Resample.BICUBIC: Resampling.BICUBIC, Resample.BILINEAR: Resampling.BILINEAR}
+
+
+def decode(outline: Outline, wanted: PixelInput) -> NDArray[np.uint8]:
+    """The first picture in RGB, (side, side, 3), resized and cropped as ``wanted`` says.
 
     Takes ``outline.memory`` at most. Raises ``BadImage``.
     """
     picture = _load(outline)
     # NOTE: a picture's size may differ from its outline's: a TIFF may say that it is to be turned.
-    columns, rows = square_of(*picture.size, short_side, side)
+    square = square_of(*picture.size, wanted)
+    columns, rows = square
     rgb = _to_rgb(_cut(picture, columns.read, rows.read))
     del picture
-    # NOTE: columns first, as in Pillow: each pass rounds to 8 bits, so that the order shows.
-    return _resize_rows(_resize_columns(rgb, columns), rows)
+    filter = FILTERS[wanted.resample]
+    if square.rows_first:
+        return np.asarray(_resize_columns(_resize_rows(rgb, rows, filter), columns, filter))
+    return np.asarray(_resize_rows(_resize_columns(rgb, columns, filter), rows, filter))
 
 
 def _load(outline: Outline) -> Image:
@@ -87,15 +94,15 @@ def _to_rgb(picture: Image) -> Image:
     return picture.convert("RGB")
 
 
-def _resize_columns(picture: Image, span: Span) -> Image:
+def _resize_columns(picture: Image, span: Span, filter: Resampling) -> Image:
     if not span.is_whole:
         return fromarray(enlarge(np.asarray(picture).swapaxes(0, 1), span).swapaxes(0, 1))
-    resized = picture.resize((span.resized, picture.height), Resampling.BICUBIC)
+    resized = picture.resize((span.resized, picture.height), filter)
     return resized.crop((span.offset, 0, span.offset + span.kept, picture.height))
 
 
-def _resize_rows(picture: Image, span: Span) -> NDArray[np.uint8]:
+def _resize_rows(picture: Image, span: Span, filter: Resampling) -> Image:
     if not span.is_whole:
-        return enlarge(np.asarray(picture), span)
-    resized = picture.resize((picture.width, span.resized), Resampling.BICUBIC)
-    return np.asarray(resized)[span.offset : span.offset + span.kept]
+        return fromarray(enlarge(np.asarray(picture), span))
+    resized = picture.resize((picture.width, span.resized), filter)
+    return resized.crop((0, span.offset, picture.width, span.offset + span.kept))

@@ -27,7 +27,7 @@ class Preprocessor:
 
     def pixels(self, outline: Outline) -> Pixels:
         """The network's input, (3, side, side). Takes ``outline.memory`` meanwhile. Raises ``BadImage``."""
-        picture = decode(outline, self._wanted.short_side, self._wanted.side)
+        picture = decode(outline, self._wanted)
         channels = [self._values[channel][picture[:, :, channel]] for channel in range(len(self._values))]
         return np.stack(channels)
 

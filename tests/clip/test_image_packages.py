@@ -17,10 +17,11 @@ from pathlib import Path
 import PIL
 from runtime.images.decoder import OPENERS, decode
 from runtime.images.sniff import read_outline
+from sections.pixels import PixelInput
 
 outlines = [read_outline(path.read_bytes(), 1 << 26) for path in sorted(Path("tests/data/images").iterdir())]
 for outline in outlines:
-    decode(outline, 224, 224)
+    decode(outline, PixelInput(224, 224, 1 / 255, (0, 0, 0), (1, 1, 1)))
 assert {outline.format for outline in outlines} == set(OPENERS)
 print(Path(PIL.__file__).parent.parent)
 """

@@ -9,21 +9,43 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from transformers.image_utils import ChannelDimension
 from transformers.models.clip.image_processing_clip import CLIPImageProcessor
+from transformers.models.siglip.image_processing_siglip import SiglipImageProcessor
 
+from runtime.images.decoder import FILTERS, decode
 from runtime.images.preprocess import Preprocessor
-from sections.pixels import PixelInput
-from tests.support.images.pictures import KINDS, Kind, corpus, encoded, noise
+from runtime.images.sniff import read_outline
+from sections.pixels import PixelInput, Resample
+from tests.support.images.pictures import KINDS, SIZES, Kind, corpus, encoded, noise
 from tests.support.images.samples import FOLDER, samples
+
+Processor = CLIPImageProcessor | SiglipImageProcessor
 
 LIMIT = 1 << 26
 PROCESSOR = CLIPImageProcessor()
 SMALLER_CROP = CLIPImageProcessor(size={"shortest_edge": 57}, crop_size={"height": 40, "width": 40})
 
 
-def wanted(processor: CLIPImageProcessor) -> PixelInput:
+TALL_AND_WIDE = ((640, 480), (480, 900), (480, 1000), (1080, 2340), (300, 3000), (100, 4000), (4000, 100))
+"""Around where Pillow resizes rows before columns, and far beyond."""
+
+STRETCHING = {
+    Resample.BICUBIC: SiglipImageProcessor(),
+    Resample.BILINEAR: SiglipImageProcessor(resample=2, size={"height": 256, "width": 256}),
+}
+"""SigLIP's and SigLIP 2's."""
+
+
+def wanted(processor: Processor) -> PixelInput:
+    if isinstance(processor, SiglipImageProcessor):
+        side = processor.size["height"]
+        resample = next(name for name, stretching in STRETCHING.items() if stretching is processor)
+        numbers = processor.rescale_factor, tuple(processor.image_mean), tuple(processor.image_std)
+        return PixelInput(side, side, *numbers, resample, stretches=True)
     return PixelInput(
         processor.size["shortest_edge"],
         processor.crop_size["height"],
@@ -33,16 +55,17 @@ def wanted(processor: CLIPImageProcessor) -> PixelInput:
     )
 
 
-def ours(data: bytes, processor: CLIPImageProcessor = PROCESSOR) -> np.ndarray:
+def ours(data: bytes, processor: Processor = PROCESSOR) -> np.ndarray:
     preprocessor = Preprocessor(wanted(processor), LIMIT)
     return preprocessor.pixels(preprocessor.outline(base64.b64encode(data).decode()))
 
 
-def original(data: bytes, processor: CLIPImageProcessor = PROCESSOR) -> np.ndarray:
+def original(data: bytes, processor: Processor = PROCESSOR) -> np.ndarray:
     """The processor says that it guesses which axis has the channels, and guesses wrong for 1 or 3 rows."""
     with Image.open(io.BytesIO(data)) as picture:
         picture.load()
         picture.info.pop("transparency", None)  # Pillow would warn of it, and then ignore it
+        picture = picture.convert("RGB")  # SigLIP's processor fails for other modes
         pixels = processor(picture, return_tensors="np", input_data_format=ChannelDimension.LAST)["pixel_values"]
     return pixels[0]
 
@@ -69,6 +92,31 @@ def test_a_crop_smaller_than_the_short_side(size: tuple[int, int]):
     expected = original(data, SMALLER_CROP)
     assert expected.shape == (3, 40, 40)
     np.testing.assert_array_equal(ours(data, SMALLER_CROP), expected)
+
+
+@pytest.mark.parametrize("processor", STRETCHING.values(), ids=[*STRETCHING])
+def test_images_are_stretched_as_by_the_original(processor: SiglipImageProcessor):
+    for size in [*SIZES, *TALL_AND_WIDE, (1, 9000)]:
+        data = encoded(noise(*size), Kind("RGB", "BMP"))
+        expected = original(data, processor)
+        assert expected.shape == (3, processor.size["height"], processor.size["width"])
+        np.testing.assert_array_equal(ours(data, processor), expected, str(size))
+
+
+@pytest.mark.parametrize("size", TALL_AND_WIDE)
+def test_a_tall_or_wide_image_is_read_as_by_the_original(size: tuple[int, int]):
+    data = encoded(noise(*size), Kind("RGB", "BMP"))
+    np.testing.assert_array_equal(ours(data), original(data))
+
+
+@given(st.integers(1, 500), st.integers(1, 900), st.integers(1, 60), st.sampled_from([*FILTERS]))
+@settings(max_examples=60, deadline=None)
+def test_any_image_is_stretched_as_by_pillow(width: int, height: int, side: int, resample: Resample):
+    pixels = noise(width, height)
+    wanted = PixelInput(side, side, 1.0, (0.0,) * 3, (1.0,) * 3, resample, stretches=True)
+    found = decode(read_outline(encoded(pixels, Kind("RGB", "BMP")), LIMIT), wanted)
+    expected = Image.fromarray(pixels).resize((side, side), FILTERS[resample])
+    np.testing.assert_array_equal(found, np.asarray(expected))
 
 
 def cubic(distance: float) -> float:

@@ -240,7 +240,7 @@ def test_meta_shows_what_the_server_reads(served: Served):
         meta = connection.request("GET", "/meta").json
     is_pair = served.layout == "pair"
     models = meta["model"] if is_pair else {"": meta["model"]}
-    one = {"": "metaclip_2" if served.layout == "metaclip" else "clip"}
+    one = {"": {"metaclip": "metaclip_2", "siglip": "siglip", "siglip 2": "siglip"}.get(served.layout, "clip")}
     types = {name: config["model_type"] for name, config in models.items()}
     assert types == ({"text_model": "distilbert", "clip_model": "clip"} if is_pair else one)
     assert not is_pair or meta["bundle"]["model"] == "texts + images"

@@ -16,6 +16,7 @@ from build.host.resources import check_resources
 from build.model.describe import describe
 from build.model.families import FAMILIES, Family
 from build.model.files import wanted_files
+from build.model.open_clip import refuse_open_clip
 from build.model.sentence_modules import ACTIVATIONS, LAYERS
 from build.model.trust import NO_TRUST
 from manifest import PoolingMode
@@ -74,6 +75,10 @@ def modules(directory: Path, *kinds: str) -> None:
     write(directory / "modules.json", [entry | {"path": path} for entry, path in zip(entries, paths, strict=True)])
 
 
+def a_checkpoint_of_open_clip(directory: Path) -> None:
+    refuse_open_clip("timm/ViT-B-16-SigLIP", ["open_clip_config.json"], readable=False)
+
+
 def an_unknown_family(directory: Path) -> None:
     config(directory, architectures=["AlbertModel"], model_type="albert")
 
@@ -126,6 +131,7 @@ def too_little_memory(directory: Path) -> None:
 
 
 REFUSED = (
+    a_checkpoint_of_open_clip,
     an_unknown_family,
     an_unknown_module,
     a_module_of_somebody,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,12 +12,15 @@ from typing import Any
 import pytest
 
 from build.model.default_model import fetch_from_package
+from build.names import joined
 from manifest import Kind, Precision, Target
 from tests.support.image.bases import DOCKERFILES, Bases
 from tests.support.image.containers import HOST, LOCKED, Container, archive, docker, emulation
+from tests.support.images.samples import SAMPLES
 from tests.support.models import tiny_models
 from tests.support.models.model_table import CODE_ELSEWHERE
 from tests.support.models.static_models import own_layout, wordpiece
+from tests.support.models.tiny_clip import TEXTS_ALONE, make_sentence_model
 from tests.support.models.tiny_models import TinyModel
 from tests.support.models.tiny_rerankers import a_reranker
 from tests.support.paths import DATA
@@ -33,6 +37,8 @@ OTHER = Target.AMD64 if HOST is Target.ARM64 else Target.ARM64
 
 VECTORS = ("/vectors", {"text": "The ferry leaves at seven."})
 RERANK = ("/rerank", {"query": "When does it leave?", "documents": ["at seven", "a stone"]})
+VECTORIZE = ("/vectorize", {"texts": ["at seven"], "images": [base64.b64encode(SAMPLES[0].read_bytes()).decode()]})
+REQUESTS = {Kind.CLIP: VECTORIZE, Kind.RERANK: RERANK}
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class Row:
     target: Target = HOST
     token: str | None = None
     port: int = 8080
+    image_model: str | None = None
+    """The model for images, where there is one, by its id on the hub."""
 
 
 def tiny(model: TinyModel) -> Callable[[Path], object]:
@@ -70,6 +78,14 @@ ROWS = (
     Row("A local static model", static, "my-static-model", Kind.STATIC, Precision.STORED, OTHER),
     Row("A reranker on the hub", tiny(RERANKER), "cross-encoder/ms-marco-MiniLM-L-6-v2", Kind.RERANK, Precision.FP32),
     Row("A local reranker", tiny(RERANKER), "my-reranker", Kind.RERANK, Precision.INT8),
+    Row(
+        "A model for texts and one for images",
+        tiny(TEXTS_ALONE),
+        "sentence-transformers/clip-ViT-B-32-multilingual-v1",
+        Kind.CLIP,
+        Precision.FP32,
+        image_model="sentence-transformers/clip-ViT-B-32",
+    ),
     Row("A gated or private model", tiny(TINY), "my-org/private-model", Kind.TEXT, Precision.FP32, token=TOKEN),
     Row(
         "A model that comes with code",
@@ -104,6 +120,8 @@ def test_a_dockerfile_of_the_page(row: Row, bases: Bases, hub: Hub, tmp_path: Pa
     options = []
     if not local:
         hub.repositories[row.model] = Repository(files_of(model), token=row.token)
+    if row.image_model is not None:
+        hub.repositories[row.image_model] = Repository(files_of(make_sentence_model(tmp_path / "images")))
     if row.token is not None:
         monkeypatch.setenv("HF_TOKEN", row.token)
         options = ["--secret", "id=hf_token,env=HF_TOKEN"]
@@ -112,10 +130,10 @@ def test_a_dockerfile_of_the_page(row: Row, bases: Bases, hub: Hub, tmp_path: Pa
     container = Container(tag, *LOCKED, *platform)
     try:
         manifest = bundled_manifest(tag, row.target)
-        assert (manifest["model"], manifest["kind"]) == (row.model, row.kind)
+        assert (manifest["model"], manifest["kind"]) == (joined(row.model, row.image_model), row.kind)
         assert (manifest["precision"], manifest["target"]) == (row.precision, row.target)
         container.wait_until_ready()
-        route, body = RERANK if row.kind is Kind.RERANK else VECTORS
+        route, body = REQUESTS.get(row.kind, VECTORS)
         ask = f"print(ask('POST', {route!r}, {body!r})[0])"
         assert container.python(ask).strip() == "200"
         if row.token is not None:

@@ -8,15 +8,17 @@ from typing import Any
 
 import pytest
 
-from build.clip.describe import PROCESSOR, ClipDescription, describe_clip
+from build.clip.describe import ClipDescription, describe_clip
 from build.clip.layout import find_layout
+from build.clip.processor import PROCESSOR
 from build.errors import BuildError, ModelNotFound, UnsupportedModel
 from build.kinds import kind_of
 from build.model.files import CONFIG, MODULES, files_below, wanted_files
+from build.model.sentence_modules import TensorNames
 from build.model.trust import NO_TRUST
-from manifest import Kind, LayerKind, PoolingMode
+from manifest import Kind, LayerKind, PoolingMode, Resample
 from tests.support.json_files import change, write
-from tests.support.models.tiny_clip import DIM, LIMIT, SIDE, make_network, make_sentence_model
+from tests.support.models.tiny_clip import DIM, LIMIT, SIDE, make_network, make_sentence_model, make_siglip
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,53 @@ def test_the_processor_has_had_several_names(network: Path, name: str):
     assert described(network).pixels.side == SIDE
 
 
+@pytest.fixture
+def siglip(tmp_path: Path) -> Path:
+    return make_siglip(tmp_path / "siglip")
+
+
+def test_siglip_is_described(siglip: Path):
+    assert kind_of(siglip)[0] is Kind.CLIP
+    found = described(siglip)
+    assert (found.dim, found.text.max_tokens, found.layout.normalizes) == (DIM, LIMIT, False)
+    assert (found.pixels.stretches, found.pixels.resample) == (True, Resample.BICUBIC)
+    (projection,) = found.text.layers
+    assert projection.tensors == TensorNames("", "text_model.head.weight", "text_model.head.bias")
+    # Every text is padded to the limit.
+    assert (found.text.memory.per_token, found.text.memory.per_pair) == (0, 0)
+    change(siglip / PROCESSOR, lambda stored: stored.update(resample=2))
+    assert described(siglip).pixels.resample == Resample.BILINEAR
+
+
+def test_vectors_of_texts_and_images_have_the_same_length(siglip: Path):
+    change(siglip / CONFIG, lambda config: config["text_config"].update(projection_size=DIM + 1))
+    with pytest.raises(UnsupportedModel) as error:
+        described(siglip)
+    assert str(error.value) == f"{CONFIG}: vectors of texts and of images have {DIM + 1} and {DIM} numbers"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"resample": 0}, "resample must be 3 (bicubic) or 2 (bilinear), not 0"),
+        ({"do_resize": False}, "do_resize must be true, not False"),
+        (
+            {"image_processor_type": "CLIPImageProcessor"},
+            "CLIPImageProcessor is not supported; it must be SiglipImageProcessor",
+        ),
+        (
+            {"size": {"height": 32, "width": 9}},
+            "a size must be height and width, the same number, not {'height': 32, 'width': 9}",
+        ),
+    ],
+)
+def test_another_processor_of_siglip_is_refused_by_name(siglip: Path, changes: dict[str, Any], message: str):
+    change(siglip / PROCESSOR, lambda stored: stored.update(changes))
+    with pytest.raises(UnsupportedModel) as error:
+        described(siglip)
+    assert str(error.value) == f"{PROCESSOR}: {message}"
+
+
 REFUSED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "another processor": (
         lambda stored: stored.update(image_processor_type="SiglipImageProcessor"),
@@ -108,7 +157,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "another size": (
         lambda stored: stored.update(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64}),
-        f"{PROCESSOR} crops images to 64 pixels, and the network reads {SIDE}",
+        f"{PROCESSOR} makes images 64 pixels wide, and the network reads {SIDE}",
     ),
 }
 
@@ -141,6 +190,35 @@ def test_a_module_of_another_model_type_is_refused(networks: dict[str, Path], tm
     change(directory / "0_CLIPModel" / CONFIG, lambda config: config.update(model_type="siglip"))
     with pytest.raises(UnsupportedModel, match="the model_type siglip is not supported; it must be clip"):
         described(directory)
+
+
+TOWERS = {"text_config": {}, "vision_config": {}}
+SUPPORTED = "clip, metaclip_2 or siglip"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"model_type": "siglip2"}, "the model_type siglip2 is not supported; it is SigLIP 2 for images of any"),
+        (
+            {"model_type": "siglip2"},
+            "(NaFlex): take one whose images have one size, such as google/siglip2-base-patch16-224",
+        ),
+        ({"model_type": "modernvbert"}, "it is ModernVBERT: take a model of another network, such as google/siglip2-"),
+        ({"model_type": "blip", **TOWERS}, f"the model_type blip is not supported; it must be {SUPPORTED}"),
+        (
+            {"model_type": "jina_clip", "auto_map": {"AutoModel": "a--b.C"}, **TOWERS},
+            f"(auto_map), which no build runs for texts and images: take one whose model_type is {SUPPORTED}",
+        ),
+        ({"model_type": "clip", "auto_map": {"AutoModel": "b.C"}}, "brings its own code"),
+    ],
+)
+def test_another_network_of_texts_and_images_is_refused_by_name(tmp_path: Path, config: dict[str, Any], words: str):
+    write(tmp_path / CONFIG, config)
+    assert kind_of(tmp_path)[0] is Kind.CLIP
+    with pytest.raises(UnsupportedModel) as error:
+        described(tmp_path)
+    assert words in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -294,6 +294,14 @@ def test_a_model_without_a_config_is_refused(hub: Hub, fetch: HubClient):
     assert (error, message) == ("ModelNotFound", expected)
 
 
+def test_a_checkpoint_of_open_clip_is_refused_before_any_download(hub: Hub, fetch: HubClient):
+    hub.repositories[MODEL] = Repository({"open_clip_config.json": b"{}", "open_clip_pytorch_model.bin": b"weights"})
+    error, message = refused(fetch())
+    assert error == "UnsupportedModel"
+    assert message.startswith(f"{MODEL} is in open_clip's format: take a repository that has the same model")
+    assert hub.downloads() == []
+
+
 ROUTED = {
     "modules.json": b"[]",
     "router_config.json": b"{}",

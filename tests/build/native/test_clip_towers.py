@@ -246,6 +246,7 @@ def test_the_end_is_what_every_text_ends_with(tmp_path: Path):
     assert found(end) == found(FORMER_END) == end
     assert found(end - 1) is None
     assert found(FORMER_END, "metaclip_2") is None
+    assert found(end, "siglip") is None, "texts are padded after their end, and read from the last position"
     tokenizer.add_special_tokens(["<|later|>"])
     assert found(end) == end
     assert found(FORMER_END) is None, "the original reads the largest id, which texts do not end with"

@@ -18,21 +18,23 @@ from runtime.images.refusals import BadImage, Broken
 from runtime.images.sniff import read_outline
 from runtime.settings import MOST_IMAGE_PIXELS
 from sections.pixels import PixelInput
+from tests.support.images.inputs import cropped
 from tests.support.images.pictures import Kind, animation, encoded, gradient, noise
 from tests.support.paths import DATA
 
 LIMIT = 1 << 26
+SQUARE = cropped(32)
 SAMPLES = sorted((DATA / "images").iterdir())
 FILES = [path.read_bytes() for path in SAMPLES]
 
 
 def square(data: bytes) -> np.ndarray:
-    return decode(read_outline(data, LIMIT), 32, 32)
+    return decode(read_outline(data, LIMIT), SQUARE)
 
 
 def read_or_refused(data: bytes) -> None:
     try:
-        result = decode(read_outline(data, 1 << 20), 32, 32)
+        result = decode(read_outline(data, 1 << 20), SQUARE)
     except BadImage as error:
         refusal = str(error)
     else:
@@ -84,7 +86,7 @@ def test_sides_of_an_odd_header_must_agree_with_the_picture():
     outline = read_outline(FILES[0], LIMIT)
     wrong = Outline(outline.format, outline.width + 1, outline.height, outline.data)
     with pytest.raises(Broken, match="its parts do not agree on its size"):
-        decode(wrong, 32, 32)
+        decode(wrong, SQUARE)
 
 
 def test_pillow_itself_refuses_nothing_within_the_largest_limit():

@@ -1,36 +1,46 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.images.enlarge import enlarge
 from runtime.images.geometry import MAX_ENLARGED, Span, square_of
+from sections.pixels import PixelInput
+from tests.support.images.inputs import HALF, cropped
 
 
 @given(st.integers(1, 100_000), st.integers(1, 100_000), st.integers(1, 500), st.integers(1, 500))
 def test_the_square_lies_within_the_resized_image(width: int, height: int, short_side: int, side: int):
-    for span, length in zip(square_of(width, height, short_side, min(side, short_side)), (width, height), strict=True):
+    wanted = PixelInput(short_side, min(side, short_side), 1 / 255, HALF, HALF)
+    for span, length in zip(square_of(width, height, wanted), (width, height), strict=True):
         assert span.resized >= short_side
         assert 0 <= span.offset <= span.resized - span.kept
         assert 0 <= span.read.start < span.read.stop <= length
 
 
 def test_the_shorter_side_decides():
-    columns, rows = square_of(640, 480, 224, 224)
+    columns, rows = square_of(640, 480, cropped(224))
     assert (columns.resized, columns.offset) == (298, 37)
     assert (rows.resized, rows.offset) == (224, 0)
 
 
+def test_a_stretched_image_is_read_whole():
+    for span, length in zip(square_of(8000, 3, replace(cropped(224), stretches=True)), (8000, 3), strict=True):
+        assert (span.resized, span.kept, span.offset, span.read) == (224, 224, 0, range(length))
+
+
 def test_a_side_that_would_become_far_longer_is_read_in_part():
-    columns, rows = square_of(8000, 3, 224, 224)
+    columns, rows = square_of(8000, 3, cropped(224))
     assert columns.resized == 597_333
     assert 3990 < columns.read.start < columns.read.stop < 4010
     assert list(rows.read) == [0, 1, 2]
 
 
 def test_a_side_that_is_reduced_is_read_whole():
-    columns, _ = square_of(60_000, 1000, 224, 224)
+    columns, _ = square_of(60_000, 1000, cropped(224))
     assert columns.resized > MAX_ENLARGED
     assert columns.read == range(60_000)
 

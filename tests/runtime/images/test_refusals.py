@@ -24,10 +24,12 @@ from runtime.images.refusals import (
 )
 from runtime.images.sniff import READABLE, read_outline
 from tests.support.images import bombs
+from tests.support.images.inputs import cropped
 from tests.support.images.pictures import Kind, encoded, noise
 from tests.support.paths import ROOT
 
 LIMIT = 64_000_000
+SQUARE = cropped(224)
 
 PNG = encoded(noise(9, 9), Kind("RGB", "PNG"))
 JPEG = encoded(noise(9, 9), Kind("RGB", "JPEG"))
@@ -171,7 +173,7 @@ WHILE_DECODING: dict[str, tuple[Callable[[], bytes], type[BadImage]]] = {
 
 def refusal_of(data: bytes) -> BadImage:
     with pytest.raises(BadImage) as refusal:
-        decode(read_outline(data, LIMIT), 224, 224)
+        decode(read_outline(data, LIMIT), SQUARE)
     return refusal.value
 
 
@@ -209,17 +211,15 @@ def test_one_pixel_more_than_the_limit_is_too_many():
     ids=["text", "profile", "chunks"],
 )
 def test_what_does_not_change_pixels_is_not_read(data: bytes):
-    expected = decode(read_outline(PNG, LIMIT), 224, 224)
-    np.testing.assert_array_equal(decode(read_outline(data, LIMIT), 224, 224), expected)
+    expected = decode(read_outline(PNG, LIMIT), SQUARE)
+    np.testing.assert_array_equal(decode(read_outline(data, LIMIT), SQUARE), expected)
     assert len(read_outline(data, LIMIT).data) <= len(PNG)
 
 
 def test_exif_in_a_jpeg_is_not_read():
     segment = b"\xff\xe1\xff\xff" + b"Exif\0\0" + bytes(0xFFFF - 8)
     data = bombs.jpeg_with_segment(segment, 300)
-    np.testing.assert_array_equal(
-        decode(read_outline(data, LIMIT), 224, 224), decode(read_outline(JPEG, LIMIT), 224, 224)
-    )
+    np.testing.assert_array_equal(decode(read_outline(data, LIMIT), SQUARE), decode(read_outline(JPEG, LIMIT), SQUARE))
     assert len(read_outline(data, LIMIT).data) <= len(JPEG)
 
 
@@ -229,7 +229,7 @@ def test_a_tiffs_other_entries_are_not_read():
     exif = [(34_665, bombs.LONG, 1, 8)]
     plain, other = (bombs.tiff_grey(60, 60, *more) for more in ([], pointers + exif))
     np.testing.assert_array_equal(
-        decode(read_outline(other, LIMIT), 224, 224), decode(read_outline(plain, LIMIT), 224, 224)
+        decode(read_outline(other, LIMIT), SQUARE), decode(read_outline(plain, LIMIT), SQUARE)
     )
 
 

@@ -10,13 +10,22 @@ from build.pipeline import BuildOptions, build_bundle
 from build.progress import Progress
 from manifest import Precision, Target
 from tests.support.bundles.cache import cached
-from tests.support.models.tiny_clip import make_metaclip, make_network, make_pair, make_sentence_model
+from tests.support.models.tiny_clip import (
+    make_metaclip,
+    make_network,
+    make_pair,
+    make_sentence_model,
+    make_siglip,
+    make_siglip_2,
+)
 
 LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "transformers": make_network,
     "sentence-transformers": make_sentence_model,
     "pair": make_pair,
     "metaclip": make_metaclip,
+    "siglip": make_siglip,
+    "siglip 2": make_siglip_2,
 }
 """The weights of the first two are the same, and vectors have unit length in the first one alone."""
 

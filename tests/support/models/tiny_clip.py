@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.support.json_files import write
 from tests.support.models.tiny_description import Dense, TinyModel
 from tests.support.models.tiny_models import copy
-from tests.support.models.tiny_tokenizers import TOKENIZERS, WORDS
+from tests.support.models.tiny_tokenizers import CHARACTERS, TOKENIZERS, WORDS
 
 SIDE = 32
 """Of the images that the network reads."""
@@ -109,6 +110,60 @@ def make_metaclip(directory: Path) -> Path:
         directory
     )
     return directory
+
+
+def siglip_tokenizer(directory: Path) -> Any:
+    """SigLIP's: sentencepiece, from which transformers takes punctuation and capitals away."""
+    from sentencepiece import SentencePieceTrainer
+    from transformers import SiglipTokenizer
+
+    SentencePieceTrainer.train(
+        sentence_iterator=iter([WORDS, *WORDS.split(), CHARACTERS, " ".join(CHARACTERS)] * 3),
+        model_prefix=str(directory / "spiece"),
+        vocab_size=260,
+        hard_vocab_limit=False,
+        character_coverage=1.0,
+        pad_id=-1,
+        bos_id=-1,
+        eos_id=1,
+        unk_id=2,
+        control_symbols=["<pad>"],
+        minloglevel=2,
+    )
+    (directory / "spiece.vocab").unlink()
+    return SiglipTokenizer(str(directory / "spiece.model"), model_max_length=LIMIT, model_input_names=["input_ids"])
+
+
+def siglip_2_tokenizer(directory: Path) -> Any:
+    """SigLIP 2's: Gemma's, with a token at the end and none at the start."""
+    tokenizer = TOKENIZERS["gemma"](directory)
+    tokenizer.add_bos_token, tokenizer.add_eos_token = False, True
+    tokenizer.update_post_processor()
+    return tokenizer
+
+
+def make_siglip(
+    directory: Path, tokenizer_in: Callable[[Path], Any] = siglip_tokenizer, resample: Any = 3, **vision: Any
+) -> Path:
+    """SigLIP: texts are padded to the limit, images stretched, and vectors left as they are."""
+    import torch
+    from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
+
+    directory.mkdir(parents=True)
+    tokenizer = tokenizer_in(directory)
+    layers = {"hidden_size": DIM, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = {"vocab_size": len(tokenizer), "max_position_embeddings": LIMIT, **layers}
+    image = {"image_size": SIDE, "patch_size": 8, **layers, **vision}
+    torch.manual_seed(3)
+    SiglipModel(SiglipConfig(text_config=text, vision_config=image)).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    SiglipImageProcessor(size={"height": SIDE, "width": SIDE}, resample=resample).save_pretrained(directory)
+    return directory
+
+
+def make_siglip_2(directory: Path) -> Path:
+    """SigLIP 2 with images of one size: another tokenizer, and another filter."""
+    return make_siglip(directory, siglip_2_tokenizer, resample=2)
 
 
 TEXTS_ALONE = TinyModel(
