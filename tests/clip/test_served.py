@@ -25,7 +25,7 @@ from tests.support.images.pictures import Kind as FileKind
 from tests.support.images.pictures import encoded, noise
 from tests.support.images.samples import SAMPLES, picture_of
 from tests.support.models.tiny_clip import DIM, SIDE
-from tests.support.server.scrape import scrape, scrape_when
+from tests.support.server.scrape import scrape_when, scrape_workers
 from tests.support.server.server_process import Server, ready
 
 
@@ -120,7 +120,7 @@ def test_texts_and_images_come_back_in_the_order_sent(served: Served):
 
 
 def test_texts_are_counted_and_images_are_jobs(served: Served):
-    before = scrape(served.server)
+    before = scrape_workers(served.server)
     served.vectorize(texts=["river", "light under market " * 30], images=[text_of(SAMPLES[0].read_bytes())])
     name = "cpu2vec_requests_total{route=/vectorize,status=200}"
     after = scrape_when(served.server, before, name, 1)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.server.server_process import Server, wait_until
+from tests.support.server.server_process import Connection, Server, wait_until
+
+CONNECTIONS = 8
+"""So many that each of a few workers has one."""
 
 
 class Samples(dict[str, float]):
@@ -29,7 +34,22 @@ class Samples(dict[str, float]):
 def scrape(server: Server, headers: dict[str, str] | None = None) -> Samples:
     """What the server shows now."""
     with server.connect() as connection:
-        answer = connection.request("GET", "/metrics", headers=headers)
+        return _scraped(connection, headers)
+
+
+def scrape_workers(server: Server) -> Samples:
+    """What the server shows once each worker has shown all that it has counted, which it does when it is asked itself.
+
+    Connections that are open together are divided among the workers.
+    """
+    with ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in range(CONNECTIONS)]
+        *_, last = [_scraped(connection) for connection in connections]
+    return last
+
+
+def _scraped(connection: Connection, headers: dict[str, str] | None = None) -> Samples:
+    answer = connection.request("GET", "/metrics", headers=headers)
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     found = Samples()
