@@ -51,7 +51,7 @@ help:  ## list the targets and their variables
 #: IMAGE_MODEL       a CLIP model that reads images, where MODEL is one for texts alone
 #: REVISION, IMAGE_REVISION
 #:                   branch, tag or commit of the model on the hub
-#: PRECISION         int8, int8-stock, fp32 or stored (stored for static models, int8-stock for CLIP, int8 for others)
+#: PRECISION         int8, int8-stock, fp32 or stored (stored for static models, int8 for others)
 #: ARCH              amd64 or arm64 (this machine's)
 #: BUNDLE            directory of a bundle (bundles/<model>[-<revision>]-<precision>-<arch>)
 #: TRUST_REMOTE_CODE, ALLOW_PICKLE

@@ -109,10 +109,10 @@ PAIR = ("--model=org/texts", "--image-model=org/images")
 @pytest.fixture
 def pair(tmp_path: Path) -> Path:
     """What looks like a bundle of two models, where a build would have put it."""
-    bundle = tmp_path / "bundles" / "org-texts-org-images-images-v1-int8-stock-arm64"
+    bundle = tmp_path / "bundles" / "org-texts-org-images-images-v1-int8-arm64"
     bundle.mkdir(parents=True)
     source = {"model": "org/images", "revision": "5617a9f6", "requested": "v1"}
-    header = {"model": "org/texts + org/images", "kind": "clip", "precision": "int8-stock", "target": "arm64"}
+    header = {"model": "org/texts + org/images", "kind": "clip", "precision": "int8", "target": "arm64"}
     write(bundle / "manifest.json", header | {"clip": {"image": {"source": source}}})
     return bundle
 
