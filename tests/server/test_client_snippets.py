@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
+from tests.support.programs.debian import program
 from tests.support.server.server_process import Server, ready
 
 PAGE = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
@@ -36,8 +36,8 @@ def test_every_snippet_that_shows_what_it_prints_is_run():
 @pytest.mark.parametrize("language", PROGRAMS)
 def test_a_snippet_prints_what_the_page_shows(language: str, server: Server):
     command = PROGRAMS[language]
-    if language == "JavaScript" and shutil.which("node") is None:
-        pytest.skip("node is not installed")
+    if language == "JavaScript":
+        program("node", "nodejs")
     assert "localhost:8080" in SNIPPETS[language]["code"]
     code = SNIPPETS[language]["code"].replace("localhost:8080", f"127.0.0.1:{server.port}")
     result = subprocess.run([*command, code], capture_output=True, text=True, timeout=PATIENCE)
