@@ -18,7 +18,7 @@ from runtime.inference.token_batch import TokenBatch
 from runtime.inference.token_run import MAX_BATCH_TOKENS, TokenRun, Tokens
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
-from runtime.text.head import Head, normalize
+from runtime.text.head import Head, normalize, normalize_rows
 from runtime.text.pooling import only_token, pool
 from runtime.text.request import EmbedRequest
 from runtime.text.tokenizer import Tokenizer
@@ -27,7 +27,7 @@ from runtime.text.windows import Window, Windowing, Windows
 Vector = NDArray[np.float32]
 Steps = Generator[Step, Tokens, Vector]
 
-_NOTHING: tuple[Vector, int] = (np.empty(0, np.float32), 0)
+_NOTHING: Vector = np.empty(0, np.float32)
 
 
 class Embedder:
@@ -64,26 +64,24 @@ class Embedder:
         Raises as ``begin``; an ``InvalidRequest`` names the text.
         """
         request: EmbedRequest = group.like
-        found: list[tuple[Vector, int]] = [_NOTHING] * len(group.texts)
+        vectors: list[Vector] = [_NOTHING] * len(group.texts)
         all_ids = self._windows.whole(request.prompt, group.texts)
+        counts = [0 if ids is None else len(ids) for ids in all_ids]
         for index, text in enumerate(group.texts):
             if all_ids[index] is None:
-                found[index] = yield from self._named(group, index, text)
-        short = [(index, ids) for index, ids in enumerate(all_ids) if ids is not None]
-        runs = self._runs(short)
+                vectors[index], counts[index] = yield from self._named(group, index, text)
+        runs = self._runs([(index, ids) for index, ids in enumerate(all_ids) if ids is not None])
         for number, run in enumerate(runs):
-            batches = [self._read_by(request, ids) for _, ids in run]
+            batch, wanted = self._read_together(request, [ids for _, ids in run])
             memory = sum(self._encoder.memory.of(len(ids)) for _, ids in run)
-            tokens = yield Step(TokenRun(self._engine, TokenBatch.joined(batches), memory), len(runs) - number)
-            start = 0
-            for (index, ids), batch in zip(run, batches, strict=True):
-                end = start + batch.wanted
-                found[index] = self._cut(self._pooled(tokens[start:end], batch, request), request), len(ids)
-                self._figures.computed(len(ids))
-                start = end
-        vectors = np.stack([vector for vector, _ in found])
-        _check_finite(vectors)
-        return Embedded(vectors, [count for _, count in found])
+            tokens = yield Step(TokenRun(self._engine, batch, memory), len(runs) - number)
+            found = self._pooled_apart(tokens, batch, wanted, request)
+            for (index, _), vector in zip(run, found, strict=True):
+                vectors[index] = vector
+            self._figures.computed(sum(len(ids) for _, ids in run), texts=len(run))
+        together = np.stack(vectors)
+        _check_finite(together)
+        return Embedded(together, counts)
 
     def begin_tokens(self, group: Group) -> Generator[Step, Tokens, PerToken]:
         """The embedding of each token of the group's only text, before pooling: (tokens, width) float32.
@@ -177,10 +175,34 @@ class Embedder:
         skip = request.skipped_tokens if batch.rows is None else 0
         return self._head.apply(pool(tokens, request.pooling, skip))
 
+    def _pooled_apart(
+        self, tokens: Tokens, batch: TokenBatch, wanted: list[int | None], request: EmbedRequest
+    ) -> Vector:
+        """The vectors of several texts, (texts, dim), with the bits that each has alone."""
+        pooled, start = [], 0
+        for length, token in zip(batch.lengths.tolist(), wanted, strict=True):
+            end, skip = (start + length, request.skipped_tokens) if token is None else (start + 1, 0)
+            pooled.append(pool(tokens[start:end], request.pooling, skip))
+            start = end
+        vectors = self._head.apply_all(np.stack(pooled))
+        if request.dimensions is None:
+            return vectors
+        vectors = vectors[:, : request.dimensions]
+        return normalize_rows(vectors) if self._encoder.normalizes else vectors
+
+    def _to_end(self, ids: list[int]) -> list[int]:
+        """The ids up to the first end, with it."""
+        return ids[: ids.index(self._end) + 1] if self._end is not None and self._end in ids else ids
+
+    def _read_together(self, request: EmbedRequest, texts: list[list[int]]) -> tuple[TokenBatch, list[int | None]]:
+        """The batch of several texts, and the only token that is wanted of each; None: all are."""
+        texts = list(map(self._to_end, texts))
+        wanted = [only_token(request.pooling, request.skipped_tokens, len(ids)) for ids in texts]
+        return TokenBatch.of_texts(texts, wanted), wanted
+
     def _read_by(self, request: EmbedRequest, ids: list[int]) -> TokenBatch:
         """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
-        if self._end is not None and self._end in ids:
-            ids = ids[: ids.index(self._end) + 1]
+        ids = self._to_end(ids)
         return TokenBatch.of(ids).wanting(only_token(request.pooling, request.skipped_tokens, len(ids)))
 
 

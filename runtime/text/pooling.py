@@ -45,8 +45,8 @@ def _max(tokens: Array, skip: int) -> Array:
 
 def _mean(tokens: Array, skip: int) -> Array:
     kept = tokens[skip:]
-    # PERF: Python's max() of two numbers is several times faster than numpy's.
-    return kept.sum(axis=0, dtype=np.float32) / max(np.float32(len(kept)), FLOOR)
+    # PERF: Python's max() of two numbers is several times faster than numpy's, and sum() is a wrapper of reduce().
+    return np.add.reduce(kept, axis=0, dtype=np.float32) / max(np.float32(len(kept)), FLOOR)
 
 
 def _mean_sqrt_len(tokens: Array, skip: int) -> Array:
