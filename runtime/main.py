@@ -24,8 +24,10 @@ from runtime.server.listener import listen
 from runtime.settings import VARIABLES, LogFormat, LogLevel, Settings, read_log_format, read_settings
 
 if TYPE_CHECKING:
+    from runtime.batches.batcher import Batcher
     from runtime.http.scoreboard import Seat
     from runtime.service import Service
+    from runtime.siblings.guests import Guests
 
 EXIT_BAD_START = 2
 
@@ -155,6 +157,8 @@ def make_service(
     seat.figures.publish_also(model.figures.publish)
     metrics = MetricsResource(seat.board, seat.figures, figures_info(bundle.manifest))
 
+    guests = _meet_siblings(model.batcher, capacity, seat) if model.batcher and capacity.workers > 1 else None
+
     def open_figures() -> None:
         model.figures.open(seat.board.row(seat.number))
         on_ready()
@@ -170,7 +174,29 @@ def make_service(
         page,
     )
     is_verified = bundle.manifest.fidelity is not None
-    return Service(app, limits, model, bundle.golden, is_verified, readiness, open_figures, seat.has_last_word)
+    return Service(
+        app,
+        limits,
+        model,
+        bundle.golden,
+        is_verified,
+        readiness,
+        open_figures,
+        seat.has_last_word,
+        guests.start if guests is not None else lambda: None,
+    )
+
+
+def _meet_siblings(batcher: Batcher, capacity: Capacity, seat: Seat) -> Guests:
+    """Let all workers embed the texts of large requests together."""
+    from runtime.siblings.guests import Guests
+    from runtime.siblings.siblings import Siblings
+
+    siblings = Siblings(
+        seat.mailboxes, seat.number, capacity.worker_cores, batcher.submit, batcher.in_flight, seat.requests_of
+    )
+    batcher.spread(siblings)
+    return Guests(seat.mailboxes, seat.number, batcher.submit, seat.count_guest)
 
 
 def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:

@@ -105,6 +105,7 @@ def _load(
     from runtime.api.embeddings.routes import ERROR_SHAPES, TOKENIZE_PATH, embedding_endpoints
     from runtime.api.vectorize import VectorizeEndpoint
     from runtime.api.vectors import VectorsEndpoint
+    from runtime.batches.batcher import Batcher
     from runtime.clip.image_embedder import ImageEmbedder
     from runtime.clip.tower_batch import TowerBatch
     from runtime.clip.vectorizer import JOBS_PER_CORE, Vectorizer
@@ -137,7 +138,8 @@ def _load(
         return scheduler.submit(begin, cost=steps_of(group), priority=priority)
 
     in_flight = windows_in_flight(served, cores, limits, budget_bytes)
-    batches = text_batches(bundle, served, settings, cores, in_flight, submit_group, figures)
+    batcher = Batcher(submit_group, cores, in_flight, settings.request_seconds, figures=figures)
+    batches = text_batches(bundle, served, settings, batcher, figures)
     tokens = TokenRoutes(scheduler, batches, in_flight, budget_bytes, settings.request_seconds, figures)
 
     def fits(request: EmbedRequest) -> bool:
@@ -169,6 +171,7 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
+        batcher=batcher,
         figures=figures,
         documents={"/info": info_of(batches.served, max(limits.values()))},
         error_shapes=ERROR_SHAPES,

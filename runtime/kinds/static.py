@@ -144,6 +144,7 @@ def _load(
         golden_endpoints={"/vectors": endpoint(limits_of(model, LONG_TEXT, None))},
         serving={"long_text": long_text, "max_tokens": limits.tokens, "max_characters": limits.characters},
         jobs=scheduler,
+        batcher=batcher,
         figures=figures,
         documents={"/info": info_of(known, limits.tokens)},
         error_shapes=ERROR_SHAPES,
