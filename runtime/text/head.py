@@ -62,8 +62,9 @@ def normalize(vector: Array) -> Array:
 
 def normalize_rows(vectors: Array) -> Array:
     """Divide each row by its norm, with the bits of ``normalize``. PERF: less than half of its time for each row."""
-    norms = [max(np.float32(math.sqrt(wide.dot(wide))), NORM_FLOOR) for wide in vectors.astype(np.float64)]
-    return vectors / np.asarray(norms, dtype=np.float32)[:, np.newaxis]
+    # NOTE: a product for each row, because one for all of them adds in another order.
+    squares = np.asarray([wide.dot(wide) for wide in vectors.astype(np.float64)])
+    return vectors / np.maximum(np.sqrt(squares).astype(np.float32), NORM_FLOOR)[:, np.newaxis]
 
 
 def _read_tensors(directory: Path, layers: Iterable[Layer]) -> dict[str, Array]:
