@@ -24,6 +24,9 @@ MAX_CHARACTERS = 2048
 PATIENCE_SECONDS = 10.0
 """An answer that does not come is not waited for any longer. The sibling hangs, or has far more to do than this one."""
 
+SILENT_SECONDS = 60.0
+"""Whoever has not answered in time is not asked for so long."""
+
 RequestsOf = Callable[[int], int | None]
 """How many requests a worker has in progress, by its number; None: it should not be asked for anything."""
 
@@ -52,6 +55,8 @@ class Siblings:
         self._in_flight, self._requests_of, self._patience = in_flight, requests_of, patience
         # The groups that are in progress, by worker.
         self._groups = [0] * len(cores)
+        # When each may be asked again, by the event loop's clock.
+        self._silent_until = [0.0] * len(cores)
 
     @property
     def threads(self) -> int:
@@ -80,6 +85,9 @@ class Siblings:
                 return await self._ask(place, Question(group, priority))
             except InvalidRequest:
                 raise
+            except TimeoutError:
+                self._silent_until[place] = asyncio.get_running_loop().time() + SILENT_SECONDS
+                log.debug("worker %d did not answer", place)
             except Exception as error:  # NOTE: whatever it is, this worker can do without the other one.
                 log.debug("worker %d did not embed %d texts: %s", place, len(group.texts), describe(error))
         return await self._submit(group, priority)
@@ -87,9 +95,16 @@ class Siblings:
     def _others(self) -> Iterator[tuple[int, int, int]]:
         """The number, the threads and the load of each that may be asked."""
         for number, cores in enumerate(self._cores):
-            if number != self._own and (requests := self._requests_of(number)) is not None:
+            if number == self._own or self._is_silent(number):
+                continue
+            if (requests := self._requests_of(number)) is not None:
                 # What this worker has just sent may not be among those requests yet.
                 yield number, cores, max(requests, self._groups[number])
+
+    def _is_silent(self, number: int) -> bool:
+        # PERF: hardly anybody ever is, and who is not needs no clock.
+        until = self._silent_until[number]
+        return until > 0 and asyncio.get_running_loop().time() < until
 
     async def _ask(self, number: int, question: Question) -> Embedded:
         """Raises what the other worker raised, ``OSError`` and ``EOFError`` where it is gone, and ``TimeoutError``."""

@@ -211,9 +211,13 @@ class TestWhatGoesWrong:
     def test_a_worker_that_hangs_is_not_waited_for(self):
         async def test() -> None:
             first = Worker()
-            found = await Server(first, None, patience=0.01).embed(TEXTS)
+            server = Server(first, None, patience=0.01)
+            found = await server.embed(TEXTS)
             np.testing.assert_array_equal(found.vectors, vectors_of(TEXTS))
             assert sum(len(group.texts) for group in first.groups) == len(set(TEXTS))
+            server.mailboxes.clear(1)
+            await server.embed(TEXTS)
+            assert server.mailboxes.take(1) is None, "it is asked again later"
 
         run(test)
 
