@@ -52,7 +52,7 @@ def outline(data: bytes) -> Outline:
             kept.append(memoryview(data)[chunk.begin : chunk.end])
     if width is None or height is None or not has_pixels:
         raise Broken(NAME, "it has no pixel data")
-    return Outline(NAME, width, height, b"".join([*kept, END_CHUNK]))
+    return Outline(NAME, width, height, (*kept, END_CHUNK))
 
 
 def _size(data: bytes, header: _Chunk) -> tuple[int, int]:
