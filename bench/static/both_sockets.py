@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from runtime.main import main
-from runtime.server import server
+from runtime.server import serving
 from runtime.server.listener import BACKLOG
-from runtime.server.master import Master
+
+Serve = Callable[..., bool]
 
 
 class Accepted(socket.socket):
@@ -23,26 +25,26 @@ class Accepted(socket.socket):
 class UnixListener(socket.socket):
     """Listens on a path."""
 
+    def __init__(self, path: str) -> None:
+        super().__init__(socket.AF_UNIX)
+        self.bind(path)
+        self.listen(BACKLOG)
+        self.setblocking(False)
+
     def accept(self) -> tuple[Accepted, Any]:
         accepted, address = super().accept()
         return Accepted(fileno=accepted.detach()), address
 
 
-def with_unix_socket(path: str) -> type[Master]:
-    """A master that listens on the path as well."""
+def serving_also(serve: Serve, listener: socket.socket) -> Serve:
+    """The same as ``serve``, on one more socket."""
 
-    class Both(Master):
-        def __init__(self, app: Any, listener: socket.socket) -> None:
-            super().__init__(app, listener)
-            unix = UnixListener(socket.AF_UNIX)
-            unix.bind(path)
-            unix.listen(BACKLOG)
-            unix.setblocking(False)
-            self.LISTENERS.append(unix)
+    def serve_both(service: serving.Service, sockets: Sequence[socket.socket], *rest: Any, **options: Any) -> bool:
+        return serve(service, [*sockets, listener], *rest, **options)
 
-    return Both
+    return serve_both
 
 
 if __name__ == "__main__":
-    server.Master = with_unix_socket(sys.argv[1])  # type: ignore[attr-defined]
+    serving.serve = serving_also(serving.serve, UnixListener(sys.argv[1]))
     main()
