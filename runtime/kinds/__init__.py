@@ -60,6 +60,8 @@ class Model:
     """The largest body where the operator has not set one."""
     batcher: Batcher | None = None
     """Embeds requests of many texts, whose groups other workers may embed as well. None: each stays with one worker."""
+    read_like: Callable[[Mapping[str, Any]], Any] | None = None
+    """Makes the request for one of those texts again of what another worker has sent. None: there is no batcher."""
     figures: WorkFigures = field(default_factory=WorkFigures)
     """Where texts and jobs are counted."""
 

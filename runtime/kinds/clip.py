@@ -23,7 +23,6 @@ from runtime.text.window_limit import needed_for_windows, texts_bytes, window_li
 if TYPE_CHECKING:
     from runtime.batches.request import Group
     from runtime.text.embedder import Vector
-    from runtime.text.request import EmbedRequest
 
 LONG_TEXT = LongText.TRUNCATE
 """What is done with long texts unless the operator chose: what the original does."""
@@ -130,6 +129,7 @@ def _load(
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
     from runtime.scheduling.scheduler import Scheduler
+    from runtime.text.request import EmbedRequest
 
     budget = MemoryBudget(budget_bytes)
     scheduler: Scheduler[Any] = Scheduler(
@@ -182,6 +182,7 @@ def _load(
         },
         jobs=scheduler,
         batcher=batcher,
+        read_like=EmbedRequest.of_fields,
         figures=figures,
         documents={"/info": info_of(batches.served, max(limits.values()))},
         error_shapes=ERROR_SHAPES,

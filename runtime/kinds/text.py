@@ -144,6 +144,7 @@ def _load(
         },
         jobs=scheduler,
         batcher=batcher,
+        read_like=EmbedRequest.of_fields,
         figures=figures,
         documents={"/info": info_of(batches.served, max(limits.values()))},
         error_shapes=ERROR_SHAPES,

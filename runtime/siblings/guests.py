@@ -11,7 +11,7 @@ from typing import Any
 from runtime.batches.request import Embedded, Group
 from runtime.scheduling.cost_class import Priority
 from runtime.siblings.mailboxes import Mailboxes
-from runtime.siblings.messages import Answer, Question, read, write
+from runtime.siblings.messages import Question, ReadLike, read_question, write_answer, write_refusal
 
 Submit = Callable[[Group, Priority], Coroutine[Any, Any, Embedded]]
 """Runs a group as a job of this worker."""
@@ -20,9 +20,12 @@ Submit = Callable[[Group, Priority], Coroutine[Any, Any, Embedded]]
 class Guests:
     """Answers what comes into this worker's mailbox. Belongs to the event loop's thread."""
 
-    def __init__(self, mailboxes: Mailboxes, own: int, submit: Submit, count: Callable[[int], object]) -> None:
+    def __init__(
+        self, mailboxes: Mailboxes, own: int, submit: Submit, read_like: ReadLike, count: Callable[[int], object]
+    ) -> None:
         """``own``: the number of this worker. ``count``: is told of each group that comes (1) and ends (-1)."""
-        self._mailboxes, self._own, self._submit, self._count = mailboxes, own, submit, count
+        self._mailboxes, self._own, self._submit = mailboxes, own, submit
+        self._read_like, self._count = read_like, count
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
@@ -46,14 +49,16 @@ class Guests:
         with suppress(OSError, EOFError):
             reader, writer = await asyncio.open_unix_connection(sock=connection)
             try:
-                answer = await self._answer(await read(reader), reader)
-                if answer is not None:
-                    write(writer, answer)
+                answer = await self._answer(await read_question(reader, self._read_like), reader)
+                if isinstance(answer, Exception):
+                    write_refusal(writer, answer)
+                elif answer is not None:
+                    write_answer(writer, answer)
             finally:
                 writer.close()
             await writer.wait_closed()
 
-    async def _answer(self, question: Question, reader: asyncio.StreamReader) -> Answer | None:
+    async def _answer(self, question: Question, reader: asyncio.StreamReader) -> Embedded | Exception | None:
         """The answer; None if whoever asks is gone before, for whom nothing more is computed."""
         work = asyncio.ensure_future(self._submit(question.group, question.priority))
         left = asyncio.ensure_future(reader.read(1))

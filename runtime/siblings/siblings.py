@@ -12,7 +12,7 @@ from runtime.errors import InvalidRequest, describe
 from runtime.scheduling.cost_class import Priority
 from runtime.siblings.guests import Submit
 from runtime.siblings.mailboxes import Mailboxes
-from runtime.siblings.messages import Question, read, write
+from runtime.siblings.messages import Question, read_answer, write_question
 
 PER_THREAD = 2
 """A sibling has so many groups and requests in progress for each of its threads, at most, when it is asked for more:
@@ -119,11 +119,8 @@ class Siblings:
         reader, writer = await asyncio.open_unix_connection(sock=here)
         try:
             async with asyncio.timeout(self._patience):
-                write(writer, question)
-                answer: Embedded | Exception = await read(reader)
+                write_question(writer, question)
+                return await read_answer(reader)
         finally:
             # A question that is not answered yet is dropped there.
             writer.close()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer

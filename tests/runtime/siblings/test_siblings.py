@@ -76,7 +76,7 @@ class Server:
         self.batcher.spread(self.siblings)
         for number, worker in enumerate(workers):
             if worker is not None and number:
-                Guests(self.mailboxes, number, worker.submit, worker.count).start()
+                Guests(self.mailboxes, number, worker.submit, lambda fields: Like(**fields), worker.count).start()
 
     def _requests_of(self, number: int) -> int | None:
         worker = self.workers[number]
@@ -267,7 +267,7 @@ def test_vectors_larger_than_a_sockets_buffer_arrive_whole():
             return Embedded(large, [1])
 
         mailboxes = Mailboxes(2)
-        Guests(mailboxes, 1, submit, lambda change: None).start()
+        Guests(mailboxes, 1, submit, lambda fields: Like(**fields), lambda change: None).start()
         siblings = Siblings(mailboxes, 0, [1, 1], submit, 1, lambda number: 0)
         found = await siblings.run(1, Group(["a"], ["input[0]"], Like()), Priority.PASSAGE)
         np.testing.assert_array_equal(found.vectors, large)
