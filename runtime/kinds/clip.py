@@ -101,6 +101,24 @@ def _load(
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime, numpy and Pillow.
+    from concurrent.futures import ThreadPoolExecutor
+
+    from runtime.inference.image_engine import ImageEngine
+    from runtime.metrics.work_figures import WorkFigures
+
+    long_text = settings.long_text or LONG_TEXT
+    served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
+    figures = WorkFigures()
+    with ThreadPoolExecutor(1) as executor:
+        # PERF: one tower is opened beside the other.
+        opening = executor.submit(
+            ImageEngine, bundle.directory / model.image.graph.file, model.image.graph, cores, kernels
+        )
+        embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures, model.end)
+        # PERF: Pillow and others are imported meanwhile.
+        from runtime.images.preprocess import Preprocessor
+    engine = opening.result()
+
     from runtime.api.embeddings.info import info_of
     from runtime.api.embeddings.routes import ERROR_SHAPES, TOKENIZE_PATH, embedding_endpoints
     from runtime.api.vectorize import VectorizeEndpoint
@@ -108,19 +126,11 @@ def _load(
     from runtime.clip.image_embedder import ImageEmbedder
     from runtime.clip.tower_batch import TowerBatch
     from runtime.clip.vectorizer import JOBS_PER_CORE, Vectorizer
-    from runtime.images.preprocess import Preprocessor
-    from runtime.inference.image_engine import ImageEngine
-    from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
     from runtime.scheduling.memory_budget import MemoryBudget
     from runtime.scheduling.scheduler import Scheduler
 
-    long_text = settings.long_text or LONG_TEXT
-    served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
-    figures = WorkFigures()
-    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures, model.end)
     budget = MemoryBudget(budget_bytes)
-    engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores, kernels)
     scheduler: Scheduler[Any] = Scheduler(
         lambda begin: begin(), lambda: TowerBatch(budget), cores, settings.request_seconds, figures=figures
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from runtime.api.embeddings.endpoint import Batches
     from runtime.batches.batcher import Submit
     from runtime.batches.request import BatchRequest, Embedded, Group
+    from runtime.inference.engine import Engine
     from runtime.metrics.work_figures import WorkFigures
     from runtime.text.embedder import Embedder
     from runtime.text.windows import Windows
@@ -207,23 +208,33 @@ def load_embedders(
 
     ``end``: the token after whose first occurrence nothing of a text is read; None: there is none.
     """
-    from runtime.inference.engine import open_engine
-    from runtime.text.embedder import Embedder
-    from runtime.text.head import read_head
-    from runtime.text.tokenizer import Tokenizer
-    from runtime.text.windows import Windows
+    from concurrent.futures import ThreadPoolExecutor
 
-    engines = {
-        name: open_engine(bundle.directory / graph.file, graph, cores, kernels) for name, graph in text.graphs.items()
+    from runtime.inference.engine import open_engine
+
+    def open_engines() -> dict[str, Engine]:
+        directory = bundle.directory
+        return {name: open_engine(directory / graph.file, graph, cores, kernels) for name, graph in text.graphs.items()}
+
+    with ThreadPoolExecutor(1) as executor:
+        # PERF: onnxruntime opens graphs without the interpreter, which meanwhile imports the rest and reads tokenizers.
+        opening = executor.submit(open_engines)
+        from runtime.text.embedder import Embedder
+        from runtime.text.head import read_head
+        from runtime.text.tokenizer import Tokenizer
+        from runtime.text.windows import Windows
+
+        heads = read_head(bundle.directory, text.encoders)
+        windows = {}
+        for name, encoder in text.encoders.items():
+            tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
+            windows[name] = Windows(tokenizer, limits[name], long_text)
+            _check_capacity(windows[name], limits[name], text.prompts)
+    engines = opening.result()
+    return {
+        name: Embedder(encoder, windows[name], engines[encoder.graph], heads[name], figures, end)
+        for name, encoder in text.encoders.items()
     }
-    heads = read_head(bundle.directory, text.encoders)
-    embedders = {}
-    for name, encoder in text.encoders.items():
-        tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
-        windows = Windows(tokenizer, limits[name], long_text)
-        _check_capacity(windows, limits[name], text.prompts)
-        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures, end)
-    return embedders
 
 
 def _check_capacity(windows: Windows, limit: int, prompts: Mapping[str, str]) -> None:
