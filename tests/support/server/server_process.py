@@ -242,7 +242,7 @@ def ready(
 @contextmanager
 def embedding(bundle: Path, log: Path) -> Iterator[RuntimeClient]:
     """What verification asks for vectors, of a server as verification sets it up."""
-    with ready(bundle, log, **AS_THE_ORIGINAL) as server:
+    with ready(bundle, log, None, None, **AS_THE_ORIGINAL) as server:
         client = RuntimeClient(server.port)
         yield client
         client.close()
