@@ -76,7 +76,7 @@ OF_DOCKER = ("etc/", "etc", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv
 def test_two_builds_give_the_same_tree(bases: Bases):
     """One of them without a layer of the other. What Docker itself puts into a container is left out."""
     tag = "cpu2vec:built-again"
-    arguments = ["--build-arg", "KIND_FROM=argument", "--build-arg", "KIND=text"]
+    arguments = ["--build-arg", "KIND_FROM=argument", "--build-arg", "KIND=clip"]
     command = ["docker", "build", "--file", f"Dockerfile.{HOST}", "--target", "runtime", "--no-cache", "--tag", tag]
     command += [*arguments, *shlex.split(os.environ.get("DOCKER_BUILD_ARGS", "")), "."]
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
