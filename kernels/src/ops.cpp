@@ -159,12 +159,13 @@ Error check_lengths(const Lengths& lengths, int64_t rows) {
   return check_rows(rows);
 }
 
-Error check_queries(const AttentionInput& x, int64_t rows) {
-  for (int64_t i = 0; x.rows && i < x.queries; ++i) {
-    const int64_t least = i ? x.rows[i - 1] + 1 : 0;
-    if (x.rows[i] < least || x.rows[i] >= rows)
+// `rows`: the tokens that have a query, or null; there are `tokens` of all texts.
+Error check_queries(const int64_t* rows, int64_t queries, int64_t tokens) {
+  for (int64_t i = 0; rows && i < queries; ++i) {
+    const int64_t least = i ? rows[i - 1] + 1 : 0;
+    if (rows[i] < least || rows[i] >= tokens)
       return error("rows[%lld] must be %lld to %lld, because rows ascend, not %lld", (long long)i, (long long)least,
-                   (long long)rows - 1, (long long)x.rows[i]);
+                   (long long)tokens - 1, (long long)rows[i]);
   }
   return {};
 }
@@ -175,7 +176,8 @@ int64_t queries_before(const AttentionInput& x, int64_t first, int64_t end) {
   return first;
 }
 
-Error check_ids(const int64_t* ids, const int64_t* types, const Lengths& lengths, const EmbeddingTables& tables) {
+Error check_ids(const Tokens& tokens, const EmbeddingTables& tables) {
+  const auto& [ids, types, count, lengths] = tokens;
   int64_t row = 0;
   for (int64_t text = 0; text < lengths.texts; row += lengths.of[text++]) {
     const int64_t length = lengths.of[text], longest = tables.positions - tables.first_position;
@@ -196,11 +198,12 @@ Error check_ids(const int64_t* ids, const int64_t* types, const Lengths& lengths
 
 }  // namespace
 
-Error embedding(const Kernels& kernels, const Threads&, const int64_t* ids, const int64_t* types, int64_t rows,
-                const Lengths& lengths, const EmbeddingTables& tables, float* y) {
-  if (Error e = check_lengths(lengths, rows)) return e;
-  if (Error e = check_ids(ids, types, lengths, tables)) return e;
+Error embedding(const Kernels& kernels, const Tokens& tokens, const EmbeddingTables& tables, float* y) {
+  if (Error e = check_lengths(tokens.lengths, tokens.count)) return e;
+  if (Error e = check_ids(tokens, tables)) return e;
   const size_t width = tables.width;
+  const int64_t *ids = tokens.ids, *types = tokens.types;
+  const Lengths& lengths = tokens.lengths;
   for (int64_t text = 0; text < lengths.texts; ++text)
     for (int64_t i = 0; i < lengths.of[text]; ++i, ++ids, y += width) {
       const float* position = tables.position ? tables.position + (tables.first_position + i) * width : nullptr;
@@ -246,7 +249,7 @@ Error feed_forward(const Kernels& kernels, const Threads& threads, const float* 
 Error attention(const Kernels& kernels, const Threads& threads, const AttentionInput& x, int64_t rows,
                 const Lengths& lengths, const AttentionShape& shape, float* y) {
   if (Error e = check_lengths(lengths, rows)) return e;
-  if (Error e = check_queries(x, rows)) return e;
+  if (Error e = check_queries(x.rows, x.queries, rows)) return e;
   if (rows == 0 || x.queries == 0) return {};
   const size_t width = shape.width, hidden = width * shape.heads;
   Failure failure;
@@ -272,6 +275,39 @@ Error attention(const Kernels& kernels, const Threads& threads, const AttentionI
     trim_scratch();
   });
   return failure.answer();
+}
+
+Error encoder(const Kernels& kernels, const Threads& threads, const Tokens& tokens, const EncoderSteps& steps,
+              const int64_t* rows, int64_t queries, float* y) {
+  const int64_t count = tokens.count, width = steps.tables.width;
+  if (Error e = check_rows(count)) return e;
+  if (Error e = check_queries(rows, queries, count)) return e;
+  if (count == 0) return embedding(kernels, tokens, steps.tables, y);
+  auto* state = static_cast<float*>(scratch(ScratchUse::kEncoder, 6 * count * width * sizeof(float)));
+  if (!state) return no_memory();
+  float *joined = state + count * width, *context = joined + 3 * count * width, *attended = context + count * width;
+  Error e = embedding(kernels, tokens, steps.tables, state);
+  for (int l = 0; l < steps.count && !e; ++l) {
+    const EncoderLayer& layer = steps.layers[l];
+    const bool is_last = l + 1 == steps.count, selects = is_last && rows;
+    const size_t stride = layer.joined.weight.n;
+    const Rows<const float> key = {selects ? joined : joined + width, stride}, value = {key.data + width, stride};
+    AttentionInput x = {{joined, stride}, key, value, nullptr, count};
+    e = linear(kernels, threads, state, count, layer.joined, joined);
+    if (selects) {
+      for (int64_t i = 0; i < queries; ++i) memmove(state + i * width, state + rows[i] * width, width * sizeof(float));
+      float* query = joined + count * stride;
+      if (!e) e = linear(kernels, threads, state, queries, layer.query, query);
+      x = {{query, (size_t)width}, key, value, rows, queries};
+    }
+    if (!e) e = attention(kernels, threads, x, count, tokens.lengths, steps.attention, context);
+    LinearStep output = layer.output;
+    output.residual = state;
+    if (!e) e = linear(kernels, threads, context, x.queries, output, attended);
+    if (!e) e = feed_forward(kernels, threads, attended, x.queries, layer.first, layer.second, is_last ? y : state);
+  }
+  trim_scratch(ScratchUse::kEncoder);
+  return e;
 }
 
 }  // namespace cpu2vec

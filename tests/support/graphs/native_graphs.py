@@ -204,7 +204,25 @@ def _attention(qkv: Array, lengths: list[int], biases: Array | None = None, head
     return attention(qkv, lengths, heads, 1 / np.sqrt(qkv.shape[1] / 3 / heads), biases)
 
 
+def _encoder(*given: Any, heads: int, activation: bytes, epsilon: float, first_position: int) -> Array:
+    """One of norms after residuals, of all rows."""
+    tables, (biases, rows), layers = given[:9], given[9:11], given[11:]
+    assert rows is None
+    inputs: list[Any] = [None if value is not None and value.size == 0 else value for value in layers]
+    lengths: list[int] = given[1]
+    state = _embedding(*tables, epsilon=epsilon, first_position=first_position)
+    for start in range(0, len(inputs), 40):
+        layer = inputs[start : start + 40]
+        joined, others, (gamma, beta), block = layer[:6], layer[6:16], layer[22:24], layer[24:38]
+        assert not [value for value in (*others, *layer[38:]) if value is not None]
+        context = _attention(_linear(state, *joined), lengths, biases, heads)
+        state = _linear(context, *layer[16:22], residual=state, gamma=gamma, beta=beta, epsilon=epsilon)
+        state = _feed_forward(state, *block, activation=activation, epsilon=epsilon)
+    return state
+
+
 OPS: dict[str, Callable[..., Array]] = {
+    "Encoder": _encoder,
     "Embedding": _embedding,
     "Linear": _linear,
     "FeedForward": _feed_forward,
