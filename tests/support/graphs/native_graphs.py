@@ -213,10 +213,11 @@ def _encoder(*given: Any, heads: int, activation: bytes, epsilon: float, first_p
     state = _embedding(*tables, epsilon=epsilon, first_position=first_position)
     for start in range(0, len(inputs), 40):
         layer = inputs[start : start + 40]
-        joined, others, (gamma, beta), block = layer[:6], layer[6:16], layer[22:24], layer[24:38]
-        assert not [value for value in (*others, *layer[38:]) if value is not None]
+        joined, block, others = layer[:6], layer[24:38], (*layer[6:16], *layer[38:])
+        assert all(value is None for value in others)
         context = _attention(_linear(state, *joined), lengths, biases, heads)
-        state = _linear(context, *layer[16:22], residual=state, gamma=gamma, beta=beta, epsilon=epsilon)
+        arguments: tuple[Any, ...] = (*layer[16:22], state, *layer[22:24], epsilon)
+        state = _linear(context, *arguments)
         state = _feed_forward(state, *block, activation=activation, epsilon=epsilon)
     return state
 
