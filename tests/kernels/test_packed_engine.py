@@ -48,9 +48,9 @@ def mappings() -> list[list[str]]:
     return blocks
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return MODEL.write(tmp_path_factory.mktemp("native"))
+@pytest.fixture(scope="module", params=[False, True], ids=["one node", "a node for each step"])
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return MODEL.write(tmp_path_factory.mktemp("native"), in_steps=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ class TestRuns:
     @pytest.mark.parametrize("cores", [1, 2])
     def test_input_that_an_op_refuses_fails_the_run_and_the_next_run_works(self, engine: Engine, ids: list, cores: int):
         before = engine.run(TokenBatch.of(some_ids(5)), cores)
-        with pytest.raises(InferenceFailed, match="onnxruntime failed: .*cpu2vec Embedding"):
+        with pytest.raises(InferenceFailed, match="onnxruntime failed: .*cpu2vec (Encoder|Embedding)"):
             engine.run(TokenBatch.of(ids * WIDE_FROM_TOKENS), cores)
         np.testing.assert_array_equal(engine.run(TokenBatch.of(some_ids(5)), cores), before)
 
