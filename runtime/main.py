@@ -72,12 +72,12 @@ def _serve(settings: Settings, listener: socket.socket, log_config: dict[str, ob
         _import_for_workers(bundle)
 
     # PERF: imported last, because a bad setting should be reported at once.
-    from runtime.server.server import Server
+    from runtime.server.server import run_server
 
     def make(seat: Seat, on_ready: Callable[[], None]) -> Service:
         return make_service(settings, bundle, capacity, load, seat, on_ready)
 
-    Server(make, listener, settings.drain_seconds, log_config, workers=capacity.workers).run()
+    run_server(make, listener, settings.drain_seconds, log_config, capacity.workers)
 
 
 def _import_for_workers(bundle: Bundle) -> None:

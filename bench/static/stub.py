@@ -19,7 +19,7 @@ from runtime.http.limits import Deadlines, Draining, HttpLimits, Memory
 from runtime.logs import configure_logging
 from runtime.readiness import Readiness
 from runtime.server.listener import listen
-from runtime.server.server import Server
+from runtime.server.server import run_server
 from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings, read_settings
 
 
@@ -66,12 +66,12 @@ def main(dim: int) -> None:
     settings = read_settings()
     log_config = configure_logging(settings.log_level, settings.log_format)
     with listen(settings.port) as listener:
-        Server(
+        run_server(
             lambda seat, on_ready: StubService(dim, limits_of(settings), on_ready),
             listener,
             settings.drain_seconds,
             log_config,
-        ).run()
+        )
 
 
 if __name__ == "__main__":

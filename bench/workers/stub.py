@@ -26,7 +26,7 @@ from runtime.logs import configure_logging
 from runtime.readiness import Readiness
 from runtime.scheduling.scheduler import Scheduler
 from runtime.server.listener import listen
-from runtime.server.server import Server
+from runtime.server.server import run_server
 from runtime.settings import LogFormat, LogLevel
 from runtime.static.no_runs import NoRuns
 
@@ -103,7 +103,7 @@ def main(plan: Plan) -> None:
 
     log_config = configure_logging(LogLevel.WARNING, LogFormat.TEXT)
     with listen(plan.port) as listener:
-        Server(make, listener, 1, log_config, workers=plan.workers).run()
+        run_server(make, listener, 1, log_config, plan.workers)
 
 
 if __name__ == "__main__":

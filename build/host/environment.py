@@ -21,8 +21,8 @@ HOME = ROOT / ".venv"
 TORCH_LINKS = "TORCH_LINKS"
 """The environment variable that names a page with PyTorch's CPU wheels, where pip is to look for them."""
 
-UNHASHED = "build/torch-requirement.txt"
-"""The one list without hashes: PyTorch's builds for CPUs have pages of their own."""
+PYTORCH = "build/torch-requirement.txt"
+"""The one list for which pip looks elsewhere: PyTorch's builds for CPUs have a page of their own."""
 
 COMPILED = "requirements.txt"
 """The one list that pip compiles, so that a server starts as fast for a user who may not write there. Of the other
@@ -41,7 +41,7 @@ class Environment:
 ENVIRONMENTS = {
     "runtime": Environment("what serves a bundle", "0.2 GB", ("requirements.txt",)),
     "build": Environment(
-        "PyTorch for CPUs, and what exports and quantizes a model", "1.9 GB", (UNHASHED, "build/requirements.txt")
+        "PyTorch for CPUs, and what exports and quantizes a model", "1.9 GB", (PYTORCH, "build/requirements.txt")
     ),
     "lint": Environment("what make lint runs", "0.2 GB", ("tests/lint-requirements.txt",)),
     "sbom": Environment("what make sbom runs", "0.1 GB", ("build/sbom/requirements.txt",)),
@@ -106,11 +106,10 @@ def install(directory: Path, requirements: str) -> None:
 def pip_command(directory: Path, requirements: str, environment: Mapping[str, str], quiet: bool) -> list[str]:
     """The command that installs what a file lists. On a terminal, pip shows its own progress."""
     command = [str(directory / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "--no-deps"]
+    command += ["--require-hashes"]
     command += ["--quiet"] if quiet else []
     command += ["--no-compile"] if requirements != COMPILED else []
-    if requirements != UNHASHED:
-        command += ["--require-hashes"]
-    elif links := environment.get(TORCH_LINKS):
+    if requirements == PYTORCH and (links := environment.get(TORCH_LINKS)):
         command += ["--find-links", links]
     return [*command, "-r", requirements]
 

@@ -9,18 +9,19 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
 from gunicorn.errors import HaltServer
 
+from runtime.host.garbage import resume_collections
 from runtime.host.memory import available_memory
-from runtime.host.parent import end_with_parent
-from runtime.http.scoreboard import Scoreboard
+from runtime.server.listener import BACKLOG
 from runtime.server.restarts import Restarts
-
-EXIT_FAILED = 3
-"""Status of a worker, and of the server: it cannot serve, or requests were cut while it drained."""
+from runtime.server.worker import EXIT_FAILED, Worker
+from runtime.server.worker_pool import WorkerPool, unblock_signals
 
 CLEAN_ENDS = frozenset({0, -signal.SIGTERM, -signal.SIGINT})
 """How a worker may end once it was asked to, negative for a signal: one that still loads dies of the signal itself."""
@@ -31,23 +32,58 @@ KILL_SECONDS = 2.0
 log = logging.getLogger("cpu2vec")
 
 
+@dataclass(frozen=True)
+class Configured:
+    """What gunicorn's arbiter reads of an application. The workers make theirs themselves."""
+
+    cfg: Config
+
+
+def configuration(drain_seconds: int, log_config: dict[str, object], workers: int) -> Configured:
+    """gunicorn's settings. The master kills a worker a second after the ``drain_seconds`` that it gives itself."""
+    options: dict[str, Any] = {
+        "worker_class": Worker,
+        "workers": workers,
+        "timeout": 0,
+        "graceful_timeout": drain_seconds + 1,
+        "backlog": BACKLOG,
+        "control_socket_disable": True,
+        "logconfig_dict": log_config,
+    }
+    config = Config()
+    for name, value in options.items():
+        config.set(name, value)
+    return Configured(config)
+
+
 class Master(Arbiter):
     """gunicorn's arbiter with rules of its own for workers that end, for signals, and for the time to drain.
 
     There is no heartbeat: an event loop that hangs is for the liveness probe to find.
     """
 
-    def __init__(self, app: Any, listener: socket.socket) -> None:
+    def __init__(self, app: Configured, listener: socket.socket, pool: WorkerPool) -> None:
+        """``pool``: its first workers have been started, and it holds signals back."""
         super().__init__(app)
-        self.LISTENERS = [listener]
+        self.LISTENERS, self.WORKERS = [listener], pool.running
         # NOTE: nohup starts a server that ignores it, which is then meant to outlive the terminal.
         if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
             self.SIGNALS: list[int] = [number for number in Arbiter.SIGNALS if number != signal.SIGHUP]
-        self._scoreboard = Scoreboard(self.num_workers)
+        self._pool = pool
         self._restarts = Restarts()
         self._next_start = 0.0
         self._is_stopping = False
         self._exit_status = 0
+
+    def run(self) -> NoReturn:
+        """Serve until a signal ends the server. Raises ``SystemExit``."""
+        resume_collections()
+        super().run()
+        raise AssertionError("gunicorn's loop has no end")
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        unblock_signals()
 
     def handle_term(self) -> NoReturn:
         """End: not ready, finish what is in flight, then exit. The other signals that end a server do the same."""
@@ -79,29 +115,16 @@ class Master(Arbiter):
             self.spawn_worker()
 
     def spawn_worker(self) -> None:
-        self.worker_age += 1
-        worker = self.worker_class(self.worker_age, self.pid, self.LISTENERS, self.app, 0, self.cfg, self.log)
-        taken = {other.number for other in self.WORKERS.values()}
-        worker.number = next(number for number in range(self.num_workers) if number not in taken)
-        master = os.getpid()
-        # NOTE: a signal for the worker must not meet the master's handlers, which would only put it into a queue.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, self.SIGNALS)
-        pid = os.fork()
-        if pid == 0:
-            self._run_worker(worker, master, mask)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        worker.pid = pid
-        self.WORKERS[pid] = worker
+        self._pool.start_one()
 
     def reap_workers(self) -> None:
         """Raises ``HaltServer`` where there is no use in starting another worker."""
         for pid, status in _ended_children():
-            worker = self.WORKERS.pop(pid, None)
+            worker = self._pool.remove(pid)
             if worker is None:
                 continue  # an orphan of other processes, which process 1 of a container inherits
-            ready_at: float | None = worker.tmp.ready_at
+            ready_at = worker.tmp.ready_at
             worker.tmp.close()
-            self._scoreboard.clear(worker.number)
             self._worker_ended(pid, os.waitstatus_to_exitcode(status), ready_at)
 
     def stop(self, graceful: bool = True) -> None:
@@ -156,7 +179,7 @@ class Master(Arbiter):
             log.error("not serving: %s", self._restarts.why_to_give_up)
             raise HaltServer("workers end again and again", EXIT_FAILED)
         self._next_start = now + delay
-        self._scoreboard.figures.count_restart()
+        self._pool.scoreboard.figures.count_restart()
         log.info("starting another worker%s", f" in {delay:g} s" if delay else "")
 
     def _worker_ended_as_asked(self, pid: int, code: int) -> None:
@@ -165,26 +188,6 @@ class Master(Arbiter):
         self._exit_status = EXIT_FAILED
         if code != EXIT_FAILED:  # else the worker has said what was cut
             log.error("the worker (process %d) %s while draining", pid, how_it_ended(code, available_memory()))
-
-    def _run_worker(self, worker: Any, master: int, mask: set[int | signal.Signals]) -> NoReturn:
-        """What is left of the new process's life."""
-        try:
-            for number in (*self.SIGNALS, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            end_with_parent(master)
-            for other in self.WORKERS.values():
-                other.tmp.close()
-            self.WORKERS.clear()
-            self.app.ready_mark, self.app.seat = worker.tmp, self._scoreboard.seat(worker.number)
-            worker.pid = os.getpid()
-            worker.init_process()
-        except Exception:
-            log.exception("the worker failed")
-            sys.exit(1)
-        finally:
-            worker.tmp.close()
-        sys.exit(0)
 
 
 def how_it_ended(code: int, memory_bytes: int) -> str:

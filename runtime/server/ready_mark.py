@@ -6,18 +6,13 @@ import os
 import struct
 import time
 
-from gunicorn.workers import base
-
 MOMENT = struct.Struct("d")
 
 
 class ReadyMark:
-    """Made before the fork, set by the worker, read by the master.
+    """Made before the fork, set by the worker, read by the master. It needs no directory that can be written to."""
 
-    It takes the place of the heartbeat file of gunicorn's workers, and needs no directory that can be written to.
-    """
-
-    def __init__(self, config: object = None) -> None:
+    def __init__(self) -> None:
         self._file = os.fdopen(os.memfd_create("cpu2vec-ready"), "r+b", buffering=0)
 
     def set(self) -> None:
@@ -35,14 +30,3 @@ class ReadyMark:
 
     def close(self) -> None:
         self._file.close()
-
-    def notify(self) -> None:
-        """Nothing: there is no heartbeat, so neither a clock that jumps nor a machine that pauses ends a worker."""
-
-    def last_update(self) -> float:
-        return time.monotonic()
-
-
-def replace_heartbeat_files() -> None:
-    """Give gunicorn's workers a mark instead of a heartbeat file, which no setting of gunicorn's can do."""
-    base.WorkerTmp = ReadyMark

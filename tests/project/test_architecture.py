@@ -95,7 +95,7 @@ def test_only_one_module_maps_errors_to_status_codes():
 
 
 def test_only_the_main_module_composes_the_server():
-    parts = {"runtime.api.app.create_app", "runtime.kinds.plan", "runtime.server.server.Server"}
+    parts = {"runtime.api.app.create_app", "runtime.kinds.plan", "runtime.server.server.run_server"}
     assert [path.name for path in RUNTIME if parts <= imports(path)] == ["main.py"]
 
 

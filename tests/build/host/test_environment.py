@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from build.host.environment import ENVIRONMENTS, TORCH_LINKS, UNHASHED, other_pythons, pip_command
+from build.host.environment import ENVIRONMENTS, PYTORCH, TORCH_LINKS, other_pythons, pip_command
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 
@@ -96,17 +96,17 @@ def test_other_names_are_refused(checkout: Path):
 
 
 class TestPip:
-    def test_everything_but_pytorch_is_checked_by_hash(self):
+    def test_everything_is_checked_by_hash(self):
         for environment in ENVIRONMENTS.values():
             for name in environment.requirements:
                 command = pip_command(Path("env"), name, {TORCH_LINKS: "https://wheels"}, quiet=True)
                 assert command[-2:] == ["-r", name]
-                assert ("--require-hashes" in command) == (name != UNHASHED)
-                assert ("--find-links" in command) == (name == UNHASHED)
+                assert "--require-hashes" in command
+                assert ("--find-links" in command) == (name == PYTORCH)
 
     @pytest.mark.parametrize("environment", [{}, {TORCH_LINKS: ""}])
     def test_without_links_pip_looks_in_its_own_places(self, environment: dict[str, str]):
-        assert "--find-links" not in pip_command(Path("env"), UNHASHED, environment, quiet=True)
+        assert "--find-links" not in pip_command(Path("env"), PYTORCH, environment, quiet=True)
 
     def test_what_serves_is_compiled_and_nothing_else(self):
         for name, environment in ENVIRONMENTS.items():
@@ -116,8 +116,8 @@ class TestPip:
             assert ["--no-compile" in command for command in commands] == [name != "runtime"] * len(commands)
 
     def test_on_a_terminal_it_shows_its_progress(self):
-        assert "--quiet" in pip_command(Path("env"), UNHASHED, {}, quiet=True)
-        assert "--quiet" not in pip_command(Path("env"), UNHASHED, {}, quiet=False)
+        assert "--quiet" in pip_command(Path("env"), PYTORCH, {}, quiet=True)
+        assert "--quiet" not in pip_command(Path("env"), PYTORCH, {}, quiet=False)
 
     def test_lists_exist(self):
         for environment in ENVIRONMENTS.values():

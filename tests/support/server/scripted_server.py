@@ -16,21 +16,21 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
-
-from gunicorn.workers.base import Worker
 
 from runtime.http.scoreboard import Seat
 from runtime.logs import configure_logging
-from runtime.server import restarts, server
+from runtime.server import master, restarts, serving
 from runtime.server.listener import listen
-from runtime.server.master import Master
+from runtime.server.server import run_server
+from runtime.server.worker import MakeService, Worker, run_worker
 from runtime.settings import LogFormat, LogLevel
 
 HOUR = 3600.0
@@ -59,26 +59,21 @@ class Plan:
     workers: int = 1
 
 
-class ScriptedWorker(Worker):
-    def init_signals(self) -> None:
-        super().init_signals()
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(number, signal.SIG_DFL)
-        signal.set_wakeup_fd(-1)
-
-    def run(self) -> None:
-        # NOTE: blocked from here on, so that the script alone says when the signal is taken.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-        scripts = self.wsgi.scripts
-        log.info("worker %d runs", self.age)
-        follow(scripts[min(self.age, len(scripts)) - 1], self.wsgi.on_ready)
-        log.info("worker %d has finished", self.age)
-
-
 @dataclass(frozen=True)
 class Service:
-    scripts: list[str]
+    age: int
+    script: str
     on_ready: Callable[[], None]
+
+
+def serve(service: Service, *_: object, **__: object) -> bool:
+    """In place of ``serving.serve``."""
+    # NOTE: blocked from here on, so that the script alone says when the signal is taken.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    log.info("worker %d runs", service.age)
+    follow(service.script, service.on_ready)
+    log.info("worker %d has finished", service.age)
+    return True
 
 
 def follow(script: str, on_ready: Callable[[], None]) -> None:
@@ -114,7 +109,7 @@ class LeapingClock:
         return self._clock() + self._ahead
 
 
-class UntickedMaster(Master):
+class UntickedMaster(master.Master):
     def wait_for_signals(self, timeout: float = HOUR) -> list[int]:
         return super().wait_for_signals(HOUR)
 
@@ -125,18 +120,27 @@ def main() -> None:
     if not plan.delays:
         restarts.DELAYS = (0.0,)
     if not plan.ticks:
-        mock.patch.object(server, "Master", UntickedMaster).start()
+        mock.patch.object(master, "Master", UntickedMaster).start()
     if plan.wall_clock:
         time.time = LeapingClock(time.time, Path(plan.wall_clock))
     if plan.monotonic_clock:
         time.monotonic = LeapingClock(time.monotonic, Path(plan.monotonic_clock))
 
-    def make(seat: Seat, on_ready: Callable[[], None]) -> Any:
-        follow(plan.loading, on_ready)
-        return Service(plan.scripts, on_ready)
+    def run(_: MakeService, listener: socket.socket, worker: Worker, seat: Seat) -> NoReturn:
+        def make(_: Seat, on_ready: Callable[[], None]) -> Any:
+            # NOTE: a real worker notes the signal, and ends once it has loaded; a script would never know.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            follow(plan.loading, on_ready)
+            return Service(worker.age, plan.scripts[min(worker.age, len(plan.scripts)) - 1], on_ready)
 
+        run_worker(make, listener, worker, seat)
+
+    def make_none(_: Seat, __: Callable[[], None]) -> NoReturn:
+        raise AssertionError("each worker has a service of its own")
+
+    mock.patch.object(serving, "serve", serve).start()
     with listen(plan.port) as listener:
-        server.Server(make, listener, plan.drain_seconds, log_config, ScriptedWorker, plan.workers).run()
+        run_server(make_none, listener, plan.drain_seconds, log_config, plan.workers, run)
 
 
 main()
