@@ -16,7 +16,7 @@ from manifest import BundleError, Graph, Layout, OpSet, Target
 from runtime.errors import InferenceFailed, SettingsError
 from runtime.inference.engine import Engine, open_engine
 from runtime.inference.native_ops import NativeOps, load_native_ops
-from runtime.inference.session import WIDE_FROM_TOKENS
+from runtime.inference.packed_engine import WIDE_ENCODER_FROM_TOKENS
 from runtime.inference.token_batch import TokenBatch
 from tests.support.graphs import kernel_ops as ops
 from tests.support.graphs.kernel_programs import library_to_refuse
@@ -114,7 +114,7 @@ class TestRuns:
     def test_input_that_an_op_refuses_fails_the_run_and_the_next_run_works(self, engine: Engine, ids: list, cores: int):
         before = engine.run(TokenBatch.of(some_ids(5)), cores)
         with pytest.raises(InferenceFailed, match="onnxruntime failed: .*cpu2vec (Encoder|Embedding)"):
-            engine.run(TokenBatch.of(ids * WIDE_FROM_TOKENS), cores)
+            engine.run(TokenBatch.of(ids * WIDE_ENCODER_FROM_TOKENS), cores)
         np.testing.assert_array_equal(engine.run(TokenBatch.of(some_ids(5)), cores), before)
 
     def test_other_python_threads_run_meanwhile(self, path: Path):
@@ -126,7 +126,7 @@ class TestRuns:
     def test_weights_are_read_where_they_are_mapped(self, path: Path):
         """So processes and sessions share their pages: this process has no copy of its own of any of them."""
         engine = open_engine(path, GRAPH, 2, native_ops())
-        engine.run(TokenBatch.of(some_ids(WIDE_FROM_TOKENS)), 2)
+        engine.run(TokenBatch.of(some_ids(WIDE_ENCODER_FROM_TOKENS)), 2)
         engine.run(TokenBatch.of(some_ids(3)), 1)
         mapped = [block for block in mappings() if block[0].endswith(str(path.with_name(GRAPH.weights)))]
         assert mapped
