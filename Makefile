@@ -36,7 +36,8 @@ override LINT := .venv/lint/bin
 override torch_links := [ "$$PIP_FIND_LINKS" ] || \
   export TORCH_LINKS="$${TORCH_LINKS-https://download.pytorch.org/whl/cpu/torch/}";
 
-override long_tests := tests/system/test_large_model.py tests/system/test_sanitizers.py
+override image_tests := $(sort $(wildcard tests/system/test_*image*.py)) tests/system/test_supply_chain.py
+override system_tests = $(sort $(shell grep -rl --include='test_*.py' 'pytest\.mark\.system' tests))
 override slowest := --durations 10 --durations-min 5
 
 # NNCF requires these packages (120 MB), but imports none of them when it quantizes an OpenVINO graph.
@@ -121,15 +122,15 @@ test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests t
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
-# PERF: these take as long as all others, and hardly more than one core.
+# PERF: those of images take as long as all others, and much of it is the engine's.
 test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU, a browser or clang++
-	@$(MAKE) --no-print-directory --jobs 2 test-long-systems test-other-systems
+	@$(MAKE) --no-print-directory --jobs 2 test-image-systems test-other-systems
 
-test-long-systems:
-	$(BUILD) -m pytest $(long_tests) -m system $(slowest)
+test-image-systems:
+	$(BUILD) -m pytest $(image_tests) -m 'system and not images' $(slowest)
 
 test-other-systems:
-	$(BUILD) -m pytest tests -m 'system and not images' $(addprefix --ignore ,$(long_tests)) $(slowest)
+	$(BUILD) -m pytest $(filter-out $(image_tests),$(system_tests)) -m 'system and not images' $(slowest)
 
 test-images: .venv/runtime/.ready .venv/build/.tested library  ## build and run the Dockerfiles of docs/custom-images.md
 	$(BUILD) -m pytest tests -m images $(slowest)
@@ -207,5 +208,5 @@ python:
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
 .PHONY: help setup environments library serve bundle image bases sbom compare what-to-compare test test-fast test-system \
-  test-long-systems test-other-systems test-images lint kernels bench bench-fidelity bench-kernels bench-models bench-import bench-workers \
+  test-image-systems test-other-systems test-images lint kernels bench bench-fidelity bench-kernels bench-models bench-import bench-workers \
   soak lock clean clean-bundles python

@@ -23,7 +23,7 @@ from bench.server.limits import LIMITS, limited_to
 from bench.server.measurement import measure
 from bench.server.report import render
 from bench.server.results import Settings, save
-from bench.server.system import BASE, System
+from bench.server.system import BASE, ONE_TEXT_EACH, System
 from bench.static.kind import STATIC
 from bench.text.kind import TEXT
 from build.errors import BuildError
@@ -70,6 +70,7 @@ examples:
   make bench KIND=rerank MODEL=ms-marco-MiniLM-L6
   make bench BASE=../cpu2vec-before
   make bench LOADS=weaviate,overload,restart
+  make bench LOADS=batches
   .venv/build/bin/python -m bench --quick
   .venv/build/bin/python -m bench --systems cpu2vec --base ../cpu2vec-before --rounds 9
 """
@@ -83,7 +84,7 @@ def main(arguments: list[str]) -> int:
     if options.isa:
         systems = tuple(limited_to(options.isa, system) for system in systems)
     if options.every_load:
-        systems = tuple(replace(system, loads=frozenset(Group)) for system in systems)
+        systems = tuple(replace(system, loads=system.loads | ONE_TEXT_EACH) for system in systems)
     groups = options.loads or kind.default_groups
     models = _models(parser, kind, options.model)
     if not all(loads_in(model.loads, groups) for model in models):

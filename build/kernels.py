@@ -130,7 +130,7 @@ def fingerprint(target: Target) -> bytes:
     except importlib.metadata.PackageNotFoundError as error:
         raise CompilerFailed(f"{COMPILER_PACKAGE} is missing: it compiles the kernels") from error
     toolchain = for_image(target)
-    flags = (COMMON, toolchain.flags, _units(target), toolchain.link, LINK, LIBRARIES_NEEDED)
+    flags = (COMMON, toolchain.flags, library_units(target), toolchain.link, LINK, LIBRARIES_NEEDED)
     digest = hashlib.sha256(repr((compiler, flags)).encode())
     for path in sorted((ROOT / "kernels" / "src").iterdir()):
         digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -170,8 +170,8 @@ def _build(target: Target) -> None:
     """Compile and link; a failure leaves the old library, but not its stamp."""
     made_from, toolchain = fingerprint(target), for_image(target)
     stamp(target).unlink(missing_ok=True)
-    objects = _compile(toolchain, _units(target), LIBRARIES / f"objects-{target}")
-    _link(toolchain, objects, LINK, library(target))
+    objects = compile_units(toolchain, library_units(target), LIBRARIES / f"objects-{target}")
+    link(toolchain, objects, LINK, library(target))
     stamp(target).write_bytes(made_from)
 
 
@@ -184,7 +184,7 @@ def _locked() -> Iterator[None]:
         yield
 
 
-def _units(target: Target) -> dict[str, tuple[str, ...]]:
+def library_units(target: Target) -> dict[str, tuple[str, ...]]:
     """The library's source files, without suffix, each with its own flags."""
     version = (f'-DCPU2VEC_ONNXRUNTIME="{pinned_onnxruntime()}"',)
     return dict.fromkeys(PLAIN, ()) | {"ort_ops": version} | _isa_units(ARCHITECTURES[target].isas)
@@ -197,17 +197,17 @@ def build_program(
     directory: Path,
     *,
     defines: Iterable[str] = (),
-    isas: Mapping[str, tuple[str, ...]] | None = None,
+    units: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Path:
     """Compile a program of ``kernels/programs`` with all kernels in it, and return its path. Raises ``CompilerFailed``.
 
-    ``defines``: macros of all source files. ``isas``: flags in place of the target's, by instruction set.
+    ``defines``: macros of all source files. ``units``: flags in place of the target's, by source file without suffix.
     """
     defined = tuple(f"-D{macro}" for macro in defines)
-    units = dict.fromkeys(PLAIN, ()) | _isa_units({**ARCHITECTURES[target].isas, **(isas or {})})
-    units |= {f"../programs/{name}": ()}
-    objects = _compile(toolchain, {unit: (*flags, *defined) for unit, flags in units.items()}, directory)
-    _link(toolchain, objects, (), directory / name)
+    all_units = dict.fromkeys(PLAIN, ()) | _isa_units(ARCHITECTURES[target].isas) | dict(units or {})
+    all_units |= {f"../programs/{name}": ()}
+    objects = compile_units(toolchain, {unit: (*flags, *defined) for unit, flags in all_units.items()}, directory)
+    link(toolchain, objects, (), directory / name)
     return directory / name
 
 
@@ -215,8 +215,11 @@ def _isa_units(isas: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     return {f"isa_{name}": flags for name, flags in isas.items()}
 
 
-def _compile(toolchain: Toolchain, units: dict[str, tuple[str, ...]], directory: Path) -> list[str]:
-    """Compile source files, named without suffix, each with its own flags; return the object files."""
+def compile_units(toolchain: Toolchain, units: dict[str, tuple[str, ...]], directory: Path) -> list[str]:
+    """Compile source files, named without suffix, each with its own flags; return the object files in that order.
+
+    Raises ``CompilerFailed``.
+    """
     directory.mkdir(parents=True, exist_ok=True)
 
     def compile_unit(unit: str, flags: tuple[str, ...]) -> str:
@@ -228,11 +231,15 @@ def _compile(toolchain: Toolchain, units: dict[str, tuple[str, ...]], directory:
         return output
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(compile_unit, units, units.values()))
+        # PERF: the last ones, those of instruction sets, take longest, and begin first.
+        return list(pool.map(compile_unit, reversed(units), reversed(units.values())))[::-1]
 
 
-def _link(toolchain: Toolchain, objects: Iterable[str], flags: tuple[str, ...], output: Path) -> None:
-    """Link into a new file that then replaces the old one: a process that has mapped the old one keeps it."""
+def link(toolchain: Toolchain, objects: Iterable[str], flags: tuple[str, ...], output: Path) -> None:
+    """Link into a new file that then replaces the old one: a process that has mapped the old one keeps it.
+
+    Raises ``CompilerFailed``.
+    """
     written = output.with_suffix(".new")
     command = (*toolchain.compiler, *toolchain.flags, *toolchain.link, *flags, *objects, *LIBRARIES_NEEDED)
     _run((*command, "-o", str(written)))

@@ -18,7 +18,7 @@ from runtime.bundle import Bundle, open_bundle
 from runtime.errors import PortUnavailable, SettingsError
 from runtime.host.capacity import Capacity, divide, measure_capacity
 from runtime.http.limits import least_total
-from runtime.kinds import Load, needed_bytes, plan, worker_modules
+from runtime.kinds import Load, Model, needed_bytes, plan, worker_modules
 from runtime.logs import configure_logging
 from runtime.server.listener import listen
 from runtime.settings import VARIABLES, LogFormat, LogLevel, Settings, read_log_format, read_settings
@@ -26,6 +26,7 @@ from runtime.settings import VARIABLES, LogFormat, LogLevel, Settings, read_log_
 if TYPE_CHECKING:
     from runtime.http.scoreboard import Seat
     from runtime.service import Service
+    from runtime.siblings.guests import Guests
 
 EXIT_BAD_START = 2
 
@@ -155,6 +156,8 @@ def make_service(
     seat.figures.publish_also(model.figures.publish)
     metrics = MetricsResource(seat.board, seat.figures, figures_info(bundle.manifest))
 
+    guests = _meet_siblings(model, capacity, seat) if capacity.workers > 1 else None
+
     def open_figures() -> None:
         model.figures.open(seat.board.row(seat.number))
         on_ready()
@@ -170,7 +173,32 @@ def make_service(
         page,
     )
     is_verified = bundle.manifest.fidelity is not None
-    return Service(app, limits, model, bundle.golden, is_verified, readiness, open_figures, seat.has_last_word)
+    return Service(
+        app,
+        limits,
+        model,
+        bundle.golden,
+        is_verified,
+        readiness,
+        open_figures,
+        seat.has_last_word,
+        guests.start if guests is not None else lambda: None,
+    )
+
+
+def _meet_siblings(model: Model, capacity: Capacity, seat: Seat) -> Guests | None:
+    """Let all workers embed the texts of large requests together, where the kind of model has such requests."""
+    from runtime.siblings.guests import Guests
+    from runtime.siblings.siblings import Siblings
+
+    batcher, read_like = model.batcher, model.read_like
+    if batcher is None or read_like is None:
+        return None
+    siblings = Siblings(
+        seat.mailboxes, seat.number, capacity.worker_cores, batcher.submit, batcher.in_flight, seat.requests_of
+    )
+    batcher.spread(siblings)
+    return Guests(seat.mailboxes, seat.number, batcher.submit, read_like, seat.count_guest)
 
 
 def _log_start(settings: Settings, bundle: Bundle, capacity: Capacity) -> None:

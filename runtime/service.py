@@ -33,19 +33,23 @@ class Service:
         readiness: Readiness,
         on_ready: Callable[[], object],
         has_last_word: Callable[[], bool] = lambda: True,
+        start_also: Callable[[], object] = lambda: None,
     ) -> None:
         """``is_verified``: whether the build has compared the bundle with the original. ``on_ready``: called once.
 
-        ``has_last_word``: whether it is for this worker to say why there is no service.
+        ``has_last_word``: whether it is for this worker to say why there is no service. ``start_also``: is called on
+        the event loop, once the model's threads run.
         """
         self.app, self.limits = app, limits
         self._model, self._golden, self._is_verified = model, golden, is_verified
         self._readiness, self._on_ready, self._has_last_word = readiness, on_ready, has_last_word
         self._started_at = time.monotonic()
+        self._start_also = start_also
         self._checking: asyncio.Task[None] | None = None
 
     def start(self, on_failure: Callable[[], object]) -> None:
         self._model.jobs.start()
+        self._start_also()
         self._checking = asyncio.get_running_loop().create_task(self._check(on_failure))
 
     def drain(self) -> None:

@@ -39,7 +39,7 @@ def run_load(spec: LoadSpec, in_the_middle: Callable[[], None] = lambda: None) -
     Raises ``LoadFailed`` for wrong answers, and over kept connections for anything that is lost.
     """
     load = spec.load
-    route = load.module.route(spec.numbers)
+    route = load.module.route(spec.numbers, load.texts)
     if not load.counts_losses:
         with SlowClients(spec.port, SLOW_CLIENTS) if load.group is Group.SLOW else nullcontext():
             return run_kept(spec, route)

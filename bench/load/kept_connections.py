@@ -24,6 +24,10 @@ class Connection:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=ANSWER_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing was sent yet."""
         self.sent_at = 0.0
         self.request = Request(b"", b"")
         self._received = bytearray()

@@ -34,6 +34,8 @@ class Group(StrEnum):
     """The same with more than a server can answer in the time that callers wait. Each takes minutes."""
     RESTART = "restart"
     """The same while the server is stopped, and its successor started at once on the same port."""
+    BATCHES = "batches"
+    """Many texts in a request, beside one text in each, over connections that are kept."""
 
     @property
     def about(self) -> str:
@@ -43,6 +45,7 @@ class Group(StrEnum):
             Group.WEAVIATE: "connections as Weaviate has them, most of them dialed anew",
             Group.OVERLOAD: "the same, with more in flight than can be answered in time",
             Group.RESTART: "the same, and the server is restarted in the middle",
+            Group.BATCHES: "1, 32 and 512 texts in a request to /v1/embeddings, over connections that are kept",
         }[self]
 
 
@@ -61,18 +64,25 @@ class Load:
     """Whose requests are sent."""
     requests: int | None = None
     """The load ends sooner once so many are sent; None: so many that ``max_words_per_second`` is reached."""
+    texts: int = 1
+    """So many has a request."""
 
     @property
     def name(self) -> str:
+        if self.group is Group.BATCHES:
+            return f"{self.group}-{self.module}-{self.texts}-{self.in_flight}"
         name = f"{self.length.name}-{self.in_flight}"
         return name if self.group is Group.KEPT else f"{self.group}-{name}"
 
     @property
     def counts_losses(self) -> bool:
         """Whether a loss is counted, and does not end the measurement."""
-        return self.group not in (Group.KEPT, Group.SLOW)
+        return self.group not in (Group.KEPT, Group.SLOW, Group.BATCHES)
 
     def __str__(self) -> str:
+        if self.group is Group.BATCHES:
+            many = f"{self.texts} texts" if self.texts > 1 else "1 text"
+            return f"{self.module.label}, {many} a request, {self.in_flight} connections"
         if not self.counts_losses:
             beside = f", {SLOW_CLIENTS:,} slow clients" if self.group is Group.SLOW else ""
             return f"{self.length}, {self.in_flight} connection{'s' if self.in_flight > 1 else ''}{beside}"
@@ -80,7 +90,8 @@ class Load:
 
     def max_requests(self, seconds: float) -> int:
         """The number of requests to send in that time. A faster system would end the load sooner."""
-        count = self.requests or max(1, round(seconds * self.max_words_per_second / self.length.high))
+        words = self.length.high * self.texts
+        count = self.requests or max(1, round(seconds * self.max_words_per_second / words))
         return self.in_flight + count if self.counts_losses else count
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from bench.load.loads import RATE_IN_FLIGHT, Group, Load
 from bench.report.machine import DISTURBED_PERCENT
@@ -17,6 +17,9 @@ from manifest import Fidelity
 RATE = "requests_per_second"
 CPU = "cpu_ms_per_request"
 
+ONE_TEXT_KEPT = {Group.KEPT, Group.SLOW}
+"""Loads of one text a request that lose nothing, or the measurement would have ended."""
+
 LOAD_COLUMNS = (
     ("requests/s", RATE, 0),
     ("p50 ms", "p50_ms", 2),
@@ -24,6 +27,8 @@ LOAD_COLUMNS = (
     ("CPU ms per request", CPU, 2),
 )
 """Each column has a title, a field of ``Sample``, and a number of decimals."""
+
+BATCH_COLUMNS = ("texts/s", "CPU µs per text", "of them outside the ops", "p50 ms of a request", "spread of texts/s")
 
 LOSS_COLUMNS = ("goodput/s", f"of {RATE_IN_FLIGHT} in flight", "lost", "of")
 LATENCY_COLUMNS = (
@@ -49,6 +54,7 @@ def render(results: Results) -> str:
     parts = (
         _heading(results),
         _kept_loads(results),
+        _batches(results),
         _counting_loads(results),
         _systems(results),
         _against_base(results),
@@ -72,9 +78,9 @@ def _heading(results: Results) -> str:
 
 
 def _kept_loads(results: Results) -> str:
-    """The loads that lose nothing, or the measurement would have ended; empty without them."""
+    """The loads over kept connections, request by request; empty without them."""
     rows = []
-    for load in _measured(results, kept=True):
+    for load in _measured(results, ONE_TEXT_KEPT):
         for system, base in _with_baseline(results, load):
             rates = system.values_of(load.name, RATE)
             row = [str(load), system.name]
@@ -86,10 +92,36 @@ def _kept_loads(results: Results) -> str:
     return table(header, rows, left=2) if rows else ""
 
 
+def _batches(results: Results) -> str:
+    """The loads with many texts in a request, text by text; empty without them."""
+    rows = []
+    for load in _measured(results, {Group.BATCHES}):
+        ops = median(results.ops_ms[load.name]) if load.name in results.ops_ms else None
+        for system, base in _with_baseline(results, load):
+            rates = system.values_of(load.name, RATE)
+            row = [str(load), system.name]
+            for figure in (_text_rate, _text_cpu):
+                row.append(_with_ratio(figure(system, load), figure(base, load) if base else None, 0))
+            outside = [_text_cpu(each, load, ops) for each in (system, base) if each and ops is not None]
+            row.append(_with_ratio(outside[0], next(iter(outside[1:]), None), 0) if outside else NOTHING)
+            row.append(f"{system.median_of(load.name, 'p50_ms'):.2f}")
+            rows.append([*row, f"{spread_percent(rates):.0f} %" if len(rates) > 1 else NOTHING])
+    return table(["texts in a request", "system", *BATCH_COLUMNS], rows, left=2) if rows else ""
+
+
+def _text_rate(system: SystemResult, load: Load) -> float:
+    return system.median_of(load.name, RATE) * load.texts
+
+
+def _text_cpu(system: SystemResult, load: Load, ops_ms: float = 0.0) -> float:
+    """Microseconds, less those of the ops of a request."""
+    return (system.median_of(load.name, CPU) - ops_ms) / load.texts * 1e3
+
+
 def _counting_loads(results: Results) -> str:
     """The loads that count what they lose; empty without them."""
     rows = []
-    for load in _measured(results, kept=False):
+    for load in _measured(results, set(Group) - ONE_TEXT_KEPT - {Group.BATCHES}):
         for system, base in _with_baseline(results, load):
             row = [str(load), system.name]
             row.append(
@@ -121,10 +153,10 @@ def _losses(samples: Sequence[Sample]) -> tuple[str, str]:
     return f"{lost.total():,} ({reasons})" if lost else "0", f"{sum(sample.sent for sample in samples):,}"
 
 
-def _measured(results: Results, kept: bool) -> list[Load]:
-    """The loads that any system was put under, either those over kept connections or the others."""
+def _measured(results: Results, groups: Collection[Group]) -> list[Load]:
+    """The loads of these groups that any system was put under."""
     names = {name for system in results.systems for name in system.samples}
-    return [load for load in results.loads if load.name in names and load.counts_losses != kept]
+    return [load for load in results.loads if load.name in names and load.group in groups]
 
 
 def _systems(results: Results) -> str:
@@ -184,7 +216,9 @@ def _outside_the_ops(results: Results) -> str:
     systems = [system for name in (CPU2VEC, BASE) if (system := results.system(name)) is not None]
     rows = []
     for load in results.loads:
-        if load.name not in results.ops_ms or any(load.name not in system.samples for system in systems):
+        if load.group is Group.BATCHES or load.name not in results.ops_ms:
+            continue
+        if any(load.name not in system.samples for system in systems):
             continue
         ops = median(results.ops_ms[load.name])
         outside = [system.median_of(load.name, CPU) - ops for system in systems]

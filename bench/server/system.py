@@ -16,6 +16,9 @@ from build.paths import ROOT
 INCUMBENT, CPU2VEC, BASE, STUB = "incumbent", "cpu2vec", "base", "stub"
 """The server that is replaced, this checkout's, another checkout's, and this one without a model."""
 
+ONE_TEXT_EACH = frozenset(Group) - {Group.BATCHES}
+"""The loads of servers that take one text in a request."""
+
 
 @dataclass(frozen=True)
 class Launch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.commands import Command
 from bench.environment import ENVIRONMENTS, RUNTIME_ENVIRONMENT, ensure_environment, python_in
 from bench.server.runtime import RUNTIME_PACKAGES, runtime_system
-from bench.server.system import INCUMBENT, STUB, Launch, System
+from bench.server.system import INCUMBENT, ONE_TEXT_EACH, STUB, Launch, System
 from bench.server.uvicorn import serve_app
 from bench.static.model import DIMENSIONS
 from build.model.files import ModelFiles
@@ -39,6 +39,7 @@ def http_server_alone(dim: int) -> System:
         packages=RUNTIME_PACKAGES,
         prepare=lambda model: None,
         launch=launch,
+        loads=ONE_TEXT_EACH,
         has_model=False,
     )
 
@@ -51,6 +52,7 @@ STATIC_SYSTEMS = (
         packages=("cachetools", "fastapi", "model2vec", "numpy", "tokenizers", "uvicorn"),
         prepare=_prepare_incumbent,
         launch=_launch_incumbent,
+        loads=ONE_TEXT_EACH,
     ),
     runtime_system(PRECISION),
     http_server_alone(DIMENSIONS),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bench.load.loads import Group, Load
+from bench.load.batches import batch_loads
+from bench.load.loads import MAX_WORDS_PER_SECOND, Group, Load
+from bench.load.modules import Module
 from bench.load.texts import EIGHT_KB, LONG, SHORT
 
 TEXT_LOADS = (
@@ -16,4 +18,5 @@ TEXT_LOADS = (
     *(Load(EIGHT_KB, count, Group.WEAVIATE, times) for count, times in ((1, 2), (8, 2), (32, 5), (160, 12))),
     *(Load(EIGHT_KB, count, Group.OVERLOAD, 25) for count in (640, 3200)),
     Load(SHORT, 160, Group.RESTART, 7),
+    *batch_loads(Module.TEXT2VEC_TRANSFORMERS, MAX_WORDS_PER_SECOND),
 )

@@ -19,9 +19,9 @@ from build.paths import ROOT
 
 def ops_milliseconds(model: ModelFiles, load: Load, cores: int) -> float | None:
     """CPU time of the ops for each request; None for loads in which requests are lost. Raises ``SetupFailed``."""
-    if load.group is not Group.KEPT:
+    if load.group not in (Group.KEPT, Group.BATCHES):
         return None
-    return milliseconds_of(bundle_of(model, PRECISION), load.length, texts_per_run(load, cores))
+    return load.texts * milliseconds_of(bundle_of(model, PRECISION), load.length, texts_per_run(load, cores))
 
 
 def milliseconds_of(bundle: Path, length: Length, texts_per_run: int) -> float:
@@ -37,4 +37,4 @@ def milliseconds_of(bundle: Path, length: Length, texts_per_run: int) -> float:
 
 def texts_per_run(load: Load, cores: int) -> int:
     """The most that a thread finds: its share of what is in flight."""
-    return math.ceil(load.in_flight / cores)
+    return math.ceil(load.in_flight * load.texts / cores)

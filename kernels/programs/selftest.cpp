@@ -63,6 +63,8 @@ struct Block {
   void fill(Random& random, float scale = 1, float offset = 0) {
     for (size_t i = 0; i < size; ++i) data[i] = (T)(random.number() * scale + offset);
   }
+  // So that nothing that another instruction set has written looks like an output.
+  void spoil() { memset(data, 0x7f, size * sizeof(T)); }
   T* data;
   size_t size;
 };
@@ -94,6 +96,21 @@ struct Map {
     if (random.below(2)) weight.smooth = smooth.data;
     if (random.below(2)) weight.shift = shift.data;
   }
+};
+
+// The instruction sets to test. PERF: all get the same inputs, and what the scalar kernels make of them is computed once:
+// under a sanitizer, that takes as long as all others together.
+struct Tested {
+  const Kernels* kernels[8];
+  int count = 0;
+
+  Tested() {
+    char names[128];
+    snprintf(names, sizeof names, "%s", usable_names());
+    for (char* name = strtok(names, ","); name; name = strtok(nullptr, ",")) kernels[count++] = usable(name);
+  }
+  const Kernels* const* begin() const { return kernels; }
+  const Kernels* const* end() const { return kernels + count; }
 };
 
 // Tells whether `a` is `b` up to a relative tolerance; NaN must be where NaN is expected.
@@ -143,7 +160,7 @@ void inject_non_finite(Random& random, Block<float>& x) {
   if (x.size && random.below(4) == 0) x.data[random.below((int)x.size)] = kBad[random.below(3)];
 }
 
-void test_linear(const Kernels& kernels, Random& random) {
+void test_linear(const Tested& tested, Random& random) {
   const int rows = random.rows(), k = random.size(), n = random.size();
   const Map map(random, k, n);
   Block<float> x((size_t)rows * k), residual((size_t)rows * n), gamma(n), beta(n), y(residual.size), expected(y.size);
@@ -154,19 +171,27 @@ void test_linear(const Kernels& kernels, Random& random) {
   const Norm norm = {gamma.data, beta.data, 1e-2f}, input_norm = {input_gamma.data, input_beta.data, 1e-1f};
   LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr, nullptr};
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
-  linear(kernels, threads(1), x.data, rows, step, y.data);
-  check(is_close(y, expected, 0), kernels.name, "product", "rows %d k %d n %d", rows, k, n);
+  for (const Kernels* kernels : tested) {
+    y.spoil();
+    linear(*kernels, threads(1), x.data, rows, step, y.data);
+    check(is_close(y, expected, 0), kernels->name, "product", "rows %d k %d n %d", rows, k, n);
+  }
   step.activation = static_cast<Activation>(random.below(kActivations));
   if (random.below(2)) step.residual = residual.data;
   if (random.below(2)) step.norm = &norm;
   if (random.below(2)) step.input_norm = &input_norm;
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
-  linear(kernels, threads(1 + random.below(3)), x.data, rows, step, y.data);
-  // A normalized value that rounds the other way moves one activation by one step.
-  check(is_close(y, expected, step.input_norm ? 2e-2 : 1e-3), kernels.name, "linear step", "rows %d k %d n %d", rows, k, n);
+  const Threads some = threads(1 + random.below(3));
+  for (const Kernels* kernels : tested) {
+    y.spoil();
+    linear(*kernels, some, x.data, rows, step, y.data);
+    // A normalized value that rounds the other way moves one activation by one step.
+    check(is_close(y, expected, step.input_norm ? 2e-2 : 1e-3), kernels->name, "linear step", "rows %d k %d n %d", rows, k,
+          n);
+  }
 }
 
-void test_feed_forward(const Kernels& kernels, Random& random) {
+void test_feed_forward(const Tested& tested, Random& random) {
   const int rows = random.rows() * (random.below(4) ? 1 : 5), k = random.size(), middle = random.size();
   const Map first(random, k, middle), second(random, middle, k);
   Block<float> x((size_t)rows * k), gamma(k), beta(k), y(x.size), expected(x.size);
@@ -177,9 +202,12 @@ void test_feed_forward(const Kernels& kernels, Random& random) {
   const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr, input_norm};
   const LinearStep down = {second.weight, Activation::kNone, nullptr, &norm, nullptr};
   feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
-  feed_forward(kernels, threads(1 + random.below(3)), x.data, rows, up, down, y.data);
-  check(is_close(y, expected, 2e-2), kernels.name, "feed-forward",
-        "rows %d k %d middle %d", rows, k, middle);
+  const Threads some = threads(1 + random.below(3));
+  for (const Kernels* kernels : tested) {
+    y.spoil();
+    feed_forward(*kernels, some, x.data, rows, up, down, y.data);
+    check(is_close(y, expected, 2e-2), kernels->name, "feed-forward", "rows %d k %d middle %d", rows, k, middle);
+  }
 }
 
 // Tells whether row `bad` is all NaN and every other row has the same bits as in `without`.
@@ -193,37 +221,43 @@ bool only_row(int bad, const Block<float>& y, const Block<float>& without, int r
 
 // Checks sizes at the edges of groups, down to a last group of one channel: products are the scalar kernels', and one
 // non-finite value, first or last in any group, makes its whole row NaN and no other.
-void test_groups(const Kernels& kernels, Random& random) {
+void test_groups(const Tested& tested, Random& random) {
   constexpr int kEdges[] = {319, 320, 321, 639, 640, 641, 960, 961, 1281}, rows = 18, n = 33, kThreads[] = {1, 3, 8};
   for (int k : kEdges) {
     const Map map(random, k, n);
-    Block<float> x((size_t)rows * k), y((size_t)rows * n), expected(y.size);
+    Block<float> x((size_t)rows * k), y((size_t)rows * n), expected(y.size), finite(y.size);
     x.fill(random, 3, 0.5f);
     const LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr, nullptr};
     linear(kScalar, threads(1), x.data, rows, step, expected.data);
-    for (int count : kThreads) {
-      linear(kernels, threads(count), x.data, rows, step, y.data);
-      check(is_close(y, expected, 0), kernels.name, "product in groups",
-            "k %d threads %d", k, count);
-    }
-    memcpy(expected.data, y.data, y.size * sizeof(float));
-    for (int g = 0; g < groups(k); ++g) {
-      const int ends[] = {g * group_width(k), group_end(k, g) - 1};
-      for (int channel : ends) {
-        const int row = random.below(rows);
-        float& value = x.data[(size_t)row * k + channel];
-        const float before = value;
-        value = random.below(2) ? NAN : INFINITY;
-        linear(kernels, threads(1), x.data, rows, step, y.data);
-        check(only_row(row, y, expected, rows), kernels.name, "not finite in one group", "k %d channel %d", k, channel);
-        value = before;
+    Random next = random;
+    for (const Kernels* kernels : tested) {
+      next = random;
+      for (int count : kThreads) {
+        y.spoil();
+        linear(*kernels, threads(count), x.data, rows, step, y.data);
+        check(is_close(y, expected, 0), kernels->name, "product in groups", "k %d threads %d", k, count);
+      }
+      memcpy(finite.data, y.data, y.size * sizeof(float));
+      for (int g = 0; g < groups(k); ++g) {
+        const int ends[] = {g * group_width(k), group_end(k, g) - 1};
+        for (int channel : ends) {
+          const int row = next.below(rows);
+          float& value = x.data[(size_t)row * k + channel];
+          const float before = value;
+          value = next.below(2) ? NAN : INFINITY;
+          y.spoil();
+          linear(*kernels, threads(1), x.data, rows, step, y.data);
+          check(only_row(row, y, finite, rows), kernels->name, "not finite in one group", "k %d channel %d", k, channel);
+          value = before;
+        }
       }
     }
+    random = next;
   }
 }
 
 // Checks the lowest and highest activations times the lowest and highest weights, side by side: no sum may saturate.
-void test_extremes(const Kernels& kernels, Random& random) {
+void test_extremes(const Tested& tested, Random& random) {
   constexpr int rows = 13, k = 640, n = 35;
   Map map(random, k, n);
   memset(map.sums.data, 0, map.sums.size * sizeof(int32_t));
@@ -238,47 +272,55 @@ void test_extremes(const Kernels& kernels, Random& random) {
   for (size_t i = 0; i < x.size; ++i) x.data[i] = random.below(8) ? (i / k % 2 ? 1 : -1) : (float)(random.below(3) - 1);
   const LinearStep step = {map.weight, Activation::kNone, nullptr, nullptr, nullptr};
   linear(kScalar, threads(1), x.data, rows, step, expected.data);
-  linear(kernels, threads(1), x.data, rows, step, y.data);
-  check(!memcmp(y.data, expected.data, y.size * sizeof(float)), kernels.name, "extremes", "rows %d k %d n %d", rows, k, n);
+  for (const Kernels* kernels : tested) {
+    y.spoil();
+    linear(*kernels, threads(1), x.data, rows, step, y.data);
+    check(!memcmp(y.data, expected.data, y.size * sizeof(float)), kernels->name, "extremes", "rows %d k %d n %d", rows, k,
+          n);
+  }
 }
 
 // Checks hidden channels at the edges of groups: the path for few rows, with more threads than some products have
 // panels, computes the same bits as the path for blocks of rows; NaN in a hidden channel of any group makes rows NaN.
-void test_hidden_groups(const Kernels& kernels, Random& random) {
+void test_hidden_groups(const Tested& tested, Random& random) {
   constexpr int kEdges[] = {320, 321, 640, 641, 1281}, rows = 35, k = 20;
   constexpr int kThreads[] = {1, 2, 3, 8}, kRows[] = {rows, 16, 1};
   for (int middle : kEdges) {
     Map first(random, k, middle);
     const Map second(random, middle, k);
-    Block<float> x((size_t)rows * k), y(x.size), expected(x.size);
+    Block<float> x((size_t)rows * k), y(x.size), expected(x.size), in_blocks(x.size);
     x.fill(random);
     const LinearStep up = {first.weight, Activation::kGelu, nullptr, nullptr, nullptr};
     const LinearStep down = {second.weight, Activation::kNone, nullptr, nullptr, nullptr};
     feed_forward(kScalar, threads(1), x.data, rows, up, down, expected.data);
-    feed_forward(kernels, threads(1), x.data, rows, up, down, y.data);
-    check(is_close(y, expected, 2e-2), kernels.name, "feed-forward in groups",
-          "middle %d", middle);
-    memcpy(expected.data, y.data, y.size * sizeof(float));
-    for (int count : kThreads)
-      for (int some : kRows) {
-        feed_forward(kernels, threads(count), x.data, some, up, down, y.data);
-        check(!memcmp(y.data, expected.data, (size_t)some * k * sizeof(float)), kernels.name, "bits of few rows",
-              "middle %d threads %d rows %d", middle, count, some);
-      }
-    for (int g = 0; g < groups(middle); ++g)
-      for (int count : kThreads) {
-        float& bias = first.bias.data[group_end(middle, g) - 1];
-        const float before = bias;
-        bias = NAN;
-        feed_forward(kernels, threads(count), x.data, 2, up, down, y.data);
-        for (int i = 0; i < 2 * k; ++i)
-          check(std::isnan(y.data[i]), kernels.name, "NaN in one hidden channel", "middle %d group %d", middle, g);
-        bias = before;
-      }
+    for (const Kernels* kernels : tested) {
+      y.spoil();
+      feed_forward(*kernels, threads(1), x.data, rows, up, down, y.data);
+      check(is_close(y, expected, 2e-2), kernels->name, "feed-forward in groups", "middle %d", middle);
+      memcpy(in_blocks.data, y.data, y.size * sizeof(float));
+      for (int count : kThreads)
+        for (int some : kRows) {
+          y.spoil();
+          feed_forward(*kernels, threads(count), x.data, some, up, down, y.data);
+          check(!memcmp(y.data, in_blocks.data, (size_t)some * k * sizeof(float)), kernels->name, "bits of few rows",
+                "middle %d threads %d rows %d", middle, count, some);
+        }
+      for (int g = 0; g < groups(middle); ++g)
+        for (int count : kThreads) {
+          float& bias = first.bias.data[group_end(middle, g) - 1];
+          const float before = bias;
+          bias = NAN;
+          y.spoil();
+          feed_forward(*kernels, threads(count), x.data, 2, up, down, y.data);
+          for (int i = 0; i < 2 * k; ++i)
+            check(std::isnan(y.data[i]), kernels->name, "NaN in one hidden channel", "middle %d group %d", middle, g);
+          bias = before;
+        }
+    }
   }
 }
 
-void test_attention(const Kernels& kernels, Random& random) {
+void test_attention(const Tested& tested, Random& random) {
   constexpr int kWidths[] = {1, 3, 16, 26, 32, 48, 64, 80, 128};
   const int heads = 1 + random.below(3), width = kWidths[random.below(9)], texts = random.below(4);
   Block<int64_t> lengths(texts);
@@ -300,8 +342,7 @@ void test_attention(const Kernels& kernels, Random& random) {
   const Rows<const float> key = {qkv.data + hidden, stride}, value = {qkv.data + 2 * hidden, stride};
   const AttentionInput all = {{qkv.data, stride}, key, value, nullptr, rows};
   attention(kScalar, threads(1), all, rows, of, shape, expected.data);
-  attention(kernels, threads(1 + random.below(3)), all, rows, of, shape, y.data);
-  check(is_close(y, expected, 1.5e-2), kernels.name, "attention", "rows %d heads %d width %d", (int)rows, heads, width);
+  const Threads for_all = threads(1 + random.below(3));
 
   Block<int64_t> some(rows);
   Block<float> query(rows * hidden), found(y.size);
@@ -313,13 +354,19 @@ void test_attention(const Kernels& kernels, Random& random) {
     some.data[queries++] = row;
   }
   const AttentionInput few = {{query.data, hidden}, key, value, some.data, queries};
-  attention(kernels, threads(1 + random.below(3)), few, rows, of, shape, found.data);
-  for (int64_t i = 0; i < queries; ++i)
-    check(same_bits(found.data + i * hidden, y.data + some.data[i] * hidden, hidden), kernels.name,
-          "attention of some rows", "row %d heads %d width %d", (int)some.data[i], heads, width);
+  const Threads for_few = threads(1 + random.below(3));
+  for (const Kernels* kernels : tested) {
+    y.spoil(), found.spoil();
+    attention(*kernels, for_all, all, rows, of, shape, y.data);
+    check(is_close(y, expected, 1.5e-2), kernels->name, "attention", "rows %d heads %d width %d", (int)rows, heads, width);
+    attention(*kernels, for_few, few, rows, of, shape, found.data);
+    for (int64_t i = 0; i < queries; ++i)
+      check(same_bits(found.data + i * hidden, y.data + some.data[i] * hidden, hidden), kernels->name,
+            "attention of some rows", "row %d heads %d width %d", (int)some.data[i], heads, width);
+  }
 }
 
-void test_embedding(const Kernels& kernels, Random& random) {
+void test_embedding(const Tested& tested, Random& random) {
   const int width = random.size() + 3, words = 1 + random.below(20), positions = random.below(30);
   const int texts = random.below(4);
   Block<int64_t> lengths(texts);
@@ -345,9 +392,12 @@ void test_embedding(const Kernels& kernels, Random& random) {
   const Lengths of = {lengths.data, texts};
   const Tokens tokens = {ids.data, given, rows, of};
   const Error a = embedding(kScalar, tokens, tables, expected.data);
-  const Error b = embedding(kernels, tokens, tables, y.data);
-  check(!strcmp(a.text, b.text), kernels.name, "the same error", "%s and %s", a.text, b.text);
-  check(a || is_close(y, expected, 1e-4), kernels.name, "embedding", "width %d", width);
+  for (const Kernels* kernels : tested) {
+    y.spoil();
+    const Error b = embedding(*kernels, tokens, tables, y.data);
+    check(!strcmp(a.text, b.text), kernels->name, "the same error", "%s and %s", a.text, b.text);
+    check(a || is_close(y, expected, 1e-4), kernels->name, "embedding", "width %d", width);
+  }
 }
 
 struct LayerMaps {
@@ -370,7 +420,7 @@ struct LayerMaps {
 };
 
 // Checks that a whole encoder has the bits of its ops one after another, on any number of threads and of some rows.
-void test_encoder(const Kernels& kernels, Random& random) {
+void test_encoder(const Tested& tested, Random& random) {
   const int heads = 1 + random.below(3), width = heads * (1 + random.below(20)), middle = random.size(), words = 9;
   const int texts = random.below(4);
   const bool selects = random.below(2);
@@ -397,28 +447,31 @@ void test_encoder(const Kernels& kernels, Random& random) {
   const size_t stride = 3 * width;
   Block<float> state(rows * width), joined(rows * stride), query(rows * width), context(rows * width);
   Block<float> attended(rows * width), expected(rows * width), y(queries * width);
-  embedding(kernels, tokens, steps.tables, state.data);
-  for (const EncoderLayer& layer : layers) {
-    const bool is_of_some = selects && &layer == layers + 1;
-    const size_t of = is_of_some ? 2 * width : stride;
-    linear(kernels, threads(1), state.data, rows, layer.joined, joined.data);
-    const Rows<const float> key = {joined.data + of - 2 * width, of}, value = {key.data + width, of};
-    if (is_of_some) linear(kernels, threads(1), state.data, rows, layer.query, query.data);
-    const Rows<const float> queried = {is_of_some ? query.data : joined.data, is_of_some ? (size_t)width : of};
-    attention(kernels, threads(1), {queried, key, value, nullptr, rows}, rows, tokens.lengths, shape, context.data);
-    LinearStep output = layer.output;
-    output.residual = state.data;
-    linear(kernels, threads(1), context.data, rows, output, attended.data);
-    feed_forward(kernels, threads(1), attended.data, rows, layer.first, layer.second, expected.data);
-    memcpy(state.data, expected.data, expected.size * sizeof(float));
-  }
   constexpr int kThreads[] = {1, 2, 3, 8};
-  for (int count : kThreads) {
-    const Error e = encoder(kernels, threads(count), tokens, steps, selects ? some.data : nullptr, queries, y.data);
-    check(!e, kernels.name, "encoder", "%s", e.text);
-    for (int64_t i = 0; i < queries; ++i)
-      check(same_bits(y.data + i * width, expected.data + some.data[i] * width, width), kernels.name,
-            "bits of the encoder", "row %d of %d, width %d, threads %d", (int)some.data[i], (int)rows, width, count);
+  for (const Kernels* kernels : tested) {
+    embedding(*kernels, tokens, steps.tables, state.data);
+    for (const EncoderLayer& layer : layers) {
+      const bool is_of_some = selects && &layer == layers + 1;
+      const size_t of = is_of_some ? 2 * width : stride;
+      linear(*kernels, threads(1), state.data, rows, layer.joined, joined.data);
+      const Rows<const float> key = {joined.data + of - 2 * width, of}, value = {key.data + width, of};
+      if (is_of_some) linear(*kernels, threads(1), state.data, rows, layer.query, query.data);
+      const Rows<const float> queried = {is_of_some ? query.data : joined.data, is_of_some ? (size_t)width : of};
+      attention(*kernels, threads(1), {queried, key, value, nullptr, rows}, rows, tokens.lengths, shape, context.data);
+      LinearStep output = layer.output;
+      output.residual = state.data;
+      linear(*kernels, threads(1), context.data, rows, output, attended.data);
+      feed_forward(*kernels, threads(1), attended.data, rows, layer.first, layer.second, expected.data);
+      memcpy(state.data, expected.data, expected.size * sizeof(float));
+    }
+    for (int count : kThreads) {
+      y.spoil();
+      const Error e = encoder(*kernels, threads(count), tokens, steps, selects ? some.data : nullptr, queries, y.data);
+      check(!e, kernels->name, "encoder", "%s", e.text);
+      for (int64_t i = 0; i < queries; ++i)
+        check(same_bits(y.data + i * width, expected.data + some.data[i] * width, width), kernels->name,
+              "bits of the encoder", "row %d of %d, width %d, threads %d", (int)some.data[i], (int)rows, width, count);
+    }
   }
 }
 
@@ -427,20 +480,17 @@ void test_encoder(const Kernels& kernels, Random& random) {
 int main(int count, char** arguments) {
   const int cases = count > 1 ? atoi(arguments[1]) : 300;
   for (int i = 2; i < count; ++i) check(usable(arguments[i]), arguments[i], "must be usable", "only %s are", usable_names());
-  char names[128];
-  snprintf(names, sizeof names, "%s", usable_names());
-  for (char* name = strtok(names, ","); name; name = strtok(nullptr, ",")) {
-    Random random = {20240607};
-    test_groups(*usable(name), random);
-    test_extremes(*usable(name), random);
-    test_hidden_groups(*usable(name), random);
-    for (int i = 0; i < cases; ++i) {
-      test_linear(*usable(name), random);
-      test_feed_forward(*usable(name), random);
-      test_attention(*usable(name), random);
-      test_embedding(*usable(name), random);
-      test_encoder(*usable(name), random);
-    }
+  const Tested tested;
+  Random random = {20240607};
+  test_groups(tested, random);
+  test_extremes(tested, random);
+  test_hidden_groups(tested, random);
+  for (int i = 0; i < cases; ++i) {
+    test_linear(tested, random);
+    test_feed_forward(tested, random);
+    test_attention(tested, random);
+    test_embedding(tested, random);
+    test_encoder(tested, random);
   }
   printf("%s: %d cases each, %d failures\n", usable_names(), cases, failures);
   return failures != 0;

@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from runtime.batches.request import Array, BatchRequest, Embedded, Group
 from runtime.batches.split import split
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
-from runtime.scheduling.parts import Part, Parted, Parts
+from runtime.scheduling.parts import Part, Parted, Parts, Places, Room
 
 Submit = Callable[[Group, Priority], Coroutine[Any, Any, Embedded]]
 """Runs a group as a job."""
@@ -24,6 +24,28 @@ GROUP_TEXTS = 32
 GROUP_CHARACTERS = 2048
 """Some four runs of the model: enough that their jobs cost little for each text, and few enough that the last group
 keeps no core busy for long while the others have nothing left. A longer text is a group of its own."""
+
+
+class Spread(Places, Protocol):
+    """Groups that run in several places."""
+
+    @property
+    def threads(self) -> int:
+        """How many groups can be computed at once now."""
+
+    async def run(self, place: int, group: Group, priority: Priority) -> Embedded:
+        """The vectors of a group, in the place that was taken for it."""
+
+
+class Here(Room):
+    """Implements ``Spread``: all groups are jobs of one scheduler."""
+
+    def __init__(self, submit: Submit, threads: int, in_flight: int) -> None:
+        super().__init__(in_flight)
+        self._submit, self.threads = submit, threads
+
+    async def run(self, place: int, group: Group, priority: Priority) -> Embedded:
+        return await self._submit(group, priority)
 
 
 class Batcher:
@@ -39,14 +61,20 @@ class Batcher:
         figures: WorkFigures | None = None,
     ) -> None:
         """``in_flight``: the most groups at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
-        self._submit, self._cores, self._parts = submit, cores, Parts(in_flight, seconds, clock, figures)
+        self.submit, self.in_flight = submit, in_flight
+        self._spread: Spread = Here(submit, cores, in_flight)
+        self._parts = Parts(self._spread, seconds, clock, figures)
+
+    def spread(self, spread: Spread) -> None:
+        """Run groups in these places from now on. To be called before the first request."""
+        self._spread = self._parts.places = spread
 
     async def embed(self, request: BatchRequest, deadline: float | None = None) -> Embedded:
         """One vector for each text, in order; equal texts are embedded once. There must be a text.
 
         Raises as ``Parts.run``; an ``InvalidRequest`` names the text.
         """
-        batch = _Batch(request, self._submit, self._cores)
+        batch = _Batch(request, self._spread)
         await self._parts.run(batch, deadline)
         return batch.result()
 
@@ -54,15 +82,16 @@ class Batcher:
 class _Batch(Parted):
     """A request on its way: each group of its distinct texts is a part."""
 
-    def __init__(self, request: BatchRequest, submit: Submit, cores: int) -> None:
-        self._request, self._submit = request, submit
+    def __init__(self, request: BatchRequest, spread: Spread) -> None:
+        self._request, self._spread = request, spread
         # A text's place among the distinct ones, and the first index of each of those.
         places: dict[str, int] = {}
         self._places = [places.setdefault(text, len(places)) for text in request.texts]
         self._texts = list(places)
         self._first = _first_indices(self._places, len(places))
         lengths = list(map(len, self._texts))
-        self._waiting = deque(split(lengths, min(GROUP_TEXTS, math.ceil(len(lengths) / cores)), GROUP_CHARACTERS))
+        most = min(GROUP_TEXTS, math.ceil(len(lengths) / spread.threads))
+        self._waiting = deque(split(lengths, most, GROUP_CHARACTERS))
         self._left = len(self._waiting)
         super().__init__(self._left, Priority.QUERY if request.like.is_query else Priority.PASSAGE)
         self._vectors: Array = np.empty((0, 0), np.float32)
@@ -76,10 +105,10 @@ class _Batch(Parted):
     def is_complete(self) -> bool:
         return not self._left
 
-    def take_part(self) -> Part:
+    def take_part(self, place: int) -> Part:
         start, end = self._waiting.popleft()
         self.cost = len(self._waiting)
-        return partial(self._embed, start, end)
+        return partial(self._embed, place, start, end)
 
     def result(self) -> Embedded:
         """The vectors of all texts, in the order sent."""
@@ -87,10 +116,11 @@ class _Batch(Parted):
             return Embedded(self._vectors, self._tokens)
         return Embedded(self._vectors[self._places], [self._tokens[place] for place in self._places])
 
-    async def _embed(self, start: int, end: int) -> None:
+    async def _embed(self, place: int, start: int, end: int) -> None:
         request = self._request
         names = [f"{request.field}[{index}]" if request.is_list else request.field for index in self._first[start:end]]
-        found = await self._submit(Group(self._texts[start:end], names, request.like), self.priority)
+        group = Group(self._texts[start:end], names, request.like)
+        found = await self._spread.run(place, group, self.priority)
         if not len(self._vectors):
             self._vectors = np.empty((len(self._texts), found.vectors.shape[1]), found.vectors.dtype)
         self._vectors[start:end] = found.vectors

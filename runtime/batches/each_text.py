@@ -13,7 +13,7 @@ from runtime.batches.request import BatchRequest, Group
 from runtime.errors import InvalidRequest
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
-from runtime.scheduling.parts import Part, Parted, Parts
+from runtime.scheduling.parts import Part, Parted, Parts, Room
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class EachText:
         """
         self.max_tokens = max_tokens
         self._figures = figures if figures is not None else WorkFigures()
-        self._submit, self._parts = submit, Parts(in_flight, seconds, clock, figures)
+        self._submit, self._parts = submit, Parts(Room(in_flight), seconds, clock, figures)
 
     async def results(self, request: BatchRequest, deadline: float | None = None) -> list[PerToken]:
         """One for each text, in order.
@@ -85,7 +85,7 @@ class _Texts(Parted):
     def is_complete(self) -> bool:
         return len(self.results) == len(self._request.texts)
 
-    def take_part(self) -> Part:
+    def take_part(self, place: int) -> Part:
         index = self._waiting.popleft()
         self.cost = len(self._waiting)
         return partial(self._run, index)

@@ -48,9 +48,11 @@ class ImageEmbedder:
     def run(self, outline: Outline, cores: int) -> Vector:
         """The network's output. Waits until there is memory. Raises ``BadImage`` or ``InferenceFailed``."""
         with self._budget.lease(outline.memory):
-            pixels = self._preprocess.pixels(outline)
-            if outline.memory > LARGE_DECODE:
-                release_free_memory()
+            try:
+                pixels = self._preprocess.pixels(outline)
+            finally:
+                if outline.memory > LARGE_DECODE:
+                    release_free_memory()
         # NOTE: a second lease only after the first: a thread that held one and asked for another could wait for itself.
         with self._budget.lease(self._model.memory):
             return self._engine.run(pixels, cores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Protocol
 
 from runtime.errors import BodyTooLarge, MalformedRequest
@@ -26,40 +27,67 @@ class BodyDecoder(Protocol):
         """The body; it can be taken once."""
 
 
+class _Content:
+    """Bytes that arrive in parts. There is one copy of them at a time, and no heap full of parts afterwards."""
+
+    __slots__ = ("_buffer", "_first")
+
+    def __init__(self) -> None:
+        # PERF: most bodies arrive in one part, which is the content itself.
+        self._first = b""
+        self._buffer: io.BytesIO | None = None
+
+    def add(self, part: bytes) -> None:
+        if self._buffer is not None:
+            self._buffer.write(part)
+        elif self._first:
+            self._buffer = io.BytesIO()
+            self._buffer.write(self._first)
+            self._buffer.write(part)
+            self._first = b""
+        else:
+            self._first = part
+
+    def take(self) -> bytes:
+        """All of them, once."""
+        content = self._first if self._buffer is None else self._buffer.getvalue()  # no copy
+        self._first, self._buffer = b"", None
+        return content
+
+
 class SizedDecoder:
     """A body whose length the head announces. Implements ``BodyDecoder``."""
 
-    __slots__ = ("_missing", "_parts", "is_complete", "size")
+    __slots__ = ("_content", "_missing", "is_complete", "size")
 
     def __init__(self, length: int) -> None:
         self._missing = length
-        self._parts: list[bytes] = []
+        self._content = _Content()
         self.size = 0
         self.is_complete = length == 0
 
     def feed(self, data: bytes) -> bytes:
         part, rest = (data, b"") if len(data) <= self._missing else (data[: self._missing], data[self._missing :])
         if part:
-            self._parts.append(part)
+            self._content.add(part)
             self.size += len(part)
             self._missing -= len(part)
             self.is_complete = self._missing == 0
         return rest
 
     def content(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._content.take()
 
 
 class ChunkedDecoder:
     """A body in chunks (RFC 9112, 7.1). Trailers are refused. Implements ``BodyDecoder``."""
 
-    __slots__ = ("_held", "_missing", "_parts", "_seeks_end", "is_complete", "max_bytes", "size")
+    __slots__ = ("_content", "_held", "_missing", "_seeks_end", "is_complete", "max_bytes", "size")
 
     def __init__(self, max_bytes: int) -> None:
         """Raises ``BodyTooLarge`` while it is fed with more than ``max_bytes`` in all."""
         self.max_bytes = max_bytes
-        self._parts: list[bytes] = []
+        self._content = _Content()
         self._held = b""
         # Bytes of the chunk that are still to come, with the line end behind it; 0 before a chunk's line.
         self._missing = 0
@@ -81,8 +109,7 @@ class ChunkedDecoder:
         return data[start:]
 
     def content(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return b"".join(parts)
+        return self._content.take()
 
     def _take_line(self, data: bytes, start: int) -> int:
         """Read the line that announces a chunk."""
@@ -128,5 +155,5 @@ class ChunkedDecoder:
 
     def _add(self, part: bytes) -> None:
         if part:
-            self._parts.append(part)
+            self._content.add(part)
             self.size += len(part)

@@ -24,6 +24,9 @@ from runtime.http.share import Share
 RESERVED_DESCRIPTORS = 64
 """For everything that is not a connection: the bundle's files, sockets that listen, event loops; and spare ones."""
 
+DESCRIPTORS_PER_WORKER = 3 + 2 * 8
+"""For the bell and the mailbox of another worker, and for groups of texts in both directions, of up to 4 threads."""
+
 JITTER = 0.25
 """Connections live that much longer or shorter, so that they do not all end at once."""
 
@@ -51,6 +54,7 @@ class HttpServer:
         ``seat``: of this worker among those that accept from the same sockets; None: there are no others.
         """
         seat = seat if seat is not None else Scoreboard(1).seat(0)
+        self._seat = seat
         loop = asyncio.get_running_loop()
         deadlines, memory = limits.deadlines, limits.memory
         self._loop, self._deadlines, self._draining = loop, deadlines, limits.draining
@@ -116,6 +120,7 @@ class HttpServer:
         quiet_since = max(since, connections.last_request_at)
         return (
             not connections.requests
+            and not self._seat.guests
             and self._loop.time() >= quiet_since + linger
             and not connections.awaits_first_request(linger)
         )
@@ -145,10 +150,10 @@ class HttpServer:
 def connection_limit(memory: Memory, workers: int = 1) -> int:
     """The most connections at a time, by file descriptors and memory. Raises the soft limit to the hard one.
 
-    ``workers``: each has a file descriptor in all of them.
+    ``workers``: each has file descriptors in all of them.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    reserved = RESERVED_DESCRIPTORS + workers - 1
+    reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_PER_WORKER * (workers - 1)
     descriptors = memory.max_connections if hard == resource.RLIM_INFINITY else hard - reserved
     return max(1, min(descriptors, memory.max_connections))

@@ -8,9 +8,10 @@ import os
 import time
 from collections.abc import Callable
 
-from runtime.http.turns import ABSENT, Stage, busyness, whose_turn
+from runtime.http.turns import ABSENT, Stage, busyness, requests_of, stage_of, whose_turn
 from runtime.metrics.board import Board
 from runtime.metrics.http_figures import HttpFigures
+from runtime.siblings.mailboxes import Mailboxes
 
 ROW_BYTES = 64
 """A line of the processor's cache for each worker, so that none slows down another by writing to its own row."""
@@ -34,10 +35,13 @@ class Scoreboard:
         self._bells = [os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC) for _ in range(workers)]
         self._last_word = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.figures = Board(workers)
+        self.mailboxes = Mailboxes(workers)
 
     def seat(self, number: int) -> Seat:
         """What the worker of that number sees of it. Numbers begin at 0."""
-        return Seat(number, self._numbers, self._bells, self._last_word, figures=self.figures)
+        seat = Seat(number, self._numbers, self._bells, self._last_word, figures=self.figures)
+        seat.mailboxes = self.mailboxes
+        return seat
 
     def clear(self, number: int) -> None:
         """The worker of that number has ended: call all others, of which one takes its turn."""
@@ -45,12 +49,16 @@ class Scoreboard:
         self._numbers[row + BUSYNESS] = ABSENT
         self._numbers[row + RUNG_AT] = 0
         self.figures.clear(number)
+        self.mailboxes.clear(number)
         for bell in self._bells:
             _ring(bell)
 
 
 class Seat:
     """A worker's own row, which it alone writes, and its view of the others."""
+
+    mailboxes: Mailboxes
+    """Those of all workers, where it is one of several."""
 
     def __init__(
         self,
@@ -69,6 +77,8 @@ class Seat:
         self._none_deaf = [False] * len(bells)
         self.board = figures if figures is not None else Board(len(bells))
         self.figures = HttpFigures(self.board.row(number))
+        self.guests = 0
+        """Groups of texts that this worker embeds for others. They count as requests in progress."""
         self._stage, self._last, self._is_open = Stage.STARTING, (0, 0, Stage.READY), False
 
     @property
@@ -99,7 +109,20 @@ class Seat:
     def publish(self, requests: int, connections: int, stage: Stage = Stage.READY) -> None:
         """Show how busy this worker is; see ``busyness``. ``stage``: if it is a later one than that of the worker."""
         self._last, self._is_open = (requests, connections, stage), True
-        self._own[BUSYNESS] = busyness(max(self._stage, stage), requests, connections)
+        self._own[BUSYNESS] = busyness(max(self._stage, stage), requests + self.guests, connections)
+
+    def count_guest(self, change: int) -> None:
+        """A group of texts of another worker has come (1) or ended (-1)."""
+        self.guests += change
+        if self._is_open:
+            self.publish(*self._last)
+
+    def requests_of(self, number: int) -> int | None:
+        """How many requests another worker has in progress; None if it is not ready, drains, or does not listen."""
+        busy = self._busy[number]
+        if busy == ABSENT or stage_of(busy) > Stage.FULL or self._is_deaf(self._rung_at[number]):
+            return None
+        return requests_of(busy)
 
     def leave(self) -> None:
         """Have no more turns, whatever is published from now on, and call all others, of which one has the next."""
@@ -114,8 +137,10 @@ class Seat:
         turn = whose_turn(self.number, busy, self._none_deaf)
         if turn == self.number:
             return turn  # PERF: who is deaf matters only where another would be called
-        since = self._clock() - int(DEAF_SECONDS * 1e9)
-        return whose_turn(self.number, busy, [0 < rung_at < since for rung_at in self._rung_at])
+        return whose_turn(self.number, busy, list(map(self._is_deaf, self._rung_at)))
+
+    def _is_deaf(self, rung_at: int) -> bool:
+        return 0 < rung_at < self._clock() - int(DEAF_SECONDS * 1e9)
 
     def call(self, number: int) -> None:
         """Ring another worker's bell, so that it looks whether it is its turn."""

@@ -34,6 +34,16 @@ def busyness(stage: Stage, requests: int, connections: int) -> int:
     return stage << 48 | requests << 24 | (connections if connections < LIMIT else LIMIT)
 
 
+def stage_of(busy: int) -> int:
+    """The stage of a worker that is so busy."""
+    return busy >> 48
+
+
+def requests_of(busy: int) -> int:
+    """How many requests a worker has that is so busy."""
+    return busy >> 24 & LIMIT
+
+
 def whose_turn(own: int, busy: Sequence[int], deaf: Sequence[bool]) -> int:
     """Return the number of the worker that a waiting connection is for; ``own`` where no other is less busy.
 

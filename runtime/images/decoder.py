@@ -63,14 +63,20 @@ def decode(outline: Outline, wanted: PixelInput) -> NDArray[np.uint8]:
 
 def _load(outline: Outline) -> Image:
     try:
-        file = OPENERS[outline.format](io.BytesIO(outline.data))
-        if sorted(file.size) != sorted((outline.width, outline.height)):
-            raise Broken(outline.format, "its parts do not agree on its size")
-        file.load()
+        return _opened(outline)
     except (BadImage, MemoryError):
         raise
     except Exception as error:  # NOTE: Pillow raises OSError, SyntaxError, ValueError and more for broken files.
-        raise _refusal(outline.format, error) from error
+        refusal = _refusal(outline.format, error)
+    # NOTE: raised only here, because Pillow's error refers to the picture, and would keep its memory.
+    raise refusal
+
+
+def _opened(outline: Outline) -> ImageFile:
+    file = OPENERS[outline.format](io.BytesIO(outline.data))
+    if sorted(file.size) != sorted((outline.width, outline.height)):
+        raise Broken(outline.format, "its parts do not agree on its size")
+    file.load()
     return file
 
 

@@ -25,12 +25,17 @@ class Outline:
     """As people write it, such as PNG."""
     width: int
     height: int
-    data: bytes
-    """What the decoder needs of the file."""
+    parts: tuple[bytes | memoryview, ...]
+    """Of the file, what the decoder needs, in order. They are joined once there is memory for it."""
     working_bytes_per_pixel: int = 0
     """What the decoder takes besides the decoded picture."""
     copies: int = 1
-    """How often the decoder has ``data`` in memory, at most."""
+    """How often the decoder has ``data`` in memory, at most, besides the file."""
+
+    @property
+    def data(self) -> bytes:
+        """A copy of all parts."""
+        return b"".join(self.parts)
 
     @property
     def pixels(self) -> int:
@@ -41,7 +46,7 @@ class Outline:
         """The most bytes that decoding takes besides the file itself, and the conversion to RGB after it."""
         working = max(self.working_bytes_per_pixel, BYTES_PER_PIXEL)
         per_pixel = (BYTES_PER_PIXEL + working) * self.pixels
-        return per_pixel + BYTES_PER_ROW * self.height + self.copies * len(self.data)
+        return per_pixel + BYTES_PER_ROW * self.height + self.copies * sum(map(len, self.parts))
 
     def check_size(self, max_pixels: int) -> None:
         """Raises ``NoPixels`` or ``TooManyPixels``."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from runtime.images.base64_text import decode_base64
 from runtime.images.decoder import decode
 from runtime.images.outline import Outline
-from runtime.images.sniff import read_outline
+from runtime.images.sniff import FIRST_BYTES, format_of, read_outline
 from sections.pixels import PixelInput
 
 Pixels = NDArray[np.float32]
@@ -23,7 +23,7 @@ class Preprocessor:
 
     def outline(self, image: str) -> Outline:
         """What is known before the picture is decoded, from its base64. Raises ``BadImage``."""
-        return read_outline(decode_base64(image), self._max_pixels)
+        return read_outline(decode_base64(image, format_of, FIRST_BYTES), self._max_pixels)
 
     def pixels(self, outline: Outline) -> Pixels:
         """The network's input, (3, side, side). Takes ``outline.memory`` meanwhile. Raises ``BadImage``."""

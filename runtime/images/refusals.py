@@ -18,8 +18,10 @@ from dataclasses import dataclass
 class BadImage(Exception):
     """Base of the reasons. Two of the same values are equal. The text begins with a verb: "images[2] is not …"."""
 
+    # NOTE: none of them is frozen: what passes an exception on, such as contextlib, sets its traceback.
 
-@dataclass(frozen=True)
+
+@dataclass(unsafe_hash=True)
 class NotBase64(BadImage):
     detail: str
 
@@ -27,7 +29,7 @@ class NotBase64(BadImage):
         return f"is not base64: {self.detail}"
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class NotAnImage(BadImage):
     found: str | None
     """What it is, with its article; None: unknown."""
@@ -38,7 +40,7 @@ class NotAnImage(BadImage):
         return f"must be {self.readable}, not {self.found or 'bytes of an unknown format'}"
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Truncated(BadImage):
     format: str
 
@@ -46,7 +48,7 @@ class Truncated(BadImage):
         return f"is a truncated {self.format}: the file ends before its picture does"
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Broken(BadImage):
     format: str
     detail: str
@@ -55,7 +57,7 @@ class Broken(BadImage):
         return f"is a broken {self.format}: {self.detail}"
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class NoPixels(BadImage):
     width: int
     height: int
@@ -64,7 +66,7 @@ class NoPixels(BadImage):
         return f"has no pixels: it is {self.width} x {self.height}"
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class TooManyPixels(BadImage):
     width: int
     height: int
@@ -77,7 +79,7 @@ class TooManyPixels(BadImage):
         )
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class TooComplex(BadImage):
     format: str
     what: str

@@ -46,10 +46,15 @@ FIRST_BYTES = 1024
 
 def read_outline(data: bytes, max_pixels: int) -> Outline:
     """The first picture's outline, of at most ``max_pixels``. Decodes nothing. Raises ``BadImage``."""
+    outline = format_of(data).outline(data)
+    outline.check_size(max_pixels)
+    return outline
+
+
+def format_of(data: bytes) -> Format:
+    """Needs no more than the first ``FIRST_BYTES``. Raises ``NotAnImage``."""
     for format in FORMATS:
         if format.recognizes(data):
-            outline = format.outline(data)
-            outline.check_size(max_pixels)
-            return outline
+            return format
     first = data[:FIRST_BYTES]
     raise NotAnImage(next((name for name, recognizes in OTHERS if recognizes(first)), None), READABLE)

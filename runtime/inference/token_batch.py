@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,20 @@ class TokenBatch:
     def wanting(self, token: int | None) -> TokenBatch:
         """Return the batch of which this one token is wanted; None: all are."""
         return self if token is None else replace(self, rows=np.asarray([token], dtype=np.int64))
+
+    @classmethod
+    def of_texts(cls, texts: Sequence[list[int]], wanted: Sequence[int | None]) -> TokenBatch:
+        """Return the batch of the ids of several texts; ``wanted``: as of ``wanting``, for each text.
+
+        PERF: a text takes a fraction of what it takes to join batches of one.
+        """
+        lengths = list(map(len, texts))
+        ids = np.fromiter(chain.from_iterable(texts), np.int64, sum(lengths))
+        rows = None
+        if any(token is not None for token in wanted):
+            parts = zip(accumulate(lengths, initial=0), lengths, wanted, strict=False)
+            rows = np.fromiter(chain.from_iterable(_wanted_of(*part) for part in parts), np.int64)
+        return cls(ids, np.asarray(lengths, dtype=np.int64), rows=rows)
 
     @property
     def token_types(self) -> NDArray[np.int64]:
@@ -63,6 +77,10 @@ class TokenBatch:
             None if all(batch.types is None for batch in batches) else np.concatenate([b.token_types for b in batches]),
             None if all(batch.rows is None for batch in batches) else _joined_rows(batches),
         )
+
+
+def _wanted_of(start: int, length: int, token: int | None) -> Sequence[int]:
+    return range(start, start + length) if token is None else (start + token,)
 
 
 def _joined_rows(batches: Sequence[TokenBatch]) -> NDArray[np.int64]:

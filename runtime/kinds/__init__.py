@@ -16,6 +16,7 @@ from runtime.settings import DEFAULT_MAX_BODY_BYTES, Settings
 if TYPE_CHECKING:
     from runtime.api.endpoint import Endpoint
     from runtime.api.error_handlers import ErrorShape
+    from runtime.batches.batcher import Batcher
 
 KINDS: dict[Kind, str] = {
     Kind.CLIP: "runtime.kinds.clip",
@@ -57,6 +58,10 @@ class Model:
     """Of paths whose clients expect another one than ``{"error": …}``."""
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     """The largest body where the operator has not set one."""
+    batcher: Batcher | None = None
+    """Embeds requests of many texts, whose groups other workers may embed as well. None: each stays with one worker."""
+    read_like: Callable[[Mapping[str, Any]], Any] | None = None
+    """Makes the request for one of those texts again of what another worker has sent. None: there is no batcher."""
     figures: WorkFigures = field(default_factory=WorkFigures)
     """Where texts and jobs are counted."""
 

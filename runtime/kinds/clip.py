@@ -23,7 +23,6 @@ from runtime.text.window_limit import needed_for_windows, texts_bytes, window_li
 if TYPE_CHECKING:
     from runtime.batches.request import Group
     from runtime.text.embedder import Vector
-    from runtime.text.request import EmbedRequest
 
 LONG_TEXT = LongText.TRUNCATE
 """What is done with long texts unless the operator chose: what the original does."""
@@ -101,26 +100,38 @@ def _load(
 ) -> Model:
     """Raises ``BundleError`` for a file that cannot be loaded."""
     # PERF: imported here, in the worker, so that the master never loads onnxruntime, numpy and Pillow.
-    from runtime.api.embeddings.info import info_of
-    from runtime.api.embeddings.routes import ERROR_SHAPES, TOKENIZE_PATH, embedding_endpoints
-    from runtime.api.vectorize import VectorizeEndpoint
-    from runtime.api.vectors import VectorsEndpoint
-    from runtime.clip.image_embedder import ImageEmbedder
-    from runtime.clip.tower_batch import TowerBatch
-    from runtime.clip.vectorizer import JOBS_PER_CORE, Vectorizer
-    from runtime.images.preprocess import Preprocessor
+    from concurrent.futures import ThreadPoolExecutor
+
     from runtime.inference.image_engine import ImageEngine
     from runtime.metrics.work_figures import WorkFigures
-    from runtime.scheduling.cost_class import Priority
-    from runtime.scheduling.memory_budget import MemoryBudget
-    from runtime.scheduling.scheduler import Scheduler
 
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
     figures = WorkFigures()
-    embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures, model.end)
+    with ThreadPoolExecutor(1) as executor:
+        # PERF: one tower is opened beside the other.
+        opening = executor.submit(
+            ImageEngine, bundle.directory / model.image.graph.file, model.image.graph, cores, kernels
+        )
+        embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures, model.end)
+        # PERF: Pillow and others are imported meanwhile.
+        from runtime.images.preprocess import Preprocessor
+    engine = opening.result()
+
+    from runtime.api.embeddings.info import info_of
+    from runtime.api.embeddings.routes import ERROR_SHAPES, TOKENIZE_PATH, embedding_endpoints
+    from runtime.api.vectorize import VectorizeEndpoint
+    from runtime.api.vectors import VectorsEndpoint
+    from runtime.batches.batcher import Batcher
+    from runtime.clip.image_embedder import ImageEmbedder
+    from runtime.clip.tower_batch import TowerBatch
+    from runtime.clip.vectorizer import JOBS_PER_CORE, Vectorizer
+    from runtime.scheduling.cost_class import Priority
+    from runtime.scheduling.memory_budget import MemoryBudget
+    from runtime.scheduling.scheduler import Scheduler
+    from runtime.text.request import EmbedRequest
+
     budget = MemoryBudget(budget_bytes)
-    engine = ImageEngine(bundle.directory / model.image.graph.file, model.image.graph, cores, kernels)
     scheduler: Scheduler[Any] = Scheduler(
         lambda begin: begin(), lambda: TowerBatch(budget), cores, settings.request_seconds, figures=figures
     )
@@ -137,7 +148,8 @@ def _load(
         return scheduler.submit(begin, cost=steps_of(group), priority=priority)
 
     in_flight = windows_in_flight(served, cores, limits, budget_bytes)
-    batches = text_batches(bundle, served, settings, cores, in_flight, submit_group, figures)
+    batcher = Batcher(submit_group, cores, in_flight, settings.request_seconds, figures=figures)
+    batches = text_batches(bundle, served, settings, batcher, figures)
     tokens = TokenRoutes(scheduler, batches, in_flight, budget_bytes, settings.request_seconds, figures)
 
     def fits(request: EmbedRequest) -> bool:
@@ -169,6 +181,8 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
+        batcher=batcher,
+        read_like=EmbedRequest.of_fields,
         figures=figures,
         documents={"/info": info_of(batches.served, max(limits.values()))},
         error_shapes=ERROR_SHAPES,

@@ -20,7 +20,6 @@ from runtime.text.window_limit import texts_bytes
 if TYPE_CHECKING:
     from runtime.batches.request import BatchRequest, Embedded, Group
     from runtime.static.embedder import Vector
-    from runtime.static.request import StaticRequest
 
 LONG_TEXT = LongText.TRUNCATE
 """What is done with long texts unless the operator chose: what the original does."""
@@ -79,6 +78,7 @@ def _load(
     from runtime.scheduling.scheduler import Scheduler
     from runtime.static.embedder import StaticEmbedder
     from runtime.static.no_runs import NoRuns
+    from runtime.static.request import StaticRequest
     from runtime.static.table import Table
     from runtime.text.head import read_only_head
     from runtime.text.tokenizer import Tokenizer
@@ -144,6 +144,8 @@ def _load(
         golden_endpoints={"/vectors": endpoint(limits_of(model, LONG_TEXT, None))},
         serving={"long_text": long_text, "max_tokens": limits.tokens, "max_characters": limits.characters},
         jobs=scheduler,
+        batcher=batcher,
+        read_like=StaticRequest.of_fields,
         figures=figures,
         documents={"/info": info_of(known, limits.tokens)},
         error_shapes=ERROR_SHAPES,

@@ -20,8 +20,9 @@ from runtime.text.window_limit import needed_for_windows, texts_bytes, window_li
 
 if TYPE_CHECKING:
     from runtime.api.embeddings.endpoint import Batches
-    from runtime.batches.batcher import Submit
+    from runtime.batches.batcher import Batcher
     from runtime.batches.request import BatchRequest, Embedded, Group
+    from runtime.inference.engine import Engine
     from runtime.metrics.work_figures import WorkFigures
     from runtime.text.embedder import Embedder
     from runtime.text.windows import Windows
@@ -82,6 +83,7 @@ def _load(
     from runtime.api.embeddings.info import info_of
     from runtime.api.embeddings.routes import EMBED_ALL_PATH, ERROR_SHAPES, TOKENIZE_PATH, embedding_endpoints
     from runtime.api.vectors import VectorsEndpoint
+    from runtime.batches.batcher import Batcher
     from runtime.inference.token_run import RunBatch
     from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
@@ -120,7 +122,8 @@ def _load(
         return scheduler.submit(begin, cost=steps_of(group), priority=priority)
 
     in_flight = windows_in_flight(served, cores, limits, budget_bytes)
-    batches = text_batches(bundle, served, settings, cores, in_flight, submit, figures)
+    batcher = Batcher(submit, cores, in_flight, settings.request_seconds, figures=figures)
+    batches = text_batches(bundle, served, settings, batcher, figures)
     tokens = TokenRoutes(scheduler, batches, in_flight, budget_bytes, settings.request_seconds, figures)
     width = max(encoder.width for encoder in text.encoders.values())
     source = cached(embed, max_bytes=MAX_BYTES // workers, figures=figures) if settings.enable_cache else embed
@@ -140,6 +143,8 @@ def _load(
             "kernels": kernels.isa if kernels is not None else None,
         },
         jobs=scheduler,
+        batcher=batcher,
+        read_like=EmbedRequest.of_fields,
         figures=figures,
         documents={"/info": info_of(batches.served, max(limits.values()))},
         error_shapes=ERROR_SHAPES,
@@ -165,18 +170,13 @@ def text_batches(
     bundle: Bundle,
     text: TextModel,
     settings: Settings,
-    cores: int,
-    in_flight: int,
-    submit: Submit,
+    batcher: Batcher,
     figures: WorkFigures,
 ) -> Batches:
-    """What the endpoints for many texts share. ``submit`` runs a group of a request's texts as a job."""
+    """What the endpoints for many texts share."""
     from runtime.api.embeddings.asked import Served
     from runtime.api.embeddings.endpoint import Batches
     from runtime.api.embeddings.likes import like_of
-    from runtime.batches.batcher import Batcher
-
-    batcher = Batcher(submit, cores, in_flight, settings.request_seconds, figures=figures)
 
     async def embed_all(request: BatchRequest, deadline: float | None) -> Embedded:
         with figures.pending(sum(map(len, request.texts)), len(request.texts)):
@@ -207,23 +207,33 @@ def load_embedders(
 
     ``end``: the token after whose first occurrence nothing of a text is read; None: there is none.
     """
-    from runtime.inference.engine import open_engine
-    from runtime.text.embedder import Embedder
-    from runtime.text.head import read_head
-    from runtime.text.tokenizer import Tokenizer
-    from runtime.text.windows import Windows
+    from concurrent.futures import ThreadPoolExecutor
 
-    engines = {
-        name: open_engine(bundle.directory / graph.file, graph, cores, kernels) for name, graph in text.graphs.items()
+    from runtime.inference.engine import open_engine
+
+    def open_engines() -> dict[str, Engine]:
+        directory = bundle.directory
+        return {name: open_engine(directory / graph.file, graph, cores, kernels) for name, graph in text.graphs.items()}
+
+    with ThreadPoolExecutor(1) as executor:
+        # PERF: onnxruntime opens graphs without the interpreter, which meanwhile imports the rest and reads tokenizers.
+        opening = executor.submit(open_engines)
+        from runtime.text.embedder import Embedder
+        from runtime.text.head import read_head
+        from runtime.text.tokenizer import Tokenizer
+        from runtime.text.windows import Windows
+
+        heads = read_head(bundle.directory, text.encoders)
+        windows = {}
+        for name, encoder in text.encoders.items():
+            tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
+            windows[name] = Windows(tokenizer, limits[name], long_text)
+            _check_capacity(windows[name], limits[name], text.prompts)
+    engines = opening.result()
+    return {
+        name: Embedder(encoder, windows[name], engines[encoder.graph], heads[name], figures, end)
+        for name, encoder in text.encoders.items()
     }
-    heads = read_head(bundle.directory, text.encoders)
-    embedders = {}
-    for name, encoder in text.encoders.items():
-        tokenizer = Tokenizer(bundle.directory / encoder.tokenizer)
-        windows = Windows(tokenizer, limits[name], long_text)
-        _check_capacity(windows, limits[name], text.prompts)
-        embedders[name] = Embedder(encoder, windows, engines[encoder.graph], heads[name], figures, end)
-    return embedders
 
 
 def _check_capacity(windows: Windows, limit: int, prompts: Mapping[str, str]) -> None:

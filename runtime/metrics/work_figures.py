@@ -61,11 +61,14 @@ class WorkFigures:
             for start, end in PUBLISHED:
                 self._row[start:end] = memoryview(numbers)[start:end]
 
-    def computed(self, tokens: int, windows: int = 1, truncated: bool = False) -> None:
-        """A text has its result. ``windows``: how many it had, of so many ``tokens`` together."""
+    def computed(self, tokens: int, windows: int = 1, truncated: bool = False, texts: int = 1) -> None:
+        """A text has its result. ``windows``: how many it had, of so many ``tokens`` together.
+
+        ``texts``: so many of one window each have theirs.
+        """
         with self._lock:
             numbers = self._numbers
-            numbers[TEXTS_START] += 1
+            numbers[TEXTS_START] += texts
             numbers[TOKENS_START] += tokens
             if windows > 1:
                 numbers[CHUNKED.start] += 1

@@ -12,7 +12,7 @@ from runtime.metrics.work_figures import WorkFigures
 from runtime.rerank.request import RerankRequest
 from runtime.rerank.scorer import Pair, QueryText
 from runtime.scheduling.cost_class import Priority
-from runtime.scheduling.parts import Part, Parted, Parts
+from runtime.scheduling.parts import Part, Parted, Parts, Room
 
 Submit = Callable[[QueryText | Pair, Hashable], Coroutine[Any, Any, Any]]
 """Runs an item as a job, and returns its result. Items of one key have the same result."""
@@ -30,7 +30,7 @@ class Reranker:
         figures: WorkFigures | None = None,
     ) -> None:
         """``in_flight``: the most jobs at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
-        self._submit, self._parts = submit, Parts(in_flight, seconds, clock, figures)
+        self._submit, self._parts = submit, Parts(Room(in_flight), seconds, clock, figures)
 
     async def logits(self, request: RerankRequest, deadline: float | None = None) -> list[float]:
         """One for each document, in order; equal documents are scored once. Raises as ``Parts.run``."""
@@ -64,7 +64,7 @@ class _Ranking(Parted):
     def is_complete(self) -> bool:
         return len(self.logits) == self._distinct
 
-    def take_part(self) -> Part:
+    def take_part(self, place: int) -> Part:
         if self._query is None:
             self._is_reading = True
             return self._read_query

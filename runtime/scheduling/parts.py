@@ -6,7 +6,8 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 from runtime.errors import Unavailable
 from runtime.metrics.work_figures import WorkFigures
@@ -19,6 +20,32 @@ JOBS_PER_CORE = 4
 request that has just come has its turn soon."""
 
 Part = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Places(Protocol):
+    """Where parts run: each keeps a place until it ends."""
+
+    def take(self) -> int | None:
+        """A place for the next part, by a number; None if all are taken."""
+
+    def free(self, place: int) -> None:
+        """A part has left this place."""
+
+
+class Room:
+    """Implements ``Places``: so many parts, all in one place."""
+
+    def __init__(self, parts: int) -> None:
+        self._free = parts
+
+    def take(self) -> int | None:
+        if not self._free:
+            return None
+        self._free -= 1
+        return 0
+
+    def free(self, place: int) -> None:
+        self._free += 1
 
 
 class Parted(ABC):
@@ -43,8 +70,11 @@ class Parted(ABC):
         """Whether all parts have ended."""
 
     @abstractmethod
-    def take_part(self) -> Part:
-        """Remove and return the next part, and set ``cost`` to what is left. There must be one."""
+    def take_part(self, place: int) -> Part:
+        """Remove and return the next part, and set ``cost`` to what is left. There must be one.
+
+        ``place``: where it runs, for those who have several.
+        """
 
     def fail(self, error: Exception) -> None:
         """Give the error to the caller."""
@@ -61,13 +91,13 @@ class Parts:
 
     def __init__(
         self,
-        in_flight: int,
+        places: Places,
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         figures: WorkFigures | None = None,
     ) -> None:
-        """``in_flight``: the most parts at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
-        self._free, self._clock = in_flight, clock
+        """``seconds`` and ``figures``: as of ``Scheduler``."""
+        self.places, self._clock = places, clock
         self._seconds = seconds or USUAL_SECONDS
         self._figures = figures if figures is not None else WorkFigures()
         self._queue: JobQueue[Parted] = JobQueue(self._seconds * FRESH_SHARE)
@@ -93,19 +123,22 @@ class Parts:
                 task.cancel()
 
     def _fill(self) -> None:
-        """Begin parts as long as requests wait and parts are free."""
-        while self._free and (request := self._queue.take(self._clock())) is not None:
-            self._free -= 1
-            task = asyncio.create_task(self._run(request, request.take_part()))
+        """Begin parts as long as requests wait and places are free."""
+        while self._queue and (place := self.places.take()) is not None:
+            request = self._queue.take(self._clock())
+            if request is None:
+                self.places.free(place)
+                return
+            task = asyncio.create_task(self._run(request, request.take_part(place)))
             if request.has_parts:
                 self._queue.add(request)
             request.tasks.add(task)
             task.add_done_callback(request.tasks.discard)
             # NOTE: a callback, because a task that is cancelled before it begins never runs.
-            task.add_done_callback(self._end)
+            task.add_done_callback(partial(self._end, place))
 
-    def _end(self, task: asyncio.Task[None]) -> None:
-        self._free += 1
+    def _end(self, place: int, task: asyncio.Task[None]) -> None:
+        self.places.free(place)
         self._fill()
 
     async def _run(self, request: Parted, part: Part) -> None:

@@ -60,11 +60,8 @@ class StaticEmbedder:
 
     def embed(self, request: StaticRequest) -> Vector:
         """The vector, (dim,) or (dimensions,), for a short text. Raises as ``begin``."""
-        text = self._limits.cut(request.prompt + request.text)
-        ids = self._tokenizer.encode(text)
-        mean = Mean(self._table)
-        mean.add(self._limits.take(ids, 0, 0, self._model.unknown_id))
-        return self._result(request, text, mean, len(ids))
+        vector, _ = self._at_once(request, self._limits.cut(request.prompt + request.text), len(request.text))
+        return vector
 
     def begin(self, request: StaticRequest) -> Generator[Step, None, Vector]:
         """The same in steps that tokenize one segment each, for a text of any length.
@@ -82,9 +79,14 @@ class StaticEmbedder:
         """
         vectors: list[Vector] = []
         counts: list[int] = []
+        like: StaticRequest = group.like
         for index, text in enumerate(group.texts):
             try:
-                vector, count = yield from self._counted(replace(group.like, text=text))
+                whole = self._limits.cut(like.prompt + text)
+                if len(whole) <= SHORT_CHARACTERS:
+                    vector, count = self._at_once(like, whole, len(text))
+                else:
+                    vector, count = yield from self._counted(replace(like, text=text))
             except InvalidRequest as error:
                 raise group.named(index, error) from None
             vectors.append(vector)
@@ -94,18 +96,23 @@ class StaticEmbedder:
     def _counted(self, request: StaticRequest) -> Generator[Step, None, tuple[Vector, int]]:
         """A text's vector, and how many of its tokens were seen."""
         text = self._limits.cut(request.prompt + request.text)
+        if len(text) <= SHORT_CHARACTERS:
+            return self._at_once(request, text, len(request.text))
         mean, seen = Mean(self._table), 0
-        for ids, left in self._segments(text) if len(text) > SHORT_CHARACTERS else self._whole(text):
+        for ids, left in self._segments(text):
             mean.add(self._limits.take(ids, seen, mean.count, self._model.unknown_id))
             seen += len(ids)
             if left == 0 or self._limits.reached(seen, mean.count):
                 break
             yield Step(None, left)
-        return self._result(request, text, mean, seen), seen
+        return self._result(request, text, len(request.text), mean, seen), seen
 
-    def _whole(self, text: str) -> Iterator[tuple[list[int], int]]:
-        """The ids of a short text, as of its last segment."""
-        yield self._tokenizer.encode(text), 0
+    def _at_once(self, like: StaticRequest, whole: str, characters: int) -> tuple[Vector, int]:
+        """As ``_counted``, for what is left of a text of so many ``characters`` with its prompt, if that is short."""
+        ids = self._tokenizer.encode(whole)
+        mean = Mean(self._table)
+        mean.add(self._limits.take(ids, 0, 0, self._model.unknown_id))
+        return self._result(like, whole, characters, mean, len(ids)), len(ids)
 
     def _segments(self, text: str) -> Iterator[tuple[list[int], int]]:
         """The ids of each segment, and how many segments probably follow, at least 1."""
@@ -113,11 +120,11 @@ class StaticEmbedder:
             end = segment.spans[-1][1] if segment.spans else 0
             yield segment.ids, 1 + max(0, len(text) - end) // SEGMENT_CHARACTERS
 
-    def _result(self, request: StaticRequest, text: str, mean: Mean, seen: int) -> Vector:
-        """The vector of the request, of whose ``text`` so many tokens were seen. Counts it."""
+    def _result(self, like: StaticRequest, text: str, characters: int, mean: Mean, seen: int) -> Vector:
+        """The vector of a text of so many ``characters``, of which, with the prompt, ``text`` is left. Counts it."""
         count = mean.count
-        is_cut = len(text) < len(request.prompt) + len(request.text) or self._limits.is_beyond(seen, count)
-        vector = self._finish(mean, seen, request.dimensions)
+        is_cut = len(text) < len(like.prompt) + characters or self._limits.is_beyond(seen, count)
+        vector = self._finish(mean, seen, like.dimensions)
         self._figures.computed(count, truncated=is_cut)
         return vector
 

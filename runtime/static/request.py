@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -18,3 +20,8 @@ class StaticRequest:
     """Whether a text beyond a limit is refused, whatever ``LONG_TEXT`` says."""
     is_query: bool = field(default=False, compare=False)
     """Whether somebody waits for a search, which decides who is served first and nothing about the vector."""
+
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, Any]) -> StaticRequest:
+        """The request whose fields were written as JSON."""
+        return cls(**fields)

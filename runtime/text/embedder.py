@@ -18,16 +18,14 @@ from runtime.inference.token_batch import TokenBatch
 from runtime.inference.token_run import MAX_BATCH_TOKENS, TokenRun, Tokens
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
-from runtime.text.head import Head, normalize
-from runtime.text.pooling import only_token, pool
+from runtime.text.head import Head, normalize, normalize_rows
+from runtime.text.pooling import only_token, pool, pool_each, reads_one_token
 from runtime.text.request import EmbedRequest
 from runtime.text.tokenizer import Tokenizer
 from runtime.text.windows import Window, Windowing, Windows
 
 Vector = NDArray[np.float32]
 Steps = Generator[Step, Tokens, Vector]
-
-_NOTHING: tuple[Vector, int] = (np.empty(0, np.float32), 0)
 
 
 class Embedder:
@@ -64,26 +62,23 @@ class Embedder:
         Raises as ``begin``; an ``InvalidRequest`` names the text.
         """
         request: EmbedRequest = group.like
-        found: list[tuple[Vector, int]] = [_NOTHING] * len(group.texts)
         all_ids = self._windows.whole(request.prompt, group.texts)
+        counts = [0 if ids is None else len(ids) for ids in all_ids]
+        alone: dict[int, Vector] = {}
         for index, text in enumerate(group.texts):
             if all_ids[index] is None:
-                found[index] = yield from self._named(group, index, text)
-        short = [(index, ids) for index, ids in enumerate(all_ids) if ids is not None]
-        runs = self._runs(short)
-        for number, run in enumerate(runs):
-            batches = [self._read_by(request, ids) for _, ids in run]
-            memory = sum(self._encoder.memory.of(len(ids)) for _, ids in run)
-            tokens = yield Step(TokenRun(self._engine, TokenBatch.joined(batches), memory), len(runs) - number)
-            start = 0
-            for (index, ids), batch in zip(run, batches, strict=True):
-                end = start + batch.wanted
-                found[index] = self._cut(self._pooled(tokens[start:end], batch, request), request), len(ids)
-                self._figures.computed(len(ids))
-                start = end
-        vectors = np.stack([vector for vector, _ in found])
+                alone[index], counts[index] = yield from self._named(group, index, text)
+        runs = self._runs([ids for ids in all_ids if ids is not None])
+        found: list[Vector] = []
+        for number, texts in enumerate(runs):
+            batch, wanted = self._read_together(request, texts)
+            memory = sum(self._encoder.memory.of(len(ids)) for ids in texts)
+            tokens = yield Step(TokenRun(self._engine, batch, memory), len(runs) - number)
+            found.append(self._pooled_apart(tokens, batch, wanted, request))
+            self._figures.computed(sum(map(len, texts)), texts=len(texts))
+        vectors = _in_order(found, alone)
         _check_finite(vectors)
-        return Embedded(vectors, [count for _, count in found])
+        return Embedded(vectors, counts)
 
     def begin_tokens(self, group: Group) -> Generator[Step, Tokens, PerToken]:
         """The embedding of each token of the group's only text, before pooling: (tokens, width) float32.
@@ -119,11 +114,11 @@ class Embedder:
         """Return how many windows the text probably has, by its length alone; at least 1."""
         return self._windows.estimate(request.prompt, request.text)
 
-    def _runs(self, texts: list[tuple[int, list[int]]]) -> list[list[tuple[int, list[int]]]]:
-        """Texts in a row that share a run, each with its ids."""
+    def _runs(self, texts: list[list[int]]) -> list[list[list[int]]]:
+        """The ids of texts in a row that share a run."""
         if not texts or not self._engine.supports_batching:
-            return [[text] for text in texts]
-        return [texts[start:end] for start, end in split([len(ids) for _, ids in texts], len(texts), MAX_BATCH_TOKENS)]
+            return [[ids] for ids in texts]
+        return [texts[start:end] for start, end in split(list(map(len, texts)), len(texts), MAX_BATCH_TOKENS)]
 
     def _named(self, group: Group, index: int, text: str) -> Generator[Step, Tokens, tuple[Vector, int]]:
         """A text of the group alone."""
@@ -177,11 +172,52 @@ class Embedder:
         skip = request.skipped_tokens if batch.rows is None else 0
         return self._head.apply(pool(tokens, request.pooling, skip))
 
+    def _pooled_apart(
+        self, tokens: Tokens, batch: TokenBatch, wanted: list[int | None], request: EmbedRequest
+    ) -> Vector:
+        """The vectors of several texts, (texts, dim), with the bits that each has alone."""
+        lengths: list[int] = batch.lengths.tolist()
+        if batch.rows is None:
+            pooled = pool_each(tokens, lengths, request.pooling, request.skipped_tokens)
+        else:
+            each, start = [], 0
+            for length, token in zip(lengths, wanted, strict=True):
+                end, skip = (start + length, request.skipped_tokens) if token is None else (start + 1, 0)
+                each.append(pool(tokens[start:end], request.pooling, skip))
+                start = end
+            pooled = np.stack(each)
+        vectors = self._head.apply_all(pooled)
+        if request.dimensions is None:
+            return vectors
+        vectors = vectors[:, : request.dimensions]
+        return normalize_rows(vectors) if self._encoder.normalizes else vectors
+
+    def _to_end(self, ids: list[int]) -> list[int]:
+        """The ids up to the first end, with it."""
+        return ids[: ids.index(self._end) + 1] if self._end is not None and self._end in ids else ids
+
+    def _read_together(self, request: EmbedRequest, texts: list[list[int]]) -> tuple[TokenBatch, list[int | None]]:
+        """The batch of several texts, and the only token that is wanted of each; None, or no list: all are."""
+        if self._end is not None:
+            texts = list(map(self._to_end, texts))
+        wanted: list[int | None] = []
+        if reads_one_token(request.pooling):
+            wanted = [only_token(request.pooling, request.skipped_tokens, len(ids)) for ids in texts]
+        return TokenBatch.of_texts(texts, wanted), wanted
+
     def _read_by(self, request: EmbedRequest, ids: list[int]) -> TokenBatch:
         """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
-        if self._end is not None and self._end in ids:
-            ids = ids[: ids.index(self._end) + 1]
+        ids = self._to_end(ids)
         return TokenBatch.of(ids).wanting(only_token(request.pooling, request.skipped_tokens, len(ids)))
+
+
+def _in_order(found: list[Vector], alone: dict[int, Vector]) -> Vector:
+    """The vectors of a group, (texts, dim): those of its runs in a row, and in between those of its texts ``alone``."""
+    if not alone:
+        return np.concatenate(found)
+    rest = iter([vector for vectors in found for vector in vectors])
+    count = len(alone) + sum(map(len, found))
+    return np.stack([alone[index] if index in alone else next(rest) for index in range(count)])
 
 
 def _check_finite(vectors: Vector) -> None:

@@ -34,6 +34,12 @@ class Head:
             vector = layer(vector)
         return vector
 
+    def apply_all(self, vectors: Array) -> Array:
+        """Apply the layers to each row, (texts, width) to (texts, dim), with the same bits as to the row alone."""
+        for layer in self._layers:
+            vectors = normalize_rows(vectors) if layer is normalize else np.stack([layer(each) for each in vectors])
+        return vectors
+
 
 def read_head(directory: Path, encoders: dict[str, Encoder]) -> dict[str, Head]:
     """Read each encoder's head. Raises ``BundleError`` for a file of tensors that is missing or damaged."""
@@ -52,6 +58,13 @@ def normalize(vector: Array) -> Array:
     wide = vector.astype(np.float64)
     # PERF: np.linalg.norm and np.maximum take twice as long. max() keeps a NaN that is its first argument.
     return vector / max(np.float32(math.sqrt(wide.dot(wide))), NORM_FLOOR)
+
+
+def normalize_rows(vectors: Array) -> Array:
+    """Divide each row by its norm, with the bits of ``normalize``. PERF: less than half of its time for each row."""
+    # NOTE: a product for each row, because one for all of them adds in another order.
+    squares = np.asarray([wide.dot(wide) for wide in vectors.astype(np.float64)])
+    return vectors / np.maximum(np.sqrt(squares).astype(np.float32), NORM_FLOOR)[:, np.newaxis]
 
 
 def _read_tensors(directory: Path, layers: Iterable[Layer]) -> dict[str, Array]:

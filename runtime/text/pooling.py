@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,30 @@ def pool(tokens: Array, modes: tuple[PoolingMode, ...], skip: int) -> Array:
     """Pool (tokens, hidden) to (modes * hidden,). The first ``skip`` tokens do not count; there may be no others."""
     pooled = [MODES[mode](tokens, min(skip, len(tokens))) for mode in modes]
     return pooled[0] if len(pooled) == 1 else np.concatenate(pooled)
+
+
+def pool_each(tokens: Array, lengths: Sequence[int], modes: tuple[PoolingMode, ...], skip: int) -> Array:
+    """Pool (sum of lengths, hidden) to (texts, modes * hidden): each text with the bits that it has alone.
+
+    There must be a text.
+    """
+    ends = list(accumulate(lengths))
+    if modes != (PoolingMode.MEAN,):
+        return np.stack(
+            [pool(tokens[end - length : end], modes, skip) for length, end in zip(lengths, ends, strict=True)]
+        )
+    # PERF: after a run of the model, all of Python is slow, and this is half of what pooling each of them takes.
+    sums: Array = np.empty((len(lengths), tokens.shape[1]), np.float32)
+    for row, length, end in zip(sums, lengths, ends, strict=True):
+        np.add.reduce(tokens[end - max(0, length - skip) : end], axis=0, dtype=np.float32, out=row)
+    counts: Array = np.asarray([[max(0, length - skip)] for length in lengths], np.float32)
+    floored: Array = np.maximum(counts, FLOOR, dtype=np.float32)
+    return sums / floored
+
+
+def reads_one_token(modes: tuple[PoolingMode, ...]) -> bool:
+    """Whether ``only_token`` may find a token."""
+    return modes in ((PoolingMode.CLS,), (PoolingMode.LAST_TOKEN,))
 
 
 def only_token(modes: tuple[PoolingMode, ...], skip: int, tokens: int) -> int | None:
@@ -45,8 +70,8 @@ def _max(tokens: Array, skip: int) -> Array:
 
 def _mean(tokens: Array, skip: int) -> Array:
     kept = tokens[skip:]
-    # PERF: Python's max() of two numbers is several times faster than numpy's.
-    return kept.sum(axis=0, dtype=np.float32) / max(np.float32(len(kept)), FLOOR)
+    # PERF: Python's max() of two numbers is several times faster than numpy's, and sum() is a wrapper of reduce().
+    return np.add.reduce(kept, axis=0, dtype=np.float32) / max(np.float32(len(kept)), FLOOR)
 
 
 def _mean_sqrt_len(tokens: Array, skip: int) -> Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from manifest import PoolingMode, Task, TextModel
 
@@ -25,6 +27,11 @@ class EmbedRequest:
     """Whether a text with more tokens than a window is refused, whatever ``LONG_TEXT`` says."""
     is_query: bool = field(default=False, compare=False)
     """Whether somebody waits for a search, which decides who is served first and nothing about the vector."""
+
+    @classmethod
+    def of_fields(cls, fields: Mapping[str, Any]) -> EmbedRequest:
+        """The request whose fields were written as JSON."""
+        return cls(**{**fields, "pooling": tuple(map(PoolingMode, fields["pooling"]))})
 
 
 def default_request(

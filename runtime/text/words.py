@@ -42,7 +42,7 @@ class Words:
         words, known = text.split(SPACE), self._known
         try:
             # PERF: in most texts all words are known, and a look-up takes a fiftieth of tokenizing.
-            return list(chain.from_iterable([known[word] for word in words]))
+            return list(chain.from_iterable(map(known.__getitem__, words)))
         except KeyError:
             return list(chain.from_iterable([self._look_up(word) for word in words]))
 

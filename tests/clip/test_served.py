@@ -170,6 +170,8 @@ def test_a_text_alone_has_the_same_vector_as_in_a_list(served: Served):
 
 GOOD = text_of(encoded(noise(30, 20), FileKind("RGB", "PNG")))
 
+JPEG = encoded(noise(300, 200), FileKind("RGB", "JPEG"))
+
 BAD = {
     "not base64": ("hello!", "is not base64: "),
     "no image": ("aGVsbG8=", "must be a JPEG, PNG, WebP, GIF, BMP or TIFF, not bytes of an unknown format"),
@@ -177,6 +179,7 @@ BAD = {
     "svg": (text_of(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), "not an SVG, which has no pixels"),
     "truncated": (GOOD[:800], "is a truncated PNG"),
     "too many pixels": (text_of(bombs.jpeg_header(1001, 1000)), "has 1001 x 1000 pixels, more than 1000000, "),
+    "cut in its pixels": (text_of(JPEG[: len(JPEG) // 2]), "is a truncated JPEG"),
     "no pixels": (text_of(bombs.bmp(0, 3)), "has no pixels: it is 0 x 3"),
     "scans": (text_of(bombs.jpeg_with_scans(100)), "is a JPEG with more than 64 scans"),
 }

@@ -17,6 +17,7 @@ from manifest import Target
 from runtime.host.cpu import host_target
 from tests.support.graphs import kernel_ops as ops
 from tests.support.graphs.kernel_ops import Op, graph, options, run
+from tests.support.graphs.kernel_programs import library_to_refuse
 from tests.support.graphs.op_inputs import (
     attention,
     attention_inputs,
@@ -66,12 +67,10 @@ class TestRegistration:
         with pytest.raises(Exception, match="buffer|size"):
             options("x" * 1000)
 
-    def test_another_onnxruntime_is_refused_by_name(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(kernels, "LIBRARIES", tmp_path)
-        monkeypatch.setattr(kernels, "pinned_onnxruntime", lambda: "9.9.9")
+    def test_another_onnxruntime_is_refused_by_name(self):
         target = host_target()
         assert target is not None
-        path = kernels.build(target)
+        path = library_to_refuse(target, "9.9.9")
         expected = f"the cpu2vec kernels were built for onnxruntime 9.9.9 and do not run in {ort.__version__}"
         with pytest.raises(Exception, match=re.escape(expected)):
             options(path=path)

@@ -26,6 +26,7 @@ from tests.support.models.model_table import FAMILY_MODELS, REMOTE_CODE_MODELS, 
 from tests.support.models.model_table import LIMITS as OTHER_LIMITS
 from tests.support.models.originals import Original, assert_same_vector, original_of
 from tests.support.models.tiny_models import PROMPTS, WORD, TinyModel
+from tests.support.server.server_process import embedding
 
 INT8_COSINE = 0.999
 
@@ -160,14 +161,14 @@ def cosine(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
 
 
 @pytest.fixture(scope="module", params=ALL_MODELS, ids=lambda model: model.name)
-def served(request) -> Iterator[Served]:
+def served(request, tmp_path_factory) -> Iterator[Served]:
     """The model behind the real runtime, from the real stages; verification is left to other tests."""
     model = request.param
     directory = tiny_models.make(model)
     trust = Trust(remote_code=model in REMOTE_CODE_MODELS)
     bundle = cached(f"fp32-{model.name}", lambda output: unverified(directory, output, Precision.FP32, trust))
     original = original_of(model, directory)
-    with serve(bundle) as client:
+    with embedding(bundle, tmp_path_factory.mktemp("served") / "log") as client:
         manifest = read_manifest(bundle)
         # NOTE: where the positions are fewer than the window, the original fails on the texts between the two.
         original.max_seq_length = min(original.max_seq_length, manifest.section.main_encoder.max_tokens)

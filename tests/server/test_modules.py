@@ -36,6 +36,7 @@ from tests.support.models import tiny_models
 from tests.support.models.model_table import MODULE_MODELS
 from tests.support.models.originals import Original, assert_same_vector, original_of
 from tests.support.models.tiny_models import WORD, TinyModel, change
+from tests.support.server.server_process import embedding
 
 TEXTS = {
     "empty": "",
@@ -104,7 +105,7 @@ def packaged(directory: Path, output: Path, graph_of) -> Path:
 def served(request, graphs, tmp_path_factory) -> Iterator[Served]:
     directory = tiny_models.make(request.param)
     bundle = packaged(directory, tmp_path_factory.mktemp("bundles") / request.param.name, graphs)
-    with serve(bundle) as client:
+    with embedding(bundle, tmp_path_factory.mktemp("served") / "log") as client:
         yield Served(request.param, read_manifest(bundle), client, original_of(request.param, directory))
 
 

@@ -69,7 +69,8 @@ class TokensEndpoint:
 
 async def write_vectors(found: Sequence[PerToken]) -> bytes:
     """A list of vectors for each text, one for each token."""
-    return b"[%s]" % b",".join([b"[%s]" % await written(each.value, rows_as_lists) for each in found])
+    listed = [b"".join(await written(each.value, rows_as_lists)) for each in found]
+    return b"[%s]" % b",".join([b"[%s]" % rows for rows in listed])
 
 
 async def write_listings(found: Sequence[PerToken]) -> bytes:

@@ -24,7 +24,7 @@ def outline(data: bytes) -> Outline:
         (header,) = struct.unpack_from("<I", data, 14)
         if header == OLD_HEADER:
             width, height = struct.unpack_from("<HH", data, 18)
-            return Outline(NAME, width, height, data)
+            return Outline(NAME, width, height, (data,))
         if header not in NEW_HEADERS:
             raise Broken(NAME, f"a header of {header} bytes is not known")
         width, height, compression = struct.unpack_from("<Ii4xI", data, 18)
@@ -33,4 +33,4 @@ def outline(data: bytes) -> Outline:
     height = abs(height)  # negative: the rows begin at the top
     if compression in RUN_LENGTH and max(len(data), width * height) > MAX_RUN_LENGTH:
         raise TooComplex(NAME, "pixels or bytes in run-length encoding", MAX_RUN_LENGTH)
-    return Outline(NAME, width, height, data)
+    return Outline(NAME, width, height, (data,))

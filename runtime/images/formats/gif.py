@@ -51,9 +51,9 @@ def _outline(data: bytes) -> Outline:
         if label == GRAPHIC_CONTROL:
             control = data[begin:at]
     left, top, frame_width, frame_height = struct.unpack_from("<HHHH", data, at + 1)
-    picture = b"".join([data[:screen_end], control, memoryview(data)[at:]])
+    parts = (data[:screen_end], control, memoryview(data)[at:])
     # A frame that reaches beyond the canvas makes it larger.
-    return Outline(NAME, max(width, left + frame_width), max(height, top + frame_height), picture)
+    return Outline(NAME, max(width, left + frame_width), max(height, top + frame_height), parts)
 
 
 def _palette_bytes(flags: int) -> int:

@@ -50,13 +50,14 @@ def outline(data: bytes) -> Outline:
     # All coefficients are in memory until the last scan, if there are several.
     at_once = frame.is_sequential and scans == 1
     working = 0 if at_once else COEFFICIENT_BYTES * frame.components
-    picture = b"".join([SIGNATURE[:2], *kept, memoryview(data)[scans_at:]])
-    return Outline(NAME, frame.width, frame.height, picture, working)
+    parts: tuple[bytes | memoryview, ...] = (SIGNATURE[:2], *kept, memoryview(data)[scans_at:])
+    return Outline(NAME, frame.width, frame.height, parts, working)
 
 
-def _header(data: bytes) -> tuple[_Frame, list[bytes], int]:
+def _header(data: bytes) -> tuple[_Frame, list[memoryview], int]:
     """The frame's header, the segments that matter, and where the first scan begins."""
-    frame, kept, at = None, [], 2
+    frame, at = None, 2
+    kept: list[memoryview] = []
     for _ in range(MAX_SEGMENTS):
         if data[at] != 0xFF:
             raise Broken(NAME, f"there is no marker at byte {at}")
@@ -77,6 +78,6 @@ def _header(data: bytes) -> tuple[_Frame, list[bytes], int]:
             height, width, components = struct.unpack_from(">HHB", data, at + 5)
             frame = _Frame(width, height, components, marker in SEQUENTIAL)
         if marker not in METADATA:
-            kept.append(data[at : at + 2 + length])
+            kept.append(memoryview(data)[at : at + 2 + length])
         at += 2 + length
     raise TooComplex(NAME, "segments before its picture", MAX_SEGMENTS)

@@ -70,7 +70,7 @@ def outline(data: bytes) -> Outline:
     """Raises ``BadImage``."""
     try:
         return _outline(data)
-    except struct.error:
+    except (struct.error, OverflowError):  # a place beyond the file, or beyond what a place can be
         raise Truncated(NAME) from None
 
 
@@ -81,11 +81,12 @@ def _outline(data: bytes) -> Outline:
     if count > MAX_ENTRIES:
         raise TooComplex(NAME, "entries", MAX_ENTRIES)
     at = directory + struct.calcsize(form.count)
-    picture, numbers, used = bytearray(data), dict.fromkeys((WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT), 0), 0
-    for place in range(at, at + count * form.entry_bytes, form.entry_bytes):
+    end = at + count * form.entry_bytes
+    entries, numbers, used = bytearray(data[at:end]), dict.fromkeys((WIDTH, HEIGHT, TILE_WIDTH, TILE_HEIGHT), 0), 0
+    for place in range(at, end, form.entry_bytes):
         entry = _Entry(*struct.unpack_from(form.entry, data, place))
         if entry.tag not in NEEDED:
-            struct.pack_into(form.entry, picture, place, NOTHING, BYTE, 1)
+            struct.pack_into(form.entry, entries, place - at, NOTHING, BYTE, 1)
             continue
         used += _bytes_of(entry)
         if used > len(data):
@@ -96,7 +97,8 @@ def _outline(data: bytes) -> Outline:
             )
     width, height = numbers[WIDTH], numbers[HEIGHT]
     _check_tile(width, height, numbers[TILE_WIDTH], numbers[TILE_HEIGHT])
-    return Outline(NAME, width, height, bytes(picture), WORKING_BYTES_PER_PIXEL, COPIES)
+    parts = (memoryview(data)[:at], bytes(entries), memoryview(data)[end:])
+    return Outline(NAME, width, height, parts, WORKING_BYTES_PER_PIXEL, COPIES)
 
 
 def _bytes_of(entry: _Entry) -> int:

@@ -34,7 +34,7 @@ def outline(data: bytes) -> Outline:
     if size + 8 > len(data):
         raise Truncated(NAME)
     width, height = _canvas(data)
-    return Outline(NAME, width, height, data, WORKING_BYTES_PER_PIXEL, COPIES)
+    return Outline(NAME, width, height, (data,), WORKING_BYTES_PER_PIXEL, COPIES)
 
 
 def _canvas(data: bytes) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from tests.support.paths import ROOT
 from tests.support.server.stub_server import SOUND_ANSWERS, load_named, load_spec, running
 
 
-@pytest.mark.parametrize("load", [load.name for load in loads_in(TEXT_LOADS, {Group.KEPT})])
+@pytest.mark.parametrize("load", [load.name for load in loads_in(TEXT_LOADS, {Group.KEPT, Group.BATCHES})])
 def test_counts_what_the_server_answered(load: str):
     with running() as (port, seen):
         result = run_load(load_spec(port, load, requests=50))

@@ -48,6 +48,21 @@ def test_weaviates_numbers_in_flight_are_there_with_short_texts_and_with_8_kb():
         assert [load.in_flight for load in loads if load.length == length] == [1, 8, 32, 160, 640, 3200]
 
 
+def test_a_request_of_many_texts_counts_as_many():
+    assert Load(LONG, 1, texts=32).max_requests(0.32) == round(Load(LONG, 1).max_requests(0.32) / 32)
+
+
+@pytest.mark.parametrize("loads", [TEXT_LOADS, STATIC_LOADS], ids=["text", "static"])
+def test_batches_have_1_32_and_512_texts_in_both_formats_beside_one_text_alone(loads: tuple[Load, ...]):
+    alone, *batches = loads_in(loads, {Group.BATCHES})
+    assert alone.texts == 1
+    assert alone.module not in (Module.OPENAI_FLOAT, Module.OPENAI_BASE64)
+    assert [(load.module, load.texts) for load in batches] == [
+        (module, texts) for module in (Module.OPENAI_FLOAT, Module.OPENAI_BASE64) for texts in (1, 32, 512)
+    ]
+    assert not any(load.counts_losses for load in (alone, *batches))
+
+
 @pytest.mark.parametrize("group", [Group.KEPT, Group.WEAVIATE])
 def test_static_models_get_short_and_long_texts_with_up_to_160_in_flight(group: Group):
     loads = loads_in(STATIC_LOADS, {group})

@@ -100,6 +100,31 @@ class TestReport:
         assert [each["requests_per_second"] for each in system["samples"]["long-8"]] == [360, 400, 480]
 
 
+class TestBatches:
+    def rows(self, ops_ms: dict[str, list[float]] | None = None) -> list[list[str]]:
+        """The cells of the table, a row for each load; 100 requests a second take 1 ms of CPU time each."""
+        loads = loads_in(TEXT_LOADS, {Group.BATCHES})
+        ours = replace(system(CPU2VEC, 1.0), samples={load.name: [sample(100.0)] * 3 for load in loads})
+        shown = render(replace(results(), systems=[ours], ops_ms=ops_ms or {}))
+        assert "requests/s" not in shown, "there is no table by request"
+        batches = next(part for part in shown.split("\n\n") if part.startswith("| texts in a request"))
+        return [[cell.strip() for cell in line.strip("|").split("|")] for line in batches.splitlines()[2:]]
+
+    def test_are_shown_by_text(self):
+        shown = {row[0]: row[2:4] for row in self.rows()}
+        assert shown["/vectors, 1 text a request, 8 connections"] == ["100", "1000"]
+        assert shown["/v1/embeddings, 32 texts a request, 8 connections"] == ["3200", "31"]
+        assert shown["the same in base64, 512 texts a request, 4 connections"] == ["51200", "2.0"]
+
+    def test_have_what_is_outside_the_ops_where_these_are_known(self):
+        rows = self.rows({"batches-openai-float-32-8": [0.36, 0.2, 0.4]})
+        known = {row[0]: row[4] for row in rows if row[4] != "–"}
+        assert known == {"/v1/embeddings, 32 texts a request, 8 connections": "20"}
+
+    def test_without_such_loads_there_is_no_such_table(self):
+        assert "texts in a request" not in render(results())
+
+
 class TestLosses:
     def rows(self, **samples: list[Sample]) -> list[list[str]]:
         """The cells of the table, a row for each load of ours; underscores stand for hyphens."""

@@ -29,6 +29,10 @@ def test_a_run_has_a_threads_share_of_the_texts(in_flight: int, cores: int, text
     assert texts_per_run(Load(SHORT, in_flight), cores) == texts
 
 
+def test_a_run_has_a_threads_share_of_the_texts_of_batches():
+    assert texts_per_run(Load(SHORT, 4, Group.BATCHES, texts=32), 2) == 64
+
+
 def test_loads_that_lose_requests_have_no_such_figure():
-    others = loads_in(TEXT_LOADS, set(Group) - {Group.KEPT})
+    others = loads_in(TEXT_LOADS, set(Group) - {Group.KEPT, Group.BATCHES})
     assert {ops_milliseconds(MODEL, load, 2) for load in others} == {None}

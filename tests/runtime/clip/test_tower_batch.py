@@ -12,7 +12,7 @@ from runtime.inference.token_batch import TokenBatch
 from runtime.inference.token_run import TokenRun
 from runtime.scheduling.memory_budget import MemoryBudget
 
-OUTLINE = Outline("PNG", 1, 1, b"")
+OUTLINE = Outline("PNG", 1, 1, ())
 
 
 class Lines:

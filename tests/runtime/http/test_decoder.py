@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -100,3 +101,26 @@ def test_what_is_no_chunk_is_refused(data: bytes, message: str):
 def test_a_huge_chunk_is_refused_before_it_arrives():
     with pytest.raises(BodyTooLarge):
         ChunkedDecoder(max_bytes=1000).feed(b"ffffffffffffffff\r\n")
+
+
+SIZE, PART = 8 << 20, 64 << 10
+
+
+@pytest.mark.parametrize("decoder", [SizedDecoder(SIZE), ChunkedDecoder(SIZE)], ids=["sized", "chunked"])
+def test_a_large_body_is_in_memory_once(decoder: SizedDecoder | ChunkedDecoder):
+    tracemalloc.start()
+    try:
+        if isinstance(decoder, ChunkedDecoder):
+            decoder.feed(b"%x\r\n" % SIZE)
+        for number in range(SIZE // PART):
+            decoder.feed(bytes([number]) * PART)
+        if isinstance(decoder, ChunkedDecoder):
+            decoder.feed(b"\r\n0\r\n\r\n")
+        content = decoder.content()
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(content) == SIZE
+    assert content[PART - 1 : PART + 1] == b"\0\1"
+    # It grows by eighths.
+    assert peak < SIZE * 9 // 8 + 4 * PART

@@ -88,6 +88,19 @@ class TestDraining:
 
         assert not run(main)
 
+    def test_it_ends_once_it_has_no_guests(self):
+        async def main() -> bool:
+            async with serving(RecordingApp(), limits()) as server:
+                server.server._seat.count_guest(1)
+                draining = server.server.drain()
+                await asyncio.sleep(3 * LINGER)
+                had_ended = draining.done()
+                server.server._seat.count_guest(-1)
+                await draining
+                return had_ended
+
+        assert not run(main)
+
     def test_an_idle_server_ends_and_probes_do_not_hold_it_up(self):
         async def main() -> int:
             async with serving(RecordingApp(), limits()) as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 
 import pytest
 
@@ -168,6 +169,53 @@ def test_before_anything_is_published_a_worker_has_no_turn():
     assert first.whose_turn() == 0
     second.publish(0, 0)
     assert first.whose_turn() == 1
+
+
+def test_requests_of_others_are_seen_with_the_groups_of_texts_that_they_have_as_guests():
+    board = Scoreboard(3)
+    first, second, third = seats(board, 3)
+    second.publish(3, 9)
+    third.publish(1, 1, Stage.FULL)
+    assert (first.requests_of(1), first.requests_of(2)) == (3, 1)
+    second.count_guest(1)
+    second.count_guest(1)
+    second.count_guest(-1)
+    assert first.requests_of(1) == 4
+    assert first.whose_turn() == 0
+    second.publish(0, 9)
+    assert first.requests_of(1) == 1, "they are not forgotten"
+
+
+def test_nobody_is_asked_who_is_not_there_or_not_ready_or_drains_or_does_not_listen():
+    board = Scoreboard(2)
+    first, second = board.seat(0), board.seat(1)
+    assert first.requests_of(1) is None
+    second.publish(0, 0)
+    assert first.requests_of(1) is None, "it starts"
+    second.enter(Stage.READY)
+    assert first.requests_of(1) == 0
+    second.enter(Stage.DRAINING)
+    assert first.requests_of(1) is None
+    board.clear(1)
+    assert first.requests_of(1) is None
+    clock = Clock()
+    first, second = with_clock(clock)
+    second.publish(0, 0)
+    first.call(1)
+    clock.go_on(DEAF_SECONDS + 1)
+    assert first.requests_of(1) is None
+    second.answer()
+    assert first.requests_of(1) == 0
+
+
+def test_what_was_put_into_the_mailbox_of_one_that_has_ended_is_closed():
+    board = Scoreboard(2)
+    here, there = socket.socketpair()
+    with here:
+        with there:
+            board.seat(0).mailboxes.put(1, there)
+        board.clear(1)
+        assert here.recv(1) == b""
 
 
 def test_a_worker_alone_always_has_its_turn():

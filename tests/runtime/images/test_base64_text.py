@@ -51,3 +51,43 @@ def test_what_is_not_base64_is_refused_with_the_reason(text: str, detail: str):
         decode_base64(text)
     assert refusal.value == NotBase64(detail)
     assert str(refusal.value) == f"is not base64: {detail}"
+
+
+@given(st.binary(max_size=300), st.integers(1, 400), st.integers(1, 90), st.sampled_from(["", "\n", " \t"]))
+def test_blocks_do_not_show(data: bytes, block: int, width: int, space: str):
+    text = base64.b64encode(data).decode()
+    lines = space.join(text[at : at + width] for at in range(0, len(text), width))
+    assert decode_base64(lines, block=block) == data
+    assert decode_base64(f"data:;base64,{lines}", block=block) == data
+
+
+@given(st.integers(1, 40))
+@pytest.mark.parametrize(
+    "text", ["aGVsbG8", "aGVsbG8=aGVsbG8=", "aGVs bG8= a", "aGVsbG8g*", "aGVsbG8ga", "aGVs*bG8", "aGVsbG8\ud800"]
+)
+def test_whatever_the_blocks_what_is_not_base64_is_refused(text: str, block: int):
+    with pytest.raises(NotBase64):
+        decode_base64(text, block=block)
+
+
+class Refused(Exception):
+    pass
+
+
+@given(st.integers(0, 200), st.integers(1, 40), st.sampled_from(["", " ", "\n" * 50]))
+def test_the_beginning_is_checked_once_and_as_soon_as_it_is_there(enough: int, block: int, space: str):
+    data = bytes(range(100))
+    seen: list[bytes] = []
+    text = space.join(base64.b64encode(data).decode())
+    assert decode_base64(text, seen.append, enough, block) == data
+    assert len(seen) == 1
+    assert data.startswith(seen[0])
+    assert min(enough, len(data)) <= len(seen[0]) <= enough + block + 3
+
+
+def test_nothing_behind_a_beginning_that_is_refused_is_decoded():
+    def refuse(beginning: bytes) -> None:
+        raise Refused
+
+    with pytest.raises(Refused):
+        decode_base64("aGVsbG8g" * 100 + "*", refuse, 10, 40)

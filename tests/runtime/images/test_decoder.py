@@ -84,7 +84,7 @@ def test_alpha_is_dropped_and_not_blended():
 
 def test_sides_of_an_odd_header_must_agree_with_the_picture():
     outline = read_outline(FILES[0], LIMIT)
-    wrong = Outline(outline.format, outline.width + 1, outline.height, outline.data)
+    wrong = Outline(outline.format, outline.width + 1, outline.height, outline.parts)
     with pytest.raises(Broken, match="its parts do not agree on its size"):
         decode(wrong, SQUARE)
 

@@ -153,6 +153,10 @@ BEFORE_DECODING: dict[str, tuple[Callable[[], bytes], BadImage]] = {
         Broken("TIFF", "its entries are larger than the file"),
     ),
     "tiff: no directory": (lambda: b"II*\0" + struct.pack("<I", 1 << 31), Truncated("TIFF")),
+    "tiff: a directory beyond all files": (
+        lambda: b"II+\0\x08\0\0\0" + struct.pack("<Q", (1 << 64) - 1),
+        Truncated("TIFF"),
+    ),
     "tiff: signature alone": (lambda: b"MM\0*", Truncated("TIFF")),
 }
 

@@ -26,6 +26,18 @@ def test_joined_batches_have_all_texts_in_order(texts: list[list[int]]):
     assert [part.tolist() for part in parts] == texts
 
 
+@given(st.lists(st.tuples(IDS, st.booleans()), min_size=1, max_size=6), st.data())
+def test_a_batch_of_several_texts_is_that_of_joined_ones(texts: list[tuple[list[int], bool]], data: st.DataObject):
+    ids = [each for each, _ in texts]
+    wanted = [data.draw(st.integers(0, len(each) - 1)) if only else None for each, only in texts]
+    found = TokenBatch.of_texts(ids, wanted)
+    joined = TokenBatch.joined([TokenBatch.of(each).wanting(token) for each, token in zip(ids, wanted, strict=True)])
+    assert (found.rows is None, found.types) == (joined.rows is None, None)
+    for name in ("ids", "lengths", "wanted_rows"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(joined, name))
+        assert getattr(found, name).dtype == np.int64
+
+
 def test_texts_without_types_have_the_type_0_beside_others():
     assert TokenBatch.of([5, 6]).token_types.tolist() == [0, 0]
     typed = TokenBatch.of([7, 8], np.array([0, 1]))

@@ -90,6 +90,7 @@ def test_work_counts_from_the_moment_at_which_it_is_opened():
     work.open(board.row(0))
     work.computed(tokens=1000, windows=2)
     work.computed(tokens=512, truncated=True)
+    work.computed(tokens=70, texts=3)
     work.queued()
     work.queued()
     work.queued()
@@ -104,8 +105,8 @@ def test_work_counts_from_the_moment_at_which_it_is_opened():
         work.publish()
         samples = read(exposition(board, ("other",)))
     expected = {
-        "cpu2vec_texts_total": 2,
-        "cpu2vec_tokens_total": 1512,
+        "cpu2vec_texts_total": 5,
+        "cpu2vec_tokens_total": 1582,
         "cpu2vec_texts_chunked_total": 1,
         "cpu2vec_texts_truncated_total": 1,
         "cpu2vec_queue_jobs": 1,

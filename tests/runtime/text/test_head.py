@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from manifest import HEAD_FILE, Activation, BundleError, Layer, LayerKind
-from runtime.text.head import ACTIVATIONS, Head, normalize, read_head
+from runtime.text.head import ACTIVATIONS, Head, normalize, normalize_rows, read_head
 from tests.support.bundles.text_models import NORMALIZE, an_encoder
 
 finite = st.floats(-100, 100, width=32)
@@ -49,6 +49,20 @@ def test_dense_multiplies_by_its_weight_and_adds_its_bias(bias: str | None):
     layer = Layer(LayerKind.DENSE, weight="w", bias=bias, activation=Activation.TANH)
     expected = np.tanh(WEIGHT.astype(np.float64) @ VECTOR + (BIAS if bias else 0))
     np.testing.assert_allclose(Head((layer,), {"w": WEIGHT, "b": BIAS}).apply(VECTOR), expected, atol=1e-6)
+
+
+@given(rows=arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 400)), elements=finite))
+def test_rows_are_normalized_with_the_bits_that_each_has_alone(rows: np.ndarray):
+    found = normalize_rows(rows)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.stack([normalize(row) for row in rows]))
+
+
+@pytest.mark.parametrize("layers", [(), (NORMALIZE,), (DENSE, NORMALIZE), (DENSE, Layer(LayerKind.TRUNCATE, size=2))])
+def test_layers_give_each_row_the_bits_that_it_has_alone(layers: tuple[Layer, ...]):
+    head = Head(layers, {"w": WEIGHT, "b": BIAS})
+    rows = np.random.default_rng(4).standard_normal((7, 5)).astype(np.float32)
+    np.testing.assert_array_equal(head.apply_all(rows), np.stack([head.apply(row) for row in rows]))
 
 
 def test_layer_norm_is_its_formula():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from manifest import Pooling, PoolingMode
-from runtime.text.pooling import MODES, only_token, pool
+from runtime.text.pooling import MODES, only_token, pool, pool_each, reads_one_token
 
 finite = st.floats(-100, 100, width=32)
 tokens = st.tuples(st.integers(1, 40), st.integers(1, 16)).flatmap(
@@ -29,6 +29,27 @@ def by_formula(mode: PoolingMode, batch: np.ndarray, skip: int) -> np.ndarray:
         PoolingMode.WEIGHTED_MEAN: lambda: (kept * positions).sum(axis=0) / positions.sum(),
         PoolingMode.LAST_TOKEN: lambda: kept[-1],
     }[mode]()
+
+
+@pytest.mark.parametrize(
+    "modes", [*((mode,) for mode in PoolingMode), (PoolingMode.MEAN, PoolingMode.MAX)], ids="+".join
+)
+@given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=9), skip=st.integers(0, 41), seed=st.integers(0, 99))
+def test_texts_of_a_run_are_pooled_to_the_bits_that_each_has_alone(
+    modes: tuple[PoolingMode, ...], lengths: list[int], skip: int, seed: int
+):
+    batch = np.random.default_rng(seed).standard_normal((sum(lengths), 24)).astype(np.float32)
+    ends = np.cumsum(lengths)
+    alone = [pool(batch[end - length : end], modes, skip) for length, end in zip(lengths, ends, strict=True)]
+    pooled = pool_each(batch, lengths, modes, skip)
+    assert pooled.dtype == np.float32
+    np.testing.assert_array_equal(pooled, alone)
+
+
+@pytest.mark.parametrize("mode", PoolingMode)
+def test_modes_that_may_read_one_token_are_known(mode: PoolingMode):
+    assert reads_one_token((mode,)) == any(only_token((mode,), skip, 4) is not None for skip in range(6))
+    assert not reads_one_token((mode, mode))
 
 
 def test_every_mode_of_the_manifest_is_there():

@@ -28,7 +28,7 @@ def static_bundle(precision: Precision = Precision.STORED) -> Path:
 def rerank_bundle() -> Path:
     """Of a model that means something, in int8.
 
-    A minute of training leaves near-duplicates so close to each other that which is first may depend on the processor
+    So little training leaves near-duplicates so close to each other that which is first may depend on the processor
     that trained, so that one threshold is lower than the default.
     """
     return cached(

@@ -11,16 +11,37 @@ from pathlib import Path
 import pytest
 
 from build import kernels
-from build.kernels import ARCHITECTURES, AVX512, NO_CXX_LIBRARY, ZIG, Toolchain, build_program, for_image
+from build.kernels import (
+    ARCHITECTURES,
+    AVX512,
+    NO_CXX_LIBRARY,
+    ZIG,
+    Toolchain,
+    build_program,
+    compile_units,
+    for_image,
+    library_units,
+    link,
+)
 from manifest import Target
 from tests.support.bundles.cache import cached
 from tests.support.graphs.kernel_ops import available
 
-SIMULATED_ISAS = {"avxvnni": AVX512, "amx": (*AVX512, "-include", "kernels/programs/tiles.h")}
-"""Flags with which AVX-512 simulates instruction sets that a machine may lack."""
+SIMULATING: dict[str, tuple[str, ...]] = {
+    "cpu": ("-DCPU2VEC_SIMULATED_ISAS",),
+    "isa_avxvnni": AVX512,
+    "isa_amx": (*AVX512, "-include", "kernels/programs/tiles.h"),
+}
+"""Flags of the source files with which AVX-512 simulates instruction sets that a machine may lack."""
 
 SANITIZED = Toolchain(
-    ("clang++",), ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
+    ("clang++",),
+    (
+        *("-O1", "-gline-tables-only", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+        "-fno-omit-frame-pointer",
+        # PERF: checks of addresses are calls. In place, the compiler would take three times as long.
+        *("-mllvm", "-asan-instrumentation-with-call-threshold=0"),
+    ),
 )
 """Debian's clang, because the pinned compiler comes without the sanitizers' runtime library."""
 
@@ -39,9 +60,12 @@ def build_selftest(target: Target, toolchain: Toolchain, directory: Path) -> Pat
 
 
 def build_simulating_selftest(target: Target, toolchain: Toolchain, directory: Path) -> Path:
-    """Compile ``selftest`` so that on a CPU with AVX-512 it also runs what SIMULATED_ISAS simulates."""
-    isas = SIMULATED_ISAS if target is Target.AMD64 else {}
-    return build_once("selftest", target, toolchain, directory, defines=["CPU2VEC_SIMULATED_ISAS"], isas=isas)
+    """Compile ``selftest`` so that on a CPU with AVX-512 it also runs what SIMULATING simulates."""
+    return build_once("selftest", target, toolchain, directory, units=_simulating(target))
+
+
+def _simulating(target: Target) -> dict[str, tuple[str, ...]]:
+    return SIMULATING if target is Target.AMD64 else {}
 
 
 def build_once(
@@ -51,16 +75,34 @@ def build_once(
     directory: Path,
     *,
     defines: Iterable[str] = (),
-    isas: Mapping[str, tuple[str, ...]] | None = None,
+    units: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Path:
     """What ``build_program`` makes, compiled once for all tests that need the same program."""
-    arguments = (target, toolchain, list(defines), isas)
+    arguments = (target, toolchain, list(defines), units)
     key = hashlib.sha256(repr(arguments).encode()).hexdigest()[:16]
 
     def make(output: Path) -> None:
-        build_program(name, target, toolchain, output, defines=arguments[2], isas=isas)
+        build_program(name, target, toolchain, output, defines=arguments[2], units=units)
 
     return Path(shutil.copy(cached(f"{name}-{key}", make) / name, directory))
+
+
+def sanitized(target: Target) -> Path:
+    """A directory with ``selftest`` and the library under the sanitizers, both of which run what SIMULATING simulates.
+
+    PERF: they are linked from the same objects, since these take minutes to compile.
+    """
+
+    def make(output: Path) -> None:
+        units = library_units(target) | _simulating(target)
+        objects = compile_units(SANITIZED, {**units, "../programs/selftest": ()}, output)
+        of_library = [path for path in objects if Path(path).stem != "selftest"]
+        link(SANITIZED, [path for path in objects if Path(path).stem != "ort_ops"], (), output / "selftest")
+        shared = Toolchain(SANITIZED.compiler, (*SANITIZED.flags, "-shared-libasan"))
+        flags = tuple(flag for flag in kernels.LINK if flag not in ("-s", "-Wl,--no-undefined"))
+        link(shared, of_library, flags, output / kernels.library(target).name)
+
+    return cached("sanitized-kernels", make)
 
 
 def library_to_refuse(target: Target, onnxruntime: str | None = None) -> Path:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from build.fidelity.runtime_process import free_port
+from build.fidelity.runtime_process import AS_THE_ORIGINAL, RuntimeClient, free_port
 from tests.support.paths import ROOT
 from tests.support.patience import PATIENCE
 from tests.support.programs.forks import RUNTIME, Fork, Forks
@@ -237,3 +237,12 @@ def ready(
     with started(bundle, log, command, drain_seconds, **settings) as server:
         server.wait_ready()
         yield server
+
+
+@contextmanager
+def embedding(bundle: Path, log: Path) -> Iterator[RuntimeClient]:
+    """What verification asks for vectors, of a server as verification sets it up."""
+    with ready(bundle, log, None, None, **AS_THE_ORIGINAL) as server:
+        client = RuntimeClient(server.port)
+        yield client
+        client.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import sys
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,12 +57,27 @@ def _answer(handler: Handler, fault: str) -> None:
     if fault == "close":
         handler.close_connection = True
         return
-    text = json.loads(handler.body)["text"]
+    fields = json.loads(handler.body)
+    if "input" in fields:
+        _answer_many(handler, fields)
+        return
+    text = fields["text"]
     vector = stub_vector(text)
     if fault == "size":
         vector.append(1.0)
     answer = {"text": "another" if fault == "text" else text, "vector": vector, "dim": len(vector)}
     send(handler, 500 if fault == "status" else 200, json.dumps(answer, separators=(",", ":")).encode())
+
+
+def _answer_many(handler: Handler, fields: dict[str, Any]) -> None:
+    vectors = np.asarray([stub_vector(text) for text in fields["input"]], dtype="<f4")
+    if fields["encoding_format"] == "base64":
+        shown: list[Any] = [base64.b64encode(vector.tobytes()).decode() for vector in vectors]
+    else:
+        shown = vectors.tolist()
+    data = [{"object": "embedding", "index": index, "embedding": each} for index, each in enumerate(shown)]
+    answer = {"object": "list", "data": data, "model": "stub", "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+    send(handler, 200, json.dumps(answer, separators=(",", ":")).encode())
 
 
 @contextmanager
