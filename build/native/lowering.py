@@ -11,6 +11,7 @@ from onnx import GraphProto, TensorProto, helper
 from build.graph.external_data import ExternalDataWriter
 from build.graph.index import GraphIndex
 from build.native.encoder import NATIVE_OPS, Embeddings, NativeEncoder, PatchEmbeddings
+from build.native.fusing import fused
 from build.native.graph_writer import ABSENT, LENGTHS, ROWS, GraphWriter
 from build.native.image_lowering import write_image_encoder
 from build.native.relative_bias import biases_by_distance
@@ -39,7 +40,7 @@ def write_native(
         if isinstance(encoder.embeddings, PatchEmbeddings):
             written = write_image_encoder(writer, encoder, encoder.embeddings)
         else:
-            written = _write_text_encoder(writer, encoder, encoder.embeddings, one_token)
+            written = fused(_write_text_encoder(writer, encoder, encoder.embeddings, one_token))
     op_sets = [helper.make_opsetid(NATIVE_OPS.domain, NATIVE_OPS.version), helper.make_opsetid("", ONNX_OP_SET)]
     model = helper.make_model(written, opset_imports=op_sets, ir_version=IR_VERSION, producer_name="cpu2vec")
     (work / NATIVE).write_bytes(model.SerializeToString(deterministic=True))

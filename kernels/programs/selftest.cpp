@@ -125,6 +125,13 @@ bool is_close(const Block<float>& a, const Block<float>& b, double tolerance) {
   return std::sqrt(error) <= tolerance * (std::sqrt(size) + std::sqrt((double)a.size));
 }
 
+// Tells whether n values have the same bits. Which NaN a computation gives depends on the compiler.
+bool same_bits(const float* a, const float* b, size_t n) {
+  for (size_t i = 0; i < n; ++i)
+    if (memcmp(a + i, b + i, sizeof(float)) && !(std::isnan(a[i]) && std::isnan(b[i]))) return false;
+  return true;
+}
+
 // Threads that the test starts itself.
 Threads threads(int count) {
   return {count, nullptr, [](void*, int n, void (*body)(void*, size_t), void* data) {
@@ -354,7 +361,7 @@ void test_attention(const Tested& tested, Random& random) {
     check(is_close(y, expected, 1.5e-2), kernels->name, "attention", "rows %d heads %d width %d", (int)rows, heads, width);
     attention(*kernels, for_few, few, rows, of, shape, found.data);
     for (int64_t i = 0; i < queries; ++i)
-      check(!memcmp(found.data + i * hidden, y.data + some.data[i] * hidden, hidden * sizeof(float)), kernels->name,
+      check(same_bits(found.data + i * hidden, y.data + some.data[i] * hidden, hidden), kernels->name,
             "attention of some rows", "row %d heads %d width %d", (int)some.data[i], heads, width);
   }
 }
@@ -383,12 +390,88 @@ void test_embedding(const Tested& tested, Random& random) {
                                   random.below(3), width,      random.below(2) ? &norm : nullptr, token_type.data, kinds};
   const int64_t* given = kinds ? types.data : nullptr;
   const Lengths of = {lengths.data, texts};
-  const Error a = embedding(kScalar, threads(1), ids.data, given, rows, of, tables, expected.data);
+  const Tokens tokens = {ids.data, given, rows, of};
+  const Error a = embedding(kScalar, tokens, tables, expected.data);
   for (const Kernels* kernels : tested) {
     y.spoil();
-    const Error b = embedding(*kernels, threads(1), ids.data, given, rows, of, tables, y.data);
+    const Error b = embedding(*kernels, tokens, tables, y.data);
     check(!strcmp(a.text, b.text), kernels->name, "the same error", "%s and %s", a.text, b.text);
     check(a || is_close(y, expected, 1e-4), kernels->name, "embedding", "width %d", width);
+  }
+}
+
+struct LayerMaps {
+  Map joined, query, output, first, second;
+
+  LayerMaps(Random& random, int hidden, int middle, int parts)
+      : joined(random, hidden, parts * hidden),
+        query(random, hidden, hidden),
+        output(random, hidden, hidden),
+        first(random, hidden, middle),
+        second(random, middle, hidden) {}
+
+  EncoderLayer steps(const Norm* before, const Norm* after) const {
+    return {{joined.weight, Activation::kNone, nullptr, nullptr, before},
+            {query.weight, Activation::kNone, nullptr, nullptr, before},
+            {output.weight, Activation::kNone, nullptr, after, nullptr},
+            {first.weight, Activation::kGelu, nullptr, nullptr, before},
+            {second.weight, Activation::kNone, nullptr, after, nullptr}};
+  }
+};
+
+// Checks that a whole encoder has the bits of its ops one after another, on any number of threads and of some rows.
+void test_encoder(const Tested& tested, Random& random) {
+  const int heads = 1 + random.below(3), width = heads * (1 + random.below(20)), middle = random.size(), words = 9;
+  const int texts = random.below(4);
+  const bool selects = random.below(2);
+  Block<int64_t> lengths(texts);
+  int64_t rows = 0;
+  for (int i = 0; i < texts; ++i) rows += lengths.data[i] = random.below(random.below(3) ? 20 : 150);
+  Block<int64_t> ids(rows), some(rows);
+  for (int64_t i = 0; i < rows; ++i) ids.data[i] = random.below(words);
+  Block<int8_t> word((size_t)words * width);
+  Block<float> scale(words), gamma(width), beta(width);
+  word.fill(random, 127), scale.fill(random), gamma.fill(random), beta.fill(random);
+  if (random.below(4) == 0) scale.data[random.below(words)] = NAN;
+  const Norm norm = {gamma.data, beta.data, 1e-2f};
+  const Norm *before = random.below(2) ? &norm : nullptr, *after = random.below(2) ? &norm : nullptr;
+  const LayerMaps lower(random, width, middle, 3), upper(random, width, middle, selects ? 2 : 3);
+  const EncoderLayer layers[] = {lower.steps(before, after), upper.steps(before, after)};
+  const AttentionShape shape = {heads, width / heads, 1, nullptr, 0, static_cast<Mask>(random.below(kMasks))};
+  const EncoderSteps steps = {{word.data, scale.data, nullptr, words, 0, 0, width, &norm, nullptr, 0}, layers, 2, shape};
+  const Tokens tokens = {ids.data, nullptr, rows, {lengths.data, texts}};
+  int64_t queries = 0;
+  for (int64_t i = 0; i < rows; ++i)
+    if (!selects || random.below(2)) some.data[queries++] = i;
+
+  const size_t stride = 3 * width;
+  Block<float> state(rows * width), joined(rows * stride), query(rows * width), context(rows * width);
+  Block<float> attended(rows * width), expected(rows * width), y(queries * width);
+  constexpr int kThreads[] = {1, 2, 3, 8};
+  for (const Kernels* kernels : tested) {
+    embedding(*kernels, tokens, steps.tables, state.data);
+    for (const EncoderLayer& layer : layers) {
+      const bool is_of_some = selects && &layer == layers + 1;
+      const size_t of = is_of_some ? 2 * width : stride;
+      linear(*kernels, threads(1), state.data, rows, layer.joined, joined.data);
+      const Rows<const float> key = {joined.data + of - 2 * width, of}, value = {key.data + width, of};
+      if (is_of_some) linear(*kernels, threads(1), state.data, rows, layer.query, query.data);
+      const Rows<const float> queried = {is_of_some ? query.data : joined.data, is_of_some ? (size_t)width : of};
+      attention(*kernels, threads(1), {queried, key, value, nullptr, rows}, rows, tokens.lengths, shape, context.data);
+      LinearStep output = layer.output;
+      output.residual = state.data;
+      linear(*kernels, threads(1), context.data, rows, output, attended.data);
+      feed_forward(*kernels, threads(1), attended.data, rows, layer.first, layer.second, expected.data);
+      memcpy(state.data, expected.data, expected.size * sizeof(float));
+    }
+    for (int count : kThreads) {
+      y.spoil();
+      const Error e = encoder(*kernels, threads(count), tokens, steps, selects ? some.data : nullptr, queries, y.data);
+      check(!e, kernels->name, "encoder", "%s", e.text);
+      for (int64_t i = 0; i < queries; ++i)
+        check(same_bits(y.data + i * width, expected.data + some.data[i] * width, width), kernels->name,
+              "bits of the encoder", "row %d of %d, width %d, threads %d", (int)some.data[i], (int)rows, width, count);
+    }
   }
 }
 
@@ -407,6 +490,7 @@ int main(int count, char** arguments) {
     test_feed_forward(tested, random);
     test_attention(tested, random);
     test_embedding(tested, random);
+    test_encoder(tested, random);
   }
   printf("%s: %d cases each, %d failures\n", usable_names(), cases, failures);
   return failures != 0;

@@ -3,12 +3,14 @@
 #include <cstring>
 
 #include "scratch.h"
+#include "team.h"
 
 namespace cpu2vec {
 namespace {
 
 constexpr int64_t kBlockRows = 128;       // intermediate results of a block of this size stay in the L2 cache
 constexpr int64_t kRowsPerThread = 16;    // with fewer, threads divide the columns instead of the rows
+constexpr int64_t kSharedValues = 2048;   // with fewer, one thread quantizes or normalizes all rows
 constexpr int64_t kMaxTokens = 1 << 20;   // per text
 constexpr int64_t kMaxRows = 1 << 24;     // tokens of all texts together
 
@@ -49,10 +51,15 @@ bool reserve(const Kernels& kernels, int64_t rows, const Weight& w, ScratchSlots
   return true;
 }
 
+// The same from a row on; k is the number of channels.
+QuantizedRows from_row(int64_t row, int k, const QuantizedRows& q) {
+  const int64_t scales = row * groups(k);
+  return {q.q + row * q.stride, q.stride, q.scale + scales, q.low + scales, q.missing + scales};
+}
+
 // Normalizes the rows if the step says so, and quantizes them.
-bool quantized(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& step, QuantizedRows& to) {
+bool quantize(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& step, const QuantizedRows& to) {
   const Weight& w = step.weight;
-  if (!reserve(kernels, rows, w, kInput, to)) return false;
   if (step.input_norm) {
     auto* normalized = static_cast<float*>(scratch(ScratchUse::kNormalized, rows * w.k * sizeof(float)));
     if (!normalized) return false;
@@ -62,6 +69,10 @@ bool quantized(const Kernels& kernels, const float* x, int64_t rows, const Linea
   for (int g = 0; g < groups(w.k); ++g)
     kernels.quantize({x + (size_t)g * group_width(w.k), (size_t)w.k}, (int)rows, w, g, to);
   return true;
+}
+
+bool quantized(const Kernels& kernels, const float* x, int64_t rows, const LinearStep& step, QuantizedRows& to) {
+  return reserve(kernels, rows, step.weight, kInput, to) && quantize(kernels, x, rows, step, to);
 }
 
 Rows<float> columns_from(float* y, int panel, const Weight& w) { return {y + (size_t)panel * kPanel, (size_t)w.n}; }
@@ -105,18 +116,37 @@ bool feed_forward_on_rows(const Kernels& kernels, const float* x, int64_t rows, 
   return true;
 }
 
+// Calls body(first row, rows) for few rows of so many channels; each thread gets an equal share, if it is worth sharing.
+template <class F>
+void shares_of_rows(const Threads& threads, int64_t rows, int64_t channels, F body) {
+  const int parts = rows * channels < kSharedValues ? 1 : rows < threads.count ? (int)rows : threads.count;
+  parallel(threads, parts, [&](int i) {
+    const int64_t row = part(rows, i, parts);
+    body(row, part(rows, i + 1, parts) - row);
+  });
+}
+
 // Runs a whole step for few rows; each thread computes some of the columns.
 bool step_on_columns(const Kernels& kernels, const Threads& threads, const float* x, int64_t rows,
                      const LinearStep& step, const float* residual, float* y) {
   QuantizedRows q;
+  Failure failure;
   const Weight& w = step.weight;
-  if (!quantized(kernels, x, rows, step, q)) return false;
+  const size_t k = w.k, n = w.n;
+  if (!reserve(kernels, rows, w, kInput, q)) return false;
+  shares_of_rows(threads, rows, k, [&](int64_t row, int64_t count) {
+    if (!quantize(kernels, x + row * k, count, step, from_row(row, w.k, q))) failure.note();
+  });
+  if (failure.happened) return false;
   const int all = panels(w.n), parts = all < threads.count ? all : threads.count;
   parallel(threads, parts, [&](int i) {
     const int begin = (int)part(all, i, parts), end = (int)part(all, i + 1, parts);
     kernels.matmul(q, (int)rows, w, begin, end, step.activation, columns_from(y, begin, w));
   });
-  finish(kernels, step, residual, rows, y);
+  if (!residual && !step.norm) return true;
+  shares_of_rows(threads, rows, n, [&](int64_t row, int64_t count) {
+    finish(kernels, step, residual ? residual + row * n : nullptr, count, y + row * n);
+  });
   return true;
 }
 
@@ -159,12 +189,13 @@ Error check_lengths(const Lengths& lengths, int64_t rows) {
   return check_rows(rows);
 }
 
-Error check_queries(const AttentionInput& x, int64_t rows) {
-  for (int64_t i = 0; x.rows && i < x.queries; ++i) {
-    const int64_t least = i ? x.rows[i - 1] + 1 : 0;
-    if (x.rows[i] < least || x.rows[i] >= rows)
+// `rows`: the tokens that have a query, or null; there are `tokens` of all texts.
+Error check_queries(const int64_t* rows, int64_t queries, int64_t tokens) {
+  for (int64_t i = 0; rows && i < queries; ++i) {
+    const int64_t least = i ? rows[i - 1] + 1 : 0;
+    if (rows[i] < least || rows[i] >= tokens)
       return error("rows[%lld] must be %lld to %lld, because rows ascend, not %lld", (long long)i, (long long)least,
-                   (long long)rows - 1, (long long)x.rows[i]);
+                   (long long)tokens - 1, (long long)rows[i]);
   }
   return {};
 }
@@ -175,7 +206,8 @@ int64_t queries_before(const AttentionInput& x, int64_t first, int64_t end) {
   return first;
 }
 
-Error check_ids(const int64_t* ids, const int64_t* types, const Lengths& lengths, const EmbeddingTables& tables) {
+Error check_ids(const Tokens& tokens, const EmbeddingTables& tables) {
+  const auto& [ids, types, count, lengths] = tokens;
   int64_t row = 0;
   for (int64_t text = 0; text < lengths.texts; row += lengths.of[text++]) {
     const int64_t length = lengths.of[text], longest = tables.positions - tables.first_position;
@@ -196,11 +228,12 @@ Error check_ids(const int64_t* ids, const int64_t* types, const Lengths& lengths
 
 }  // namespace
 
-Error embedding(const Kernels& kernels, const Threads&, const int64_t* ids, const int64_t* types, int64_t rows,
-                const Lengths& lengths, const EmbeddingTables& tables, float* y) {
-  if (Error e = check_lengths(lengths, rows)) return e;
-  if (Error e = check_ids(ids, types, lengths, tables)) return e;
+Error embedding(const Kernels& kernels, const Tokens& tokens, const EmbeddingTables& tables, float* y) {
+  if (Error e = check_lengths(tokens.lengths, tokens.count)) return e;
+  if (Error e = check_ids(tokens, tables)) return e;
   const size_t width = tables.width;
+  const int64_t *ids = tokens.ids, *types = tokens.types;
+  const Lengths& lengths = tokens.lengths;
   for (int64_t text = 0; text < lengths.texts; ++text)
     for (int64_t i = 0; i < lengths.of[text]; ++i, ++ids, y += width) {
       const float* position = tables.position ? tables.position + (tables.first_position + i) * width : nullptr;
@@ -246,7 +279,7 @@ Error feed_forward(const Kernels& kernels, const Threads& threads, const float* 
 Error attention(const Kernels& kernels, const Threads& threads, const AttentionInput& x, int64_t rows,
                 const Lengths& lengths, const AttentionShape& shape, float* y) {
   if (Error e = check_lengths(lengths, rows)) return e;
-  if (Error e = check_queries(x, rows)) return e;
+  if (Error e = check_queries(x.rows, x.queries, rows)) return e;
   if (rows == 0 || x.queries == 0) return {};
   const size_t width = shape.width, hidden = width * shape.heads;
   Failure failure;
@@ -272,6 +305,52 @@ Error attention(const Kernels& kernels, const Threads& threads, const AttentionI
     trim_scratch();
   });
   return failure.answer();
+}
+
+namespace {
+
+Error run_encoder(const Kernels& kernels, const Threads& threads, const Tokens& tokens, const EncoderSteps& steps,
+                  const int64_t* rows, int64_t queries, float* y) {
+  const int64_t count = tokens.count, width = steps.tables.width;
+  if (count == 0) return embedding(kernels, tokens, steps.tables, y);
+  auto* state = static_cast<float*>(scratch(ScratchUse::kEncoder, 6 * count * width * sizeof(float)));
+  if (!state) return no_memory();
+  float *joined = state + count * width, *context = joined + 3 * count * width, *attended = context + count * width;
+  Error e = embedding(kernels, tokens, steps.tables, state);
+  for (int l = 0; l < steps.count && !e; ++l) {
+    const EncoderLayer& layer = steps.layers[l];
+    const bool is_last = l + 1 == steps.count, selects = is_last && rows;
+    const size_t stride = layer.joined.weight.n;
+    const Rows<const float> key = {selects ? joined : joined + width, stride}, value = {key.data + width, stride};
+    AttentionInput x = {{joined, stride}, key, value, nullptr, count};
+    e = linear(kernels, threads, state, count, layer.joined, joined);
+    if (selects) {
+      for (int64_t i = 0; i < queries; ++i) memmove(state + i * width, state + rows[i] * width, width * sizeof(float));
+      float* query = joined + count * stride;
+      if (!e) e = linear(kernels, threads, state, queries, layer.query, query);
+      x = {{query, (size_t)width}, key, value, rows, queries};
+    }
+    if (!e) e = attention(kernels, threads, x, count, tokens.lengths, steps.attention, context);
+    LinearStep output = layer.output;
+    output.residual = state;
+    if (!e) e = linear(kernels, threads, context, x.queries, output, attended);
+    if (!e) e = feed_forward(kernels, threads, attended, x.queries, layer.first, layer.second, is_last ? y : state);
+  }
+  return e;
+}
+
+}  // namespace
+
+Error encoder(const Kernels& kernels, const Threads& threads, const Tokens& tokens, const EncoderSteps& steps,
+              const int64_t* rows, int64_t queries, float* y) {
+  if (Error e = check_rows(tokens.count)) return e;
+  if (Error e = check_queries(rows, queries, tokens.count)) return e;
+  Error e;
+  Team::run(threads, [&](const Threads& team) {
+    e = run_encoder(kernels, team, tokens, steps, rows, queries, y);
+    trim_scratch(ScratchUse::kEncoder);
+  });
+  return e;
 }
 
 }  // namespace cpu2vec

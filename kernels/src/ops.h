@@ -18,6 +18,13 @@ struct Lengths {
   int64_t texts;
 };
 
+// The tokens of all texts.
+struct Tokens {
+  const int64_t *ids, *types;  // types may be null
+  int64_t count;
+  Lengths lengths;
+};
+
 struct EmbeddingTables {
   const int8_t* word;     // [words][width]
   const float* scale;     // [words]
@@ -52,9 +59,22 @@ struct AttentionInput {
   int64_t queries;
 };
 
-// `types`: of each row, or null if the tables have none.
-Error embedding(const Kernels&, const Threads&, const int64_t* ids, const int64_t* types, int64_t rows,
-                const Lengths&, const EmbeddingTables&, float* y);
+// The steps of a transformer layer. The residual of `output` is what the layer reads.
+struct EncoderLayer {
+  LinearStep joined;  // to queries, keys and values; in a layer with `query`, to keys and values
+  LinearStep query;   // only of the last layer, where it computes some rows alone
+  LinearStep output, first, second;
+};
+
+struct EncoderSteps {
+  EmbeddingTables tables;
+  const EncoderLayer* layers;
+  int count;  // of layers
+  AttentionShape attention;
+};
+
+// The tokens have types if the tables do.
+Error embedding(const Kernels&, const Tokens&, const EmbeddingTables&, float* y);
 Error linear(const Kernels&, const Threads&, const float* x, int64_t rows, const LinearStep&, float* y);
 // y = LayerNorm(x + second(first(x))); the residual of both steps is ignored, the second's is x. The second's input has
 // no norm.
@@ -63,5 +83,8 @@ Error feed_forward(const Kernels&, const Threads&, const float* x, int64_t rows,
 // `rows`: the tokens of all texts. Writes a row for each query.
 Error attention(const Kernels&, const Threads&, const AttentionInput&, int64_t rows, const Lengths&,
                 const AttentionShape&, float* y);
+// Embedding and layers, from tokens to `y`: a row for each token, or for each of `rows`, which ascend.
+Error encoder(const Kernels&, const Threads&, const Tokens&, const EncoderSteps&, const int64_t* rows, int64_t queries,
+              float* y);
 
 }  // namespace cpu2vec

@@ -49,9 +49,9 @@ namespace ort {
 
 constexpr uint32_t kApiVersion = 17;
 
-enum ElementType : int { kFloat = 1, kInt8 = 3, kInt32 = 6, kInt64 = 7 };
+enum ElementType : int { kAny = 0, kFloat = 1, kInt8 = 3, kInt32 = 6, kInt64 = 7 };
 enum ErrorCode : int { kFail = 1, kInvalidArgument = 2 };
-enum Characteristic : int { kRequired = 0, kOptional = 1 };
+enum Characteristic : int { kRequired = 0, kOptional = 1, kVariadic = 2 };
 
 template <int kIndex, class Result, class... Parameters>
 struct Function {

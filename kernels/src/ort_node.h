@@ -13,8 +13,7 @@ namespace cpu2vec {
 namespace {
 
 constexpr const char* kDomain = "cpu2vec";
-constexpr int kOpSet = 5;
-constexpr int kMaxInputs = 18;
+constexpr int kOpSet = 6;
 
 struct Settings {
   const Kernels* kernels;
@@ -24,7 +23,7 @@ struct Settings {
 struct Input {
   const char* name;
   ort::ElementType type;
-  bool required, constant;
+  bool required, constant, of_layer = false;
 };
 
 struct Shape {
@@ -59,20 +58,53 @@ Error shape_of(const OrtApi* api, const OrtValue* value, const Input& input, Sha
   if (!status && rank <= 4) status = ort::GetDimensions::call(api, info, to.of, rank);
   ort::ReleaseShape::call(api, info);
   if (Error e = checked(api, status, input.name)) return e;
+  // NOTE: onnxruntime wants all inputs of layers to be there, so that an empty one stands for one that is left out.
+  if (input.of_layer && !input.required && rank == 1 && to.of[0] == 0) return {};
   if (type != input.type) return error("%s must have the element type %d, not %d", input.name, input.type, type);
   if (rank > 4) return error("%s must have at most 4 dimensions, not %zu", input.name, rank);
   to.rank = (int)rank;
   return {};
 }
 
+// An input that is an initializer, which stays where it is for as long as the session lives.
+struct Constant : Shape {
+  const void* data = nullptr;
+};
+
+// The inputs of an op, in order. The last `repeated` are those of a layer, and come again for each layer.
+struct InputTable {
+  const Input* of;
+  int count, repeated;
+
+  const Input& operator[](int i) const { return of[i < count ? i : count - repeated + layer_input(i)]; }
+  int fixed() const { return count - repeated; }
+  int layer(int i) const { return (i - fixed()) / repeated; }
+  int layer_input(int i) const { return (i - fixed()) % repeated; }
+  int layers(int inputs) const { return repeated ? (inputs - fixed() + repeated - 1) / repeated : 0; }
+};
+
 // What is known about a node when its session is created.
 struct Node {
   const OrtApi* api;
   const OrtKernelInfo* info;  // valid only while the node is created
-  const Input* inputs;
+  InputTable inputs;
+  int layers;  // 0 for an op without any
   Settings settings;
   char name[128];
-  Shape constant[kMaxInputs];  // shapes of the inputs that are initializers
+  Constant* constant;  // one for each input
+
+  // Returns an initializer; null if it is left out.
+  template <class T>
+  const T* initializer(int i) const {
+    return static_cast<const T*>(constant[i].data);
+  }
+
+  // Says in an error of which layer the input is.
+  Error of_layer(int i, const Error& e) const {
+    return e && i >= inputs.fixed() ? error("layer %d: %s", inputs.layer(i), e.text) : e;
+  }
+
+  void release() {}
 
   float number(const char* attribute, float fallback) const {
     float value = fallback;
@@ -130,31 +162,43 @@ Error is_named(const Node& node, int i, bool& named) {
   return checked(node.api, status, node.inputs[i].name);
 }
 
-Error read_constants(Node& node, int count) {
-  size_t given = 0;
-  if (Error e = checked(node.api, ort::GetNodeInputCount::call(node.api, node.info, &given), "the inputs")) return e;
-  for (int i = 0; i < count; ++i) {
-    const Input& input = node.inputs[i];
-    if (!input.constant || i >= (int)given) continue;
-    int constant = 0;
-    const OrtValue* value = nullptr;
+Error read_constant(Node& node, int i, bool is_given) {
+  const Input& input = node.inputs[i];
+  int constant = 0;
+  const OrtValue* value = nullptr;
+  if (is_given) {
     OrtStatus* status = ort::GetConstantInput::call(node.api, node.info, i, &constant, &value);
     if (Error e = checked(node.api, status, input.name)) return e;
-    if (!constant || !value) {
-      bool named = false;
-      if (Error e = is_named(node, i, named)) return e;
-      if (named || input.required) return error("%s must be an initializer", input.name);
-      continue;
-    }
-    if (Error e = shape_of(node.api, value, input, node.constant[i])) return e;
-    void* data = nullptr;
-    status = ort::GetData::call(node.api, const_cast<OrtValue*>(value), &data);
-    if (Error e = checked(node.api, status, input.name)) return e;
-    const size_t alignment = node.constant[i].rank == 4 ? kAlignment : sizeof(float);
-    if (reinterpret_cast<uintptr_t>(data) % alignment)
-      return error("%s must be aligned to %zu bytes: store it as external data on a page boundary", input.name,
-                   alignment);
   }
+  if (!constant || !value) {
+    bool named = false;
+    if (Error e = is_given ? is_named(node, i, named) : Error()) return e;
+    return named || input.required ? error("%s must be an initializer", input.name) : Error();
+  }
+  if (Error e = shape_of(node.api, value, input, node.constant[i])) return e;
+  if (!node.constant[i].given()) return {};
+  void* data = nullptr;
+  OrtStatus* status = ort::GetData::call(node.api, const_cast<OrtValue*>(value), &data);
+  if (Error e = checked(node.api, status, input.name)) return e;
+  const size_t alignment = node.constant[i].rank == 4 ? kAlignment : sizeof(float);
+  if (reinterpret_cast<uintptr_t>(data) % alignment)
+    return error("%s must be aligned to %zu bytes: store it as external data on a page boundary", input.name,
+                 alignment);
+  node.constant[i].data = data;
+  return {};
+}
+
+Error read_constants(Node& node) {
+  size_t given = 0;
+  if (Error e = checked(node.api, ort::GetNodeInputCount::call(node.api, node.info, &given), "the inputs")) return e;
+  node.layers = node.inputs.layers((int)given);
+  const int count = node.inputs.fixed() + node.layers * node.inputs.repeated;
+  node.constant = static_cast<Constant*>(calloc(count, sizeof(Constant)));
+  if (!node.constant) return error("there is not enough memory for a node");
+  for (int i = 0; i < count; ++i) node.constant[i] = Constant();
+  for (int i = 0; i < count; ++i)
+    if (node.inputs[i].constant)
+      if (Error e = read_constant(node, i, i < (int)given)) return node.of_layer(i, e);
   return {};
 }
 
@@ -177,11 +221,6 @@ struct Call {
     OrtStatus* status = ort::GetData::call(node.api, const_cast<OrtValue*>(value), &data);
     if (Error e = checked(node.api, status, "the data of an input")) failed = e;
     return static_cast<const T*>(data);
-  }
-  // Returns an initializer, whose shape was checked at creation; null if it is left out.
-  template <class T>
-  const T* initializer(int i) {
-    return node.constant[i].given() ? data<T>(value(i)) : nullptr;
   }
   template <class T>
   const T* input(int i, Shape& shape) {
@@ -215,8 +254,10 @@ struct Call {
 struct WeightInputs {
   int first, smooth, shift;
 
+  WeightInputs from(int at) const { return {first + at, smooth + at, shift + at}; }
+
   Error check(const Node& node, int& n) const {
-    const Shape &packed = node.constant[first], &bias = node.constant[first + 3];
+    const Constant &packed = node.constant[first], &bias = node.constant[first + 3];
     if (bias.rank != 1 || bias.of[0] < 1 || bias.of[0] > 1 << 20)
       return error("%s must have one element per output channel", node.inputs[first + 3].name);
     n = (int)bias.of[0];
@@ -229,16 +270,15 @@ struct WeightInputs {
       if (!node.constant[i].is(all, n))
         return error("%s must have the shape [%d, %d], a row for each group of input channels", node.inputs[i].name, all,
                      n);
-    const Shape* before[2] = {&node.constant[smooth], &node.constant[shift]};
-    for (const Shape* shape : before)
+    const Constant* before[2] = {&node.constant[smooth], &node.constant[shift]};
+    for (const Constant* shape : before)
       if (shape->given() && (shape->rank != 1 || shape->of[0] < 1 || shape->of[0] > 1 << 20 ||
                              quads((int)shape->of[0]) != packed.of[1]))
         return error("smooth and shift must have one element per input channel of the weight");
     return {};
   }
 
-  Error read(Call& call, int64_t k, int n, Weight& to) const {
-    const Node& node = call.node;
+  Error read(const Node& node, int64_t k, int n, Weight& to) const {
     if (k < 1 || k > 1 << 20 || quads((int)k) != node.constant[first].of[1])
       return error("the input of %s must have %lld to %lld channels, not %lld", node.inputs[first].name,
                    (long long)node.constant[first].of[1] * 4 - 3, (long long)node.constant[first].of[1] * 4,
@@ -247,15 +287,17 @@ struct WeightInputs {
     for (int i : before)
       if (node.constant[i].given() && !node.constant[i].is(k))
         return error("%s must have the shape [%lld]", node.inputs[i].name, (long long)k);
-    to = {call.initializer<int8_t>(first),     call.initializer<float>(first + 1), call.initializer<int32_t>(first + 2),
-          call.initializer<float>(first + 3), call.initializer<float>(smooth),    call.initializer<float>(shift),
+    to = {node.initializer<int8_t>(first),     node.initializer<float>(first + 1), node.initializer<int32_t>(first + 2),
+          node.initializer<float>(first + 3), node.initializer<float>(smooth),    node.initializer<float>(shift),
           (int)k, n};
-    return call.failed;
+    return {};
   }
 };
 
 struct NormInputs {
   int gamma, beta;
+
+  NormInputs from(int at) const { return {gamma + at, beta + at}; }
 
   Error check(const Node& node, int n) const {
     if (node.constant[gamma].given() != node.constant[beta].given())
@@ -264,8 +306,8 @@ struct NormInputs {
     if (Error e = node.vector(gamma, n)) return e;
     return node.vector(beta, n);
   }
-  const Norm* read(Call& call, float epsilon, Norm& to) const {
-    to = {call.initializer<float>(gamma), call.initializer<float>(beta), epsilon};
+  const Norm* read(const Node& node, float epsilon, Norm& to) const {
+    to = {node.initializer<float>(gamma), node.initializer<float>(beta), epsilon};
     return to.gamma ? &to : nullptr;
   }
 };
@@ -274,22 +316,35 @@ struct CustomOp : OrtCustomOp {
   Settings settings;
 };
 
+// Of layers, onnxruntime sees one more input than the op's own, of any number and type.
+template <class Op>
+constexpr InputTable table_of() {
+  return {Op::kInputs, sizeof Op::kInputs / sizeof(Input), Op::kRepeated};
+}
+
+template <class Op>
+void destroy(void* kernel) {
+  Op* node = static_cast<Op*>(kernel);
+  node->release();
+  free(node->constant);
+  free(node);
+}
+
 template <class Op>
 OrtStatus* create(const OrtCustomOp* op, const OrtApi* api, const OrtKernelInfo* info, void** to) {
   Op* node = static_cast<Op*>(calloc(1, sizeof(Op)));
   if (!node) return status_of(api, Op::kName, "", error("there is not enough memory for a node"));
-  node->api = api, node->info = info, node->inputs = Op::kInputs;
+  node->api = api, node->info = info, node->inputs = table_of<Op>();
   node->settings = static_cast<const CustomOp*>(op)->settings;
-  for (Shape& shape : node->constant) shape = Shape();
   size_t size = sizeof node->name;
   OrtStatus* unnamed = ort::GetNodeName::call(api, info, node->name, &size);
   if (unnamed) ort::ReleaseStatus::call(api, unnamed);
-  Error e = read_constants(*node, sizeof Op::kInputs / sizeof(Input));
+  Error e = read_constants(*node);
   if (!e) e = node->create();
   node->info = nullptr;
   if (!e) return *to = node, nullptr;
   OrtStatus* status = status_of(api, Op::kName, node->name, e);
-  free(node);
+  destroy<Op>(node);
   return status;
 }
 
@@ -308,9 +363,12 @@ CustomOp custom_op(const Settings& settings) {
   op.version = ort::kApiVersion;
   op.GetName = [](const OrtCustomOp*) { return Op::kName; };
   op.GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
-  op.GetInputTypeCount = [](const OrtCustomOp*) { return sizeof Op::kInputs / sizeof(Input); };
-  op.GetInputType = [](const OrtCustomOp*, size_t i) -> int { return Op::kInputs[i].type; };
+  op.GetInputTypeCount = [](const OrtCustomOp*) -> size_t { return table_of<Op>().fixed() + (Op::kRepeated > 0); };
+  op.GetInputType = [](const OrtCustomOp*, size_t i) -> int {
+    return (int)i < table_of<Op>().fixed() ? Op::kInputs[i].type : ort::kAny;
+  };
   op.GetInputCharacteristic = [](const OrtCustomOp*, size_t i) -> int {
+    if ((int)i >= table_of<Op>().fixed()) return ort::kVariadic;
     return Op::kInputs[i].required ? ort::kRequired : ort::kOptional;
   };
   op.GetOutputTypeCount = [](const OrtCustomOp*) { return (size_t)1; };
@@ -318,12 +376,12 @@ CustomOp custom_op(const Settings& settings) {
   op.GetOutputCharacteristic = [](const OrtCustomOp*, size_t) -> int { return ort::kRequired; };
   op.GetInputMemoryType = [](const OrtCustomOp*, size_t) { return 0; };
   op.GetVariadicInputMinArity = op.GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
-  op.GetVariadicInputHomogeneity = op.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
+  op.GetVariadicInputHomogeneity = op.GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 0; };
   // NOTE: onnxruntime ignores the version that a graph asks for; whoever loads a graph has to compare versions.
   op.GetStartVersion = op.GetEndVersion = [](const OrtCustomOp*) { return kOpSet; };
   op.CreateKernelV2 = create<Op>;
   op.KernelComputeV2 = compute<Op>;
-  op.KernelDestroy = [](void* kernel) { free(kernel); };
+  op.KernelDestroy = destroy<Op>;
   return op;
 }
 

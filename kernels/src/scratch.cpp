@@ -50,14 +50,15 @@ void* scratch(ScratchUse use, size_t bytes) {
   return buffer.memory;
 }
 
-void trim_scratch() {
+void trim_scratch(ScratchUse last) {
   auto* buffers = static_cast<Buffers*>(pthread_getspecific(key));
   if (!buffers) return;
-  for (Buffer& buffer : buffers->of)
-    if (buffer.size > kMaxKeptBytes) {
-      free(buffer.memory);
-      buffer = {nullptr, 0};
-    }
+  for (int use = 0; use <= (int)last; ++use) {
+    Buffer& buffer = buffers->of[use];
+    if (buffer.size <= kMaxKeptBytes) continue;
+    free(buffer.memory);
+    buffer = {nullptr, 0};
+  }
 }
 
 }  // namespace cpu2vec

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from manifest import Graph
 from runtime.inference.native_ops import NativeOps
-from runtime.inference.session import Session, SessionPair
+from runtime.inference.session import WIDE_FROM_TOKENS, Session, SessionPair
 from runtime.inference.token_batch import TokenBatch
 
 ROWS = "rows"
 """The input of a graph that computes only the embeddings that are wanted."""
+
+WIDE_ENCODER_FROM_TOKENS = 1
+"""The op of a whole encoder starts its threads once, and waits for none of them, so that every text gains by them."""
 
 
 class PackedEngine:
@@ -37,7 +40,7 @@ class PackedEngine:
     def __init__(self, path: Path, graph: Graph, cores: int, native_ops: NativeOps) -> None:
         """Raises ``BundleError`` for a graph or a library that does not load."""
         self._inputs, self._output = graph.inputs, graph.output
-        self._sessions = open_native_sessions(path, cores, native_ops)
+        self._sessions = open_native_sessions(path, cores, native_ops, WIDE_ENCODER_FROM_TOKENS)
 
     def run(self, batch: TokenBatch, cores: int) -> NDArray[np.float32]:
         """See ``engine.Engine``."""
@@ -46,11 +49,16 @@ class PackedEngine:
         return embeddings if ROWS in feed else batch.select(embeddings)
 
 
-def open_native_sessions(path: Path, cores: int, native_ops: NativeOps) -> SessionPair:
-    """Open a graph of native ops. Raises ``BundleError`` for a graph or a library that does not load."""
+def open_native_sessions(
+    path: Path, cores: int, native_ops: NativeOps, wide_from: int = WIDE_FROM_TOKENS
+) -> SessionPair:
+    """Open a graph of native ops, which runs so many tokens or more on all cores.
+
+    Raises ``BundleError`` for a graph or a library that does not load.
+    """
 
     def open_session(threads: int) -> Session:
         entries = {"cpu2vec.threads": str(threads), "cpu2vec.isa": native_ops.isa}
         return Session(path, threads, entries, native_ops.library, arena=False)
 
-    return SessionPair.open(open_session, cores)
+    return SessionPair.open(open_session, cores, wide_from)

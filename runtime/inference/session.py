@@ -77,14 +77,16 @@ class SessionPair:
     """One thread, so that concurrent runs stay out of each other's way."""
     wide: Session
     """All cores, so that a lone request is answered sooner; the narrow session itself where there is one core."""
+    wide_from: int
+    """The wide session runs batches of this many tokens or more."""
 
     @classmethod
-    def open(cls, open_session: Callable[[int], Session], cores: int) -> SessionPair:
+    def open(cls, open_session: Callable[[int], Session], cores: int, wide_from: int = WIDE_FROM_TOKENS) -> SessionPair:
         """Open both sessions with ``open_session(threads)``. Their threads have a lower priority than the caller's."""
 
         def open_both() -> SessionPair:
             narrow = open_session(1)
-            return cls(narrow, open_session(cores) if cores > 1 else narrow)
+            return cls(narrow, open_session(cores) if cores > 1 else narrow, wide_from)
 
         return at_lower_priority(open_both)
 
@@ -93,7 +95,7 @@ class SessionPair:
 
         Returns a long run's memory to the operating system. Raises ``InferenceFailed``.
         """
-        session = self.wide if cores > 1 and tokens >= WIDE_FROM_TOKENS else self.narrow
+        session = self.wide if cores > 1 and tokens >= self.wide_from else self.narrow
         is_long = tokens > LONG_RUN_TOKENS
         result = session.run(output, feed, release=is_long)
         if is_long:

@@ -7,6 +7,7 @@ import onnxruntime as ort
 import pytest
 
 from tests.support.graphs import kernel_ops as ops
+from tests.support.graphs.encoder_inputs import encoder
 from tests.support.graphs.op_inputs import attention, embedding, feed_forward, linear, norm_before, some_attention
 
 CASES = 300
@@ -18,6 +19,9 @@ CORRECT = {
     "FeedForward": (feed_forward, {"activation": "silu"}),
     "FeedForward in groups": (lambda: feed_forward(330), {"activation": "silu"}),
     "FeedForward with a norm before": (lambda: feed_forward(**norm_before(20)), {"activation": "quick_gelu"}),
+    "Encoder": (encoder, {"heads": 2, "activation": "gelu"}),
+    "Encoder of some tokens": (lambda: encoder(some=[1, 5], smooth=True, types=True), {"heads": 2}),
+    "Encoder with norms before": (lambda: encoder(before=True, bias=3), {"heads": 2, "mask": "causal"}),
     "Attention": (attention, {"heads": 2}),
     "Attention of some tokens": (some_attention, {"heads": 2}),
     "Attention with a mask": (some_attention, {"heads": 2, "mask": "causal"}),

@@ -16,7 +16,7 @@ from manifest import BundleError, Graph, Layout, OpSet, Target
 from runtime.errors import InferenceFailed, SettingsError
 from runtime.inference.engine import Engine, open_engine
 from runtime.inference.native_ops import NativeOps, load_native_ops
-from runtime.inference.session import WIDE_FROM_TOKENS
+from runtime.inference.packed_engine import WIDE_ENCODER_FROM_TOKENS
 from runtime.inference.token_batch import TokenBatch
 from tests.support.graphs import kernel_ops as ops
 from tests.support.graphs.kernel_programs import library_to_refuse
@@ -48,9 +48,9 @@ def mappings() -> list[list[str]]:
     return blocks
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return MODEL.write(tmp_path_factory.mktemp("native"))
+@pytest.fixture(scope="module", params=[False, True], ids=["one node", "a node for each step"])
+def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return MODEL.write(tmp_path_factory.mktemp("native"), in_steps=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -71,12 +71,12 @@ class TestTheLibrary:
         with pytest.raises(SettingsError, match=re.escape(sentence)):
             native_ops("avx9")
 
-    @pytest.mark.parametrize("version", [4, 6])
+    @pytest.mark.parametrize("version", [5, 7])
     def test_another_op_set_is_refused_with_both_versions(self, version: int):
         with pytest.raises(
-            BundleError, match=rf"needs version {version} of the ops cpu2vec, and libcpu2vec-\w+.so has version 5: "
+            BundleError, match=rf"needs version {version} of the ops cpu2vec, and libcpu2vec-\w+.so has version 6: "
         ):
-            load_native_ops([None, OpSet("cpu2vec", 5), OpSet("cpu2vec", version)])
+            load_native_ops([None, OpSet("cpu2vec", 6), OpSet("cpu2vec", version)])
 
     def test_a_library_for_another_onnxruntime_is_refused(self, path: Path):
         library = library_to_refuse(ops.host_target(), "9.9.9")
@@ -113,8 +113,8 @@ class TestRuns:
     @pytest.mark.parametrize("cores", [1, 2])
     def test_input_that_an_op_refuses_fails_the_run_and_the_next_run_works(self, engine: Engine, ids: list, cores: int):
         before = engine.run(TokenBatch.of(some_ids(5)), cores)
-        with pytest.raises(InferenceFailed, match="onnxruntime failed: .*cpu2vec Embedding"):
-            engine.run(TokenBatch.of(ids * WIDE_FROM_TOKENS), cores)
+        with pytest.raises(InferenceFailed, match="onnxruntime failed: .*cpu2vec (Encoder|Embedding)"):
+            engine.run(TokenBatch.of(ids * WIDE_ENCODER_FROM_TOKENS), cores)
         np.testing.assert_array_equal(engine.run(TokenBatch.of(some_ids(5)), cores), before)
 
     def test_other_python_threads_run_meanwhile(self, path: Path):
@@ -126,7 +126,7 @@ class TestRuns:
     def test_weights_are_read_where_they_are_mapped(self, path: Path):
         """So processes and sessions share their pages: this process has no copy of its own of any of them."""
         engine = open_engine(path, GRAPH, 2, native_ops())
-        engine.run(TokenBatch.of(some_ids(WIDE_FROM_TOKENS)), 2)
+        engine.run(TokenBatch.of(some_ids(WIDE_ENCODER_FROM_TOKENS)), 2)
         engine.run(TokenBatch.of(some_ids(3)), 1)
         mapped = [block for block in mappings() if block[0].endswith(str(path.with_name(GRAPH.weights)))]
         assert mapped

@@ -38,7 +38,7 @@ from tests.support.server.server_process import ready, started
 
 PROMPTS = {"query": "walk under seven lights, river stone: ", "passage": "passage: "}
 MODEL = TinyModel("to-break", "bert", "bert", "BertModel", normalize=True, prompts=PROMPTS)
-NATIVE_PRODUCTS = ("Linear", "FeedForward")
+NATIVE_PRODUCTS = "Encoder"
 Break = Callable[[Path], None]
 
 
@@ -112,8 +112,8 @@ def a_tokenizer_of_another_kind(bundle: Path) -> None:
 
 def matrices(model: onnx.ModelProto) -> list[onnx.TensorProto]:
     """The weights of integer products, in the order of the graph's tensors."""
-    products = [node for node in model.graph.node if "MatMul" in node.op_type or node.op_type in NATIVE_PRODUCTS]
-    read = {name for node in products for name in node.input}
+    products = [node for node in model.graph.node if "MatMul" in node.op_type or node.op_type == NATIVE_PRODUCTS]
+    read = {name for node in products for name in node.input if not name.startswith("embeddings.")}
     tensors = [tensor for tensor in model.graph.initializer if tensor.name in read and len(tensor.dims) > 1]
     return [tensor for tensor in tensors if tensor.data_type == onnx.TensorProto.INT8]
 

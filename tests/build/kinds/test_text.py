@@ -26,7 +26,7 @@ from tests.support.models.tiny_description import Routes, TinyModel
 
 pytestmark = pytest.mark.slow
 
-NATIVE = OpSet("cpu2vec", 5)
+NATIVE = OpSet("cpu2vec", 6)
 BERT = NATIVE_MODELS[0]
 T5 = TinyModel("stock-t5", "t5", "t5", "T5EncoderModel")
 TWO = TinyModel("native-router", "bert", "bert", "BertModel", router=Routes(SMALL_QUERY, LARGE_DOCUMENT))

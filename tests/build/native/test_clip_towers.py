@@ -123,7 +123,7 @@ def test_what_a_bundle_says_of_the_graphs(tmp_path: Path):
     assert (text.inputs, text.output) == (("input_ids", "lengths", "rows"), "last_hidden_state")
     assert (image.inputs, image.output) == (("pixel_values",), "vectors")
     for graph in (text, image):
-        assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 5))
+        assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 6))
     (described,) = open_native(tmp_path / image.file).get_inputs()
     assert described.shape == ["images", 3, SIDE, SIDE]
     (vectors,) = open_native(tmp_path / image.file).get_outputs()

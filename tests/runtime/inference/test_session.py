@@ -36,10 +36,10 @@ def feed_of(tokens: int) -> dict[str, np.ndarray]:
     return {"activations": np.random.default_rng(tokens).integers(0, 8, (tokens, 32)).astype(np.uint8)}
 
 
-def run_on(tokens: int, cores: int, available: int = 2) -> tuple[int, bool]:
+def run_on(tokens: int, cores: int, available: int = 2, wide_from: int = WIDE_FROM_TOKENS) -> tuple[int, bool]:
     """The threads of the session that ran, and whether it released memory."""
     runs: list[tuple[int, bool]] = []
-    pair = SessionPair.open(lambda threads: Recorded(threads, runs), available)
+    pair = SessionPair.open(lambda threads: Recorded(threads, runs), available, wide_from)
     products = pair.run(OUTPUT, feed_of(tokens), tokens, cores)
     np.testing.assert_array_equal(
         products, feed_of(tokens)["activations"].sum(axis=1, keepdims=True).repeat(32, 1) * 127
@@ -54,6 +54,11 @@ def run_on(tokens: int, cores: int, available: int = 2) -> tuple[int, bool]:
 )
 def test_the_wide_session_runs_long_batches_that_may_use_all_cores(tokens: int, cores: int, threads: int):
     assert run_on(tokens, cores)[0] == threads
+
+
+@pytest.mark.parametrize(("tokens", "threads"), [(4, 1), (5, 2)])
+def test_who_opens_a_pair_says_from_how_many_tokens_on_it_is_wide(tokens: int, threads: int):
+    assert run_on(tokens, 2, wide_from=5)[0] == threads
 
 
 def test_on_one_core_both_are_one_session():

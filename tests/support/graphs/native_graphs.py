@@ -204,7 +204,26 @@ def _attention(qkv: Array, lengths: list[int], biases: Array | None = None, head
     return attention(qkv, lengths, heads, 1 / np.sqrt(qkv.shape[1] / 3 / heads), biases)
 
 
+def _encoder(*given: Any, heads: int, activation: bytes, epsilon: float, first_position: int) -> Array:
+    """One of norms after residuals, of all rows."""
+    tables, (biases, rows), layers = given[:9], given[9:11], given[11:]
+    assert rows is None
+    inputs: list[Any] = [None if value is not None and value.size == 0 else value for value in layers]
+    lengths: list[int] = given[1]
+    state = _embedding(*tables, epsilon=epsilon, first_position=first_position)
+    for start in range(0, len(inputs), 40):
+        layer = inputs[start : start + 40]
+        joined, block, others = layer[:6], layer[24:38], (*layer[6:16], *layer[38:])
+        assert all(value is None for value in others)
+        context = _attention(_linear(state, *joined), lengths, biases, heads)
+        arguments: tuple[Any, ...] = (*layer[16:22], state, *layer[22:24], epsilon)
+        state = _linear(context, *arguments)
+        state = _feed_forward(state, *block, activation=activation, epsilon=epsilon)
+    return state
+
+
 OPS: dict[str, Callable[..., Array]] = {
+    "Encoder": _encoder,
     "Embedding": _embedding,
     "Linear": _linear,
     "FeedForward": _feed_forward,

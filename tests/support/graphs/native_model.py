@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+from build.native.fusing import fused
 from manifest import (
     GOLDEN_FILE,
     MANIFEST_FILE,
@@ -79,8 +80,11 @@ class NativeModel:
     def _norm(self, index: int, x: Array) -> Array:
         return ops.layer_norm(x, self.gammas[index], self.betas[index], 1e-12)
 
-    def write(self, directory: Path, op_set: int = ops.OP_SET, shift: int = 0) -> Path:
-        """Write the graph, with weights beside it on page boundaries, or ``shift`` bytes after them."""
+    def write(self, directory: Path, op_set: int = ops.OP_SET, shift: int = 0, in_steps: bool = False) -> Path:
+        """Write the graph, with weights beside it on page boundaries, or ``shift`` bytes after them.
+
+        ``in_steps``: whether it has a node for each step, and not one for all of them.
+        """
         tensors: dict[str, Array] = {"word": self.word, "word_scale": self.word_scale, "position": self.position}
         tensors |= {f"{name}{n}": v for name in ("gamma", "beta") for n, v in enumerate(getattr(self, f"{name}s"))}
         for name in ("qkv", "output"):
@@ -115,6 +119,7 @@ class NativeModel:
             [helper.make_tensor_value_info(GRAPH.output, TensorProto.FLOAT, None)],
             _written(tensors, directory / GRAPH.weights, shift),
         )
+        graph = graph if in_steps else fused(graph)
         op_sets = [helper.make_opsetid("", 18), helper.make_opsetid(ops.DOMAIN, op_set)]
         onnx.save(helper.make_model(graph, opset_imports=op_sets, ir_version=9), directory / GRAPH.file)
         return directory / GRAPH.file
