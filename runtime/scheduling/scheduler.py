@@ -44,8 +44,9 @@ class Scheduler(Generic[Result]):
     ``begin(item)`` returns the steps of a job; each does a bounded amount of work. A thread takes the job whose turn it
     is, and with it short ones as long as their runs go into one batch, up to its fair share of them, so that no other
     thread is left without. Unfinished jobs then rejoin the queue. The steps of one job run one after another, on any of
-    the threads. A batch may use all cores if nothing else is in flight, and one core otherwise. A job that was not
-    begun before its deadline fails. ``submit`` belongs to the event loop's thread.
+    the threads. A batch may use all cores if nothing else is in flight and nothing else was when the last one began,
+    and one core otherwise. A job that was not begun before its deadline fails. ``submit`` belongs to the event loop's
+    thread.
     """
 
     def __init__(
@@ -66,6 +67,8 @@ class Scheduler(Generic[Result]):
         self._figures = figures if figures is not None else WorkFigures()
         self._threads = [threading.Thread(target=self._serve, name=f"inference-{n}") for n in range(cores)]
         self._queue: ReadyQueue[Job[Result]] = ReadyQueue(cores, self._seconds * FRESH_SHARE, clock)
+        # Whether the last batch had the scheduler to itself. Threads write it without a lock: it is a guess anyway.
+        self._was_alone = True
         # The two below belong to the event loop's thread.
         self._by_key: dict[Hashable, Job[Result]] = {}
         self._callers = 0
@@ -199,7 +202,11 @@ class Scheduler(Generic[Result]):
     def _run_batch(self, batch: Batch, jobs: list[Job[Result]]) -> list[Job[Result]]:
         """Run the batch and resume its jobs. Returns those that are unfinished."""
         start = self._clock()
-        results = batch.run(self._cores if self._queue.in_flight == len(jobs) else 1)
+        is_alone = self._queue.in_flight == len(jobs)
+        # NOTE: among many callers there are moments with one job, which the others' next ones end at once.
+        cores = self._cores if is_alone and self._was_alone else 1
+        self._was_alone = is_alone
+        results = batch.run(cores)
         self._figures.ran(self._clock() - start)
         have_ended = [job.resume(result) for job, result in zip(jobs, results, strict=True)]
         if ended := [job for job, has_ended in zip(jobs, have_ended, strict=True) if has_ended]:
