@@ -55,11 +55,18 @@ class TestServer:
             generate_load(load_spec(server.port))
 
     def test_descendants_are_counted(self):
-        script = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
+        # NOTE: a process that starts another one, or is started, has more descriptors for a moment.
+        child = "print(1, flush=True); input()"
+        script = (
+            "import subprocess, sys\n"
+            f"child = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+            "print(1, flush=True)\n"
+            "child.wait()"
+        )
         command = [sys.executable, "-c", script]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            assert process.stdout.readline() == b"1\n"
+            assert [process.stdout.readline() for _ in range(2)] == [b"1\n"] * 2
             pids = process_tree.tree(process.pid)
             descriptors = process_tree.descriptors(pids)
             process.communicate(b"\n")
