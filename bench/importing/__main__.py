@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on
 from bench.errors import BenchError
 from bench.importing.measurement import BATCH_SECONDS, FIRST_BATCH, IN_FLIGHT, LENGTHS, components_of, measure, served
 from bench.progress import Stopwatch
-from bench.report.machine import OtherLoad, commit, describe_machine, disturbance
+from bench.report.machine import OtherLoad, describe_machine, disturbance, heading
 from bench.report.tables import table
 from build.errors import BuildError
 from build.model.default_model import MODEL
@@ -61,8 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         return fail("interrupted; all servers are stopped", EXIT_INTERRUPTED)
     except (BenchError, BuildError, BundleError) as error:
         return fail(str(error), EXIT_FAILED)
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    print(f"{date}, commit {commit(ROOT) or 'unknown'}\n{machine}; load average before: {machine.load_average:.2f}")
+    print(heading(machine, ROOT))
     print(f"{options.bundle or MODEL}; at least {options.seconds:g} s for each row\n")
     print(table(HEADER, rows, left=2))
     print(f"\n{disturbance(others.percent())}")

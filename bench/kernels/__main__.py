@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on_terminate, parser_for
-from bench.report.machine import Machine, OtherLoad, commit, describe_machine, disturbance
+from bench.report.machine import OtherLoad, describe_machine, disturbance, heading
 from build.errors import BuildError
 from build.kernels import ARCHITECTURES, build_program, for_image
 from build.paths import ROOT
@@ -56,20 +55,12 @@ def _run(target: Target, isas: Sequence[str]) -> int:
     machine = describe_machine()
     with tempfile.TemporaryDirectory(prefix="bench-kernels-") as directory:
         program = build_program("benchmark", target, for_image(target), Path(directory), defines=["CPU2VEC_BENCH"])
-        print(_heading(machine), flush=True)
+        print(heading(machine, ROOT, "one core is used"), flush=True)
         others = OtherLoad()
         status = subprocess.run([program, *([",".join(isas)] if isas else [])], check=False).returncode
         if status == 0:
             print(disturbance(others.percent()))
         return status
-
-
-def _heading(machine: Machine) -> str:
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return (
-        f"{date}, commit {commit(ROOT) or 'unknown'}\n"
-        f"{machine}; one core is used; load average before: {machine.load_average:.2f}"
-    )
 
 
 def _parser(target: Target) -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import platform
 import re
@@ -94,6 +95,16 @@ def _git(root: Path, *arguments: str) -> str:
         ).stdout.strip()
     except (FileNotFoundError, subprocess.CalledProcessError):
         return ""
+
+
+def heading(machine: Machine, root: Path, note: str = "") -> str:
+    """The first lines of a report: when something is measured, from which checkout, and where.
+
+    ``note``: what the reader should know about the machine's use.
+    """
+    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    facts = "; ".join(filter(None, (str(machine), note, f"load average before: {machine.load_average:.2f}")))
+    return f"{date}, commit {commit(root) or 'unknown'}\n{facts}"
 
 
 def children_cpu_seconds() -> float:

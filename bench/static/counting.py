@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from bench.load.loads import Load, LoadSpec
 from bench.load.modules import Module
 from bench.load.texts import Length
 from bench.progress import Stopwatch
-from bench.report.machine import OtherLoad, commit, describe_machine, disturbance
+from bench.report.machine import OtherLoad, describe_machine, disturbance, heading
 from bench.report.statistics import median, percentile
 from bench.report.tables import table
 from bench.server.measured_system import generate_load
@@ -118,8 +117,7 @@ def main(arguments: Sequence[str]) -> int:
         return fail("interrupted; all servers are stopped", EXIT_INTERRUPTED)
     except (BenchError, BuildError) as error:
         return fail(str(error), EXIT_FAILED)
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    print(f"{date}, commit {commit(ROOT) or 'unknown'}\n{machine}; load average before: {machine.load_average:.2f}")
+    print(heading(machine, ROOT))
     print(f"{WORDS}, {IN_FLIGHT} connections, {options.pairs} pairs of turns of {options.seconds:g} s\n")
     print(f"{render(counted, uncounted)}\n\n{disturbance(others.percent())}")
     return 0

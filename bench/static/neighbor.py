@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import socket
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from bench.load.texts import SHORT
 from bench.load.vectors import MODEL2VEC, Vectors
 from bench.load.wire import ANSWER_SECONDS, Request
 from bench.progress import Stopwatch
-from bench.report.machine import OtherLoad, commit, describe_machine, disturbance
+from bench.report.machine import OtherLoad, describe_machine, disturbance, heading
 from bench.report.statistics import median
 from bench.report.tables import table
 from bench.server.process import Server
@@ -168,8 +167,7 @@ def main(arguments: Sequence[str]) -> int:
         return fail("interrupted; all servers are stopped", EXIT_INTERRUPTED)
     except (BenchError, BuildError) as error:
         return fail(str(error), EXIT_FAILED)
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    print(f"{date}, commit {commit(ROOT) or 'unknown'}\n{machine}; load average before: {machine.load_average:.2f}")
+    print(heading(machine, ROOT))
     print(f"1 connection, {options.turns} turns of {options.seconds:g} s for each row, medians\n\n{render(found)}\n")
     print(disturbance(others.percent()))
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import sys
 from collections.abc import Sequence
 
@@ -11,7 +10,7 @@ from bench.command_line import EXIT_FAILED, EXIT_INTERRUPTED, fail, interrupt_on
 from bench.errors import BenchError
 from bench.load.loads import Group
 from bench.progress import Stopwatch
-from bench.report.machine import OtherLoad, commit, describe_machine, disturbance
+from bench.report.machine import OtherLoad, describe_machine, disturbance, heading
 from bench.report.tables import table
 from bench.workers.measurement import PER_THREAD, Setup, Shared, measure
 from build.paths import ROOT
@@ -68,8 +67,7 @@ def main(arguments: Sequence[str]) -> int:
         return fail("interrupted; all servers are stopped", EXIT_INTERRUPTED)
     except BenchError as error:
         return fail(str(error), EXIT_FAILED)
-    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    print(f"{date}, commit {commit(ROOT) or 'unknown'}\n{machine}; load average before: {machine.load_average:.2f}")
+    print(heading(machine, ROOT))
     print(f"a text keeps a thread for {options.milliseconds:g} ms; {options.seconds:g} s for each row\n")
     print(table(HEADER, rows, left=3))
     print(f"\n{disturbance(others.percent())}")

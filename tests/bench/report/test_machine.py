@@ -16,6 +16,7 @@ from bench.report.machine import (
     commit,
     describe_machine,
     disturbance,
+    heading,
     others_percent,
     parse_cpuinfo,
     versions_in,
@@ -55,6 +56,18 @@ class TestCommit:
 
     def test_is_empty_outside_git(self, tmp_path: Path):
         assert commit(tmp_path) == ""
+
+
+class TestHeading:
+    def test_says_when_from_which_commit_and_where(self, tmp_path: Path):
+        machine = describe_machine()
+        first, second = heading(machine, tmp_path).splitlines()
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00, commit unknown", first)
+        assert second == f"{machine}; load average before: {machine.load_average:.2f}"
+
+    def test_has_a_note_on_the_use_of_the_machine(self, tmp_path: Path):
+        machine = describe_machine()
+        assert f"{machine}; one core is used; load average" in heading(machine, tmp_path, "one core is used")
 
 
 class TestOtherLoad:
