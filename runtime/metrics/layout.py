@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -18,6 +18,18 @@ def observe(numbers: list[float], start: int, seconds: float) -> None:
     """Add a measurement to the histogram that starts there."""
     numbers[start + bisect_left(SECONDS, seconds)] += 1
     numbers[start + SUM] += seconds
+
+
+def observe_all(numbers: list[float], start: int, seconds: list[float]) -> None:
+    """Add measurements to the histogram that starts there. Sorts them."""
+    seconds.sort()
+    below = 0
+    for number, bound in enumerate(SECONDS, start):
+        count = bisect_right(seconds, bound, below)
+        numbers[number] += count - below
+        below = count
+    numbers[start + len(SECONDS)] += len(seconds) - below
+    numbers[start + SUM] += sum(seconds)
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from runtime.metrics.board import Board
 from runtime.metrics.exposition import exposition, sample, single
 from runtime.metrics.http_figures import HttpFigures
-from runtime.metrics.layout import GAUGES, ROUTE_NUMBERS, ROUTES_START, SECONDS
+from runtime.metrics.layout import GAUGES, HISTOGRAM_NUMBERS, ROUTE_NUMBERS, ROUTES_START, SECONDS, observe, observe_all
 from runtime.metrics.work_figures import WorkFigures
 
 PATHS = ("/vectors", "/meta")
@@ -62,6 +65,44 @@ def test_a_time_at_a_bound_is_in_its_class():
     samples = read(exposition(board, ("other", *PATHS)))
     assert samples["cpu2vec_request_seconds_bucket", (("le", repr(SECONDS[1])), ("route", "/meta"))] == 0
     assert samples["cpu2vec_request_seconds_bucket", (("le", repr(SECONDS[2])), ("route", "/meta"))] == 1
+
+
+@given(st.lists(st.sampled_from(SECONDS) | st.floats(0, 100)))
+def test_times_that_are_counted_together_are_in_the_classes_that_each_has_alone(seconds: list[float]):
+    one_by_one, together = ([1.0] * (HISTOGRAM_NUMBERS + 2) for _ in range(2))
+    for each in seconds:
+        observe(one_by_one, 1, each)
+    observe_all(together, 1, seconds.copy())
+    assert together == pytest.approx(one_by_one)
+
+
+def test_what_was_published_is_not_counted_again():
+    board, work = Board(1), WorkFigures()
+    figures = figures_of(board, 0)
+    figures.publish_also(work.publish)
+    work.open(board.row(0))
+    for seconds in (0.1, 0.2):
+        work.computed(tokens=3)
+        figures.answered("/vectors", 200, seconds)
+        figures.publish()
+        figures.publish()
+    samples = read(exposition(board, figures.routes))
+    assert samples["cpu2vec_requests_total", (("route", "/vectors"), ("status", "200"))] == 2
+    assert samples["cpu2vec_request_seconds_sum", (("route", "/vectors"),)] == pytest.approx(0.3)
+    assert (samples["cpu2vec_texts_total", ()], samples["cpu2vec_tokens_total", ()]) == (2, 6)
+
+
+def test_no_text_is_lost_that_is_counted_while_others_are_published():
+    board, work = Board(1), WorkFigures()
+    work.open(board.row(0))
+    threads = [threading.Thread(target=lambda: [work.computed(tokens=2) for _ in range(5000)]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        work.publish()
+    work.publish()
+    samples = read(exposition(board, ("other",)))
+    assert (samples["cpu2vec_texts_total", ()], samples["cpu2vec_tokens_total", ()]) == (10_000, 20_000)
 
 
 def test_counters_of_a_worker_that_ended_stay_and_its_gauges_do_not():
