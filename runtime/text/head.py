@@ -61,9 +61,10 @@ def normalize(vector: Array) -> Array:
 
 
 def normalize_rows(vectors: Array) -> Array:
-    """Divide each row by its norm, with the bits of ``normalize``. PERF: less than half of its time for each row."""
-    # NOTE: a product for each row, because one for all of them adds in another order.
-    squares = np.asarray([wide.dot(wide) for wide in vectors.astype(np.float64)])
+    """Divide each row by its norm, with the bits of ``normalize``. PERF: a fraction of its time for each row."""
+    wide = vectors.astype(np.float64)
+    # NOTE: it adds in the order of ``dot``, as a product of matrices does not.
+    squares = np.vecdot(wide, wide)
     return vectors / np.maximum(np.sqrt(squares).astype(np.float32), NORM_FLOOR)[:, np.newaxis]
 
 

@@ -27,15 +27,16 @@ def pool_each(tokens: Array, lengths: Sequence[int], modes: tuple[PoolingMode, .
 
     There must be a text.
     """
-    ends = list(accumulate(lengths))
     if modes != (PoolingMode.MEAN,):
-        return np.stack(
-            [pool(tokens[end - length : end], modes, skip) for length, end in zip(lengths, ends, strict=True)]
-        )
-    # PERF: after a run of the model, all of Python is slow, and this is half of what pooling each of them takes.
+        parts = zip(lengths, accumulate(lengths), strict=True)
+        return np.stack([pool(tokens[end - length : end], modes, skip) for length, end in parts])
+    # PERF: after a run of the model, all of Python is slow. By position, arguments take half of the time.
     sums: Array = np.empty((len(lengths), tokens.shape[1]), np.float32)
-    for row, length, end in zip(sums, lengths, ends, strict=True):
-        np.add.reduce(tokens[end - max(0, length - skip) : end], axis=0, dtype=np.float32, out=row)
+    add, start = np.add.reduce, 0
+    for row, length in zip(sums, lengths, strict=True):
+        end = start + length
+        add(tokens[start + min(skip, length) : end], 0, np.float32, row)
+        start = end
     counts: Array = np.asarray([[max(0, length - skip)] for length in lengths], np.float32)
     floored: Array = np.maximum(counts, FLOOR, dtype=np.float32)
     return sums / floored
