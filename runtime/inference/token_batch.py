@@ -33,13 +33,13 @@ class TokenBatch:
         return self if token is None else replace(self, rows=np.asarray([token], dtype=np.int64))
 
     @classmethod
-    def of_texts(cls, texts: Sequence[list[int]], wanted: Sequence[int | None]) -> TokenBatch:
-        """Return the batch of the ids of several texts; ``wanted``: as of ``wanting``, for each text.
+    def of_texts(cls, texts: Sequence[bytes], wanted: Sequence[int | None]) -> TokenBatch:
+        """Return the batch of several texts, whose ids are the bytes of int64; ``wanted``: as of ``wanting``, for each.
 
         PERF: a text takes a fraction of what it takes to join batches of one.
         """
-        lengths = list(map(len, texts))
-        ids = np.fromiter(chain.from_iterable(texts), np.int64, sum(lengths))
+        ids: NDArray[np.int64] = np.frombuffer(b"".join(texts), np.int64)
+        lengths = [len(text) // ids.itemsize for text in texts]
         rows = None
         if any(token is not None for token in wanted):
             parts = zip(accumulate(lengths, initial=0), lengths, wanted, strict=False)

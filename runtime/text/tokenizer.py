@@ -12,6 +12,7 @@ from tokenizers import Tokenizer as FastTokenizer
 
 from manifest import BundleError
 from runtime.errors import InferenceFailed
+from runtime.text.packed import pack
 from runtime.text.split_points import split_points
 from runtime.text.words import Words, splits_at_spaces
 
@@ -98,6 +99,7 @@ class Tokenizer:
             self.prefix, self.suffix = self._special_tokens(path.name)
         except InferenceFailed as error:
             raise BundleError(f"{path.name} cannot tokenize plain words: {error}") from None
+        self._packed_frame = pack(self.prefix), pack(self.suffix)
         self._name, self._post_processor = path.name, self._tokenizer.post_processor
         # NOTE: with special tokens added here, it would only trim spans, and differently at the start of a segment.
         self._tokenizer.post_processor = None
@@ -116,12 +118,22 @@ class Tokenizer:
         """Return all ids of the text, with special tokens."""
         return [*self.prefix, *self.plain(text), *self.suffix]
 
-    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return all ids of each text, with special tokens. PERF: one call for all, which releases the GIL once."""
-        if self._words is not None:
-            return [self.encode(text) for text in texts]
-        encodings = self._call(self._tokenizer.encode_batch_fast, list(texts)) if texts else []
-        return [[*self.prefix, *encoding.ids, *self.suffix] for encoding in encodings]
+    def encode_all(self, texts: Sequence[str]) -> list[bytes]:
+        """Return all ids of each text, packed, with special tokens.
+
+        PERF: one call for all texts whose words are not looked up, which releases the GIL once.
+        """
+        prefix, suffix = self._packed_frame
+        if self._words is None:
+            encodings = self._call(self._tokenizer.encode_batch_fast, list(texts)) if texts else []
+            return [b"".join((prefix, pack(encoding.ids), suffix)) for encoding in encodings]
+        packed = self._words.packed
+        return [
+            b"".join((prefix, packed(text), suffix))
+            if len(text) <= REMEMBERED_TEXT_CHARACTERS
+            else pack(self.encode(text))
+            for text in texts
+        ]
 
     def plain(self, text: str) -> list[int]:
         """Return all ids of the text, without special tokens."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from runtime.errors import InvalidRequest
 from runtime.text.long_text import LongText
+from runtime.text.packed import ID_BYTES
 from runtime.text.tokenizer import Segment, Tokenizer
 from runtime.text.window_ends import Span, window_length
 
@@ -82,6 +83,11 @@ class Windows:
         return Windows(self._tokenizer, self._max_tokens, LongText.TRUNCATE)
 
     @property
+    def max_tokens(self) -> int:
+        """How many tokens a window has at most, special tokens and prompt included."""
+        return self._max_tokens
+
+    @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the texts."""
         return self._tokenizer
@@ -101,15 +107,16 @@ class Windows:
         # A text that is cut off has one window, but may take longer to tokenize than short ones.
         return count if self._long_text is LongText.CHUNK else min(count, 2)
 
-    def whole(self, prompt: str, texts: Sequence[str]) -> list[list[int] | None]:
-        """Return all ids of each text with the prompt where they fit into one window; None where that is not known.
+    def whole(self, prompt: str, texts: Sequence[str]) -> list[bytes | None]:
+        """Return all ids of each text with the prompt, packed, if they fit into one window; None if that is not known.
 
         PERF: the texts are tokenized in one call.
         """
         most = self._max_tokens * CHARACTERS_PER_TOKEN - len(prompt)
         short = iter(self._tokenizer.encode_all([prompt + text for text in texts if len(text) <= most]))
         all_ids = [next(short) if len(text) <= most else None for text in texts]
-        return [ids if ids and len(ids) <= self._max_tokens else None for ids in all_ids]
+        most = self._max_tokens * ID_BYTES
+        return [ids if ids and len(ids) <= most else None for ids in all_ids]
 
     def of(self, prompt: str, text: str, refuses_long: bool = False) -> Windowing:
         """Yield the windows of prompt and text, each made when it is asked for. The two are tokenized as one string.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
+
+from runtime.text.packed import ID_BYTES, pack, unpack
 
 MAX_WORDS = 1 << 14
 """So many words are known at most. English ones take some 3 MB; 10 MB if each is as long as it may be."""
@@ -31,7 +32,8 @@ class Words:
     def __init__(self, tokenize: Callable[[str], list[int]], max_words: int = MAX_WORDS) -> None:
         """``tokenize`` returns the ids of any text. It ``splits_at_spaces``."""
         self._tokenize, self._max_words = tokenize, max_words
-        self._known: dict[str, tuple[int, ...]] = {}
+        # PERF: bytes, because a list of known ids looks at each of them, wherever it is in memory.
+        self._known: dict[str, bytes] = {}
 
     def __len__(self) -> int:
         """How many words are known."""
@@ -39,25 +41,29 @@ class Words:
 
     def ids(self, text: str) -> list[int]:
         """What ``tokenize`` returns for the text."""
+        return unpack(self.packed(text))
+
+    def packed(self, text: str) -> bytes:
+        """The same, packed."""
         words, known = text.split(SPACE), self._known
         try:
             # PERF: in most texts all words are known, and a look-up takes a fiftieth of tokenizing.
-            return list(chain.from_iterable(map(known.__getitem__, words)))
+            return b"".join(map(known.__getitem__, words))
         except KeyError:
-            return list(chain.from_iterable([self._look_up(word) for word in words]))
+            return b"".join([self._look_up(word) for word in words])
 
-    def _look_up(self, word: str) -> tuple[int, ...]:
+    def _look_up(self, word: str) -> bytes:
         ids = self._known.get(word)
         return self._learn(word) if ids is None else ids
 
-    def _learn(self, word: str) -> tuple[int, ...]:
+    def _learn(self, word: str) -> bytes:
         stem = word.rstrip(MARKS)
         if stem and len(stem) < len(word):
             # PERF: a word at the end of a clause is mostly known without the mark.
-            ids = tuple(chain(self._look_up(stem), *map(self._look_up, word[len(stem) :])))
+            ids = b"".join([self._look_up(stem), *map(self._look_up, word[len(stem) :])])
         else:
-            ids = tuple(self._tokenize(word))
-        if len(word) <= MAX_CHARACTERS and len(ids) <= MAX_TOKENS:
+            ids = pack(self._tokenize(word))
+        if len(word) <= MAX_CHARACTERS and len(ids) <= MAX_TOKENS * ID_BYTES:
             if len(self._known) >= self._max_words:
                 # What is in use comes back with the next texts, so that nothing needs to be known about use.
                 self._known.clear()

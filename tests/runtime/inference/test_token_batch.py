@@ -30,7 +30,7 @@ def test_joined_batches_have_all_texts_in_order(texts: list[list[int]]):
 def test_a_batch_of_several_texts_is_that_of_joined_ones(texts: list[tuple[list[int], bool]], data: st.DataObject):
     ids = [each for each, _ in texts]
     wanted = [data.draw(st.integers(0, len(each) - 1)) if only else None for each, only in texts]
-    found = TokenBatch.of_texts(ids, wanted)
+    found = TokenBatch.of_texts([np.asarray(each, np.int64).tobytes() for each in ids], wanted)
     joined = TokenBatch.joined([TokenBatch.of(each).wanting(token) for each, token in zip(ids, wanted, strict=True)])
     assert (found.rows is None, found.types) == (joined.rows is None, None)
     for name in ("ids", "lengths", "wanted_rows"):

@@ -12,6 +12,7 @@ from tokenizers import models, processors
 
 from manifest import BundleError
 from runtime.errors import InferenceFailed
+from runtime.text.packed import unpack
 from runtime.text.tokenizer import SEGMENT_CHARACTERS, SHORT_TEXT_CHARACTERS, Tokenizer
 from tests.support.models.tokenizer_kinds import KINDS, around, bare_wordpiece, wild_texts, wordpiece, write
 
@@ -43,6 +44,14 @@ def byte_level(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_text_gives_the_ids_of_the_original_whole(pair, text: str):
     ours, fast = pair
     assert ours.encode(text) == fast.encode(text).ids
+
+
+@settings(deadline=None)
+@given(texts=st.lists(wild_texts, max_size=5))
+@example(texts=["", "the", "the " * 1000])
+def test_texts_together_have_the_ids_that_each_has_alone(pair, texts: list[str]):
+    ours, _ = pair
+    assert list(map(unpack, ours.encode_all(texts))) == [ours.encode(text) for text in texts]
 
 
 @settings(max_examples=200, deadline=None)
