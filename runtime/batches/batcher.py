@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -12,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from runtime.batches.request import Array, BatchRequest, Embedded, Group
-from runtime.batches.split import split
+from runtime.batches.split import divide
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
 from runtime.scheduling.parts import Part, Parted, Parts, Places, Room
@@ -20,10 +19,13 @@ from runtime.scheduling.parts import Part, Parted, Parts, Places, Room
 Submit = Callable[[Group, Priority], Coroutine[Any, Any, Embedded]]
 """Runs a group as a job."""
 
-GROUP_TEXTS = 32
-GROUP_CHARACTERS = 2048
-"""Some four runs of the model: enough that their jobs cost little for each text, and few enough that the last group
-keeps no core busy for long while the others have nothing left. A longer text is a group of its own."""
+GROUP_TEXTS = 64
+GROUP_CHARACTERS = 4096
+"""Some four runs of the model: enough that their jobs cost little for each text, and few enough that another request
+has its turn soon. A longer text is a group of its own."""
+
+GROUPS_PER_CORE = 2
+"""So many are in flight for each core: one that is computed, and one that waits."""
 
 
 class Spread(Places, Protocol):
@@ -60,9 +62,12 @@ class Batcher:
         clock: Callable[[], float] = time.monotonic,
         figures: WorkFigures | None = None,
     ) -> None:
-        """``in_flight``: the most groups at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
-        self.submit, self.in_flight = submit, in_flight
-        self._spread: Spread = Here(submit, cores, in_flight)
+        """``in_flight``: the most groups at a time, if it is less than ``GROUPS_PER_CORE``.
+
+        ``seconds`` and ``figures``: as of ``Scheduler``.
+        """
+        self.submit, self.in_flight = submit, min(in_flight, GROUPS_PER_CORE * cores)
+        self._spread: Spread = Here(submit, cores, self.in_flight)
         self._parts = Parts(self._spread, seconds, clock, figures)
 
     def spread(self, spread: Spread) -> None:
@@ -90,8 +95,7 @@ class _Batch(Parted):
         self._texts = list(places)
         self._first = _first_indices(self._places, len(places))
         lengths = list(map(len, self._texts))
-        most = min(GROUP_TEXTS, math.ceil(len(lengths) / spread.threads))
-        self._waiting = deque(split(lengths, most, GROUP_CHARACTERS))
+        self._waiting = deque(divide(lengths, GROUP_TEXTS, GROUP_CHARACTERS, spread.threads))
         self._left = len(self._waiting)
         super().__init__(self._left, Priority.QUERY if request.like.is_query else Priority.PASSAGE)
         self._vectors: Array = np.empty((0, 0), np.float32)

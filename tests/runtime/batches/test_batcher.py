@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from runtime.batches.batcher import GROUP_CHARACTERS, GROUP_TEXTS, Batcher
 from runtime.batches.request import BatchRequest, Embedded, Group
-from runtime.batches.split import split
+from runtime.batches.split import divide, split
 from runtime.errors import InvalidRequest, Unavailable
 from runtime.metrics.board import Board
 from runtime.metrics.layout import MISSED
@@ -91,7 +92,34 @@ def test_groups_are_all_texts_in_a_row_within_both_limits(lengths: list[int], mo
 def test_a_few_texts_are_divided_among_the_cores():
     jobs = Jobs()
     embed(jobs, [str(number) for number in range(10)], cores=4)
-    assert [len(group.texts) for group in jobs.groups] == [3, 3, 3, 1]
+    assert [len(group.texts) for group in jobs.groups] == [3, 2, 3, 2]
+
+
+@given(
+    st.lists(st.integers(0, 3000), min_size=1, max_size=300),
+    st.integers(1, 40),
+    st.integers(1, 3000),
+    st.integers(1, 9),
+)
+def test_divided_groups_are_all_texts_in_a_row_within_both_limits(
+    lengths: list[int], most: int, total: int, threads: int
+):
+    groups = divide(lengths, most, total, threads)
+    assert [index for start, end in groups for index in range(start, end)] == list(range(len(lengths)))
+    for start, end in groups:
+        assert 1 <= end - start <= most
+        assert end - start == 1 or sum(lengths[start:end]) <= total
+
+
+@given(st.lists(st.integers(30, 120), min_size=40, max_size=600), st.integers(1, 6))
+def test_each_thread_has_as_many_groups_and_their_lengths_differ_by_less_than_two_texts(
+    lengths: list[int], threads: int
+):
+    groups = divide(lengths, 64, 4096, threads)
+    sums = [sum(lengths[start:end]) for start, end in groups]
+    if max(sums) + 2 * max(lengths) < 4096 and max(end - start for start, end in groups) < 64:
+        assert len(groups) % threads == 0
+        assert max(sums) - min(sums) < 2 * max(lengths)
 
 
 def test_no_more_groups_are_in_flight_than_allowed():
@@ -103,8 +131,8 @@ def test_no_more_groups_are_in_flight_than_allowed():
 
 def test_a_bad_text_is_named_by_its_first_index_and_ends_the_request():
     jobs = Jobs(bad="bad")
-    texts = [*(f"text {number}" for number in range(40)), "bad", "bad", *(f"more {number}" for number in range(400))]
-    with pytest.raises(InvalidRequest, match=r"^input\[40\]: it is bad$"):
+    texts = [*(f"text {number}" for number in range(80)), "bad", "bad", *(f"more {number}" for number in range(400))]
+    with pytest.raises(InvalidRequest, match=r"^input\[80\]: it is bad$"):
         embed(jobs, texts, in_flight=1)
     assert len(jobs.groups) == 2
     assert jobs.in_flight == 0
@@ -143,7 +171,7 @@ def test_a_small_request_does_not_wait_for_all_of_a_large_one():
 
     begun, all_groups = asyncio.run(run())
     assert begun < 10
-    assert all_groups == 101
+    assert all_groups == math.ceil(3200 / GROUP_TEXTS) + 1
 
 
 @pytest.mark.parametrize("is_query", [True, False])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from runtime.batches.batcher import Batcher
+from runtime.batches.batcher import GROUP_TEXTS, Batcher
 from runtime.batches.request import BatchRequest, Embedded, Group
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.scheduling.cost_class import Priority
@@ -201,7 +201,9 @@ class TestWhatGoesWrong:
             first = Worker()
             server = Server(first, None)
             request = asyncio.create_task(server.embed(TEXTS))
-            await until(lambda: sum(len(group.texts) for group in first.groups) >= len(set(TEXTS)) - 64)
+            await until(
+                lambda: sum(len(group.texts) for group in first.groups) >= len(set(TEXTS)) - PER_THREAD * GROUP_TEXTS
+            )
             assert not request.done()
             server.mailboxes.clear(1)
             np.testing.assert_array_equal((await request).vectors, vectors_of(TEXTS))
