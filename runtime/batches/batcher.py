@@ -19,13 +19,10 @@ from runtime.scheduling.parts import Part, Parted, Parts, Places, Room
 Submit = Callable[[Group, Priority], Coroutine[Any, Any, Embedded]]
 """Runs a group as a job."""
 
-GROUP_TEXTS = 64
-GROUP_CHARACTERS = 4096
+GROUP_TEXTS = 32
+GROUP_CHARACTERS = 2048
 """Some four runs of the model: enough that their jobs cost little for each text, and few enough that another request
-has its turn soon. A longer text is a group of its own."""
-
-GROUPS_PER_CORE = 2
-"""So many are in flight for each core: one that is computed, and one that waits."""
+has its turn soon, which waits until a group has ended. A longer text is a group of its own."""
 
 
 class Spread(Places, Protocol):
@@ -62,12 +59,9 @@ class Batcher:
         clock: Callable[[], float] = time.monotonic,
         figures: WorkFigures | None = None,
     ) -> None:
-        """``in_flight``: the most groups at a time, if it is less than ``GROUPS_PER_CORE``.
-
-        ``seconds`` and ``figures``: as of ``Scheduler``.
-        """
-        self.submit, self.in_flight = submit, min(in_flight, GROUPS_PER_CORE * cores)
-        self._spread: Spread = Here(submit, cores, self.in_flight)
+        """``in_flight``: the most groups at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
+        self.submit, self.in_flight = submit, in_flight
+        self._spread: Spread = Here(submit, cores, in_flight)
         self._parts = Parts(self._spread, seconds, clock, figures)
 
     def spread(self, spread: Spread) -> None:

@@ -18,7 +18,7 @@ PER_THREAD = 2
 """A sibling has so many groups and requests in progress for each of its threads, at most, when it is asked for more:
 one that is computed, and one that waits."""
 
-MAX_CHARACTERS = 4096
+MAX_CHARACTERS = 2048
 """Of the texts of a group together. What is longer takes seconds, and stays."""
 
 PATIENCE_SECONDS = 10.0

@@ -115,9 +115,9 @@ def test_divided_groups_are_all_texts_in_a_row_within_both_limits(
 def test_each_thread_has_as_many_groups_and_their_lengths_differ_by_less_than_two_texts(
     lengths: list[int], threads: int
 ):
-    groups = divide(lengths, 64, 4096, threads)
+    groups = divide(lengths, 32, 2048, threads)
     sums = [sum(lengths[start:end]) for start, end in groups]
-    if max(sums) + 2 * max(lengths) < 4096 and max(end - start for start, end in groups) < 64:
+    if max(sums) + 2 * max(lengths) < 2048 and max(end - start for start, end in groups) < 32:
         assert len(groups) % threads == 0
         assert max(sums) - min(sums) < 2 * max(lengths)
 
@@ -131,8 +131,8 @@ def test_no_more_groups_are_in_flight_than_allowed():
 
 def test_a_bad_text_is_named_by_its_first_index_and_ends_the_request():
     jobs = Jobs(bad="bad")
-    texts = [*(f"text {number}" for number in range(80)), "bad", "bad", *(f"more {number}" for number in range(400))]
-    with pytest.raises(InvalidRequest, match=r"^input\[80\]: it is bad$"):
+    texts = [*(f"text {number}" for number in range(40)), "bad", "bad", *(f"more {number}" for number in range(400))]
+    with pytest.raises(InvalidRequest, match=r"^input\[40\]: it is bad$"):
         embed(jobs, texts, in_flight=1)
     assert len(jobs.groups) == 2
     assert jobs.in_flight == 0
