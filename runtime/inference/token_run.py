@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -37,24 +36,6 @@ class TokenRun:
         return len(self.batch.ids)
 
 
-@dataclass(frozen=True)
-class TokenRuns:
-    """Several batches for an engine, one after another in one turn. Its result is a list: what a run of each returns.
-
-    PERF: what is between two turns takes longer than what is between two batches.
-    """
-
-    engine: Engine
-    batches: Sequence[TokenBatch]
-    memory: int
-    """Bytes that the longest run and all results need, at most."""
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens all batches have."""
-        return sum(len(batch.ids) for batch in self.batches)
-
-
 class RunBatch:
     """One run of any size, and others beside it if their engine supports batching and they fit.
 
@@ -64,42 +45,31 @@ class RunBatch:
     def __init__(self, budget: MemoryBudget, max_tokens: int = MAX_BATCH_TOKENS) -> None:
         self._budget, self._max_tokens = budget, max_tokens
         self._runs: list[TokenRun] = []
-        self._alone: TokenRuns | None = None
         self._tokens = self._memory = 0
 
     @property
     def has_capacity(self) -> bool:
         """Whether there can be a run that still goes into the batch."""
-        if self._alone is not None:
-            return False
         return not self._runs or (self._runs[0].engine.supports_batching and self._tokens < self._max_tokens)
 
-    def add(self, run: TokenRun | TokenRuns) -> bool:
-        """Add the run, or return False if it does not fit. An empty batch takes any run; ``TokenRuns`` stay alone."""
-        if isinstance(run, TokenRuns):
-            if self._runs or self._alone is not None:
-                return False
-            self._alone = run
-            return True
-        if self._alone is not None or (self._runs and not self._fits(run)):
+    def add(self, run: TokenRun) -> bool:
+        """Add the run, or return False if it does not fit. An empty batch takes any run."""
+        if self._runs and not self._fits(run):
             return False
         self._runs.append(run)
         self._tokens += run.tokens
         self._memory += run.memory
         return True
 
-    def run(self, cores: int) -> list[Tokens | list[Tokens] | Exception]:
+    def run(self, cores: int) -> list[Tokens | Exception]:
         """Return the result of each run, in order; for a run that failed, its exception.
 
         If the call for all of them fails, each is repeated alone, so that one bad text does not fail the others.
         """
         try:
-            if self._alone is not None:
-                with self._budget.lease(self._alone.memory):
-                    return [[self._alone.engine.run(batch, cores) for batch in self._alone.batches]]
             return list(self._run_all(cores))
         except Exception as error:  # NOTE: whatever it is, each caller gets its own; none may end the inference thread.
-            if self._alone is not None or len(self._runs) == 1:
+            if len(self._runs) == 1:
                 return [error]
             return [result for run in self._runs for result in _alone(self._budget, run).run(1)]
 

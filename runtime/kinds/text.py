@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 LONG_TEXT = LongText.CHUNK
 """What is done with long texts unless the operator chose."""
 
-TEXTS_PER_TURN = 14
-"""So many short texts share a turn, more or less, by which the steps of a group are estimated."""
+TEXTS_PER_RUN = 12
+"""So many short texts share a run, more or less, by which the steps of a group are estimated."""
 
 WORKER_MODULES = (
     "runtime.api.embeddings.info",
@@ -163,7 +163,7 @@ def windows_in_flight(text: TextModel, cores: int, limits: Mapping[str, int], bu
 
 def steps_of(group: Group) -> int:
     """How many steps the job of a group probably has."""
-    return len(group.texts) // TEXTS_PER_TURN + 1
+    return len(group.texts) // TEXTS_PER_RUN + 1
 
 
 def text_batches(

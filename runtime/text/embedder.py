@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from runtime.batches.split import split
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.engine import Engine
 from runtime.inference.token_batch import TokenBatch
-from runtime.inference.token_run import MAX_BATCH_TOKENS, TokenRun, TokenRuns, Tokens
+from runtime.inference.token_run import MAX_BATCH_TOKENS, TokenRun, Tokens
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize, normalize_rows
@@ -26,11 +25,6 @@ from runtime.text.request import EmbedRequest
 from runtime.text.tokenizer import Tokenizer
 from runtime.text.windows import Window, Windowing, Windows
 
-LIST_TURN_TOKENS = 256
-"""A list has runs of so many tokens together in one turn, but of no more than a window has: so others wait no longer
-for its turns than for those of a long text."""
-
-Item = TypeVar("Item")
 Vector = NDArray[np.float32]
 Steps = Generator[Step, Tokens, Vector]
 
@@ -51,7 +45,6 @@ class Embedder:
         self._figures = figures if figures is not None else WorkFigures()
         self._encoder, self._windows, self._engine, self._head = encoder, windows, engine, head
         self._end = end
-        self._turn_tokens = max(MAX_BATCH_TOKENS, min(LIST_TURN_TOKENS, windows.max_tokens))
 
     def begin(self, request: EmbedRequest) -> Steps:
         """Yields one window a step, to be run, or a pause in tokenizing; the result is (dim,) or (dimensions,) float32.
@@ -64,8 +57,8 @@ class Embedder:
         _check_finite(vector)
         return vector
 
-    def begin_group(self, group: Group) -> Generator[Step, Any, Embedded]:
-        """The same for several texts: short ones share runs, and a long one is a text alone.
+    def begin_group(self, group: Group) -> Generator[Step, Tokens, Embedded]:
+        """The same for several texts: short ones share runs, up to the size of a batch, and a long one is a text alone.
 
         Raises as ``begin``; an ``InvalidRequest`` names the text.
         """
@@ -76,15 +69,14 @@ class Embedder:
         for index, text in enumerate(group.texts):
             if all_ids[index] is None:
                 alone[index], counts[index] = yield from self._named(group, index, text)
-        turns = self._turns([ids for ids in all_ids if ids is not None])
+        runs = self._runs([ids for ids in all_ids if ids is not None])
         found: list[Vector] = []
-        for number, runs in enumerate(turns):
-            read = [self._read_together(request, texts) for texts in runs]
-            count = sum(sum(map(len, texts)) for texts in runs) // ID_BYTES
-            embeddings = yield Step(self._run([batch for batch, _ in read], count), len(turns) - number)
-            for tokens, (batch, wanted) in zip([embeddings] if len(read) == 1 else embeddings, read, strict=True):
-                found.append(self._pooled_apart(tokens, batch, wanted, request))
-            self._figures.computed(count, texts=sum(map(len, runs)))
+        for number, texts in enumerate(runs):
+            batch, wanted = self._read_together(request, texts)
+            count = sum(map(len, texts)) // ID_BYTES
+            tokens = yield Step(TokenRun(self._engine, batch, self._encoder.memory.of(count)), len(runs) - number)
+            found.append(self._pooled_apart(tokens, batch, wanted, request))
+            self._figures.computed(count, texts=len(texts))
         vectors = _in_order(found, alone)
         _check_finite(vectors)
         return Embedded(vectors, counts)
@@ -123,18 +115,12 @@ class Embedder:
         """Return how many windows the text probably has, by its length alone; at least 1."""
         return self._windows.estimate(request.prompt, request.text)
 
-    def _turns(self, texts: list[bytes]) -> list[list[list[bytes]]]:
-        """The packed ids of texts in a row that share a run, and runs in a row that share a turn."""
+    def _runs(self, texts: list[bytes]) -> list[list[bytes]]:
+        """The packed ids of texts in a row that share a run."""
         if not texts or not self._engine.supports_batching:
-            return [[[ids]] for ids in texts]
-        runs = _parts(texts, list(map(len, texts)), MAX_BATCH_TOKENS * ID_BYTES)
-        return _parts(runs, [sum(map(len, run)) for run in runs], self._turn_tokens * ID_BYTES)
-
-    def _run(self, batches: list[TokenBatch], tokens: int) -> TokenRun | TokenRuns:
-        memory = self._encoder.memory.of(tokens)
-        if len(batches) == 1:
-            return TokenRun(self._engine, batches[0], memory)
-        return TokenRuns(self._engine, batches, memory)
+            return [[ids] for ids in texts]
+        parts = split(list(map(len, texts)), len(texts), MAX_BATCH_TOKENS * ID_BYTES)
+        return [texts[start:end] for start, end in parts]
 
     def _named(self, group: Group, index: int, text: str) -> Generator[Step, Tokens, tuple[Vector, int]]:
         """A text of the group alone."""
@@ -226,11 +212,6 @@ class Embedder:
         """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
         ids = self._to_end(ids)
         return TokenBatch.of(ids).wanting(only_token(request.pooling, request.skipped_tokens, len(ids)))
-
-
-def _parts(items: list[Item], lengths: list[int], total: int) -> list[list[Item]]:
-    """The items in a row, in parts of up to this length. There must be one."""
-    return [items[start:end] for start, end in split(lengths, len(items), total)]
 
 
 def _in_order(found: list[Vector], alone: dict[int, Vector]) -> Vector:

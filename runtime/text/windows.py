@@ -83,11 +83,6 @@ class Windows:
         return Windows(self._tokenizer, self._max_tokens, LongText.TRUNCATE)
 
     @property
-    def max_tokens(self) -> int:
-        """How many tokens a window has at most, special tokens and prompt included."""
-        return self._max_tokens
-
-    @property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the texts."""
         return self._tokenizer

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runtime.errors import InferenceFailed
 from runtime.inference.token_batch import TokenBatch
-from runtime.inference.token_run import RunBatch, TokenRun, TokenRuns
+from runtime.inference.token_run import RunBatch, TokenRun
 from runtime.scheduling.memory_budget import MemoryBudget
 
 LIMIT, TOTAL = 20, 1000
@@ -49,45 +49,6 @@ def a_batch(*runs: TokenRun) -> RunBatch:
     batch = RunBatch(MemoryBudget(TOTAL), LIMIT)
     assert all(batch.add(run) for run in runs)
     return batch
-
-
-class TestSeveralBatchesInATurn:
-    def test_are_run_one_after_another_and_each_has_its_result(self):
-        engine = CountingEngine()
-        batches = [TokenBatch.joined([TokenBatch.of([1, 2]), TokenBatch.of([3])]), TokenBatch.of([4, 5]).wanting(1)]
-        [results] = a_batch(TokenRuns(engine, batches, 10)).run(2)
-        assert [result[:, 0].tolist() for result in results] == [[1, 2, 3], [5]]
-        assert engine.runs == [([2, 1], 2), ([2], 2)]
-
-    def test_share_it_with_no_other_run(self):
-        engine = CountingEngine()
-        runs = TokenRuns(engine, [TokenBatch.of([1]), TokenBatch.of([2])], 10)
-        assert runs.tokens == 2
-        batch = a_batch(runs)
-        assert not batch.has_capacity
-        assert not batch.add(a_run(engine, 3))
-        assert not batch.add(runs)
-        assert not a_batch(a_run(engine, 3)).add(runs)
-
-    def test_fail_together(self):
-        engine = CountingEngine()
-        [error] = a_batch(TokenRuns(engine, [TokenBatch.of([1]), TokenBatch.of([REFUSED])], 10)).run(1)
-        assert isinstance(error, InferenceFailed)
-        assert len(engine.runs) == 2
-
-    def test_hold_their_memory_until_the_last_has_ended(self):
-        budget, seen = MemoryBudget(TOTAL), []
-
-        class Watching(CountingEngine):
-            def run(self, batch: TokenBatch, cores: int) -> np.ndarray:
-                seen.append(budget.leased)
-                return super().run(batch, cores)
-
-        batch = RunBatch(budget, LIMIT)
-        batch.add(TokenRuns(Watching(), [TokenBatch.of([1]), TokenBatch.of([2])], 10))
-        batch.run(1)
-        assert seen == [10, 10]
-        assert budget.leased == 0
 
 
 SIZES = st.tuples(st.integers(0, 2), st.integers(1, 30), st.integers(0, 1500))

@@ -16,8 +16,6 @@ from manifest import Layer, LayerKind, PoolingMode
 from runtime.batches.request import Group
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.token_batch import TokenBatch
-from runtime.inference.token_run import TokenRun, TokenRuns
-from runtime.scheduling.job import Step
 from runtime.text.embedder import Embedder
 from runtime.text.head import Head
 from runtime.text.long_text import LongText
@@ -155,25 +153,15 @@ def test_only_short_texts_of_a_group_share_a_run(tokenizer: Tokenizer, engine: P
     np.testing.assert_array_equal(embedded.vectors, alone)
 
 
-@pytest.mark.parametrize(
-    ("window", "turns"),
-    [(70, [[2], [2], [2], [1]]), (180, [[2], [2], [2], [1]]), (256, [[2, 2], [2, 1]]), (512, [[2, 2], [2, 1]])],
-)
-def test_a_turn_of_a_list_is_a_run_or_runs_of_no_more_tokens_than_a_window(
-    tokenizer: Tokenizer, engine: PlainEngine, window: int, turns: list[list[int]]
-):
-    """Seven texts of 62 tokens, two of which share a run."""
-    texts = [" ".join(letter * 60) for letter in "abcdefg"]
-    made = embedder(tokenizer, engine, max_tokens=window)
-    group = Group(texts, [f"texts[{index}]" for index in range(len(texts))], a_request(""))
-    steps: list[Step] = []
-    embedded = finish(made.begin_group(group), 1, steps)
-    assert [step.left for step in steps] == list(range(len(turns), 0, -1))
-    assert [[len(batch.lengths) for batch in batches_of(step.run)] for step in steps] == turns
-    assert all(step.run.memory == an_encoder().memory.of(step.run.tokens) for step in steps)
-    alone = [embed(made, a_request(text), 1) for text in texts]
-    np.testing.assert_array_equal(embedded.vectors, alone)
-    assert list(embedded.tokens) == [62] * 7
+def test_a_run_of_a_list_takes_the_memory_of_its_tokens(tokenizer: Tokenizer, engine: PlainEngine):
+    """Five texts of 50 tokens, two of which share a run."""
+    texts = [" ".join(letter * 48) for letter in "abcde"]
+    made = embedder(tokenizer, engine, max_tokens=64)
+    steps = made.begin_group(Group(texts, [f"texts[{index}]" for index in range(len(texts))], a_request("")))
+    runs = [next(steps).run]
+    runs += [steps.send(engine.run(runs[-1].batch, 1)).run for _ in range(2)]
+    memory = an_encoder().memory
+    assert [(run.tokens, run.memory) for run in runs] == [(count, memory.of(count)) for count in (100, 100, 50)]
 
 
 def embed(embedder: Embedder, request: EmbedRequest, cores: int) -> np.ndarray:
@@ -181,22 +169,14 @@ def embed(embedder: Embedder, request: EmbedRequest, cores: int) -> np.ndarray:
     return finish(embedder.begin(request), cores)
 
 
-def finish(steps: Generator[Any, Any, Any], cores: int, taken: list[Step] | None = None) -> Any:
-    """The result of all steps, one after another, which are added to ``taken``."""
-    result = None
+def finish(steps: Generator[Any, Any, Any], cores: int) -> Any:
+    """The result of all steps, one after another."""
     try:
+        step = next(steps)
         while True:
-            step = steps.send(result)
-            if taken is not None:
-                taken.append(step)
-            results = [step.run.engine.run(batch, cores) for batch in batches_of(step.run)]
-            result = results if isinstance(step.run, TokenRuns) else results and results[0]
+            step = steps.send(step.run and step.run.engine.run(step.run.batch, cores))
     except StopIteration as end:
         return end.value
-
-
-def batches_of(run: TokenRun | TokenRuns | None) -> list[TokenBatch]:
-    return list(run.batches) if isinstance(run, TokenRuns) else [run.batch] if run else []
 
 
 def rows(ids: list[int]) -> np.ndarray:
