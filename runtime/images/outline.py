@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from runtime.images.refusals import NoPixels, TooManyPixels
@@ -48,9 +49,14 @@ class Outline:
         per_pixel = (BYTES_PER_PIXEL + working) * self.pixels
         return per_pixel + BYTES_PER_ROW * self.height + self.copies * sum(map(len, self.parts))
 
-    def check_size(self, max_pixels: int) -> None:
-        """Raises ``NoPixels`` or ``TooManyPixels``."""
-        if self.width < 1 or self.height < 1:
-            raise NoPixels(self.width, self.height)
-        if self.pixels > max_pixels:
-            raise TooManyPixels(self.width, self.height, max_pixels)
+
+CheckSize = Callable[[int, int], None]
+"""Takes width and height as soon as they are known. Raises ``NoPixels`` or ``TooManyPixels``."""
+
+
+def check_size(max_pixels: int, width: int, height: int) -> None:
+    """Implements ``CheckSize`` for a limit."""
+    if width < 1 or height < 1:
+        raise NoPixels(width, height)
+    if width * height > max_pixels:
+        raise TooManyPixels(width, height, max_pixels)

@@ -22,6 +22,7 @@ from runtime.text.window_limit import needed_for_windows, texts_bytes, window_li
 
 if TYPE_CHECKING:
     from runtime.batches.request import Group
+    from runtime.images.base64_text import Base64
     from runtime.text.embedder import Vector
 
 LONG_TEXT = LongText.TRUNCATE
@@ -158,7 +159,7 @@ def _load(
     def vectorize(max_pixels: int) -> VectorizeEndpoint:
         embedder = ImageEmbedder(model.image, Preprocessor(model.image.pixels, max_pixels), engine, budget)
 
-        def embed_image(image: str, deadline: float | None) -> Coroutine[Any, Any, Vector]:
+        def embed_image(image: Base64, deadline: float | None) -> Coroutine[Any, Any, Vector]:
             return scheduler.submit(partial(embedder.begin, image), (max_pixels, image), IMAGE_COST, deadline=deadline)
 
         return VectorizeEndpoint(Vectorizer(embed_text, embed_image, JOBS_PER_CORE * cores).vectors, fits, model.text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from runtime.images.outline import Outline
+from runtime.images.outline import CheckSize, Outline
 from runtime.images.refusals import Broken, TooComplex, Truncated
 
 NAME = "JPEG"
@@ -37,10 +37,10 @@ class _Frame:
     is_sequential: bool
 
 
-def outline(data: bytes) -> Outline:
+def outline(data: bytes, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     try:
-        frame, kept, scans_at = _header(data)
+        frame, kept, scans_at = _header(data, check_size)
     except (struct.error, IndexError):
         raise Truncated(NAME) from None
     # Within a scan's data, 0xFF is followed by 0 or by a restart's marker, so that this counts scans alone.
@@ -54,7 +54,7 @@ def outline(data: bytes) -> Outline:
     return Outline(NAME, frame.width, frame.height, parts, working)
 
 
-def _header(data: bytes) -> tuple[_Frame, list[memoryview], int]:
+def _header(data: bytes, check_size: CheckSize) -> tuple[_Frame, list[memoryview], int]:
     """The frame's header, the segments that matter, and where the first scan begins."""
     frame, at = None, 2
     kept: list[memoryview] = []
@@ -76,6 +76,7 @@ def _header(data: bytes) -> tuple[_Frame, list[memoryview], int]:
         (length,) = struct.unpack_from(">H", data, at + 2)
         if marker in START_OF_FRAME:
             height, width, components = struct.unpack_from(">HHB", data, at + 5)
+            check_size(width, height)
             frame = _Frame(width, height, components, marker in SEQUENTIAL)
         if marker not in METADATA:
             kept.append(memoryview(data)[at : at + 2 + length])
