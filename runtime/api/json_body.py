@@ -16,6 +16,10 @@ MAX_STRUCTURE_BYTES = 64 * 1024
 many; a megabyte of brackets takes 140 ms, and a megabyte of text half of one."""
 
 
+SMALL_BODY = 1 << 20
+"""Bodies up to this size are parsed whole: that is quicker where there are many strings."""
+
+
 def parse_object(body: bytes, what: str = "an object with a text") -> dict[str, Any]:
     """The fields of the body; ``what``: what it must be, in messages.
 
@@ -32,11 +36,11 @@ def parse_object(body: bytes, what: str = "an object with a text") -> dict[str, 
 
 
 def parse_cut(body: bytes, what: str) -> Generator[None, None, Cut]:
-    """The same fields, with others in the place of long strings, which stay in the body: ``Cut`` has them.
+    """The same fields. The long strings of a large body stay where they are, and others stand for them.
 
-    Takes next to no memory besides the body. Yields between steps of about a millisecond. Raises as ``parse_object``.
+    Yields between steps of about a millisecond. Raises as ``parse_object``.
     """
-    if len(body) <= MAX_STRUCTURE_BYTES:
+    if len(body) <= SMALL_BODY:
         return Cut(parse_object(body, what), [], len(body))
     try:
         cut = yield from read_cut(body, MAX_STRUCTURE_BYTES)

@@ -24,6 +24,9 @@ COPIES_OF_IMAGES = 1.5
 """While an image is read, it is in memory twice as bytes, which are a quarter fewer than those of its base64."""
 
 
+STRINGS = 1024
+"""In a step of parsing."""
+
 OPTIONAL_STRINGS = either(array_of(STRING), NULL)
 
 
@@ -76,10 +79,10 @@ def parse_vectorize(body: bytes, model: TextModel) -> Generator[None, None, Vect
     """
     cut = yield from parse_cut(body, WHAT)
     texts = []
-    for text in _strings(cut, "texts"):
+    for text in (yield from _strings(cut, "texts")):
         texts.append(_embed_request(model, text.text() if isinstance(text, LongString) else text))
         yield
-    return VectorizeRequest(tuple(texts), tuple(_strings(cut, "images")))
+    return VectorizeRequest(tuple(texts), tuple((yield from _strings(cut, "images"))))
 
 
 def _embed_request(model: TextModel, text: str) -> EmbedRequest:
@@ -89,13 +92,17 @@ def _embed_request(model: TextModel, text: str) -> EmbedRequest:
     return request
 
 
-def _strings(cut: Cut, name: str) -> list[str | LongString]:
+def _strings(cut: Cut, name: str) -> Generator[None, None, list[str | LongString]]:
     value = cut.value.get(name)
     if value is None:
         return []
     if not isinstance(value, list):
         raise InvalidRequest(f"{name} must be a list of strings, not {name_of(value)}")
+    strings: list[str | LongString] = []
     for index, item in enumerate(value):
         if not isinstance(item, str):
             raise InvalidRequest(f"{name}[{index}] must be a string, not {name_of(item)}")
-    return [cut.original(item) for item in value]
+        strings.append(cut.original(item))
+        if not len(strings) % STRINGS:
+            yield
+    return strings

@@ -83,12 +83,14 @@ def _without_prefix(blocks: Iterator[str | memoryview]) -> Iterable[str | memory
 
 
 def _decoded(blocks: Iterable[str | memoryview]) -> Iterator[bytes | memoryview]:
-    rest, has_ended = b"", False
+    rest, has_ended, is_clean = b"", False, True
     for block in blocks:
         part = rest + _ascii(block)
         whole = len(part) // QUAD * QUAD
-        data: bytes | memoryview | None = None if has_ended else decode_clean(part[:whole])
+        # PERF: where one block has line ends, others have them, too.
+        data: bytes | memoryview | None = decode_clean(part[:whole]) if is_clean else None
         if data is None:
+            is_clean = False
             part = _without_space(part)
             if part and has_ended:
                 raise NotBase64("excess data after padding")

@@ -35,8 +35,11 @@ def find_quotes(body: bytes, max_outside: int, block: int = BLOCK) -> Generator[
         end = min(start + block, len(body))
         part, base = body, 0
         if is_escaped or body.find(b"\\", start, end) >= 0:
-            part, is_escaped = _without_escapes(body[start:end], is_escaped)
-            base = start
+            part, base = body[start:end], start
+            # PERF: most parts of a long string have no quote, whatever else is escaped in them.
+            if b'"' in part:
+                part = _without_escapes(part, is_escaped)
+            is_escaped = _escapes_next(part, is_escaped)
         at = part.find(b'"', start - base, end - base)
         while at >= 0:
             if len(quotes) % 2:
@@ -58,13 +61,15 @@ def find_quotes(body: bytes, max_outside: int, block: int = BLOCK) -> Generator[
     return quotes
 
 
-def _without_escapes(part: bytes, is_escaped: bool) -> tuple[bytes, bool]:
-    """The part without backslashes and without escaped quotes, as long as before, and whether it escapes what follows.
-
-    ``is_escaped``: whether the byte before the part escapes its first one.
-    """
+def _without_escapes(part: bytes, is_escaped: bool) -> bytes:
+    """The part without escaped backslashes and quotes, as long as before; ``is_escaped``: whether its first byte is."""
     if is_escaped:
         part = b"_" + part[1:]
     # Escaped backslashes go first, since they escape no quote.
-    part = part.replace(rb"\\", b"__").replace(rb"\"", b"__")
-    return part, part.endswith(b"\\")
+    return part.replace(rb"\\", b"__").replace(rb"\"", b"__")
+
+
+def _escapes_next(part: bytes, is_escaped: bool) -> bool:
+    """Whether the part escapes the byte after it; ``is_escaped``: whether its own first byte is."""
+    run = len(part) - len(part.rstrip(b"\\"))
+    return (run - (is_escaped and run == len(part))) % 2 == 1
