@@ -60,8 +60,9 @@ class Vectorizer:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
+            # NOTE: a task's error refers to this frame. Together they would keep the request until they are collected.
+            while tasks:
+                tasks.pop().cancel()
         return Vectors(results[:count], results[count:])
 
     async def _vector(self, request: VectorizeRequest, number: int, deadline: float | None) -> Vector:

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Generator, Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from runtime.errors import Refusal
 from runtime.scheduling.cost_class import Priority
 
 Result = TypeVar("Result")
@@ -102,6 +103,13 @@ class Job(Generic[Result]):
             value = stop.value
             self._outcome = lambda future: future.set_result(value)
         except BaseException as error:
-            failure = error
-            self._outcome = lambda future: future.set_exception(failure)
+            if isinstance(error, Refusal):
+                # NOTE: its frames refer to the job, which has the error. Together they would keep what was sent until
+                # they are collected.
+                error.forget_frames()
+            self._outcome = functools.partial(_fail, error)
         return self.has_outcome
+
+
+def _fail(error: BaseException, future: asyncio.Future[Any]) -> None:
+    future.set_exception(error)
