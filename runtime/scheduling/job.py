@@ -91,10 +91,13 @@ class Job(Generic[Result]):
         return True
 
     def settle(self) -> None:
-        """Give the outcome to all who still await it."""
+        """Give the outcome to all who still await it, once."""
+        # NOTE: the thread that had the job last refers to it until there is another. An error has the frames of those
+        # who await it, with what was sent.
+        outcome, self._outcome = self._outcome, _forgotten
         for future in self.waiters:
-            if self._outcome is not None and not future.done():
-                self._outcome(future)
+            if outcome is not None and not future.done():
+                outcome(future)
 
     def _advance(self, step: Callable[[], Step]) -> bool:
         try:
@@ -109,6 +112,10 @@ class Job(Generic[Result]):
                 error.forget_frames()
             self._outcome = functools.partial(_fail, error)
         return self.has_outcome
+
+
+def _forgotten(future: asyncio.Future[Any]) -> None:
+    """Stands for an outcome that was given."""
 
 
 def _fail(error: BaseException, future: asyncio.Future[Any]) -> None:
