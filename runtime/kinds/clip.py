@@ -33,6 +33,9 @@ DEFAULT_MAX_BODY_BYTES = 64 << 20
 
 DEFAULT_MAX_IMAGE_PIXELS = 64_000_000
 
+LARGE_BLOCK = 8 << 20
+"""Bytes; more than runs of either tower allocate at a time, and less than the blocks of a large picture."""
+
 WORKER_MODULES = (
     "runtime.api.embeddings.info",
     "runtime.api.embeddings.likes",
@@ -103,12 +106,14 @@ def _load(
     # PERF: imported here, in the worker, so that the master never loads onnxruntime, numpy and Pillow.
     from concurrent.futures import ThreadPoolExecutor
 
+    from runtime.host.memory import map_large_blocks
     from runtime.inference.image_engine import ImageEngine
     from runtime.metrics.work_figures import WorkFigures
 
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
     figures = WorkFigures()
+    map_large_blocks(LARGE_BLOCK)
     with ThreadPoolExecutor(1) as executor:
         # PERF: one tower is opened beside the other.
         opening = executor.submit(
