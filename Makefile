@@ -36,7 +36,7 @@ override LINT := .venv/lint/bin
 override torch_links := [ "$$PIP_FIND_LINKS" ] || \
   export TORCH_LINKS="$${TORCH_LINKS-https://download.pytorch.org/whl/cpu/torch/}";
 
-override image_tests := $(sort $(wildcard tests/system/test_*image*.py)) tests/system/test_supply_chain.py
+override first_half := $(sort $(wildcard tests/system/test_*image*.py)) tests/system/test_supply_chain.py tests/system/test_sanitizers.py
 override system_tests = $(sort $(shell grep -rl --include='test_*.py' 'pytest\.mark\.system' tests))
 override slowest := --durations 10 --durations-min 5
 
@@ -122,15 +122,15 @@ test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests t
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
 	$(BUILD) -m pytest tests/build tests/project -m 'not system and not slow' --numprocesses 2 --dist loadfile
 
-# PERF: those of images take as long as all others, and much of it is the engine's.
+# PERF: those of images, of which much is the engine's, and the sanitizers take about as long as all others.
 test-system: .venv/runtime/.ready .venv/build/.tested library  ## run the tests that need Docker, QEMU, a browser or clang++
-	@$(MAKE) --no-print-directory --jobs 2 test-image-systems test-other-systems
+	@$(MAKE) --no-print-directory --jobs 2 test-first-half test-second-half
 
-test-image-systems:
-	$(BUILD) -m pytest $(image_tests) -m 'system and not images' $(slowest)
+test-first-half:
+	$(BUILD) -m pytest $(first_half) -m 'system and not images' $(slowest)
 
-test-other-systems:
-	$(BUILD) -m pytest $(filter-out $(image_tests),$(system_tests)) -m 'system and not images' $(slowest)
+test-second-half:
+	$(BUILD) -m pytest $(filter-out $(first_half),$(system_tests)) -m 'system and not images' $(slowest)
 
 test-images: .venv/runtime/.ready .venv/build/.tested library  ## build and run the Dockerfiles of docs/custom-images.md
 	$(BUILD) -m pytest tests -m images $(slowest)
@@ -208,5 +208,5 @@ python:
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
 .PHONY: help setup environments library serve bundle image bases sbom compare what-to-compare test test-fast test-system \
-  test-image-systems test-other-systems test-images lint kernels bench bench-fidelity bench-kernels bench-models bench-import bench-workers \
+  test-first-half test-second-half test-images lint kernels bench bench-fidelity bench-kernels bench-models bench-import bench-workers \
   soak lock clean clean-bundles python

@@ -54,14 +54,14 @@ def main(arguments: Sequence[str] = ()) -> None:
     try:
         log_format = read_log_format()
         settings = read_settings()
-        log_config = configure_logging(settings.log_level, log_format)
+        configure_logging(settings.log_level, log_format)
         with listen(settings.port) as listener:
-            _serve(settings, listener, log_config)
+            _serve(settings, listener)
     except (SettingsError, PortUnavailable, BundleError) as error:
         _refuse(error, log_format)
 
 
-def _serve(settings: Settings, listener: socket.socket, log_config: dict[str, object]) -> None:
+def _serve(settings: Settings, listener: socket.socket) -> None:
     """Check the bundle, and serve it. Raises ``BundleError`` or ``SettingsError``."""
     bundle = open_bundle(settings.bundle)
     needed = max(needed_bytes(bundle, settings), least_total(settings.max_body_bytes or 0))
@@ -78,7 +78,7 @@ def _serve(settings: Settings, listener: socket.socket, log_config: dict[str, ob
     def make(seat: Seat, on_ready: Callable[[], None]) -> Service:
         return make_service(settings, bundle, capacity, load, seat, on_ready)
 
-    run_server(make, listener, settings.drain_seconds, log_config, capacity.workers)
+    run_server(make, listener, settings.drain_seconds, capacity.workers)
 
 
 def _import_for_workers(bundle: Bundle) -> None:

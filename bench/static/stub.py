@@ -64,13 +64,12 @@ def limits_of(settings: Settings) -> HttpLimits:
 def main(dim: int) -> None:
     """Serve until SIGTERM."""
     settings = read_settings()
-    log_config = configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format)
     with listen(settings.port) as listener:
         run_server(
             lambda seat, on_ready: StubService(dim, limits_of(settings), on_ready),
             listener,
             settings.drain_seconds,
-            log_config,
         )
 
 

@@ -101,9 +101,9 @@ def main(plan: Plan) -> None:
             seat.whose_turn = lambda: seat.number  # type: ignore[method-assign]
         return SleepingService(plan, seat, on_ready)
 
-    log_config = configure_logging(LogLevel.WARNING, LogFormat.TEXT)
+    configure_logging(LogLevel.WARNING, LogFormat.TEXT)
     with listen(plan.port) as listener:
-        run_server(make, listener, 1, log_config, plan.workers)
+        run_server(make, listener, 1, plan.workers)
 
 
 if __name__ == "__main__":

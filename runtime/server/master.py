@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 from gunicorn.errors import HaltServer
+from gunicorn.glogging import Logger
 
 from runtime.host.garbage import resume_collections
 from runtime.host.memory import available_memory
@@ -32,6 +33,13 @@ KILL_SECONDS = 2.0
 log = logging.getLogger("cpu2vec")
 
 
+class PlainLogger(Logger):
+    """gunicorn's logger without handlers of its own: it writes as all others do."""
+
+    def setup(self, cfg: Config) -> None:
+        self.error_log.propagate = self.access_log.propagate = True
+
+
 @dataclass(frozen=True)
 class Configured:
     """What gunicorn's arbiter reads of an application. The workers make theirs themselves."""
@@ -39,7 +47,7 @@ class Configured:
     cfg: Config
 
 
-def configuration(drain_seconds: int, log_config: dict[str, object], workers: int) -> Configured:
+def configuration(drain_seconds: int, workers: int) -> Configured:
     """gunicorn's settings. The master kills a worker a second after the ``drain_seconds`` that it gives itself."""
     options: dict[str, Any] = {
         "worker_class": Worker,
@@ -48,7 +56,7 @@ def configuration(drain_seconds: int, log_config: dict[str, object], workers: in
         "graceful_timeout": drain_seconds + 1,
         "backlog": BACKLOG,
         "control_socket_disable": True,
-        "logconfig_dict": log_config,
+        "logger_class": PlainLogger,
     }
     config = Config()
     for name, value in options.items():

@@ -15,7 +15,6 @@ def run_server(
     make_service: MakeService,
     listener: socket.socket,
     drain_seconds: int,
-    log_config: dict[str, object],
     workers: int = 1,
     run: Callable[[MakeService, socket.socket, Worker, Seat], NoReturn] = run_worker,
 ) -> NoReturn:
@@ -28,4 +27,4 @@ def run_server(
     # PERF: gunicorn is imported while the workers load their models, and only here, where no answer waits for it.
     from runtime.server.master import Master, configuration
 
-    Master(configuration(drain_seconds, log_config, workers), listener, pool).run()
+    Master(configuration(drain_seconds, workers), listener, pool).run()

@@ -15,15 +15,13 @@ from tests.support.paths import ROOT
 
 SETUP = """
 import asyncio, logging, threading, warnings
-from gunicorn.config import Config
-from gunicorn.glogging import Logger
 from runtime.logs import configure_logging
+from runtime.server.master import configuration
 from runtime.settings import LogFormat, LogLevel
-config = configure_logging(LogLevel("{level}"), LogFormat("{log_format}"))
+configure_logging(LogLevel("{level}"), LogFormat("{log_format}"))
 log = logging.getLogger("cpu2vec")
-cfg = Config()
-cfg.set("logconfig_dict", config)
-gunicorn = Logger(cfg)
+cfg = configuration(drain_seconds=1, workers=1).cfg
+gunicorn = cfg.logger_class(cfg)
 """
 
 EVENTS = {
@@ -90,6 +88,13 @@ def test_steps_of_gunicorn_are_details(log_format: LogFormat):
     program = 'gunicorn.info("a step")'
     assert run(program, log_format) == []
     assert len(run(program, log_format, LogLevel.DEBUG)) == 1
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_libraries_are_as_silent_as_the_server(log_format: LogFormat):
+    program = 'gunicorn.warning("careful"); gunicorn.error("wrong")'
+    assert len(run(program, log_format, LogLevel.WARNING)) == 2
+    assert len(run(program, log_format, LogLevel.ERROR)) == 1
 
 
 @pytest.mark.parametrize("level", LogLevel)

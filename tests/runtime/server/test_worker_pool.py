@@ -116,7 +116,8 @@ def run(*_):
     sys.exit(3)
 
 with socket.create_server(("127.0.0.1", 0)) as listener:
-    run_server(None, listener, 1, configure_logging(LogLevel.INFO, LogFormat.TEXT), run=run)
+    configure_logging(LogLevel.INFO, LogFormat.TEXT)
+    run_server(None, listener, 1, run=run)
 """
 
 

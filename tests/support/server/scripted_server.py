@@ -116,7 +116,7 @@ class UntickedMaster(master.Master):
 
 def main() -> None:
     plan = Plan(**json.loads(sys.argv[1]))
-    log_config = configure_logging(LogLevel(plan.log_level), LogFormat(plan.log_format))
+    configure_logging(LogLevel(plan.log_level), LogFormat(plan.log_format))
     if not plan.delays:
         restarts.DELAYS = (0.0,)
     if not plan.ticks:
@@ -140,7 +140,7 @@ def main() -> None:
 
     mock.patch.object(serving, "serve", serve).start()
     with listen(plan.port) as listener:
-        run_server(make_none, listener, plan.drain_seconds, log_config, plan.workers, run)
+        run_server(make_none, listener, plan.drain_seconds, plan.workers, run)
 
 
 main()
