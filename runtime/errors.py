@@ -1,7 +1,7 @@
 """Defines what can go wrong while serving: one tree, which ``error_handlers.py`` maps to status codes.
 
 ServingError
-├── InvalidRequest     the caller's fault; the message names the field and the limit
+├── InvalidRequest     the caller's fault, a Refusal; the message names the field and the limit
 ├── UnknownModel       the request names another model
 ├── BodyTooLarge       more bytes than the server accepts
 ├── BodyTimeout        the caller stopped sending
@@ -20,11 +20,19 @@ from __future__ import annotations
 from manifest import BundleError
 
 
+class Refusal(Exception):
+    """Base of what is wrong with what a caller sent, wherever that is found."""
+
+    def forget_frames(self) -> None:
+        """Let go of the frames that it came through, and thereby of what was sent: nobody reads where it was found."""
+        self.__traceback__ = self.__context__ = self.__cause__ = None
+
+
 class ServingError(Exception):
     """Base of what a request can run into; the message is a sentence for the caller."""
 
 
-class InvalidRequest(ServingError):
+class InvalidRequest(ServingError, Refusal):
     pass
 
 

@@ -156,6 +156,8 @@ def make_service(
     seat.figures.publish_also(model.figures.publish)
     metrics = MetricsResource(seat.board, seat.figures, figures_info(bundle.manifest))
 
+    if model.lone is not None:
+        model.lone.requests = lambda: seat.figures.requests
     guests = _meet_siblings(model, capacity, seat) if capacity.workers > 1 else None
 
     def open_figures() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import falcon
 from falcon.asgi import Request, Response
@@ -15,6 +17,9 @@ from runtime.readiness import Readiness
 
 LARGE_BODY = 64 * 1024
 """Larger bodies are parsed one at a time, with a turn for all others in between: a megabyte takes 13 ms."""
+
+MAX_HOLD = 0.001
+"""Seconds, after which a body that is parsed in steps gives all others a turn."""
 
 POST_ERRORS = (400, 404, 408, 413, 500, 503)
 """404: another ``model`` than this server's."""
@@ -53,6 +58,14 @@ class Endpoint(Protocol[Item]):
         """
 
 
+@runtime_checkable
+class ParsesInSteps(Protocol):
+    """An endpoint whose bodies may be so large that nobody should wait while one is parsed."""
+
+    def parse_in_steps(self, body: bytes) -> Generator[None, None, Any]:
+        """As ``Endpoint.parse``. Yields between steps that take about a millisecond."""
+
+
 class EndpointResource:
     """The Falcon resource of an endpoint."""
 
@@ -78,8 +91,23 @@ class EndpointResource:
             item = self._endpoint.parse(data)
         else:
             async with self._parsing:
-                item = self._endpoint.parse(data)
+                item = await self._parse_large(data)
                 await asyncio.sleep(0)
         # The answer repeats what was sent, so that memory for the body is needed until then.
         body.keep(size + self._endpoint.size(item))
         return item
+
+    async def _parse_large(self, data: bytes) -> Any:
+        endpoint = self._endpoint
+        if not isinstance(endpoint, ParsesInSteps):
+            return endpoint.parse(data)
+        steps = endpoint.parse_in_steps(data)
+        since = time.monotonic()
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                return stop.value
+            if time.monotonic() - since >= MAX_HOLD:
+                await asyncio.sleep(0)
+                since = time.monotonic()

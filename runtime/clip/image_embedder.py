@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from runtime.errors import InferenceFailed
 from runtime.host.memory import release_free_memory
+from runtime.images.base64_text import Base64
 from runtime.images.outline import Outline
 from runtime.images.preprocess import Preprocessor
 from runtime.inference.image_engine import ImageEngine
@@ -33,7 +34,7 @@ class ImageEmbedder:
         self._model, self._preprocess = model, preprocess
         self._engine, self._budget = engine, budget
 
-    def begin(self, image: str) -> Steps:
+    def begin(self, image: Base64) -> Steps:
         """Yields one run; the result is (dim,) float32.
 
         Raises ``BadImage``, and ``InferenceFailed`` also for a vector that is not finite.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runtime.images.base64_text import Base64
 from runtime.text.request import EmbedRequest
 
 
@@ -12,5 +13,4 @@ class VectorizeRequest:
     """Texts with everything decided, and images as they were sent: reading them takes a thread's time."""
 
     texts: tuple[EmbedRequest, ...]
-    images: tuple[str, ...]
-    """In base64."""
+    images: tuple[Base64, ...]

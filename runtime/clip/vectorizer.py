@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from runtime.clip.request import VectorizeRequest
 from runtime.errors import InvalidRequest
+from runtime.images.base64_text import Base64
 from runtime.images.refusals import BadImage
 from runtime.text.request import EmbedRequest
 
@@ -34,7 +35,7 @@ class Vectorizer:
     def __init__(
         self,
         embed_text: Callable[[EmbedRequest, float | None], Awaitable[Vector]],
-        embed_image: Callable[[str, float | None], Awaitable[Vector]],
+        embed_image: Callable[[Base64, float | None], Awaitable[Vector]],
         in_flight: int,
     ) -> None:
         """Both take their item and its deadline. ``in_flight``: the most jobs of one request at a time."""
@@ -59,8 +60,9 @@ class Vectorizer:
         try:
             await asyncio.gather(*tasks)
         finally:
-            for task in tasks:
-                task.cancel()
+            # NOTE: a task's error refers to this frame. Together they would keep the request until they are collected.
+            while tasks:
+                tasks.pop().cancel()
         return Vectors(results[:count], results[count:])
 
     async def _vector(self, request: VectorizeRequest, number: int, deadline: float | None) -> Vector:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from runtime.images.base64_text import decode_base64
+from runtime.images.base64_text import Base64, decode_base64
 from runtime.images.decoder import decode
 from runtime.images.outline import Outline
-from runtime.images.sniff import FIRST_BYTES, format_of, read_outline
+from runtime.images.sniff import FIRST_BYTES, check_beginning, read_outline
 from sections.pixels import PixelInput
 
 Pixels = NDArray[np.float32]
@@ -21,9 +21,10 @@ class Preprocessor:
         self._wanted, self._max_pixels = wanted, max_pixels
         self._values = _values(wanted)
 
-    def outline(self, image: str) -> Outline:
+    def outline(self, image: Base64) -> Outline:
         """What is known before the picture is decoded, from its base64. Raises ``BadImage``."""
-        return read_outline(decode_base64(image, format_of, FIRST_BYTES), self._max_pixels)
+        data = decode_base64(image, lambda beginning: check_beginning(beginning, self._max_pixels), FIRST_BYTES)
+        return read_outline(data, self._max_pixels)
 
     def pixels(self, outline: Outline) -> Pixels:
         """The network's input, (3, side, side). Takes ``outline.memory`` meanwhile. Raises ``BadImage``."""

@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from runtime.errors import Refusal
 
-class BadImage(Exception):
+
+class BadImage(Refusal):
     """Base of the reasons. Two of the same values are equal. The text begins with a verb: "images[2] is not …"."""
 
     # NOTE: none of them is frozen: what passes an exception on, such as contextlib, sets its traceback.

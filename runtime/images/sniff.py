@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from runtime.images.formats import bmp, gif, jpeg, png, tiff, webp
-from runtime.images.outline import Outline
-from runtime.images.refusals import NotAnImage
+from runtime.images.outline import CheckSize, Outline, check_size
+from runtime.images.refusals import Broken, NotAnImage, Truncated
 
 
 class Format(NamedTuple):
     """A format that is read."""
 
     recognizes: Callable[[bytes], bool]
-    outline: Callable[[bytes], Outline]
+    outline: Callable[[bytes, CheckSize], Outline]
 
 
 FORMATS = (
@@ -46,9 +48,17 @@ FIRST_BYTES = 1024
 
 def read_outline(data: bytes, max_pixels: int) -> Outline:
     """The first picture's outline, of at most ``max_pixels``. Decodes nothing. Raises ``BadImage``."""
-    outline = format_of(data).outline(data)
-    outline.check_size(max_pixels)
-    return outline
+    return format_of(data).outline(data, partial(check_size, max_pixels))
+
+
+def check_beginning(data: bytes, max_pixels: int) -> None:
+    """Refuse a file of which ``data`` is the beginning, ``FIRST_BYTES`` at least, if it shows that already.
+
+    Raises ``BadImage``.
+    """
+    # What is missing may mend these.
+    with suppress(Truncated, Broken):
+        read_outline(data, max_pixels)
 
 
 def format_of(data: bytes) -> Format:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runtime.api.endpoint import Endpoint
     from runtime.api.error_handlers import ErrorShape
     from runtime.batches.batcher import Batcher
+    from runtime.scheduling.lone_jobs import LoneJobs
 
 KINDS: dict[Kind, str] = {
     Kind.CLIP: "runtime.kinds.clip",
@@ -64,6 +65,8 @@ class Model:
     """Makes the request for one of those texts again of what another worker has sent. None: there is no batcher."""
     figures: WorkFigures = field(default_factory=WorkFigures)
     """Where texts and jobs are counted."""
+    lone: LoneJobs | None = None
+    """Which jobs run on the event loop. None: none."""
 
 
 Load = Callable[[int], Model]

@@ -22,6 +22,7 @@ from runtime.text.window_limit import needed_for_windows, texts_bytes, window_li
 
 if TYPE_CHECKING:
     from runtime.batches.request import Group
+    from runtime.images.base64_text import Base64
     from runtime.text.embedder import Vector
 
 LONG_TEXT = LongText.TRUNCATE
@@ -31,6 +32,9 @@ DEFAULT_MAX_BODY_BYTES = 64 << 20
 """Some images of an object as cameras make them."""
 
 DEFAULT_MAX_IMAGE_PIXELS = 64_000_000
+
+LARGE_BLOCK = 8 << 20
+"""Bytes; more than runs of either tower allocate at a time, and less than the blocks of a large picture."""
 
 WORKER_MODULES = (
     "runtime.api.embeddings.info",
@@ -102,12 +106,14 @@ def _load(
     # PERF: imported here, in the worker, so that the master never loads onnxruntime, numpy and Pillow.
     from concurrent.futures import ThreadPoolExecutor
 
+    from runtime.host.memory import map_large_blocks
     from runtime.inference.image_engine import ImageEngine
     from runtime.metrics.work_figures import WorkFigures
 
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
     figures = WorkFigures()
+    map_large_blocks(LARGE_BLOCK)
     with ThreadPoolExecutor(1) as executor:
         # PERF: one tower is opened beside the other.
         opening = executor.submit(
@@ -158,7 +164,7 @@ def _load(
     def vectorize(max_pixels: int) -> VectorizeEndpoint:
         embedder = ImageEmbedder(model.image, Preprocessor(model.image.pixels, max_pixels), engine, budget)
 
-        def embed_image(image: str, deadline: float | None) -> Coroutine[Any, Any, Vector]:
+        def embed_image(image: Base64, deadline: float | None) -> Coroutine[Any, Any, Vector]:
             return scheduler.submit(partial(embedder.begin, image), (max_pixels, image), IMAGE_COST, deadline=deadline)
 
         return VectorizeEndpoint(Vectorizer(embed_text, embed_image, JOBS_PER_CORE * cores).vectors, fits, model.text)

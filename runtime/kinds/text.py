@@ -87,6 +87,7 @@ def _load(
     from runtime.inference.token_run import RunBatch
     from runtime.metrics.work_figures import WorkFigures
     from runtime.scheduling.cost_class import Priority
+    from runtime.scheduling.lone_jobs import LoneJobs
     from runtime.scheduling.memory_budget import MemoryBudget
     from runtime.scheduling.scheduler import Scheduler
     from runtime.text.embedder import Vector
@@ -98,6 +99,7 @@ def _load(
     figures = WorkFigures()
     embedders = load_embedders(bundle, served, long_text, cores, limits, kernels, figures)
     budget = MemoryBudget(budget_bytes)
+    lone = LoneJobs(lambda run: run.tokens)
 
     scheduler: Scheduler[Any] = Scheduler(
         lambda begin: begin(),
@@ -105,6 +107,7 @@ def _load(
         cores,
         settings.request_seconds,
         figures=figures,
+        lone=lone,
     )
 
     async def embed(request: EmbedRequest, deadline: float | None) -> Vector:
@@ -112,7 +115,7 @@ def _load(
         priority = Priority.QUERY if request.is_query else Priority.PASSAGE
         begin, cost = partial(embedder.begin, request), embedder.estimate(request)
         with figures.pending(len(request.text)):
-            return await scheduler.submit(begin, request, cost, priority, deadline)
+            return await scheduler.submit(begin, request, cost, priority, deadline, embedder.is_short(request))
 
     def fits(request: EmbedRequest) -> bool:
         return embedders[request.encoder].fits(request)
@@ -146,6 +149,7 @@ def _load(
         batcher=batcher,
         read_like=EmbedRequest.of_fields,
         figures=figures,
+        lone=lone,
         documents={"/info": info_of(batches.served, max(limits.values()))},
         error_shapes=ERROR_SHAPES,
         max_body_bytes=DEFAULT_LISTS_MAX_BODY_BYTES,

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Generator, Hashable
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from runtime.errors import Refusal
 from runtime.scheduling.cost_class import Priority
 
 Result = TypeVar("Result")
@@ -90,10 +91,13 @@ class Job(Generic[Result]):
         return True
 
     def settle(self) -> None:
-        """Give the outcome to all who still await it."""
+        """Give the outcome to all who still await it, once."""
+        # NOTE: the thread that had the job last refers to it until there is another. An error has the frames of those
+        # who await it, with what was sent.
+        outcome, self._outcome = self._outcome, _forgotten
         for future in self.waiters:
-            if self._outcome is not None and not future.done():
-                self._outcome(future)
+            if outcome is not None and not future.done():
+                outcome(future)
 
     def _advance(self, step: Callable[[], Step]) -> bool:
         try:
@@ -102,6 +106,17 @@ class Job(Generic[Result]):
             value = stop.value
             self._outcome = lambda future: future.set_result(value)
         except BaseException as error:
-            failure = error
-            self._outcome = lambda future: future.set_exception(failure)
+            if isinstance(error, Refusal):
+                # NOTE: its frames refer to the job, which has the error. Together they would keep what was sent until
+                # they are collected.
+                error.forget_frames()
+            self._outcome = functools.partial(_fail, error)
         return self.has_outcome
+
+
+def _forgotten(future: asyncio.Future[Any]) -> None:
+    """Stands for an outcome that was given."""
+
+
+def _fail(error: BaseException, future: asyncio.Future[Any]) -> None:
+    future.set_exception(error)

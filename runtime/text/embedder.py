@@ -22,7 +22,7 @@ from runtime.text.head import Head, normalize, normalize_rows
 from runtime.text.packed import ID_BYTES, pack, unpack
 from runtime.text.pooling import only_token, pool, pool_each, reads_one_token
 from runtime.text.request import EmbedRequest
-from runtime.text.tokenizer import Tokenizer
+from runtime.text.tokenizer import SHORT_TEXT_CHARACTERS, Tokenizer
 from runtime.text.windows import Window, Windowing, Windows
 
 Vector = NDArray[np.float32]
@@ -110,6 +110,10 @@ class Embedder:
     def fits(self, request: EmbedRequest) -> bool:
         """Whether the text with its prompt fits into one window."""
         return self._windows.fits(request.prompt, request.text)
+
+    def is_short(self, request: EmbedRequest) -> bool:
+        """Whether the text with its prompt takes next to nothing before its run."""
+        return len(request.prompt) + len(request.text) <= SHORT_TEXT_CHARACTERS
 
     def estimate(self, request: EmbedRequest) -> int:
         """Return how many windows the text probably has, by its length alone; at least 1."""

@@ -157,6 +157,7 @@ DIRECTIONS = {
         "host": set(),
         "metrics": set(),
         "images": set(),
+        "literals": set(),
         "scheduling": {"host", "metrics"},
         "inference": {"host", "scheduling"},
         "batches": {"metrics", "scheduling"},
@@ -169,7 +170,7 @@ DIRECTIONS = {
         "bundle": set(),
         "clip": {"host", "images", "inference", "scheduling", "text"},
         "page": set(),
-        "api": {"batches", "bundle", "clip", "host", "metrics", "page", "rerank", "static", "text"},
+        "api": {"batches", "bundle", "clip", "host", "literals", "metrics", "page", "rerank", "static", "text"},
         "golden": {"api"},
         "http": {"api", "host", "metrics", "siblings"},
         "kinds": {

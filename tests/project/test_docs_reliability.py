@@ -18,7 +18,11 @@ from tests.support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text()
 HEADINGS = ("## Load", "## Clients that leave", "## Clients that are slow or send too much")
-ROWS = [row for heading in (*HEADINGS, "## Starting, stopping, failing") for row in table(section(PAGE, heading))]
+ROWS = [
+    row
+    for heading in (*HEADINGS, "## Bad images", "## Starting, stopping, failing")
+    for row in table(section(PAGE, heading))
+]
 LIMITS = (ROOT / "runtime" / "http" / "limits.py").read_text()
 
 

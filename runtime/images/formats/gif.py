@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from runtime.images.outline import Outline
+from runtime.images.outline import CheckSize, Outline
 from runtime.images.refusals import Broken, TooComplex, Truncated
 
 NAME = "GIF"
@@ -19,15 +19,15 @@ GRAPHIC_CONTROL = 0xF9
 """Says which color is transparent, and thereby what is around a frame that is smaller than the canvas."""
 
 
-def outline(data: bytes) -> Outline:
+def outline(data: bytes, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     try:
-        return _outline(data)
+        return _outline(data, check_size)
     except (struct.error, IndexError):
         raise Truncated(NAME) from None
 
 
-def _outline(data: bytes) -> Outline:
+def _outline(data: bytes, check_size: CheckSize) -> Outline:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     screen_end = at = SCREEN_BYTES + _palette_bytes(flags)
     control, blocks = b"", 0
@@ -51,9 +51,10 @@ def _outline(data: bytes) -> Outline:
         if label == GRAPHIC_CONTROL:
             control = data[begin:at]
     left, top, frame_width, frame_height = struct.unpack_from("<HHHH", data, at + 1)
-    parts = (data[:screen_end], control, memoryview(data)[at:])
     # A frame that reaches beyond the canvas makes it larger.
-    return Outline(NAME, max(width, left + frame_width), max(height, top + frame_height), parts)
+    width, height = max(width, left + frame_width), max(height, top + frame_height)
+    check_size(width, height)
+    return Outline(NAME, width, height, (data[:screen_end], control, memoryview(data)[at:]))
 
 
 def _palette_bytes(flags: int) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from runtime.images.outline import Outline
+import numpy as np
+
+from runtime.images.outline import CheckSize, Outline
 from runtime.images.refusals import Broken, TooComplex, Truncated
 
 NAME = "JPEG"
@@ -19,6 +21,10 @@ MAX_SCANS = 64
 
 COEFFICIENT_BYTES = 2
 
+BLOCK = 64 * 1024
+"""Bytes in which scans are counted at a time."""
+
+MARKER = 0xFF
 START_OF_SCAN = 0xDA
 END = 0xD9
 STANDALONE = {0x01, *range(0xD0, 0xD9)}
@@ -37,16 +43,13 @@ class _Frame:
     is_sequential: bool
 
 
-def outline(data: bytes) -> Outline:
+def outline(data: bytes, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     try:
-        frame, kept, scans_at = _header(data)
+        frame, kept, scans_at = _header(data, check_size)
     except (struct.error, IndexError):
         raise Truncated(NAME) from None
-    # Within a scan's data, 0xFF is followed by 0 or by a restart's marker, so that this counts scans alone.
-    scans = data.count(bytes([0xFF, START_OF_SCAN]), scans_at)
-    if scans > MAX_SCANS:
-        raise TooComplex(NAME, "scans", MAX_SCANS)
+    scans = _scans(data, scans_at)
     # All coefficients are in memory until the last scan, if there are several.
     at_once = frame.is_sequential and scans == 1
     working = 0 if at_once else COEFFICIENT_BYTES * frame.components
@@ -54,14 +57,27 @@ def outline(data: bytes) -> Outline:
     return Outline(NAME, frame.width, frame.height, parts, working)
 
 
-def _header(data: bytes) -> tuple[_Frame, list[memoryview], int]:
+def _scans(data: bytes, begin: int) -> int:
+    """Raises ``TooComplex`` for more than ``MAX_SCANS``."""
+    # Within a scan's data, 0xFF is followed by 0 or by a restart's marker, so that this counts scans alone.
+    # PERF: numpy does it without the interpreter's lock.
+    values, scans = np.frombuffer(data, np.uint8, offset=begin), 0
+    for at in range(0, len(values), BLOCK):
+        part = values[at : at + BLOCK + 1]
+        scans += int(np.count_nonzero((part[:-1] == MARKER) & (part[1:] == START_OF_SCAN)))
+        if scans > MAX_SCANS:
+            raise TooComplex(NAME, "scans", MAX_SCANS)
+    return scans
+
+
+def _header(data: bytes, check_size: CheckSize) -> tuple[_Frame, list[memoryview], int]:
     """The frame's header, the segments that matter, and where the first scan begins."""
     frame, at = None, 2
     kept: list[memoryview] = []
     for _ in range(MAX_SEGMENTS):
-        if data[at] != 0xFF:
+        if data[at] != MARKER:
             raise Broken(NAME, f"there is no marker at byte {at}")
-        while data[at + 1] == 0xFF:  # filling
+        while data[at + 1] == MARKER:  # filling
             at += 1
         marker = data[at + 1]
         if marker == START_OF_SCAN:
@@ -76,6 +92,7 @@ def _header(data: bytes) -> tuple[_Frame, list[memoryview], int]:
         (length,) = struct.unpack_from(">H", data, at + 2)
         if marker in START_OF_FRAME:
             height, width, components = struct.unpack_from(">HHB", data, at + 5)
+            check_size(width, height)
             frame = _Frame(width, height, components, marker in SEQUENTIAL)
         if marker not in METADATA:
             kept.append(memoryview(data)[at : at + 2 + length])

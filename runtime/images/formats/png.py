@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from runtime.images.outline import Outline
+from runtime.images.outline import CheckSize, Outline
 from runtime.images.refusals import Broken, TooComplex, Truncated
 
 NAME = "PNG"
@@ -35,7 +35,7 @@ class _Chunk(NamedTuple):
         return self.begin + FRAMING + self.length
 
 
-def outline(data: bytes) -> Outline:
+def outline(data: bytes, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``. Of an animated file, what the pixels' own chunks have is the first picture."""
     kept = [memoryview(SIGNATURE)]
     width = height = None
@@ -43,6 +43,7 @@ def outline(data: bytes) -> Outline:
     for chunk in _chunks(data):
         if width is None:
             width, height = _size(data, chunk)
+            check_size(width, height)
         if chunk.type == PIXELS:
             has_pixels = True
         elif has_pixels:

@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from runtime.images.outline import Outline
+from runtime.images.outline import CheckSize, Outline
 from runtime.images.refusals import Broken, TooComplex, TooManyPixels, Truncated
 
 NAME = "TIFF"
@@ -66,15 +66,15 @@ class _Form:
         return cls(f"{order}I", 4, f"{order}H", f"{order}HHI", 12)
 
 
-def outline(data: bytes) -> Outline:
+def outline(data: bytes, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     try:
-        return _outline(data)
+        return _outline(data, check_size)
     except (struct.error, OverflowError):  # a place beyond the file, or beyond what a place can be
         raise Truncated(NAME) from None
 
 
-def _outline(data: bytes) -> Outline:
+def _outline(data: bytes, check_size: CheckSize) -> Outline:
     form = _Form.of(data)
     (directory,) = struct.unpack_from(form.first, data, form.first_at)
     (count,) = struct.unpack_from(form.count, data, directory)
@@ -96,6 +96,7 @@ def _outline(data: bytes) -> Outline:
                 form.entry[0] + NUMBERS[entry.type], data, place + struct.calcsize(form.entry)
             )
     width, height = numbers[WIDTH], numbers[HEIGHT]
+    check_size(width, height)
     _check_tile(width, height, numbers[TILE_WIDTH], numbers[TILE_HEIGHT])
     parts = (memoryview(data)[:at], bytes(entries), memoryview(data)[end:])
     return Outline(NAME, width, height, parts, WORKING_BYTES_PER_PIXEL, COPIES)

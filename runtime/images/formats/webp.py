@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from runtime.images.outline import Outline
+from runtime.images.outline import CheckSize, Outline
 from runtime.images.refusals import Broken, Truncated
 
 NAME = "WebP"
@@ -26,14 +26,15 @@ def is_webp(data: bytes) -> bool:
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
-def outline(data: bytes) -> Outline:
+def outline(data: bytes, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     if len(data) < HEADER_BYTES:
         raise Truncated(NAME)
+    width, height = _canvas(data)
+    check_size(width, height)
     (size,) = struct.unpack_from("<I", data, 4)
     if size + 8 > len(data):
         raise Truncated(NAME)
-    width, height = _canvas(data)
     return Outline(NAME, width, height, (data,), WORKING_BYTES_PER_PIXEL, COPIES)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from runtime.host.memory import available_memory, release_free_memory
 from tests.support.machine_files import machine
+from tests.support.paths import ROOT
 
 MIB = 1 << 20
 MEMINFO = "MemTotal:       16316428 kB\nMemFree:         1234567 kB\nMemAvailable:    2345678 kB\n"
@@ -83,3 +86,48 @@ def test_freed_memory_returns_to_the_operating_system():
     release_free_memory()
     assert resident_bytes() < kept - 32 * MIB
     assert last
+
+
+LARGE_BLOCKS = """
+import resource
+import sys
+import threading
+
+import numpy as np
+
+from runtime.host.memory import map_large_blocks
+
+MIB = 1 << 20
+
+
+def resident_bytes():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+
+def allocate():
+    np.ones(16 * MIB, np.uint8)
+    before = resident_bytes()
+    blocks = [np.zeros(16 * MIB, np.uint8) for _ in range(4)]
+    print((resident_bytes() - before) // MIB)
+
+
+if sys.argv[1] == "mapped":
+    map_large_blocks(8 * MIB)
+thread = threading.Thread(target=allocate)
+thread.start()
+thread.join()
+"""
+
+
+def written_by_clearing(mode: str) -> int:
+    """MiB of four blocks of 16 MiB that are in memory once they are allocated."""
+    result = subprocess.run(
+        [sys.executable, "-c", LARGE_BLOCKS, mode], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return int(result.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
+def test_a_large_block_is_clear_without_being_written():
+    assert written_by_clearing("mapped") < 2
+    assert written_by_clearing("default") > 8, "the option is not needed any more"

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.images.base64_text import decode_base64
+from runtime.images.base64_text import Base64, decode_base64
 from runtime.images.refusals import NotBase64
 
 
@@ -68,6 +69,37 @@ def test_blocks_do_not_show(data: bytes, block: int, width: int, space: str):
 def test_whatever_the_blocks_what_is_not_base64_is_refused(text: str, block: int):
     with pytest.raises(NotBase64):
         decode_base64(text, block=block)
+
+
+class InPieces:
+    """A text that is read as bytes, or as strings where it is not ASCII."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    def blocks(self, size: int) -> Iterator[str | memoryview]:
+        for at in range(0, len(self.text), size):
+            part = self.text[at : at + size]
+            yield memoryview(part.encode()) if part.isascii() else part
+
+
+def outcome(text: Base64, block: int) -> bytes | NotBase64:
+    try:
+        return decode_base64(text, block=block)
+    except NotBase64 as refusal:
+        return refusal
+
+
+@given(st.text(st.sampled_from("aGV sbG8=\n*é\xa0")) | st.binary().map(lambda data: base64.b64encode(data).decode()))
+@pytest.mark.parametrize("prefix", ["", "data:;base64,", " \n data:image/png;base64,", "data:,", "dat", "d"])
+@pytest.mark.parametrize("block", [1, 4, 7, 1000])
+def test_a_text_in_pieces_is_read_as_in_one(prefix: str, block: int, text: str):
+    whole = prefix + text
+    assert outcome(InPieces(whole), block) == outcome(whole, block)
+    assert isinstance(outcome(whole, block), bytes) == isinstance(outcome(whole, 1000), bytes)
 
 
 class Refused(Exception):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,10 +23,11 @@ from runtime.images.refusals import (
     TooManyPixels,
     Truncated,
 )
-from runtime.images.sniff import READABLE, read_outline
+from runtime.images.sniff import FIRST_BYTES, READABLE, check_beginning, read_outline
 from tests.support.images import bombs
 from tests.support.images.inputs import cropped
 from tests.support.images.pictures import Kind, encoded, noise
+from tests.support.images.samples import SAMPLES
 from tests.support.paths import ROOT
 
 LIMIT = 64_000_000
@@ -47,7 +49,8 @@ BEFORE_DECODING: dict[str, tuple[Callable[[], bytes], BadImage]] = {
     "jpeg xl": (lambda: b"\xff\x0a", NotAnImage("a JPEG XL", READABLE)),
     "icon": (lambda: b"\0\0\1\0\1\0", NotAnImage("an icon", READABLE)),
     # PNG
-    "png: huge": (lambda: bombs.png(50_000, 50_000), Broken("PNG", "it has no pixel data")),
+    "png: without pixels": (lambda: bombs.png(50, 50), Broken("PNG", "it has no pixel data")),
+    "png: huge": (lambda: bombs.png(50_000, 50_000), TooManyPixels(50_000, 50_000, LIMIT)),
     "png: huge, with pixels": (
         lambda: bombs.png(50_000, 50_000, bombs.png_chunk(b"IDAT", zlib.compress(bytes(1000)))),
         TooManyPixels(50_000, 50_000, LIMIT),
@@ -188,6 +191,30 @@ def test_what_is_known_before_decoding_is_refused_before_it(name: str):
         read_outline(make(), LIMIT)
     assert refusal.value == expected
     assert str(refusal.value).startswith(("is ", "has ", "must "))
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)
+def test_the_beginning_of_a_good_file_condemns_nothing(path: Path):
+    data = path.read_bytes()
+    for size in range(FIRST_BYTES, len(data), 97):
+        check_beginning(data[:size], LIMIT)
+    check_beginning(data, LIMIT)
+
+
+@pytest.mark.parametrize("name", BEFORE_DECODING)
+def test_what_a_beginning_is_refused_for_is_what_the_whole_is_refused_for(name: str):
+    make, expected = BEFORE_DECODING[name]
+    data = make()
+    for size in {min(FIRST_BYTES << shift, len(data)) for shift in range(24)}:
+        assert refusal_by_its_beginning(data[:size]) in (None, expected)
+
+
+def refusal_by_its_beginning(data: bytes) -> BadImage | None:
+    try:
+        check_beginning(data, LIMIT)
+    except BadImage as refusal:
+        return refusal
+    return None
 
 
 @pytest.mark.parametrize("name", WHILE_DECODING)

@@ -302,6 +302,12 @@ def test_pauses_in_tokenizing_are_steps_without_a_run(tmp_path: Path, tokenizer,
     np.testing.assert_array_equal(embed(paused, a_request(text), 1), expected)
 
 
+def test_a_text_is_short_up_to_512_characters_with_its_prompt(tokenizer, engine):
+    lengths = [(0, 512), (0, 513), (500, 12), (500, 13)]
+    requests = [a_request("x" * text, "p" * prompt) for prompt, text in lengths]
+    assert list(map(embedder(tokenizer, engine).is_short, requests)) == [True, False, True, False]
+
+
 def test_the_windows_of_a_text_are_estimated_with_its_prompt(tokenizer, engine):
     small = embedder(tokenizer, engine, max_tokens=6)
     assert [small.estimate(a_request("x" * count, "p" * 6)) for count in (0, 10, 11, 27)] == [1, 1, 2, 3]
