@@ -64,8 +64,12 @@ session = ort.InferenceSession(sys.argv[1], settings)
 pixels = np.zeros((1, 3, int(sys.argv[2]), int(sys.argv[2])), np.float32)
 def peak():
     return 1024 * int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+# What loading took at its peak would count as well.
+Path("/proc/self/clear_refs").write_text("5")
 before = peak()
-session.run(None, {"pixel_values": pixels})
+# The first run finds what loading has freed.
+for _ in range(2):
+    session.run(None, {"pixel_values": pixels})
 print(peak() - before)
 """
 
