@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from runtime.errors import InvalidRequest
-from runtime.literals.reader import Cut, read_cut
+from runtime.literals.cut import Cut
+from runtime.literals.reader import read_cut
 from runtime.literals.scan import TooMuchStructure, Unterminated
 
 MAX_STRUCTURE_BYTES = 64 * 1024
@@ -41,7 +42,7 @@ def parse_cut(body: bytes, what: str) -> Generator[None, None, Cut]:
     Yields between steps of about a millisecond. Raises as ``parse_object``.
     """
     if len(body) <= SMALL_BODY:
-        return Cut(parse_object(body, what), [], len(body))
+        return Cut.whole(parse_object(body, what), len(body))
     try:
         cut = yield from read_cut(body, MAX_STRUCTURE_BYTES)
     except TooMuchStructure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 
 import orjson
 
@@ -14,8 +14,8 @@ from runtime.api.openapi.schemas import NULL, STRING, VECTORS, array_of, either,
 from runtime.clip.request import VectorizeRequest
 from runtime.clip.vectorizer import Vectors
 from runtime.errors import InvalidRequest
+from runtime.literals.cut import Cut, sizes_of
 from runtime.literals.long_string import LongString
-from runtime.literals.reader import Cut
 from runtime.text.request import EmbedRequest, default_request
 
 WHAT = "an object with texts, images or both"
@@ -61,8 +61,8 @@ class VectorizeEndpoint:
 
     def size(self, item: VectorizeRequest) -> int:
         texts = sum(sys.getsizeof(text.text) for text in item.texts)
-        copied = sum(sys.getsizeof(image) for image in item.images if isinstance(image, str))
-        return texts + copied + int(COPIES_OF_IMAGES * sum(map(len, item.images)))
+        copied, length = sizes_of(item.images)
+        return texts + copied + int(COPIES_OF_IMAGES * length)
 
     def fits(self, item: VectorizeRequest) -> bool:
         return all(map(self._fits, item.texts))
@@ -82,7 +82,7 @@ def parse_vectorize(body: bytes, model: TextModel) -> Generator[None, None, Vect
     for text in (yield from _strings(cut, "texts")):
         texts.append(_embed_request(model, text.text() if isinstance(text, LongString) else text))
         yield
-    return VectorizeRequest(tuple(texts), tuple((yield from _strings(cut, "images"))))
+    return VectorizeRequest(tuple(texts), (yield from _strings(cut, "images")))
 
 
 def _embed_request(model: TextModel, text: str) -> EmbedRequest:
@@ -92,17 +92,15 @@ def _embed_request(model: TextModel, text: str) -> EmbedRequest:
     return request
 
 
-def _strings(cut: Cut, name: str) -> Generator[None, None, list[str | LongString]]:
+def _strings(cut: Cut, name: str) -> Generator[None, None, Sequence[str | LongString]]:
     value = cut.value.get(name)
     if value is None:
-        return []
+        return ()
     if not isinstance(value, list):
         raise InvalidRequest(f"{name} must be a list of strings, not {name_of(value)}")
-    strings: list[str | LongString] = []
     for index, item in enumerate(value):
         if not isinstance(item, str):
             raise InvalidRequest(f"{name}[{index}] must be a string, not {name_of(item)}")
-        strings.append(cut.original(item))
-        if not len(strings) % STRINGS:
+        if not (index + 1) % STRINGS:
             yield
-    return strings
+    return cut.originals(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from runtime.images.base64_text import Base64
@@ -13,4 +14,4 @@ class VectorizeRequest:
     """Texts with everything decided, and images as they were sent: reading them takes a thread's time."""
 
     texts: tuple[EmbedRequest, ...]
-    images: tuple[Base64, ...]
+    images: Sequence[Base64]

@@ -36,19 +36,22 @@ def release_free_memory() -> None:
         trim(0)
 
 
-MMAP_THRESHOLD = -3
-"""glibc's number of the option."""
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+"""glibc's numbers of the options."""
 
 
-def map_large_blocks(least_bytes: int) -> None:
+def map_large_blocks(least_bytes: int, kept_bytes: int) -> None:
     """Take each block of at least ``least_bytes`` from the operating system, and give it back when it is freed.
 
-    glibc raises that size to the largest block that was freed, up to 32 MB. Smaller ones come from its heap, and to
+    glibc raises that size to the largest block that was freed, up to 32 MB. Smaller ones come from its heaps, and to
     clear one there means to write all of it: for a picture of 64 megapixels that takes 40 ms, for which Pillow holds
-    the interpreter. Does nothing where the C library is another.
+    the interpreter. Up to ``kept_bytes`` that are freed at the end of a heap stay there: once the size of large blocks
+    is fixed, glibc keeps 128 KB, and what needs a little more gets new pages from the kernel again and again. Does
+    nothing where the C library is another.
     """
     if mallopt := getattr(_c_library(), "mallopt", None):
         mallopt(MMAP_THRESHOLD, least_bytes)
+        mallopt(TRIM_THRESHOLD, kept_bytes)
 
 
 @functools.cache

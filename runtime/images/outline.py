@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from runtime.images.refusals import NoPixels, TooManyPixels
 
+File = bytes | memoryview
+"""A file in memory."""
+
 BYTES_PER_PIXEL = 4
 """Of a decoded picture of any kind, at most: a pixel with its padding."""
 
@@ -31,7 +34,7 @@ class Outline:
     """As people write it, such as PNG."""
     width: int
     height: int
-    parts: tuple[bytes | memoryview, ...]
+    parts: tuple[File, ...]
     """Of the file, what the decoder needs, in order. They are joined once there is memory for it."""
     working_bytes_per_pixel: int = 0
     """What the decoder takes besides the decoded picture."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from runtime.images.formats import bmp, gif, jpeg, png, tiff, webp
-from runtime.images.outline import CheckSize, Outline, check_size
+from runtime.images.outline import CheckSize, File, Outline, check_size
 from runtime.images.refusals import Broken, NotAnImage, Truncated
 
 
@@ -16,7 +16,8 @@ class Format(NamedTuple):
     """A format that is read."""
 
     recognizes: Callable[[bytes], bool]
-    outline: Callable[[bytes, CheckSize], Outline]
+    """By its first ``FIRST_BYTES``."""
+    outline: Callable[[File, CheckSize], Outline]
 
 
 FORMATS = (
@@ -46,12 +47,12 @@ OTHERS: tuple[tuple[str, Callable[[bytes], bool]], ...] = (
 FIRST_BYTES = 1024
 
 
-def read_outline(data: bytes, max_pixels: int) -> Outline:
+def read_outline(data: File, max_pixels: int) -> Outline:
     """The first picture's outline, of at most ``max_pixels``. Decodes nothing. Raises ``BadImage``."""
     return format_of(data).outline(data, partial(check_size, max_pixels))
 
 
-def check_beginning(data: bytes, max_pixels: int) -> None:
+def check_beginning(data: File, max_pixels: int) -> None:
     """Refuse a file of which ``data`` is the beginning, ``FIRST_BYTES`` at least, if it shows that already.
 
     Raises ``BadImage``.
@@ -61,10 +62,10 @@ def check_beginning(data: bytes, max_pixels: int) -> None:
         read_outline(data, max_pixels)
 
 
-def format_of(data: bytes) -> Format:
+def format_of(data: File) -> Format:
     """Needs no more than the first ``FIRST_BYTES``. Raises ``NotAnImage``."""
+    first = bytes(data[:FIRST_BYTES])
     for format in FORMATS:
-        if format.recognizes(data):
+        if format.recognizes(first):
             return format
-    first = data[:FIRST_BYTES]
     raise NotAnImage(next((name for name, recognizes in OTHERS if recognizes(first)), None), READABLE)

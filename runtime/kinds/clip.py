@@ -36,6 +36,9 @@ DEFAULT_MAX_IMAGE_PIXELS = 64_000_000
 LARGE_BLOCK = 8 << 20
 """Bytes; more than runs of either tower allocate at a time, and less than the blocks of a large picture."""
 
+KEPT_BYTES = 2 << 20
+"""More than a step of reading a large body or a long text of base64 allocates."""
+
 WORKER_MODULES = (
     "runtime.api.embeddings.info",
     "runtime.api.embeddings.likes",
@@ -113,7 +116,7 @@ def _load(
     long_text = settings.long_text or LONG_TEXT
     served = with_prefixes(model.text) if settings.query_passage_prefixes else model.text
     figures = WorkFigures()
-    map_large_blocks(LARGE_BLOCK)
+    map_large_blocks(LARGE_BLOCK, KEPT_BYTES)
     with ThreadPoolExecutor(1) as executor:
         # PERF: one tower is opened beside the other.
         opening = executor.submit(

@@ -1,68 +1,68 @@
-"""A long string of a JSON body, read a block at a time."""
+"""A long string of a JSON body, read a part at a time."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
-import numpy as np
-import orjson
+from runtime.literals.contents import Content, Contents, parse_string
+from runtime.literals.division import part_end
 
 BLOCK = 128 * 1024
-"""Bytes of a step."""
+"""Bytes of a part."""
 
 SAMPLE = 256
 """Bytes at each of a few places, by which strings are told apart at once."""
 
-HIGH_SURROGATE = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
-LONGEST_ESCAPE = 6
+
+class EscapedText:
+    """A part of a literal of ASCII in which every escape has two bytes, the first a backslash. Immutable."""
+
+    __slots__ = ("literal",)
+
+    def __init__(self, literal: memoryview) -> None:
+        self.literal = literal
+
+    def __str__(self) -> str:
+        return parse_string(self.literal.tobytes(), 0, len(self.literal))
+
+
+Part = str | memoryview | EscapedText
 
 
 class LongString:
     """A string that stays where it was sent. Equal ones have the same literal. Immutable."""
 
-    __slots__ = ("_begin", "_body", "_end", "_is_plain")
+    __slots__ = ("_begin", "_body", "_contents", "_end")
 
-    def __init__(self, body: bytes, begin: int, end: int, is_plain: bool) -> None:
-        """The literal, without its quotes, is ``body[begin:end]``. ``is_plain``: it is ASCII, and escapes nothing."""
-        self._body, self._begin, self._end, self._is_plain = body, begin, end, is_plain
-
-    @classmethod
-    def read(cls, body: bytes, begin: int, end: int, block: int = BLOCK) -> Generator[None, None, LongString]:
-        """The string, checked. Yields between steps. Raises ``orjson.JSONDecodeError`` for what is none of JSON."""
-        for start in range(begin, end, block):
-            if not _is_plain(body, start, min(start + block, end)):
-                break
-            yield
-        else:
-            return cls(body, begin, end, True)
-        string = cls(body, begin, end, False)
-        for _ in string.blocks(block):
-            yield
-        return string
+    def __init__(self, body: bytes, begin: int, end: int, contents: Contents) -> None:
+        """The literal, without its quotes, is ``body[begin:end]``. ``contents``: what the body's blocks have."""
+        self._body, self._begin, self._end, self._contents = body, begin, end, contents
 
     def __len__(self) -> int:
         """Bytes of the literal. The string itself has as many characters at most."""
         return self._end - self._begin
 
-    def blocks(self, size: int = BLOCK) -> Iterator[str | memoryview]:
+    def blocks(self, size: int = BLOCK) -> Iterator[Part]:
         """The string in order, from at most ``size`` bytes of the literal at a time, of at least 16.
 
-        Strings of ASCII come as views of the body.
+        Parts of ASCII come as views of the body. Raises ``orjson.JSONDecodeError`` for what is no string, which only
+        those are that have something wrong.
         """
-        at = self._begin
-        while at < self._end:
-            stop = min(at + size, self._end)
-            if self._is_plain:
-                yield memoryview(self._body)[at:stop]
-            else:
-                stop = stop if stop == self._end else _boundary(self._body, at, stop)
-                yield orjson.loads(b'"%b"' % self._body[at:stop])
-            at = stop
+        for begin, stop, content in self._contents.within(self._begin, self._end):
+            at = begin
+            while at < stop:
+                end = stop if stop - at <= size else part_end(self._body, at, at + size)
+                if content == Content.PLAIN:
+                    yield memoryview(self._body)[at:end]
+                elif content == Content.ESCAPED:
+                    yield EscapedText(memoryview(self._body)[at:end])
+                else:
+                    yield parse_string(self._body, at, end)
+                at = end
 
     def text(self) -> str:
         """The string."""
-        return "".join(part if isinstance(part, str) else str(part, "ascii") for part in self.blocks())
+        return "".join(str(part, "ascii") if isinstance(part, memoryview) else str(part) for part in self.blocks())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, LongString):
@@ -81,24 +81,3 @@ class LongString:
     def _bytes(self, at: int, size: int) -> bytes:
         begin = self._begin + at
         return self._body[begin : min(begin + size, self._end)]
-
-
-def _is_plain(body: bytes, begin: int, end: int) -> bool:
-    values = np.frombuffer(body, np.uint8, end - begin, begin)
-    return bool(values.min() >= 0x20 and values.max() < 0x80) and body.find(b"\\", begin, end) < 0
-
-
-def _boundary(body: bytes, begin: int, end: int) -> int:
-    """Where the literal can be divided, at ``end`` or a few bytes before: within no character, escape or pair of them.
-
-    ``begin`` is such a place.
-    """
-    # What is left of the backslashes are beginnings of escapes.
-    part = body[begin:end].replace(rb"\\", b"__")
-    last = part.rfind(b"\\", max(0, len(part) - LONGEST_ESCAPE))
-    if last >= 0:
-        before = last - LONGEST_ESCAPE
-        return begin + (before if before >= 0 and HIGH_SURROGATE.fullmatch(part, before, last) else last)
-    while end > begin + 1 and body[end] & 0xC0 == 0x80:
-        end -= 1
-    return end

@@ -1,15 +1,25 @@
-"""Finds the string literals of a JSON body, in steps that each take about a millisecond."""
+"""Finds the string literals of a JSON body and what they have, in steps of less than a millisecond."""
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Generator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtime.literals.contents import Bytes, Content, Contents, Marks, content_of, find_escapes, simple_content
+from runtime.literals.division import part_end
 
 BLOCK = 128 * 1024
-"""Bytes of a step. Nothing but escaped quotes take a millisecond."""
+"""Bytes of a step."""
 
-QUOTES = 4096
-"""In a step, at most."""
+QUOTE = ord('"')
+FILLING = b"_"
+"""Stands for what is no string. It completes no escape."""
+
+
+Places = NDArray[np.int64]
 
 
 class TooMuchStructure(Exception):
@@ -20,56 +30,75 @@ class Unterminated(Exception):
     """The last string has no end."""
 
 
-def find_quotes(body: bytes, max_outside: int, block: int = BLOCK) -> Generator[None, None, array[int]]:
-    """The positions of the quotes around all strings: of the first one its beginning and its end, and so on.
+class Literals(NamedTuple):
+    """The string literals of a body, in order."""
 
-    Yields between steps. A backslash outside strings, which JSON does not have, makes what follows it mean nothing,
-    and is itself outside the strings that are found. Raises ``TooMuchStructure`` for more than ``max_outside`` bytes
-    outside strings, and ``Unterminated``.
+    begins: Places
+    """Where each begins, behind its quote, (n,)."""
+    ends: Places
+    """Where its last quote is, (n,)."""
+    contents: Contents
+    """Of the whole body. Blocks without strings are plain."""
+
+
+def find_literals(body: bytes, max_outside: int, block: int = BLOCK) -> Generator[None, None, Literals]:
+    """Yields between steps, each of at most ``block`` bytes.
+
+    A backslash outside strings, which JSON does not have, makes what follows it mean nothing, and is itself outside the
+    strings that are found. Raises ``TooMuchStructure`` for more than ``max_outside`` bytes outside strings, and
+    ``Unterminated``.
     """
-    quotes = array("Q")
-    # Bytes outside strings before ``since``, which is where the last string ended.
-    outside = since = 0
-    is_escaped = False
-    for start in range(0, len(body), block):
-        end = min(start + block, len(body))
-        part, base = body, 0
-        if is_escaped or body.find(b"\\", start, end) >= 0:
-            part, base = body[start:end], start
-            # PERF: most parts of a long string have no quote, whatever else is escaped in them.
-            if b'"' in part:
-                part = _without_escapes(part, is_escaped)
-            is_escaped = _escapes_next(part, is_escaped)
-        at = part.find(b'"', start - base, end - base)
-        while at >= 0:
-            if len(quotes) % 2:
-                since = base + at + 1
-            else:
-                outside += base + at - since
-            quotes.append(base + at)
-            # PERF: each string but the last needs a comma or a colon behind it, so that more of them need not be seen.
-            if outside > max_outside or len(quotes) > 2 * (max_outside + 1):
-                raise TooMuchStructure
-            if not len(quotes) % QUOTES:
-                yield
-            at = part.find(b'"', at + 1, end - base)
-        if not len(quotes) % 2 and outside + end - since > max_outside:
+    contents, found = Contents(), [np.empty(0, np.int64)]
+    count = outside = at = 0
+    while at < len(body):
+        end = part_end(body, at, min(at + block, len(body)))
+        values = np.frombuffer(body, np.uint8, end - at, at)
+        escapes = find_escapes(values) if body.find(b"\\", at, end) >= 0 else None
+        is_inside = count % 2 == 1
+        if body.find(b'"', at, end) >= 0:
+            quotes = _find_quotes(values, escapes)
+            contents.add(end, _content_between(values, escapes, quotes, is_inside))
+            quotes += at
+            found.append(quotes)
+            openings = quotes[is_inside::2]
+            outside += int(openings.sum()) - int((quotes[not is_inside :: 2] + 1).sum())
+            count += len(quotes)
+        else:
+            contents.add(end, content_of(values, escapes) if is_inside else Content.PLAIN)
+        at = end
+        # PERF: each string but the last needs a comma or a colon behind it, so that more of them need not be seen.
+        if outside + (0 if count % 2 else at) > max_outside or count > 2 * (max_outside + 1):
             raise TooMuchStructure
         yield
-    if len(quotes) % 2:
+    if count % 2:
         raise Unterminated
-    return quotes
+    quotes = np.concatenate(found)
+    return Literals(quotes[::2] + 1, quotes[1::2], contents)
 
 
-def _without_escapes(part: bytes, is_escaped: bool) -> bytes:
-    """The part without escaped backslashes and quotes, as long as before; ``is_escaped``: whether its first byte is."""
-    if is_escaped:
-        part = b"_" + part[1:]
-    # Escaped backslashes go first, since they escape no quote.
-    return part.replace(rb"\\", b"__").replace(rb"\"", b"__")
+def _find_quotes(values: Bytes, escapes: Marks | None) -> Places:
+    quotes = values == QUOTE
+    if escapes is not None:
+        quotes[1:] &= ~escapes[:-1]
+    return np.flatnonzero(quotes)
 
 
-def _escapes_next(part: bytes, is_escaped: bool) -> bool:
-    """Whether the part escapes the byte after it; ``is_escaped``: whether its own first byte is."""
-    run = len(part) - len(part.rstrip(b"\\"))
-    return (run - (is_escaped and run == len(part))) % 2 == 1
+def _content_between(values: Bytes, escapes: Marks | None, quotes: Places, is_inside: bool) -> Content:
+    """The content of what is between quotes. ``is_inside``: whether that is where the block begins."""
+    simple = simple_content(values, escapes)
+    if simple is not None:
+        return simple
+    strings = np.frombuffer(_fill_outside(values.tobytes(), quotes.tolist(), is_inside), np.uint8)
+    return content_of(strings, find_escapes(strings))
+
+
+def _fill_outside(text: bytes, quotes: list[int], is_inside: bool) -> bytearray:
+    """The text with something plain in place of quotes and of what is outside strings."""
+    filled = bytearray(text)
+    edges = [*([] if is_inside else [0]), *quotes]
+    begins, ends = edges[::2], edges[1::2]
+    if len(ends) < len(begins):
+        ends.append(len(text) - 1)
+    for begin, end in zip(begins, ends, strict=True):
+        filled[begin : end + 1] = FILLING * (end + 1 - begin)
+    return filled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from runtime.images.outline import CheckSize, Outline
+from runtime.images.outline import CheckSize, File, Outline
 from runtime.images.refusals import Broken, TooComplex, Truncated
 
 NAME = "BMP"
@@ -18,7 +18,7 @@ MAX_RUN_LENGTH = 4 << 20
 """Pixels and bytes of a run-length encoded file: the decoder reads these one by one, in Python."""
 
 
-def outline(data: bytes, check_size: CheckSize) -> Outline:
+def outline(data: File, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     try:
         (header,) = struct.unpack_from("<I", data, 14)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from runtime.images.outline import CheckSize, Outline
+from runtime.images.outline import CheckSize, File, Outline
 from runtime.images.refusals import Broken, TooComplex, Truncated
 
 NAME = "GIF"
@@ -19,7 +19,7 @@ GRAPHIC_CONTROL = 0xF9
 """Says which color is transparent, and thereby what is around a frame that is smaller than the canvas."""
 
 
-def outline(data: bytes, check_size: CheckSize) -> Outline:
+def outline(data: File, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     try:
         return _outline(data, check_size)
@@ -27,10 +27,11 @@ def outline(data: bytes, check_size: CheckSize) -> Outline:
         raise Truncated(NAME) from None
 
 
-def _outline(data: bytes, check_size: CheckSize) -> Outline:
+def _outline(data: File, check_size: CheckSize) -> Outline:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     screen_end = at = SCREEN_BYTES + _palette_bytes(flags)
-    control, blocks = b"", 0
+    control: File = b""
+    blocks = 0
     while (introducer := data[at]) != FRAME:
         if introducer == END:
             raise Broken(NAME, "it has no frame")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from runtime.images.outline import CheckSize, Outline
+from runtime.images.outline import CheckSize, File, Outline
 from runtime.images.refusals import Broken, TooComplex, Truncated
 
 NAME = "JPEG"
@@ -43,7 +43,7 @@ class _Frame:
     is_sequential: bool
 
 
-def outline(data: bytes, check_size: CheckSize) -> Outline:
+def outline(data: File, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     try:
         frame, kept, scans_at = _header(data, check_size)
@@ -53,11 +53,11 @@ def outline(data: bytes, check_size: CheckSize) -> Outline:
     # All coefficients are in memory until the last scan, if there are several.
     at_once = frame.is_sequential and scans == 1
     working = 0 if at_once else COEFFICIENT_BYTES * frame.components
-    parts: tuple[bytes | memoryview, ...] = (SIGNATURE[:2], *kept, memoryview(data)[scans_at:])
+    parts: tuple[File, ...] = (SIGNATURE[:2], *kept, memoryview(data)[scans_at:])
     return Outline(NAME, frame.width, frame.height, parts, working)
 
 
-def _scans(data: bytes, begin: int) -> int:
+def _scans(data: File, begin: int) -> int:
     """Raises ``TooComplex`` for more than ``MAX_SCANS``."""
     # Within a scan's data, 0xFF is followed by 0 or by a restart's marker, so that this counts scans alone.
     # PERF: numpy does it without the interpreter's lock.
@@ -70,7 +70,7 @@ def _scans(data: bytes, begin: int) -> int:
     return scans
 
 
-def _header(data: bytes, check_size: CheckSize) -> tuple[_Frame, list[memoryview], int]:
+def _header(data: File, check_size: CheckSize) -> tuple[_Frame, list[memoryview], int]:
     """The frame's header, the segments that matter, and where the first scan begins."""
     frame, at = None, 2
     kept: list[memoryview] = []

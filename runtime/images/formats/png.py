@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from runtime.images.outline import CheckSize, Outline
+from runtime.images.outline import CheckSize, File, Outline
 from runtime.images.refusals import Broken, TooComplex, Truncated
 
 NAME = "PNG"
@@ -35,7 +35,7 @@ class _Chunk(NamedTuple):
         return self.begin + FRAMING + self.length
 
 
-def outline(data: bytes, check_size: CheckSize) -> Outline:
+def outline(data: File, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``. Of an animated file, what the pixels' own chunks have is the first picture."""
     kept = [memoryview(SIGNATURE)]
     width = height = None
@@ -57,7 +57,7 @@ def outline(data: bytes, check_size: CheckSize) -> Outline:
     return Outline(NAME, width, height, (*kept, END_CHUNK))
 
 
-def _size(data: bytes, header: _Chunk) -> tuple[int, int]:
+def _size(data: File, header: _Chunk) -> tuple[int, int]:
     if header.type != HEADER:
         raise Broken(NAME, "it does not begin with a header")
     if header.end > len(data):
@@ -68,7 +68,7 @@ def _size(data: bytes, header: _Chunk) -> tuple[int, int]:
     return width, height
 
 
-def _chunks(data: bytes) -> Iterator[_Chunk]:
+def _chunks(data: File) -> Iterator[_Chunk]:
     at = len(SIGNATURE)
     for _ in range(MAX_CHUNKS):
         if at + FRAMING > len(data):

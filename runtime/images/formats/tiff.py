@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from runtime.images.outline import CheckSize, Outline
+from runtime.images.outline import CheckSize, File, Outline
 from runtime.images.refusals import Broken, TooComplex, TooManyPixels, Truncated
 
 NAME = "TIFF"
@@ -59,14 +59,14 @@ class _Form:
     entry_bytes: int
 
     @classmethod
-    def of(cls, data: bytes) -> _Form:
+    def of(cls, data: File) -> _Form:
         order = "<" if data[:2] == b"II" else ">"
         if 43 in data[2:4]:
             return cls(f"{order}Q", 8, f"{order}Q", f"{order}HHQ", 20)
         return cls(f"{order}I", 4, f"{order}H", f"{order}HHI", 12)
 
 
-def outline(data: bytes, check_size: CheckSize) -> Outline:
+def outline(data: File, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     try:
         return _outline(data, check_size)
@@ -74,7 +74,7 @@ def outline(data: bytes, check_size: CheckSize) -> Outline:
         raise Truncated(NAME) from None
 
 
-def _outline(data: bytes, check_size: CheckSize) -> Outline:
+def _outline(data: File, check_size: CheckSize) -> Outline:
     form = _Form.of(data)
     (directory,) = struct.unpack_from(form.first, data, form.first_at)
     (count,) = struct.unpack_from(form.count, data, directory)

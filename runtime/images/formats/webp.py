@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from runtime.images.outline import CheckSize, Outline
+from runtime.images.outline import CheckSize, File, Outline
 from runtime.images.refusals import Broken, Truncated
 
 NAME = "WebP"
@@ -22,11 +22,11 @@ SIDE = 0x3FFF
 """The bits of a side, in the kinds without an extended header."""
 
 
-def is_webp(data: bytes) -> bool:
+def is_webp(data: File) -> bool:
     return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
-def outline(data: bytes, check_size: CheckSize) -> Outline:
+def outline(data: File, check_size: CheckSize) -> Outline:
     """Raises ``BadImage``."""
     if len(data) < HEADER_BYTES:
         raise Truncated(NAME)
@@ -38,7 +38,7 @@ def outline(data: bytes, check_size: CheckSize) -> Outline:
     return Outline(NAME, width, height, (data,), WORKING_BYTES_PER_PIXEL, COPIES)
 
 
-def _canvas(data: bytes) -> tuple[int, int]:
+def _canvas(data: File) -> tuple[int, int]:
     kind = data[12:16]
     if kind == b"VP8 " and data[23:26] == LOSSY_START:
         width, height = struct.unpack_from("<HH", data, 26)

@@ -130,5 +130,5 @@ def test_what_is_wrong_with_a_large_body_is_said_as_of_a_small_one(body: str, me
 
 
 def test_a_large_body_is_parsed_in_steps_of_a_part_of_it():
-    steps = endpoint().parse_in_steps(json.dumps({"images": [LARGE * 4]}).encode())
+    steps = endpoint().parse_in_steps(json.dumps({"images": [LARGE * 8]}).encode())
     assert len(list(steps)) > 50

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -112,7 +113,7 @@ def allocate():
 
 
 if sys.argv[1] == "mapped":
-    map_large_blocks(8 * MIB)
+    map_large_blocks(8 * MIB, 2 * MIB)
 thread = threading.Thread(target=allocate)
 thread.start()
 thread.join()
@@ -131,3 +132,47 @@ def written_by_clearing(mode: str) -> int:
 def test_a_large_block_is_clear_without_being_written():
     assert written_by_clearing("mapped") < 2
     assert written_by_clearing("default") > 8, "the option is not needed any more"
+
+
+FREED_BLOCKS = """
+import ctypes
+import resource
+import sys
+import threading
+
+from runtime.host.memory import map_large_blocks
+
+BLOCK = 1 << 20
+
+
+def allocate():
+    c = ctypes.CDLL(None)
+    c.malloc.restype = ctypes.c_void_p
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        block = c.malloc(BLOCK)
+        ctypes.memset(block, 1, BLOCK)
+        c.free(ctypes.c_void_p(block))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+
+map_large_blocks(8 << 20, int(sys.argv[1]))
+thread = threading.Thread(target=allocate)
+thread.start()
+thread.join()
+"""
+
+
+def faults_of_freed_blocks(kept_bytes: int) -> int:
+    """Pages that the kernel maps for a block of 1 MiB that is allocated and freed 100 times."""
+    result = subprocess.run(
+        [sys.executable, "-c", FREED_BLOCKS, str(kept_bytes)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return int(result.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
+def test_what_is_freed_at_the_end_of_a_heap_stays_up_to_a_size():
+    pages_of_block = (1 << 20) // resource.getpagesize()
+    assert faults_of_freed_blocks(2 << 20) < 10 * pages_of_block
+    assert faults_of_freed_blocks(128 << 10) > 50 * pages_of_block, "the option is not needed any more"

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import base64
+import json
+import sys
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.images.base64_text import Base64, decode_base64
@@ -71,35 +73,73 @@ def test_whatever_the_blocks_what_is_not_base64_is_refused(text: str, block: int
         decode_base64(text, block=block)
 
 
-class InPieces:
-    """A text that is read as bytes, or as strings where it is not ASCII."""
+class Written:
+    """ASCII as JSON writes it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.literal = memoryview(json.dumps(text).encode()[1:-1].replace(b"/", b"\\/"))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class InPieces:
+    """A text that is read as bytes or as literals, and as strings where it is not ASCII."""
+
+    def __init__(self, text: str, as_literals: bool = False) -> None:
+        self.text, self.as_literals = text, as_literals
 
     def __len__(self) -> int:
         return len(self.text)
 
-    def blocks(self, size: int) -> Iterator[str | memoryview]:
+    def blocks(self, size: int) -> Iterator[str | memoryview | Written]:
         for at in range(0, len(self.text), size):
             part = self.text[at : at + size]
-            yield memoryview(part.encode()) if part.isascii() else part
+            if not part.isascii():
+                yield part
+            else:
+                yield Written(part) if self.as_literals and part.isprintable() else memoryview(part.encode())
 
 
-def outcome(text: Base64, block: int) -> bytes | NotBase64:
+def outcome(text: Base64, block: int) -> bytes | memoryview | NotBase64:
     try:
         return decode_base64(text, block=block)
     except NotBase64 as refusal:
         return refusal
 
 
-@given(st.text(st.sampled_from("aGV sbG8=\n*é\xa0")) | st.binary().map(lambda data: base64.b64encode(data).decode()))
-@pytest.mark.parametrize("prefix", ["", "data:;base64,", " \n data:image/png;base64,", "data:,", "dat", "d"])
+@given(
+    st.text(st.sampled_from('aGV sbG8=\n\t/\\"*é\xa0\u3000\x1c'))
+    | st.binary().map(lambda data: base64.b64encode(data).decode())
+)
+@pytest.mark.parametrize("prefix", ["", "data:;base64,", " \n data:image/png;base64,", "data:,", "dat", "d", "da \n"])
 @pytest.mark.parametrize("block", [1, 4, 7, 1000])
 def test_a_text_in_pieces_is_read_as_in_one(prefix: str, block: int, text: str):
     whole = prefix + text
-    assert outcome(InPieces(whole), block) == outcome(whole, block)
-    assert isinstance(outcome(whole, block), bytes) == isinstance(outcome(whole, 1000), bytes)
+    expected = outcome(whole, block)
+    assert outcome(InPieces(whole), block) == expected
+    assert outcome(InPieces(whole, as_literals=True), block) == expected
+    assert isinstance(expected, NotBase64) == isinstance(outcome(whole, 1000), NotBase64)
+
+
+def test_white_space_is_that_of_unicode_but_for_separators():
+    spaces = [character for character in map(chr, range(sys.maxunicode)) if character.isspace()]
+    separators = [character for character in spaces if "\x1c" <= character <= "\x1f"]
+    spaces = [character for character in spaces if character not in separators]
+    assert decode_base64("aGVs" + "".join(spaces) + "bG8=") == b"hello"
+    for character in spaces:
+        assert decode_base64(f"aG{character}VsbG8=") == b"hello"
+    for character in separators:
+        for space in ("", "\xa0"):
+            assert outcome(f"aG{space}V{character}sbG8=", 1000) == NotBase64("only base64 data is allowed")
+
+
+@given(st.characters(min_codepoint=128).filter(lambda character: not character.isspace()))
+@example("\U00020020")
+@example("\ud800")
+def test_any_other_character_that_is_not_ascii_is_refused(character: str):
+    assert outcome(f"aGVs{character}bG8=", 1000) == NotBase64("a character is not ASCII")
 
 
 class Refused(Exception):

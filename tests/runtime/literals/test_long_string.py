@@ -10,8 +10,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runtime.literals.long_string import LongString
+from runtime.literals.contents import Contents
+from runtime.literals.long_string import EscapedText, LongString
+from runtime.literals.scan import Unterminated, find_literals
 from tests.support.json_bodies import drained, strings
+
+LIMIT = 64 * 1024
 
 LEAST = 16
 blocks = st.integers(LEAST, 80)
@@ -47,13 +51,14 @@ broken = st.lists(st.sampled_from(PIECES + WRONG), max_size=40).map(b"".join)
 
 
 def read(literal: bytes, block: int) -> LongString:
-    return drained(LongString.read(b"<" + literal + b">", 1, len(literal) + 1, block))
+    body = b'["' + literal + b'"]'
+    return LongString(body, 2, len(literal) + 2, drained(find_literals(body, LIMIT, block)).contents)
 
 
 def outcome(read: Any) -> Any:
     try:
         return read()
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, Unterminated):
         return "refused"
 
 
@@ -64,9 +69,13 @@ def test_whatever_the_blocks_the_text_is_the_same(literal: bytes, block: int):
     string = read(literal, block)
     expected = orjson.loads(b'"%b"' % literal)
     assert string.text() == expected
-    parts = [part if isinstance(part, str) else str(part, "ascii") for part in string.blocks(block)]
+    parts = [str(part, "ascii") if isinstance(part, memoryview) else str(part) for part in string.blocks(block)]
     assert "".join(parts) == expected
     assert all(len(part) <= block for part in parts)
+    # Those of the scan may be larger than those that are read.
+    smaller = list(string.blocks(LEAST))
+    assert all(len(part.literal) <= LEAST for part in smaller if isinstance(part, EscapedText))
+    assert "".join(str(part, "ascii") if isinstance(part, memoryview) else str(part) for part in smaller) == expected
 
 
 @given(broken, blocks)
@@ -94,14 +103,14 @@ def test_no_bytes_are_taken_for_a_string_that_are_none(data: bytes, block: int):
 
 def test_ascii_is_not_copied():
     body = b'"' + b"abc" * 100 + b'"'
-    for part in drained(LongString.read(body, 1, 301)).blocks(100):
+    for part in LongString(body, 1, 301, drained(find_literals(body, LIMIT)).contents).blocks(100):
         assert isinstance(part, memoryview)
         assert part.obj is body
 
 
 def test_equal_literals_are_equal_wherever_they_are():
     text = bytes(range(0x30, 0x50)) * 20_000
-    one, other = read(text, 1000), drained(LongString.read(b"[[" + text, 2, 2 + len(text)))
+    one, other = read(text, 1000), LongString(b"[[" + text, 2, 2 + len(text), Contents())
     assert one == one
     assert one == other
     assert hash(one) == hash(other)

@@ -103,7 +103,7 @@ def test_a_long_string_costs_no_copy():
     finally:
         tracemalloc.stop()
     assert [len(cut.original(item)) for item in cut.value["images"]] == [4_000_000, 3_000_000]
-    # A block of the second, of which orjson takes twelve times as much, most of it without touching it.
+    # Blocks, marks of them, and what a parser takes, which is twelve times as much as it gets.
     assert peak < 2_000_000
 
 
