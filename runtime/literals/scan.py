@@ -15,7 +15,7 @@ BLOCK = 128 * 1024
 """Bytes of a step."""
 
 QUOTE = ord('"')
-FILLING = b"_"
+FILLING = ord("_")
 """Stands for what is no string. It completes no escape."""
 
 
@@ -88,17 +88,20 @@ def _content_between(values: Bytes, escapes: Marks | None, quotes: Places, is_in
     simple = simple_content(values, escapes)
     if simple is not None:
         return simple
-    strings = np.frombuffer(_fill_outside(values.tobytes(), quotes.tolist(), is_inside), np.uint8)
+    strings = _fill_outside(values, quotes, is_inside)
     return content_of(strings, find_escapes(strings))
 
 
-def _fill_outside(text: bytes, quotes: list[int], is_inside: bool) -> bytearray:
-    """The text with something plain in place of quotes and of what is outside strings."""
-    filled = bytearray(text)
-    edges = [*([] if is_inside else [0]), *quotes]
-    begins, ends = edges[::2], edges[1::2]
+def _fill_outside(values: Bytes, quotes: Places, is_inside: bool) -> Bytes:
+    """A copy with something plain in place of quotes and of what is outside strings."""
+    begins, ends = quotes[not is_inside :: 2], quotes[is_inside::2]
+    if not is_inside:
+        begins = np.concatenate(([0], begins))
     if len(ends) < len(begins):
-        ends.append(len(text) - 1)
-    for begin, end in zip(begins, ends, strict=True):
-        filled[begin : end + 1] = FILLING * (end + 1 - begin)
+        ends = np.concatenate((ends, [len(values) - 1]))
+    lengths = ends + 1 - begins
+    # The positions from each beginning to its end.
+    places = np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
+    filled = values.copy()
+    filled[places] = FILLING
     return filled
