@@ -44,5 +44,8 @@ def read_cut(body: bytes, max_outside: int) -> Generator[None, None, Cut]:
             parts += (part, stand_in)
         at = stops[-1]
         yield
-    value = orjson.loads(b"".join((*parts, body[at:])) if parts else body)
+    left = b"".join((*parts, body[at:])) if parts else body
+    del parts
+    yield
+    value = orjson.loads(left)
     return Cut(value, body, begins, ends, contents, longest_left)
