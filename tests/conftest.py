@@ -56,9 +56,11 @@ class FrozenImports:
 
     def __init__(self) -> None:
         self._modules = 0
+        gc.disable()
 
     def pytest_collection_finish(self) -> None:
         self._freeze()
+        gc.enable()
 
     def pytest_runtest_logstart(self) -> None:
         if len(sys.modules) >= self._modules + self.MANY:
