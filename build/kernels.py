@@ -82,7 +82,7 @@ ARCHITECTURES = {
     Target.ARM64: Architecture("aarch64", {"neon_dot": (DOT_PRODUCT,), "neon_i8mm": (f"{DOT_PRODUCT}+i8mm",)}),
 }
 
-PLAIN = ("scalar", "cpu", "dispatch", "selfcheck", "scratch", "error", "ops")
+PLAIN = ("scalar", "cpu", "dispatch", "selfcheck", "scratch", "error", "pooling", "ops")
 """These source files are compiled for any CPU of the architecture."""
 
 

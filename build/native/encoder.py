@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from manifest import NATIVE_DOMAIN, OpSet
 
-NATIVE_OPS = OpSet(NATIVE_DOMAIN, 6)
+NATIVE_OPS = OpSet(NATIVE_DOMAIN, 7)
 """The op set that the native kernels register (docs/kernels.md, "Ops")."""
 
 

@@ -14,6 +14,12 @@ from build.native.graph_writer import ABSENT, ROWS
 EMPTY = "empty"
 """The initializer that stands for an input of a layer that is left out: onnxruntime wants all of them to be there."""
 
+POOLED = "pooled"
+"""The input that says which tokens of a text its vector is the mean of. Without it, tokens have their embeddings."""
+
+POOLED_FIELDS = 3
+"""Of a text: its first token, the one after the last, and whether the mean is normalized."""
+
 LINEAR, FEED_FORWARD = 12, 17
 """How many inputs these ops have."""
 
@@ -36,12 +42,18 @@ def fused(graph: GraphProto) -> GraphProto:
     if attributes is None:
         return graph
     rows = ROWS if layers[-1].query is not None else ABSENT
-    inputs = [*_padded(embedding, 9), _padded(layers[0].attention, 3)[2], rows]
+    inputs = [*_padded(embedding, 9), _padded(layers[0].attention, 3)[2], rows, POOLED]
     inputs += [name or EMPTY for layer in layers for name in layer.inputs()]
-    output = graph.output[0].name
-    node = helper.make_node("Encoder", inputs, [output], "encoder", domain=NATIVE_OPS.domain, **attributes)
-    empty = helper.make_tensor(EMPTY, TensorProto.FLOAT, [0], [])
-    return helper.make_graph([node], graph.name, graph.input, graph.output, [*graph.initializer, empty])
+    name = graph.output[0].name
+    node = helper.make_node("Encoder", inputs, [name], "encoder", domain=NATIVE_OPS.domain, **attributes)
+    output = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["vectors", "width"])
+    pooled = helper.make_tensor_value_info(POOLED, TensorProto.INT64, ["pooled", POOLED_FIELDS])
+    constants = [
+        helper.make_tensor(EMPTY, TensorProto.FLOAT, [0], []),
+        # NOTE: an input that has an initializer need not be fed.
+        helper.make_tensor(POOLED, TensorProto.INT64, [0, POOLED_FIELDS], []),
+    ]
+    return helper.make_graph([node], graph.name, [*graph.input, pooled], [output], [*graph.initializer, *constants])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@
 
 #include "../src/dispatch.h"
 #include "../src/ops.h"
+#include "../src/pooling.h"
 
 using namespace cpu2vec;
 
@@ -419,7 +420,20 @@ struct LayerMaps {
   }
 };
 
-// Checks that a whole encoder has the bits of its ops one after another, on any number of threads and of some rows.
+// The mean of those of `count` rows whose `token` is in [begin, end), added in their order.
+void mean_of(const float* x, const int64_t* token, int64_t count, int64_t begin, int64_t end, int width, float* y) {
+  int64_t rows = 0;
+  for (int i = 0; i < width; ++i) y[i] = 0;
+  for (int64_t row = 0; row < count; ++row)
+    if (token[row] >= begin && token[row] < end) {
+      for (int i = 0; i < width; ++i) y[i] = rows ? y[i] + x[row * width + i] : x[row * width + i];
+      ++rows;
+    }
+  for (int i = 0; rows && i < width; ++i) y[i] /= (float)rows;
+}
+
+// Checks that a whole encoder has the bits of its ops one after another, on any number of threads and of some rows, and
+// that its vectors of texts are those rows' means.
 void test_encoder(const Tested& tested, Random& random) {
   const int heads = 1 + random.below(3), width = heads * (1 + random.below(20)), middle = random.size(), words = 9;
   const int texts = random.below(4);
@@ -466,11 +480,39 @@ void test_encoder(const Tested& tested, Random& random) {
     }
     for (int count : kThreads) {
       y.spoil();
-      const Error e = encoder(*kernels, threads(count), tokens, steps, selects ? some.data : nullptr, queries, y.data);
+      const Error e = encoder(*kernels, threads(count), tokens, steps, selects ? some.data : nullptr, queries, nullptr,
+                              y.data);
       check(!e, kernels->name, "encoder", "%s", e.text);
       for (int64_t i = 0; i < queries; ++i)
         check(same_bits(y.data + i * width, expected.data + some.data[i] * width, width), kernels->name,
               "bits of the encoder", "row %d of %d, width %d, threads %d", (int)some.data[i], (int)rows, width, count);
+    }
+    Block<PooledText> pooled(texts);
+    Block<float> vectors(texts * width), mean(width);
+    for (int text = 0; text < texts; ++text) {
+      const int length = (int)lengths.data[text], begin = random.below(length + 2);
+      pooled.data[text] = {begin, begin + random.below(length + 2), random.below(2)};
+    }
+    for (int count : kThreads) {
+      vectors.spoil();
+      const Error e = encoder(*kernels, threads(count), tokens, steps, selects ? some.data : nullptr, queries,
+                              pooled.data, vectors.data);
+      check(!e, kernels->name, "encoder", "%s", e.text);
+      int64_t start = 0;
+      for (int text = 0; text < texts; start += lengths.data[text++]) {
+        const auto& [begin, end, normalizes] = pooled.data[text];
+        const float* found = vectors.data + text * width;
+        const int64_t last = start + (end < lengths.data[text] ? end : lengths.data[text]);
+        mean_of(y.data, some.data, queries, start + begin, last, width, mean.data);
+        double squares = 0;
+        for (int i = 0; i < width; ++i) squares += (double)mean.data[i] * mean.data[i];
+        const double norm = normalizes && squares != 0 ? std::sqrt(squares) : 1;
+        for (int i = 0; i < width; ++i) {
+          const float expected = (float)(mean.data[i] / norm);
+          check(same_bits(found + i, &expected, 1) || std::fabs(found[i] - expected) <= 1e-6 * normalizes, kernels->name,
+                "vectors of texts", "text %d, width %d, threads %d", text, width, count);
+        }
+      }
     }
   }
 }

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "pooling.h"
 #include "scratch.h"
 #include "team.h"
 
@@ -310,9 +311,13 @@ Error attention(const Kernels& kernels, const Threads& threads, const AttentionI
 namespace {
 
 Error run_encoder(const Kernels& kernels, const Threads& threads, const Tokens& tokens, const EncoderSteps& steps,
-                  const int64_t* rows, int64_t queries, float* y) {
+                  const int64_t* rows, int64_t queries, const PooledText* pooled, float* y) {
   const int64_t count = tokens.count, width = steps.tables.width;
-  if (count == 0) return embedding(kernels, tokens, steps.tables, y);
+  if (count == 0) {
+    const Error e = embedding(kernels, tokens, steps.tables, y);
+    if (pooled && !e) pool(pooled, tokens.lengths, nullptr, 0, nullptr, width, y);
+    return e;
+  }
   auto* state = static_cast<float*>(scratch(ScratchUse::kEncoder, 6 * count * width * sizeof(float)));
   if (!state) return no_memory();
   float *joined = state + count * width, *context = joined + 3 * count * width, *attended = context + count * width;
@@ -334,20 +339,22 @@ Error run_encoder(const Kernels& kernels, const Threads& threads, const Tokens& 
     LinearStep output = layer.output;
     output.residual = state;
     if (!e) e = linear(kernels, threads, context, x.queries, output, attended);
-    if (!e) e = feed_forward(kernels, threads, attended, x.queries, layer.first, layer.second, is_last ? y : state);
+    if (!e) e = feed_forward(kernels, threads, attended, x.queries, layer.first, layer.second, is_last && !pooled ? y : state);
   }
+  if (pooled && !e) pool(pooled, tokens.lengths, rows, queries, state, width, y);
   return e;
 }
 
 }  // namespace
 
 Error encoder(const Kernels& kernels, const Threads& threads, const Tokens& tokens, const EncoderSteps& steps,
-              const int64_t* rows, int64_t queries, float* y) {
+              const int64_t* rows, int64_t queries, const PooledText* pooled, float* y) {
   if (Error e = check_rows(tokens.count)) return e;
   if (Error e = check_queries(rows, queries, tokens.count)) return e;
+  if (Error e = check_pooled(pooled, tokens.lengths.texts)) return e;
   Error e;
   Team::run(threads, [&](const Threads& team) {
-    e = run_encoder(kernels, team, tokens, steps, rows, queries, y);
+    e = run_encoder(kernels, team, tokens, steps, rows, queries, pooled, y);
     trim_scratch(ScratchUse::kEncoder);
   });
   return e;

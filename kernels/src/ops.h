@@ -5,6 +5,8 @@
 
 namespace cpu2vec {
 
+struct PooledText;
+
 // Calls body(data, i) for every i in [0, count), on up to `count` threads, and returns when all calls are done.
 struct Threads {
   int count;
@@ -83,8 +85,9 @@ Error feed_forward(const Kernels&, const Threads&, const float* x, int64_t rows,
 // `rows`: the tokens of all texts. Writes a row for each query.
 Error attention(const Kernels&, const Threads&, const AttentionInput&, int64_t rows, const Lengths&,
                 const AttentionShape&, float* y);
-// Embedding and layers, from tokens to `y`: a row for each token, or for each of `rows`, which ascend.
+// Embedding and layers, from tokens to `y`: a row for each token, or for each of `rows`, which ascend; with `pooled`
+// [texts], a row for each text.
 Error encoder(const Kernels&, const Threads&, const Tokens&, const EncoderSteps&, const int64_t* rows, int64_t queries,
-              float* y);
+              const PooledText* pooled, float* y);
 
 }  // namespace cpu2vec

@@ -1,13 +1,14 @@
 // The op of a whole encoder, which computes what nodes of the other ops would one after another.
 #pragma once
 #include "ort_ops.h"
+#include "pooling.h"
 
 namespace cpu2vec {
 namespace {
 
 struct Encoder : Embedding {
   static constexpr const char* kName = "Encoder";
-  // Embedding's inputs, two more, and those of each layer: Linear's, Linear's, Linear's and FeedForward's.
+  // Embedding's inputs, three more, and those of each layer: Linear's, Linear's, Linear's and FeedForward's.
   static constexpr Input kInputs[] = {
       {"ids", ort::kInt64, true, false},
       {"lengths", ort::kInt64, true, false},
@@ -20,6 +21,7 @@ struct Encoder : Embedding {
       {"token_type", ort::kFloat, false, true},
       {"relative_bias", ort::kFloat, false, true},
       {"rows", ort::kInt64, false, false},
+      {"pooled", ort::kInt64, false, false},
       // Queries, keys and values; in a layer with a query, keys and values.
       {"joined_weight", ort::kInt8, true, true, true},
       {"joined_scale", ort::kFloat, true, true, true},
@@ -62,7 +64,8 @@ struct Encoder : Embedding {
       {"input_gamma", ort::kFloat, false, true, true},
       {"input_beta", ort::kFloat, false, true, true},
   };
-  static constexpr int kRelativeBias = 9, kRows = 10, kFixed = 11;
+  static constexpr int kPooledFields = sizeof(PooledText) / sizeof(int64_t);
+  static constexpr int kRelativeBias = 9, kRows = 10, kPooled = 11, kFixed = 12;
   static constexpr int kRepeated = sizeof kInputs / sizeof(Input) - kFixed;
   // Of a layer, from its first input on.
   static constexpr WeightInputs kJoined = {0, 4, 5}, kQuery = {8, 12, 13}, kOutput = {16, 20, 21};
@@ -134,18 +137,23 @@ struct Encoder : Embedding {
   Error run(Call& call) const {
     Tokens tokens;
     Norm norm;
-    Shape shape;
+    Shape shape, pooled_shape;
     if (Error e = read(call, tokens)) return e;
     const int64_t* rows = call.input<int64_t>(kRows, shape);
+    const int64_t* pooled = call.input<int64_t>(kPooled, pooled_shape);
     if (call.failed) return call.failed;
     const EncoderSteps all = {tables(norm), steps, layers, attention};
     if (shape.given() != (steps[layers - 1].query.weight.n > 0))
       return error("rows and the last layer's query_weight must be given together");
     if (shape.given() && shape.rank != 1) return error("rows must be one-dimensional");
-    const int64_t queries = shape.given() ? shape.of[0] : tokens.count;
-    float* y = call.output(queries, width());
+    const int64_t queries = shape.given() ? shape.of[0] : tokens.count, texts = tokens.lengths.texts;
+    const bool pools = pooled_shape.given() && pooled_shape.of[0];
+    if (pooled_shape.given() && !pooled_shape.is(pools ? texts : 0, kPooledFields))
+      return error("pooled must have the shape [%lld, %d], or [0, %d]", (long long)texts, kPooledFields, kPooledFields);
+    float* y = call.output(pools ? texts : queries, width());
     if (call.failed) return call.failed;
-    const Error e = encoder(*settings.kernels, call.threads(), tokens, all, rows, queries, y);
+    const auto* of_texts = pools ? reinterpret_cast<const PooledText*>(pooled) : nullptr;
+    const Error e = encoder(*settings.kernels, call.threads(), tokens, all, rows, queries, of_texts, y);
     return e ? e : call.failed;
   }
 };

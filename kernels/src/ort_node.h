@@ -13,7 +13,7 @@ namespace cpu2vec {
 namespace {
 
 constexpr const char* kDomain = "cpu2vec";
-constexpr int kOpSet = 6;
+constexpr int kOpSet = 7;
 
 struct Settings {
   const Kernels* kernels;

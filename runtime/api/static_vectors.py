@@ -9,6 +9,7 @@ from typing import Any
 from manifest import StaticModel, Task
 from runtime.api.embeddings.endpoint import Batch, Batches, size_of_texts
 from runtime.api.embeddings.texts import parse_texts
+from runtime.api.endpoint import Json
 from runtime.api.json_body import parse_object, show
 from runtime.api.vectors_fields import (
     DEFAULT_STRATEGY,
@@ -59,7 +60,7 @@ class StaticVectorsEndpoint:
     def fits(self, item: StaticRequest | Batch) -> bool:
         return True
 
-    async def answer(self, item: StaticRequest | Batch, deadline: float | None) -> bytes:
+    async def answer(self, item: StaticRequest | Batch, deadline: float | None) -> Json:
         if isinstance(item, Batch):
             return await item.answer(deadline)
         # PERF: a thread would take longer to begin and to report back than a short text takes.

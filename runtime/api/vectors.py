@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from manifest import PoolingMode, TextModel
 from runtime.api.embeddings.endpoint import Batch, Batches, size_of_texts
 from runtime.api.embeddings.texts import parse_texts
+from runtime.api.endpoint import Json
 from runtime.api.json_body import parse_object, show
 from runtime.api.vectors_fields import (
     DEFAULT_STRATEGY,
@@ -67,7 +68,7 @@ class VectorsEndpoint:
     def fits(self, item: EmbedRequest | Batch) -> bool:
         return isinstance(item, Batch) or self._fits(item)
 
-    async def answer(self, item: EmbedRequest | Batch, deadline: float | None) -> bytes:
+    async def answer(self, item: EmbedRequest | Batch, deadline: float | None) -> Json:
         if isinstance(item, Batch):
             return await item.answer(deadline)
         return vector_answer(item.text, await self._embed(item, deadline))

@@ -23,8 +23,14 @@ class Engine(Protocol):
     def supports_batching(self) -> bool:
         """Whether several texts share one run, which takes less time than a run for each."""
 
+    @property
+    def pools(self) -> bool:
+        """Whether it can give pooled vectors of texts."""
+
     def run(self, batch: TokenBatch, cores: int) -> NDArray[np.float32]:
-        """Return the embeddings of the tokens that are wanted, (wanted, hidden). Raises ``InferenceFailed``.
+        """Return the embeddings of the tokens, or the pooled vectors of the texts, that are wanted: (results, hidden).
+
+        Raises ``InferenceFailed``.
 
         Pass more than one core only if nothing else runs.
         """

@@ -17,8 +17,13 @@ from runtime.inference.token_batch import TokenBatch
 ROWS = "rows"
 """The input of a graph that computes only the embeddings that are wanted."""
 
+POOLED = "pooled"
+"""The input of a graph that can pool: of each text as in a batch, or of none."""
+
 WIDE_ENCODER_FROM_TOKENS = 1
 """The op of a whole encoder starts its threads once, and waits for none of them, so that every text gains by them."""
+
+NOTHING_POOLED: NDArray[np.int64] = np.zeros((0, 3), np.int64)
 
 
 class PackedEngine:
@@ -32,6 +37,7 @@ class PackedEngine:
         "lengths": lambda batch: batch.lengths,
         "token_type_ids": lambda batch: batch.token_types,
         ROWS: lambda batch: batch.wanted_rows,
+        POOLED: lambda batch: batch.pooled if batch.pooled is not None else NOTHING_POOLED,
     }
     """The inputs that a graph may have, from a batch."""
 
@@ -40,13 +46,14 @@ class PackedEngine:
     def __init__(self, path: Path, graph: Graph, cores: int, native_ops: NativeOps) -> None:
         """Raises ``BundleError`` for a graph or a library that does not load."""
         self._inputs, self._output = graph.inputs, graph.output
+        self.pools = POOLED in graph.inputs
         self._sessions = open_native_sessions(path, cores, native_ops, WIDE_ENCODER_FROM_TOKENS)
 
     def run(self, batch: TokenBatch, cores: int) -> NDArray[np.float32]:
         """See ``engine.Engine``."""
         feed = {name: self.INPUTS[name](batch) for name in self._inputs}
         embeddings = self._sessions.run(self._output, feed, len(batch.ids), cores)
-        return embeddings if ROWS in feed else batch.select(embeddings)
+        return embeddings if ROWS in feed or batch.pooled is not None else batch.select(embeddings)
 
 
 def open_native_sessions(

@@ -34,6 +34,7 @@ class PaddedEngine:
     """The inputs that a graph may have, from the ids and the token types of one text."""
 
     supports_batching = False
+    pools = False
 
     def __init__(self, path: Path, graph: Graph, cores: int) -> None:
         """Raises ``BundleError`` for a graph that does not load."""

@@ -22,6 +22,9 @@ class TokenBatch:
     """The type of each token, (sum of lengths,); None: all have the type 0."""
     rows: NDArray[np.int64] | None = None
     """The tokens whose embeddings are wanted, ascending indices of ``ids``; None: all."""
+    pooled: NDArray[np.int64] | None = None
+    """A vector is wanted of each text, (texts, 3): the mean of its tokens from the first number up to the second one,
+    divided by its norm if the third is 1. None: embeddings are wanted."""
 
     @classmethod
     def of(cls, ids: list[int], types: NDArray[np.int64] | None = None) -> TokenBatch:
@@ -31,6 +34,12 @@ class TokenBatch:
     def wanting(self, token: int | None) -> TokenBatch:
         """Return the batch of which this one token is wanted; None: all are."""
         return self if token is None else replace(self, rows=np.asarray([token], dtype=np.int64))
+
+    def pooling(self, tokens: Sequence[tuple[int, int]], normalized: bool) -> TokenBatch:
+        """Return the batch of which vectors are wanted: of each text the mean from one token up to another."""
+        pooled: NDArray[np.int64] = np.empty((len(tokens), 3), np.int64)
+        pooled[:, :2], pooled[:, 2] = tokens, normalized
+        return TokenBatch(self.ids, self.lengths, self.types, self.rows, pooled)
 
     @classmethod
     def of_texts(cls, texts: Sequence[bytes], wanted: Sequence[int | None]) -> TokenBatch:
@@ -61,13 +70,18 @@ class TokenBatch:
         """The tokens that are wanted, ascending indices of ``ids``."""
         return np.arange(len(self.ids)) if self.rows is None else self.rows
 
+    @property
+    def results(self) -> int:
+        """How many rows the result has."""
+        return self.wanted if self.pooled is None else len(self.lengths)
+
     def select(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the embeddings that are wanted of those of all tokens, (sum of lengths, hidden)."""
         return embeddings if self.rows is None else embeddings[self.rows]
 
     @classmethod
     def joined(cls, batches: Sequence[TokenBatch]) -> TokenBatch:
-        """Return all texts of the batches, in order."""
+        """Return all texts of the batches, in order. Of all or none of them, pooled vectors are wanted."""
         if len(batches) == 1:
             return batches[0]
         return cls(
@@ -76,7 +90,13 @@ class TokenBatch:
             # PERF: most batches have no types, and need no array of zeros.
             None if all(batch.types is None for batch in batches) else np.concatenate([b.token_types for b in batches]),
             None if all(batch.rows is None for batch in batches) else _joined_rows(batches),
+            _joined_pooled(batches),
         )
+
+
+def _joined_pooled(batches: Sequence[TokenBatch]) -> NDArray[np.int64] | None:
+    given = [batch.pooled for batch in batches if batch.pooled is not None]
+    return np.concatenate(given) if given else None
 
 
 def _wanted_of(start: int, length: int, token: int | None) -> Sequence[int]:

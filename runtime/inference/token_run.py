@@ -21,7 +21,7 @@ nothing, and their first texts would wait."""
 
 @dataclass(frozen=True)
 class TokenRun:
-    """A text, or a window of it, for an engine. Its result is the embeddings that are wanted, (wanted, hidden)."""
+    """A text, or a window of it, for an engine. Its result is what the batch wants, (results, hidden)."""
 
     engine: Engine
     """The engine to run it."""
@@ -76,18 +76,26 @@ class RunBatch:
     def _fits(self, run: TokenRun) -> bool:
         return (
             run.engine is self._runs[0].engine
+            and (run.batch.pooled is None) == (self._runs[0].batch.pooled is None)
             and run.engine.supports_batching
             and self._tokens + run.tokens <= self._max_tokens
             and self._budget.can_hold(self._memory + run.memory)
         )
 
     def _run_all(self, cores: int) -> list[Tokens]:
+        if len(self._runs) == 1:
+            return [self._run_together(self._runs[0].batch, cores)]
         batches = [run.batch for run in self._runs]
+        results = self._run_together(TokenBatch.joined(batches), cores)
+        ends = accumulate(batch.results for batch in batches)
+        parts = [results[end - batch.results : end] for batch, end in zip(batches, ends, strict=True)]
+        # NOTE: a vector that somebody keeps must not keep those of all other texts.
+        return parts if batches[0].pooled is None else [part.copy() for part in parts]
+
+    def _run_together(self, batch: TokenBatch, cores: int) -> Tokens:
         # NOTE: one lease for all: a thread that held one and asked for another could wait for itself.
         with self._budget.lease(self._memory):
-            tokens = self._runs[0].engine.run(TokenBatch.joined(batches), cores)
-        ends = accumulate(batch.wanted for batch in batches)
-        return [tokens[end - batch.wanted : end] for batch, end in zip(batches, ends, strict=True)]
+            return self._runs[0].engine.run(batch, cores)
 
 
 def _alone(budget: MemoryBudget, run: TokenRun) -> RunBatch:

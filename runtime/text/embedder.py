@@ -20,7 +20,7 @@ from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize, normalize_rows
 from runtime.text.packed import ID_BYTES, pack, unpack
-from runtime.text.pooling import only_token, pool, pool_each, reads_one_token
+from runtime.text.pooling import is_mean, mean_of, means_of, only_token, pool, pool_each, reads_one_token
 from runtime.text.request import EmbedRequest
 from runtime.text.tokenizer import SHORT_TEXT_CHARACTERS, Tokenizer
 from runtime.text.windows import Window, Windowing, Windows
@@ -45,6 +45,9 @@ class Embedder:
         self._figures = figures if figures is not None else WorkFigures()
         self._encoder, self._windows, self._engine, self._head = encoder, windows, engine, head
         self._end = end
+        rest = head.after_normalizing()
+        # What an engine that pools leaves to be done.
+        self._normalizes, self._rest = rest is not None, rest if rest is not None else head
 
     def begin(self, request: EmbedRequest) -> Steps:
         """Yields one window a step, to be run, or a pause in tokenizing; the result is (dim,) or (dimensions,) float32.
@@ -69,14 +72,16 @@ class Embedder:
         for index, text in enumerate(group.texts):
             if all_ids[index] is None:
                 alone[index], counts[index] = yield from self._named(group, index, text)
-        runs = self._runs([ids for ids in all_ids if ids is not None])
+        # PERF: all at once, because after each run of the model, the caches have little of Python left.
+        runs = [
+            self._read_together(request, texts) for texts in self._runs([ids for ids in all_ids if ids is not None])
+        ]
         found: list[Vector] = []
-        for number, texts in enumerate(runs):
-            batch, wanted = self._read_together(request, texts)
-            count = sum(map(len, texts)) // ID_BYTES
-            tokens = yield Step(TokenRun(self._engine, batch, self._encoder.memory.of(count)), len(runs) - number)
-            found.append(self._pooled_apart(tokens, batch, wanted, request))
-            self._figures.computed(count, texts=len(texts))
+        for number, (batch, wanted) in enumerate(runs):
+            count = len(batch.ids)
+            results = yield Step(TokenRun(self._engine, batch, self._encoder.memory.of(count)), len(runs) - number)
+            found.append(self._pooled_apart(results, batch, wanted, request))
+            self._figures.computed(count, texts=len(batch.lengths))
         vectors = _in_order(found, alone)
         _check_finite(vectors)
         return Embedded(vectors, counts)
@@ -173,26 +178,21 @@ class Embedder:
         tokens = yield Step(TokenRun(self._engine, batch, memory), window.following + 1)
         return self._pooled(tokens, batch, request)
 
-    def _pooled(self, tokens: Tokens, batch: TokenBatch, request: EmbedRequest) -> Vector:
-        """The vector of one text, from the embeddings that its batch wants."""
+    def _pooled(self, results: Tokens, batch: TokenBatch, request: EmbedRequest) -> Vector:
+        """The vector of one text, from what its batch wants."""
+        if batch.pooled is not None:
+            return self._rest.apply(results[0])
         skip = request.skipped_tokens if batch.rows is None else 0
-        return self._head.apply(pool(tokens, request.pooling, skip))
+        return self._head.apply(pool(results, request.pooling, skip))
 
     def _pooled_apart(
-        self, tokens: Tokens, batch: TokenBatch, wanted: list[int | None], request: EmbedRequest
+        self, results: Tokens, batch: TokenBatch, wanted: list[int | None], request: EmbedRequest
     ) -> Vector:
         """The vectors of several texts, (texts, dim), with the bits that each has alone."""
-        lengths: list[int] = batch.lengths.tolist()
-        if batch.rows is None:
-            pooled = pool_each(tokens, lengths, request.pooling, request.skipped_tokens)
+        if batch.pooled is not None:
+            vectors = self._rest.apply_all(results)
         else:
-            each, start = [], 0
-            for length, token in zip(lengths, wanted, strict=True):
-                end, skip = (start + length, request.skipped_tokens) if token is None else (start + 1, 0)
-                each.append(pool(tokens[start:end], request.pooling, skip))
-                start = end
-            pooled = np.stack(each)
-        vectors = self._head.apply_all(pooled)
+            vectors = self._head.apply_all(_pool_apart(results, batch, wanted, request))
         if request.dimensions is None:
             return vectors
         vectors = vectors[:, : request.dimensions]
@@ -206,16 +206,36 @@ class Embedder:
         """The batch of several texts, and the only token that is wanted of each; None, or no list: all are."""
         if self._end is not None:
             texts = [pack(self._to_end(unpack(ids))) for ids in texts]
+        pooling, skip, lengths = request.pooling, request.skipped_tokens, [len(ids) // ID_BYTES for ids in texts]
         wanted: list[int | None] = []
-        if reads_one_token(request.pooling):
-            lengths = [len(ids) // ID_BYTES for ids in texts]
-            wanted = [only_token(request.pooling, request.skipped_tokens, length) for length in lengths]
-        return TokenBatch.of_texts(texts, wanted), wanted
+        if reads_one_token(pooling):
+            wanted = [only_token(pooling, skip, length) for length in lengths]
+        batch = TokenBatch.of_texts(texts, wanted)
+        if self._engine.pools and is_mean(pooling):
+            batch = batch.pooling(means_of(pooling, skip, lengths), self._normalizes)
+        return batch, wanted
 
     def _read_by(self, request: EmbedRequest, ids: list[int]) -> TokenBatch:
         """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
         ids = self._to_end(ids)
-        return TokenBatch.of(ids).wanting(only_token(request.pooling, request.skipped_tokens, len(ids)))
+        pooling, skip, length = request.pooling, request.skipped_tokens, len(ids)
+        batch = TokenBatch.of(ids).wanting(only_token(pooling, skip, length))
+        if self._engine.pools and is_mean(pooling):
+            batch = batch.pooling([mean_of(pooling, skip, length)], self._normalizes)
+        return batch
+
+
+def _pool_apart(tokens: Tokens, batch: TokenBatch, wanted: list[int | None], request: EmbedRequest) -> Vector:
+    """The pooled tokens of several texts, (texts, width), from the embeddings that are wanted of each."""
+    lengths: list[int] = batch.lengths.tolist()
+    if batch.rows is None:
+        return pool_each(tokens, lengths, request.pooling, request.skipped_tokens)
+    each, start = [], 0
+    for length, token in zip(lengths, wanted, strict=True):
+        end, skip = (start + length, request.skipped_tokens) if token is None else (start + 1, 0)
+        each.append(pool(tokens[start:end], request.pooling, skip))
+        start = end
+    return np.stack(each)
 
 
 def _in_order(found: list[Vector], alone: dict[int, Vector]) -> Vector:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +55,27 @@ def only_token(modes: tuple[PoolingMode, ...], skip: int, tokens: int) -> int | 
     if modes == (PoolingMode.CLS,):
         return skip if skip < tokens else 0
     return tokens - 1 if modes == (PoolingMode.LAST_TOKEN,) and skip < tokens else None
+
+
+def is_mean(modes: tuple[PoolingMode, ...]) -> bool:
+    """Whether pooling gives the mean of ``mean_of``'s tokens."""
+    return modes in ((PoolingMode.MEAN,), (PoolingMode.CLS,), (PoolingMode.LAST_TOKEN,))
+
+
+def mean_of(modes: tuple[PoolingMode, ...], skip: int, tokens: int) -> tuple[int, int]:
+    """Return the first token of a text that the mean is of, and the one after the last.
+
+    The mean of one token is its embedding, and that of no tokens is zero.
+    """
+    token = only_token(modes, skip, tokens)
+    return (min(skip, tokens), tokens) if token is None else (token, token + 1)
+
+
+def means_of(modes: tuple[PoolingMode, ...], skip: int, lengths: Sequence[int]) -> Sequence[tuple[int, int]]:
+    """Return the same for each of several texts. PERF: of all tokens it takes a fraction."""
+    if skip == 0 and modes == (PoolingMode.MEAN,):
+        return list(zip(repeat(0), lengths))
+    return [mean_of(modes, skip, length) for length in lengths]
 
 
 def _cls(tokens: Array, skip: int) -> Array:

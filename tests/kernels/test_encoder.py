@@ -10,6 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from manifest import PoolingMode
+from runtime.text.head import normalize
+from runtime.text.pooling import pool
 from tests.support.graphs import kernel_ops as ops
 from tests.support.graphs.encoder_inputs import EMPTY, encoder, step_by_step
 from tests.support.graphs.kernel_ops import Op, graph, options, run
@@ -18,7 +21,9 @@ from tests.support.graphs.op_inputs import floats
 ISAS = ops.available()
 NO_WORD = "must have an id of the word table, 0 to 49, not"
 ATTRIBUTES = {"heads": 2, "activation": "gelu"}
-LENGTHS = st.lists(st.sampled_from([0, 1, 2, 5, 16, 17, 24]), min_size=1, max_size=4).map(tuple)
+LENGTH = st.sampled_from([0, 1, 2, 5, 16, 17, 24])
+LENGTHS = st.lists(LENGTH, min_size=1, max_size=4).map(tuple)
+NOT_POOLED = np.zeros((0, 3), np.int64)
 EPSILONS = {"epsilon": 1e-3, "input_epsilon": 1e-2}
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -96,6 +101,60 @@ def test_a_call_without_texts(rows):
     assert run("Encoder", inputs, **ATTRIBUTES).shape == (0, 16)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    texts=st.lists(st.tuples(LENGTH, st.integers(0, 26), st.integers(0, 26), st.booleans()), min_size=1, max_size=5),
+    width=st.sampled_from([16, 20, 330]),
+    rows=st.none() | st.sets(st.integers(0, 60), max_size=5),
+    threads=st.sampled_from([1, 3]),
+)
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_a_text_has_the_mean_of_its_tokens_and_unit_length_if_asked(isa, seed, texts, width, rows, threads):
+    lengths = tuple(length for length, *_ in texts)
+    some = list(range(sum(lengths))) if rows is None else some_of(sum(lengths), rows)
+    pooled = [(begin, begin + count, normalized) for _, begin, count, normalized in texts]
+    inputs = encoder(seed, lengths, width=width, some=None if rows is None else some, pooled=pooled)
+    op = Op("Encoder", inputs, isa, threads, **ATTRIBUTES)
+    tokens, vectors = op.run(pooled=NOT_POOLED), op.run()
+    assert vectors.shape == (len(texts), width)
+    starts = np.cumsum([0, *lengths])
+    for vector, start, length, (begin, end, normalized) in zip(vectors, starts, lengths, pooled, strict=False):
+        of_text = tokens[[start + begin <= row < start + min(end, length) for row in some]]
+        mean = pool(of_text, (PoolingMode.MEAN,), 0) if len(of_text) else np.zeros(width, np.float32)
+        expected, tolerance = (normalize(mean), 1) if normalized else (mean, 0)
+        np.testing.assert_array_max_ulp(vector, expected, maxulp=tolerance)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_text_has_the_same_vector_alone_and_in_a_batch(isa):
+    lengths = (5, 30, 1, 17, 70)
+    pooled = [(1, length, 1) for length in lengths]
+    inputs = encoder(3, lengths, width=48, position=None, pooled=pooled)
+    op = Op("Encoder", inputs, isa, 2, **ATTRIBUTES)
+    whole, start = op.run(), 0
+    for index, length in enumerate(lengths):
+        text = {"ids": inputs["ids"][start : start + length], "lengths": np.array([length])}
+        np.testing.assert_array_equal(op.run(**text, pooled=np.array(pooled[index : index + 1]))[0], whole[index])
+        start += length
+
+
+def test_a_vector_that_is_not_finite_is_no_other_texts():
+    inputs = encoder(4, (4, 20, 6), pooled=[(0, 4, 1), (0, 20, 1), (0, 6, 0)])
+    inputs["word_scale"][inputs["ids"][10]] = np.nan
+    touched = [np.isin(text, inputs["ids"][10]).any() for text in np.split(inputs["ids"], [4, 24])]
+    vectors = run("Encoder", inputs, **ATTRIBUTES)
+    assert touched[1]
+    for vector, is_touched in zip(vectors, touched, strict=True):
+        assert np.isnan(vector).all() if is_touched else np.isfinite(vector).all()
+
+
+def test_texts_without_tokens_have_zeros():
+    nothing = np.zeros(0, np.int64)
+    inputs = encoder(ids=nothing, lengths=np.zeros(2, np.int64), pooled=[(0, 3, 1), (0, 0, 0)])
+    np.testing.assert_array_equal(run("Encoder", inputs, **ATTRIBUTES), np.zeros((2, 16)))
+
+
 def test_runs_of_different_sizes_after_another_on_one_session():
     """Memory is kept from run to run, and a large buffer is not."""
     inputs = encoder(5, (3, 4), width=330, heads=5, position=None)
@@ -159,6 +218,21 @@ class TestRefusals:
     def test_rows_that_do_not_fit(self, changed, sentence):
         with pytest.raises(Exception, match=re.escape(f'cpu2vec Encoder "tested": {sentence}')):
             run("Encoder", encoder(some=[1, 5], **changed), **ATTRIBUTES)
+
+    @pytest.mark.parametrize(
+        ("pooled", "sentence"),
+        [
+            ([(0, 1, 1)], "pooled must have the shape [2, 3], or [0, 3]"),
+            ([(0, 1), (0, 1)], "pooled must have the shape [2, 3], or [0, 3]"),
+            (np.zeros((0, 2), np.int64), "pooled must have the shape [2, 3], or [0, 3]"),
+            ([(0, 1, 1), (-1, 1, 1)], "pooled[1] must be of tokens from 0 on, not of -1 to 1"),
+            ([(3, 2, 1), (0, 1, 1)], "pooled[0] must be of tokens from 0 on, not of 3 to 2"),
+            ([(0, 1, 2), (0, 1, 1)], "pooled[0] must be normalized or not, 1 or 0, not 2"),
+        ],
+    )
+    def test_pooling_that_does_not_fit(self, pooled, sentence):
+        with pytest.raises(Exception, match=re.escape(f'cpu2vec Encoder "tested": {sentence}')):
+            run("Encoder", encoder(pooled=pooled), **ATTRIBUTES)
 
     def test_a_width_of_another_layer(self):
         other = {f"1.{name[2:]}": value for name, value in encoder(width=20).items() if name.startswith("1.")}

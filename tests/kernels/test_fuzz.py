@@ -22,6 +22,8 @@ CORRECT = {
     "Encoder": (encoder, {"heads": 2, "activation": "gelu"}),
     "Encoder of some tokens": (lambda: encoder(some=[1, 5], smooth=True, types=True), {"heads": 2}),
     "Encoder with norms before": (lambda: encoder(before=True, bias=3), {"heads": 2, "mask": "causal"}),
+    "Encoder that pools": (lambda: encoder(pooled=[(0, 3, 1), (1, 4, 0)]), {"heads": 2}),
+    "Encoder that pools some tokens": (lambda: encoder(some=[0, 3], pooled=[(0, 1, 1), (0, 9, 0)]), {"heads": 2}),
     "Attention": (attention, {"heads": 2}),
     "Attention of some tokens": (some_attention, {"heads": 2}),
     "Attention with a mask": (some_attention, {"heads": 2, "mask": "causal"}),
@@ -48,6 +50,13 @@ def mutated(rng: np.random.Generator, value: np.ndarray) -> np.ndarray:
     return flat.reshape(shape)
 
 
+def rows_of(given: dict[str, np.ndarray]) -> int:
+    """How many rows the output has."""
+    if len(given.get("pooled", ())):
+        return len(given["lengths"])
+    return len(given.get("rows", next(iter(given.values()))))
+
+
 @pytest.mark.parametrize("isa", ops.available())
 @pytest.mark.parametrize("case", CORRECT)
 def test_no_input_crashes_the_process(case, isa):
@@ -72,6 +81,6 @@ def test_no_input_crashes_the_process(case, isa):
         else:
             assert y.dtype == np.float32
             assert y.ndim == 2
-            assert len(y) == len(given.get("rows", next(iter(given.values()))))
+            assert len(y) == rows_of(given)
     assert all(f'cpu2vec {op} "tested": ' in sentence for sentence in sentences), sentences
     assert CASES / 20 < len(sentences) < CASES * 19 / 20

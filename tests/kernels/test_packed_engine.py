@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifest import BundleError, Graph, Layout, OpSet, Target
+from manifest import BundleError, Graph, Layout, OpSet, PoolingMode, Target
 from runtime.errors import InferenceFailed, SettingsError
 from runtime.inference.engine import Engine, open_engine
 from runtime.inference.native_ops import NativeOps, load_native_ops
 from runtime.inference.packed_engine import WIDE_ENCODER_FROM_TOKENS
 from runtime.inference.token_batch import TokenBatch
+from runtime.text.head import normalize
+from runtime.text.pooling import pool
 from tests.support.graphs import kernel_ops as ops
 from tests.support.graphs.kernel_programs import library_to_refuse
 from tests.support.graphs.native_model import GRAPH, PAGE, POSITIONS, WIDTH, WORDS, cosines, native_model
@@ -58,6 +60,12 @@ def engine(path: Path) -> Engine:
     return open_engine(path, GRAPH, 2, native_ops())
 
 
+@pytest.fixture(scope="module")
+def pooling_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    path = MODEL.write(tmp_path_factory.mktemp("pooling"))
+    return open_engine(path, dataclasses.replace(GRAPH, inputs=(*GRAPH.inputs, "pooled")), 2, native_ops())
+
+
 class TestTheLibrary:
     def test_it_is_found_and_chooses_the_best_instruction_set(self):
         assert native_ops() == NativeOps(LIBRARY, ops.available()[0])
@@ -71,12 +79,12 @@ class TestTheLibrary:
         with pytest.raises(SettingsError, match=re.escape(sentence)):
             native_ops("avx9")
 
-    @pytest.mark.parametrize("version", [5, 7])
+    @pytest.mark.parametrize("version", [6, 8])
     def test_another_op_set_is_refused_with_both_versions(self, version: int):
         with pytest.raises(
-            BundleError, match=rf"needs version {version} of the ops cpu2vec, and libcpu2vec-\w+.so has version 6: "
+            BundleError, match=rf"needs version {version} of the ops cpu2vec, and libcpu2vec-\w+.so has version 7: "
         ):
-            load_native_ops([None, OpSet("cpu2vec", 6), OpSet("cpu2vec", version)])
+            load_native_ops([None, OpSet("cpu2vec", 7), OpSet("cpu2vec", version)])
 
     def test_a_library_for_another_onnxruntime_is_refused(self, path: Path):
         library = library_to_refuse(ops.host_target(), "9.9.9")
@@ -105,6 +113,20 @@ class TestRuns:
         alone = np.concatenate([engine.run(batch, 1) for batch in batches])
         for cores in (1, 2):
             np.testing.assert_array_equal(engine.run(TokenBatch.joined(batches), cores), alone)
+
+    @settings(max_examples=15, deadline=None)
+    @given(TEXTS, st.integers(0, 3))
+    def test_pooled_vectors_are_the_means_of_tokens(self, pooling_engine: Engine, lengths: list, skip: int):
+        batches = [TokenBatch.of(some_ids(length, seed)) for seed, length in enumerate(lengths)]
+        pooled = [batch.pooling([(min(skip, len(batch.ids)), len(batch.ids))], True) for batch in batches]
+        vectors = pooling_engine.run(TokenBatch.joined(pooled), 2)
+        for vector, batch in zip(vectors, batches, strict=True):
+            mean = pool(pooling_engine.run(batch, 1), (PoolingMode.MEAN,), skip)
+            np.testing.assert_array_max_ulp(vector, normalize(mean), maxulp=1)
+
+    def test_a_graph_of_one_node_pools(self, tmp_path: Path, pooling_engine: Engine):
+        assert pooling_engine.pools
+        assert not open_engine(MODEL.write(tmp_path, in_steps=True), GRAPH, 1, native_ops()).pools
 
     def test_batching_is_supported(self, engine: Engine):
         assert engine.supports_batching

@@ -34,7 +34,7 @@ def test_its_files_are_graph_weights_tokenizer_and_layers():
             "rerank.encoder.layers[0].activation is missing",
         ),
         (
-            a_model(model=replace(GRAPH, ops=OpSet("cpu2vec", 6))),
+            a_model(model=replace(GRAPH, ops=OpSet("cpu2vec", 7))),
             "rerank.graphs.model.layout must be packed for a graph with ops, not padded",
         ),
     ],

@@ -207,7 +207,7 @@ def test_weights_have_a_byte_and_a_scale_for_each_group_of_channels_or_row_of_a_
 
 def test_the_graph_is_of_the_native_kernels_ops(bundle: Path, manifest: Manifest):
     graph = manifest.section.graphs["model"]
-    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 6))
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 7))
     report = from_json(FidelityReport, (bundle / "fidelity.json").read_text(), "fidelity.json")
     assert report.cosine.classes[0].cpu_class == PER_TOKEN
     assert report.stock_kernels == {}

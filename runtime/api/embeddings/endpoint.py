@@ -12,7 +12,7 @@ import numpy as np
 from runtime.api.embeddings.asked import Asked, Choice, Served
 from runtime.api.embeddings.fields import Fields
 from runtime.api.embeddings.layout import BYTES_PER_NUMBER, Layout
-from runtime.api.endpoint import LargeAnswer
+from runtime.api.endpoint import Json, LargeAnswer
 from runtime.api.json_body import parse_object
 from runtime.api.openapi.operation import Operation
 from runtime.batches.request import BatchRequest, Embedded
@@ -35,7 +35,7 @@ class Batch(LargeAnswer):
     layout: Layout
     embed: Embed
 
-    async def answer(self, deadline: float | None) -> bytes:
+    async def answer(self, deadline: float | None) -> Json:
         """The JSON of the answer. Raises as ``Batcher.embed``."""
         return await self.layout.write(await self.embed(self.request, deadline))
 
@@ -79,5 +79,5 @@ class EmbeddingsEndpoint:
     def fits(self, item: Batch) -> bool:
         return True
 
-    async def answer(self, item: Batch, deadline: float | None) -> bytes:
+    async def answer(self, item: Batch, deadline: float | None) -> Json:
         return await item.answer(deadline)

@@ -19,19 +19,19 @@ NUMBERS_AT_A_TIME = 32 * 1024
 BYTES_PER_NUMBER = 24
 """A number and its digits, at most."""
 
-WriteRows = Callable[[Array, int], bytes]
+WriteRows = Callable[[Array, int], bytes | memoryview]
 """Writes the rows of an array, (rows, dim), the first of which has this index in the answer; with commas in between."""
 
 
-def rows_as_lists(rows: Array, first: int) -> bytes:
+def rows_as_lists(rows: Array, first: int) -> memoryview:
     """Lists of numbers, with the fewest digits that give the same bits when they are read."""
-    return orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    return memoryview(orjson.dumps(rows, option=orjson.OPT_SERIALIZE_NUMPY))[1:-1]
 
 
-def rows_as_objects(rows: Array, first: int) -> bytes:
+def rows_as_objects(rows: Array, first: int) -> memoryview:
     """OpenAI's objects, with lists of numbers."""
     listed = [{"object": "embedding", "index": index, "embedding": row} for index, row in enumerate(rows, first)]
-    return orjson.dumps(listed, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    return memoryview(orjson.dumps(listed, option=orjson.OPT_SERIALIZE_NUMPY))[1:-1]
 
 
 def rows_as_base64(rows: Array, first: int) -> bytes:
@@ -53,23 +53,23 @@ class Layout:
     """Everything after the last one, given the number of tokens."""
     rows: WriteRows = rows_as_lists
 
-    async def write(self, embedded: Embedded) -> bytes:
+    async def write(self, embedded: Embedded) -> bytearray:
         """The JSON of the answer, written in pieces, between which others have a turn."""
-        pieces = await written(embedded.vectors, self.rows)
-        # PERF: an answer has megabytes, which are copied once.
-        return b"".join((self.head, *pieces, self.tail(sum(embedded.tokens))))
+        answer = bytearray(self.head)
+        await append_rows(answer, embedded.vectors, self.rows)
+        answer += self.tail(sum(embedded.tokens))
+        return answer
 
 
-async def written(vectors: Array, write: WriteRows) -> list[bytes]:
-    """All rows, in pieces with commas in between; others have a turn after each."""
+async def append_rows(answer: bytearray, vectors: Array, write: WriteRows) -> None:
+    """Append all rows, in pieces with commas in between; others have a turn after each."""
+    # PERF: a piece is written where the last one was. An answer has megabytes, and new pages cost more than its digits.
     step = max(1, NUMBERS_AT_A_TIME // max(1, vectors.shape[1]))
-    pieces = []
     for first in range(0, len(vectors), step):
         if first:
             await asyncio.sleep(0)
-            pieces.append(b",")
-        pieces.append(write(np.ascontiguousarray(vectors[first : first + step]), first))
-    return pieces
+            answer += b","
+        answer += write(np.ascontiguousarray(vectors[first : first + step]), first)
 
 
 def around(name: str, before: dict[str, Any], after: Callable[[int], dict[str, Any]]) -> tuple[bytes, Any]:

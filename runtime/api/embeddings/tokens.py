@@ -10,9 +10,9 @@ import orjson
 
 from runtime.api.embeddings.asked import Served
 from runtime.api.embeddings.endpoint import LikeOf, Parse
-from runtime.api.embeddings.layout import rows_as_lists, written
+from runtime.api.embeddings.layout import append_rows, rows_as_lists
 from runtime.api.embeddings.tei import describe_all, describe_tokenize, parse_all, parse_tokenize
-from runtime.api.endpoint import LargeAnswer
+from runtime.api.endpoint import Json, LargeAnswer
 from runtime.api.json_body import parse_object
 from runtime.api.openapi.operation import Operation
 from runtime.batches.each_text import EachText, PerToken
@@ -25,7 +25,7 @@ BYTES_PER_LISTED_TOKEN = 128
 SPECIAL_TOKENS = 16
 """More than any tokenizer puts around a text."""
 
-WriteAnswer = Callable[[Sequence[PerToken]], Awaitable[bytes]]
+WriteAnswer = Callable[[Sequence[PerToken]], Awaitable[Json]]
 
 
 @dataclass(frozen=True)
@@ -63,14 +63,19 @@ class TokensEndpoint:
     def fits(self, item: TokenQuestion) -> bool:
         return True
 
-    async def answer(self, item: TokenQuestion, deadline: float | None) -> bytes:
+    async def answer(self, item: TokenQuestion, deadline: float | None) -> Json:
         return await self._route.write(await self._texts.results(item.request, deadline))
 
 
-async def write_vectors(found: Sequence[PerToken]) -> bytes:
+async def write_vectors(found: Sequence[PerToken]) -> bytearray:
     """A list of vectors for each text, one for each token."""
-    listed = [b"".join(await written(each.value, rows_as_lists)) for each in found]
-    return b"[%s]" % b",".join([b"[%s]" % rows for rows in listed])
+    answer = bytearray(b"[")
+    for index, each in enumerate(found):
+        answer += b",[" if index else b"["
+        await append_rows(answer, each.value, rows_as_lists)
+        answer += b"]"
+    answer += b"]"
+    return answer
 
 
 async def write_listings(found: Sequence[PerToken]) -> bytes:

@@ -88,7 +88,7 @@ def test_texts_of_a_native_graph_are_run_together():
     }
     model = kernel_ops.graph("Embedding", inputs, ("word", "word_scale"))
     session = ort.InferenceSession(model.SerializeToString(), kernel_ops.options())
-    graph = Graph("", "", ("input_ids", "lengths"), "y", Layout.PACKED, OpSet("cpu2vec", 6))
+    graph = Graph("", "", ("input_ids", "lengths"), "y", Layout.PACKED, OpSet("cpu2vec", 7))
     found = PackedModel(session, graph, "any").run([Text([5, 6]), Text([7])])
     expected = (inputs["word"] * inputs["word_scale"][:, np.newaxis])[[5, 6, 7]]
     assert found == pytest.approx(expected, rel=1e-6)

@@ -26,7 +26,7 @@ from tests.support.models.tiny_description import Routes, TinyModel
 
 pytestmark = pytest.mark.slow
 
-NATIVE = OpSet("cpu2vec", 6)
+NATIVE = OpSet("cpu2vec", 7)
 BERT = NATIVE_MODELS[0]
 T5 = TinyModel("stock-t5", "t5", "t5", "T5EncoderModel")
 TWO = TinyModel("native-router", "bert", "bert", "BertModel", router=Routes(SMALL_QUERY, LARGE_DOCUMENT))
@@ -94,7 +94,7 @@ def test_each_route_has_a_native_graph_of_its_own(tmp_path: Path):
     graphs = made.manifest.section.graphs
     assert len(graphs) == 2
     assert {graph.ops for graph in graphs.values()} == {NATIVE}
-    assert graphs["query"].inputs == ("input_ids", "lengths")
+    assert graphs["query"].inputs == ("input_ids", "lengths", "pooled")
     assert graphs["document"].inputs == ("input_ids", "lengths", "rows")  # it pools by the first token
     weights = [(made.bundle / graph.weights).read_bytes() for graph in graphs.values()]
     assert weights[0] != weights[1]

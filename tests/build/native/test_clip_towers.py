@@ -120,10 +120,10 @@ def test_a_token_does_not_depend_on_later_ones_while_attention_is_in_floats(tmp_
 
 def test_what_a_bundle_says_of_the_graphs(tmp_path: Path):
     text, image = (write_graph(clip().tower(name).quantize().graph, tmp_path, name) for name in NAMES)
-    assert (text.inputs, text.output) == (("input_ids", "lengths", "rows"), "last_hidden_state")
+    assert (text.inputs, text.output) == (("input_ids", "lengths", "rows", "pooled"), "last_hidden_state")
     assert (image.inputs, image.output) == (("pixel_values",), "vectors")
     for graph in (text, image):
-        assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 6))
+        assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 7))
     (described,) = open_native(tmp_path / image.file).get_inputs()
     assert described.shape == ["images", 3, SIDE, SIDE]
     (vectors,) = open_native(tmp_path / image.file).get_outputs()

@@ -106,10 +106,10 @@ def test_the_kernels_come_close_to_the_original(model: TinyModel, tmp_path: Path
 @pytest.mark.parametrize("model", NATIVE_MODELS, ids=by_name)
 def test_a_native_graph_is_described_as_one(model: TinyModel, tmp_path: Path):
     graph = write_graph(lowered(exported(model).plan(), tmp_path / "work"), tmp_path, "model")
-    assert (graph.inputs, graph.output) == (("input_ids", "lengths"), "last_hidden_state")
-    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 6))
+    assert (graph.inputs, graph.output) == (("input_ids", "lengths", "pooled"), "last_hidden_state")
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 7))
     written = onnx.load(tmp_path / graph.file, load_external_data=False)
-    assert [(entry.domain, entry.version) for entry in written.opset_import] == [("cpu2vec", 6)]
+    assert [(entry.domain, entry.version) for entry in written.opset_import] == [("cpu2vec", 7)]
     assert {node.domain for node in written.graph.node} == {"cpu2vec"}
     open_native(tmp_path / graph.file)
 
@@ -196,8 +196,8 @@ def test_a_graph_that_computes_some_rows_gives_them_the_same_bits(model: TinyMod
 
 def test_a_graph_that_computes_some_rows_is_described_as_one(tmp_path: Path):
     graph = write_graph(lowered(exported(BERT).plan(), tmp_path / "work", one_token=True), tmp_path, "model")
-    assert (graph.inputs, graph.output) == (("input_ids", "lengths", "rows"), "last_hidden_state")
-    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 6))
+    assert (graph.inputs, graph.output) == (("input_ids", "lengths", "rows", "pooled"), "last_hidden_state")
+    assert (graph.layout, graph.ops) == (Layout.PACKED, OpSet("cpu2vec", 7))
 
 
 def test_the_runtime_gets_the_same_embeddings_from_either_graph(tmp_path: Path):

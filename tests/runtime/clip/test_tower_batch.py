@@ -19,6 +19,7 @@ class Lines:
     """An engine whose tokens are their ids."""
 
     supports_batching = True
+    pools = False
 
     def run(self, batch: TokenBatch, cores: int) -> np.ndarray:
         return batch.ids[:, np.newaxis].astype(np.float32)

@@ -48,6 +48,7 @@ class Engine:
     """Implements ``Engine``: the vector of a text is its number, twice. Remembers where it ran."""
 
     supports_batching = True
+    pools = False
 
     def __init__(self) -> None:
         self.runs: list[tuple[int, bool]] = []

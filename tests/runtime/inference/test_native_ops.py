@@ -10,7 +10,7 @@ from manifest import BundleError, OpSet
 from runtime.host.cpu import host_target
 from runtime.inference.native_ops import load_native_ops
 
-NATIVE = [None, OpSet("cpu2vec", 6)]
+NATIVE = [None, OpSet("cpu2vec", 7)]
 
 
 def test_a_bundle_without_native_ops_needs_no_library(tmp_path: Path):

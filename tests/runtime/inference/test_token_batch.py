@@ -51,6 +51,22 @@ def test_a_lone_batch_is_not_copied():
     assert TokenBatch.joined([batch]) is batch
 
 
+def test_pooled_vectors_are_one_for_each_text():
+    one, two = (TokenBatch.of(ids).pooling([(0, len(ids))], True) for ids in ([5, 6, 7], [8, 9]))
+    last = TokenBatch.of([1, 2, 3]).wanting(2).pooling([(2, 3)], False)
+    joined = TokenBatch.joined([one, two, last])
+    assert [batch.results for batch in (one, two, last, joined)] == [1, 1, 1, 3]
+    assert joined.pooled is not None
+    assert joined.pooled.tolist() == [[0, 3, 1], [0, 2, 1], [2, 3, 0]]
+    assert joined.pooled.dtype == np.int64
+    assert joined.wanted_rows.tolist() == [0, 1, 2, 3, 4, 7]
+    texts = [np.asarray(ids, np.int64).tobytes() for ids in ([5, 6, 7], [8, 9])]
+    together = TokenBatch.of_texts(texts, []).pooling([(0, 3), (0, 2)], True)
+    assert together.pooled is not None
+    assert together.pooled.tolist() == joined.pooled.tolist()[:2]
+    assert TokenBatch.joined([TokenBatch.of([5]), TokenBatch.of([6])]).pooled is None
+
+
 def test_which_tokens_are_wanted():
     every, only = TokenBatch.of([5, 6, 7]), TokenBatch.of([8, 9]).wanting(1)
     assert (every.wanted, every.rows, every.wanted_rows.tolist()) == (3, None, [0, 1, 2])

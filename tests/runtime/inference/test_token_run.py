@@ -20,7 +20,7 @@ class CountingEngine:
     """A token's embedding is (id, 2 id); a batch with the id REFUSED fails. Keeps the texts and cores of each run."""
 
     def __init__(self, supports_batching: bool = True) -> None:
-        self.supports_batching = supports_batching
+        self.supports_batching, self.pools = supports_batching, True
         self.runs: list[tuple[list[int], int]] = []
 
     def run(self, batch: TokenBatch, cores: int) -> np.ndarray:
@@ -28,7 +28,11 @@ class CountingEngine:
         self.runs.append((batch.lengths.tolist(), cores))
         if REFUSED in batch.ids:
             raise InferenceFailed(f"{REFUSED} is refused")
-        return batch.select(np.stack([batch.ids, 2 * batch.ids], axis=1).astype(np.float32))
+        embeddings = np.stack([batch.ids, 2 * batch.ids], axis=1).astype(np.float32)
+        if batch.pooled is None:
+            return batch.select(embeddings)
+        parts = zip(np.split(embeddings, np.cumsum(batch.lengths)[:-1]), batch.pooled.tolist(), strict=True)
+        return np.stack([tokens[begin:end].mean(axis=0) for tokens, (begin, end, _) in parts])
 
 
 def a_run(engine: CountingEngine, *ids: int, memory: int = 0) -> TokenRun:
@@ -43,6 +47,24 @@ def test_runs_that_want_some_tokens_get_them_beside_runs_that_want_all():
     results = a_batch(first, a_run(engine, 6, 7), last).run(1)
     assert [result[:, 0].tolist() for result in results] == [[1], [6, 7], [5]]
     assert len(engine.runs) == 1
+
+
+def test_texts_of_which_vectors_are_wanted_share_a_run_and_no_memory():
+    engine = CountingEngine()
+    runs = [TokenRun(engine, TokenBatch.of(ids).pooling([(0, len(ids))], False), 0) for ids in ([1, 3], [5], [7, 9])]
+    results = a_batch(*runs).run(1)
+    assert [result[:, 0].tolist() for result in results] == [[2], [5], [8]]
+    assert len(engine.runs) == 1
+    assert all(result.base is None for result in results)
+
+
+def test_vectors_and_tokens_come_from_runs_of_their_own():
+    engine = CountingEngine()
+    of_tokens, of_a_vector = a_run(engine, 1, 2), TokenRun(engine, TokenBatch.of([3]).pooling([(0, 1)], False), 0)
+    for first, second in ((of_tokens, of_a_vector), (of_a_vector, of_tokens)):
+        batch = a_batch(first)
+        assert batch.has_capacity
+        assert not batch.add(second)
 
 
 def a_batch(*runs: TokenRun) -> RunBatch:

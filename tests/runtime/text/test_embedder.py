@@ -17,7 +17,7 @@ from runtime.batches.request import Group
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.token_batch import TokenBatch
 from runtime.text.embedder import Embedder
-from runtime.text.head import Head
+from runtime.text.head import Head, normalize
 from runtime.text.long_text import LongText
 from runtime.text.pooling import pool
 from runtime.text.request import EmbedRequest
@@ -36,14 +36,25 @@ class PlainEngine:
 
     supports_batching = True
 
-    def __init__(self) -> None:
+    def __init__(self, pools: bool = False) -> None:
+        self.pools = pools
         self.runs: list[tuple[list[int], int]] = []
         self.spoil = 0.0
 
     def run(self, batch: TokenBatch, cores: int) -> np.ndarray:
         self.runs.append((batch.ids.tolist(), cores))
         ids = batch.ids.astype(np.float32)
-        return batch.select(np.stack([ids, np.ones_like(ids), ids**2], axis=1) + np.float32(self.spoil))
+        embeddings = np.stack([ids, np.ones_like(ids), ids**2], axis=1) + np.float32(self.spoil)
+        if batch.pooled is None:
+            return batch.select(embeddings)
+        assert self.pools
+        texts = zip(np.split(embeddings, np.cumsum(batch.lengths)[:-1]), batch.pooled.tolist(), strict=True)
+        return np.stack([mean(tokens[begin:end], normalizes == 1) for tokens, (begin, end, normalizes) in texts])
+
+
+def mean(tokens: np.ndarray, normalizes: bool) -> np.ndarray:
+    pooled = pool(tokens, MEAN, 0) if len(tokens) else np.zeros(tokens.shape[1], np.float32)
+    return normalize(pooled) if normalizes else pooled
 
 
 @pytest.fixture
@@ -58,9 +69,9 @@ def tokenizer(tmp_path: Path, request: pytest.FixtureRequest) -> Tokenizer:
     return Tokenizer(tmp_path / "tokenizer.json")
 
 
-@pytest.fixture
-def engine() -> PlainEngine:
-    return PlainEngine()
+@pytest.fixture(params=[False, True], ids=["tokens", "pooled"])
+def engine(request: pytest.FixtureRequest) -> PlainEngine:
+    return PlainEngine(request.param)
 
 
 def embedder(

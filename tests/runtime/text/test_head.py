@@ -44,6 +44,16 @@ def test_an_activation_is_its_formula(activation: Activation, vector: np.ndarray
     np.testing.assert_allclose(found, [FORMULAS[activation](x) for x in vector.tolist()], atol=1e-5, rtol=1e-5)
 
 
+def test_what_follows_a_first_layer_that_normalizes():
+    tensors = {"w": WEIGHT, "b": BIAS}
+    whole = Head((NORMALIZE, DENSE, NORMALIZE), tensors)
+    rest = whole.after_normalizing()
+    assert rest is not None
+    np.testing.assert_array_equal(rest.apply(normalize(VECTOR)), whole.apply(VECTOR))
+    for layers in ((), (DENSE, NORMALIZE)):
+        assert Head(layers, tensors).after_normalizing() is None
+
+
 @pytest.mark.parametrize("bias", ["b", None])
 def test_dense_multiplies_by_its_weight_and_adds_its_bias(bias: str | None):
     layer = Layer(LayerKind.DENSE, weight="w", bias=bias, activation=Activation.TANH)

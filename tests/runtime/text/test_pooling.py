@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from manifest import Pooling, PoolingMode
-from runtime.text.pooling import MODES, only_token, pool, pool_each, reads_one_token
+from runtime.text.pooling import MODES, is_mean, mean_of, means_of, only_token, pool, pool_each, reads_one_token
 
 finite = st.floats(-100, 100, width=32)
 tokens = st.tuples(st.integers(1, 40), st.integers(1, 16)).flatmap(
@@ -44,6 +44,30 @@ def test_texts_of_a_run_are_pooled_to_the_bits_that_each_has_alone(
     pooled = pool_each(batch, lengths, modes, skip)
     assert pooled.dtype == np.float32
     np.testing.assert_array_equal(pooled, alone)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in PoolingMode if is_mean((mode,))])
+@given(batch=tokens, skip=st.integers(0, 41))
+def test_what_is_a_mean_has_the_bits_of_the_mean_of_its_tokens(mode: PoolingMode, batch: np.ndarray, skip: int):
+    begin, end = mean_of((mode,), skip, len(batch))
+    assert 0 <= begin <= end <= len(batch)
+    mean = pool(batch[begin:end], (PoolingMode.MEAN,), 0) if end > begin else np.zeros_like(batch[0])
+    np.testing.assert_array_equal(pool(batch, (mode,), skip), mean)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in PoolingMode if is_mean((mode,))])
+@given(skip=st.integers(0, 9), lengths=st.lists(st.integers(1, 9), max_size=5))
+def test_the_means_of_several_texts_are_those_of_each(mode: PoolingMode, skip: int, lengths: list[int]):
+    assert [*means_of((mode,), skip, lengths)] == [mean_of((mode,), skip, length) for length in lengths]
+
+
+def test_which_modes_are_means():
+    assert [mode for mode in PoolingMode if is_mean((mode,))] == [
+        PoolingMode.CLS,
+        PoolingMode.MEAN,
+        PoolingMode.LAST_TOKEN,
+    ]
+    assert not is_mean((PoolingMode.MEAN, PoolingMode.MEAN))
 
 
 @pytest.mark.parametrize("mode", PoolingMode)

@@ -34,13 +34,15 @@ def encoder(
     bias: int = 0,
     types: bool = False,
     some: list[int] | None = None,
+    pooled: list[tuple[int, int, int]] | None = None,
     **changed: Any,
 ) -> Inputs:
     """Return the inputs by name and in order; those of layers begin with the layer's index.
 
     ``texts``: how many tokens they have. ``before``: whether norms come before products. ``bias``: how far the relative
     bias reaches; 0 leaves it out.
-    ``some``: the tokens that the last layer computes; None: all.
+    ``some``: the tokens that the last layer computes; None: all. ``pooled``: of each text, the tokens whose mean is
+    its vector, and whether that is normalized; None: tokens have their embeddings.
     """
     rng = np.random.default_rng(seed)
     tables = embedding_inputs(rng, list(texts), width, norm=not before, types=types)
@@ -48,6 +50,7 @@ def encoder(
     inputs: Inputs = {name: tables[name] for name in TABLES}
     inputs["relative_bias"] = rng.normal(size=(heads, 2 * bias - 1)).astype(np.float32) if bias else None
     inputs["rows"] = None if some is None else np.array(some, np.int64)
+    inputs["pooled"] = None if pooled is None else np.array(pooled, np.int64)
     for index in range(layers):
         is_last = index == layers - 1
         layer = _layer(rng, width, middle, smooth, some is not None and is_last)

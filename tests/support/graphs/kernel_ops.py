@@ -89,7 +89,7 @@ def graph(
     )
 
 
-FED = ("ids", "lengths", "x", "residual", "qkv", "query", "rows")
+FED = ("ids", "lengths", "x", "residual", "qkv", "query", "rows", "pooled")
 
 
 class Op:

@@ -206,8 +206,9 @@ def _attention(qkv: Array, lengths: list[int], biases: Array | None = None, head
 
 def _encoder(*given: Any, heads: int, activation: bytes, epsilon: float, first_position: int) -> Array:
     """One of norms after residuals, of all rows."""
-    tables, (biases, rows), layers = given[:9], given[9:11], given[11:]
+    tables, (biases, rows, pooled), layers = given[:9], given[9:12], given[12:]
     assert rows is None
+    assert not len(pooled)
     inputs: list[Any] = [None if value is not None and value.size == 0 else value for value in layers]
     lengths: list[int] = given[1]
     state = _embedding(*tables, epsilon=epsilon, first_position=first_position)
