@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from runtime.batches.request import Array, BatchRequest, Embedded, Group
+from runtime.batches.request import Array, BatchRequest, Embedded, Group, TakeRows
 from runtime.batches.split import divide
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
@@ -94,6 +94,8 @@ class _Batch(Parted):
         super().__init__(self._left, Priority.QUERY if request.like.is_query else Priority.PASSAGE)
         self._vectors: Array = np.empty((0, 0), np.float32)
         self._tokens = [0] * len(self._texts)
+        # So many vectors were handed out, and where groups end that are complete, by their beginning.
+        self._handed, self._ends = 0, dict[int, int]()
 
     @property
     def has_parts(self) -> bool:
@@ -124,6 +126,19 @@ class _Batch(Parted):
         self._vectors[start:end] = found.vectors
         self._tokens[start:end] = found.tokens
         self._left -= 1
+        # Where texts are equal, vectors are put in order at the end.
+        if request.take_rows is not None and len(self._texts) == len(self._places):
+            self._ends[start] = end
+            self._hand_out(request.take_rows)
+
+    def _hand_out(self, take: TakeRows) -> None:
+        """Hand out the vectors that are next."""
+        # PERF: two groups at most, since others wait for their turn meanwhile.
+        for _ in range(2):
+            if (end := self._ends.pop(self._handed, None)) is None:
+                return
+            take(self._vectors[self._handed : end])
+            self._handed = end
 
 
 def _first_indices(places: list[int], count: int) -> list[int]:

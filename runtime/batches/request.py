@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from runtime.errors import InvalidRequest
 
 Array = NDArray[Any]
+
+TakeRows = Callable[[Array], None]
+"""Takes some vectors, (texts, dim)."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class BatchRequest:
     is_list: bool
     like: Any
     """The request for one of them, whose text does not count; ``is_query`` decides who is served first."""
+    take_rows: TakeRows | None = None
+    """Is given the vectors of the first texts, a few at a time, while others are computed. Maybe not all of them."""
 
 
 @dataclass(frozen=True)

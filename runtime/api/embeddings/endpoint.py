@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from runtime.api.embeddings.asked import Asked, Choice, Served
 from runtime.api.embeddings.fields import Fields
-from runtime.api.embeddings.layout import BYTES_PER_NUMBER, Layout
+from runtime.api.embeddings.layout import BYTES_PER_NUMBER, Answer, Layout
 from runtime.api.endpoint import Json, LargeAnswer
 from runtime.api.json_body import parse_object
 from runtime.api.openapi.operation import Operation
@@ -37,7 +37,8 @@ class Batch(LargeAnswer):
 
     async def answer(self, deadline: float | None) -> Json:
         """The JSON of the answer. Raises as ``Batcher.embed``."""
-        return await self.layout.write(await self.embed(self.request, deadline))
+        answer = Answer(self.layout)
+        return await answer.end(await self.embed(replace(self.request, take_rows=answer.add), deadline))
 
 
 class Batches:

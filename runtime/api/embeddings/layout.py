@@ -53,23 +53,42 @@ class Layout:
     """Everything after the last one, given the number of tokens."""
     rows: WriteRows = rows_as_lists
 
-    async def write(self, embedded: Embedded) -> bytearray:
-        """The JSON of the answer, written in pieces, between which others have a turn."""
-        answer = bytearray(self.head)
-        await append_rows(answer, embedded.vectors, self.rows)
-        answer += self.tail(sum(embedded.tokens))
-        return answer
+
+class Answer:
+    """The JSON of an answer, to which vectors are added as they come."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout, self._json = layout, bytearray(layout.head)
+        self._rows = 0
+
+    def add(self, rows: Array) -> None:
+        """Add the next vectors, (texts, dim)."""
+        if not len(rows):
+            return
+        _append(self._json, rows, self._layout.rows, self._rows)
+        self._rows += len(rows)
+
+    async def end(self, embedded: Embedded) -> bytearray:
+        """Add the vectors that are not there yet, in pieces between which others have a turn; and what follows them."""
+        await append_rows(self._json, embedded.vectors, self._layout.rows, self._rows)
+        self._json += self._layout.tail(sum(embedded.tokens))
+        return self._json
 
 
-async def append_rows(answer: bytearray, vectors: Array, write: WriteRows) -> None:
-    """Append all rows, in pieces with commas in between; others have a turn after each."""
-    # PERF: a piece is written where the last one was. An answer has megabytes, and new pages cost more than its digits.
+async def append_rows(answer: bytearray, vectors: Array, write: WriteRows, first: int = 0) -> None:
+    """Append the rows from the ``first`` one on, in pieces with commas in between; others have a turn after each."""
     step = max(1, NUMBERS_AT_A_TIME // max(1, vectors.shape[1]))
-    for first in range(0, len(vectors), step):
-        if first:
+    for start in range(first, len(vectors), step):
+        if start > first:
             await asyncio.sleep(0)
-            answer += b","
-        answer += write(np.ascontiguousarray(vectors[first : first + step]), first)
+        _append(answer, vectors[start : start + step], write, start)
+
+
+def _append(answer: bytearray, rows: Array, write: WriteRows, first: int) -> None:
+    # PERF: a piece is written where the last one was. An answer has megabytes, and new pages cost more than its digits.
+    if first:
+        answer += b","
+    answer += write(np.ascontiguousarray(rows), first)
 
 
 def around(name: str, before: dict[str, Any], after: Callable[[int], dict[str, Any]]) -> tuple[bytes, Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -78,6 +79,48 @@ def test_each_text_has_its_own_vector_in_order_whatever_is_repeated(texts: list[
     np.testing.assert_array_equal(found.vectors, vectors_of(texts))
     assert list(found.tokens) == [len(text) for text in texts]
     assert sorted(text for group in jobs.groups for text in group.texts) == sorted(set(texts))
+
+
+@given(st.integers(1, 300), st.randoms())
+def test_vectors_are_handed_out_in_order_as_soon_as_those_before_them_are_there(count: int, random: Random):
+    """Whatever the order in which groups end: each hands out what is next, two groups at most."""
+    texts = [str(number) for number in range(count)]
+    handed: list[np.ndarray] = []
+
+    async def run() -> Embedded:
+        waiting: list[tuple[Group, asyncio.Future[Embedded]]] = []
+
+        def submit(group: Group, priority: Priority) -> asyncio.Future[Embedded]:
+            waiting.append((group, asyncio.get_running_loop().create_future()))
+            return waiting[-1][1]
+
+        asked = replace(request(texts), take_rows=handed.append)
+        task = asyncio.create_task(Batcher(submit, 2, 100).embed(asked))
+        await turns(3)
+        ended: set[str] = set()
+        while waiting:
+            group, future = waiting.pop(random.randrange(len(waiting)))
+            before = sum(map(len, handed))
+            future.set_result(Embedded(vectors_of(list(group.texts)), [1] * len(group.texts)))
+            ended |= set(group.texts)
+            await turns(3)
+            after = sum(map(len, handed))
+            assert ended.issuperset(texts[:after])
+            assert after > before or texts[before] not in ended
+            assert after - before <= 2 * GROUP_TEXTS
+        return await task
+
+    found = asyncio.run(run())
+    whole = np.concatenate([*handed, found.vectors[sum(map(len, handed)) :]])
+    np.testing.assert_array_equal(whole, vectors_of(texts))
+
+
+def test_of_texts_that_are_equal_no_vector_is_handed_out_before_all_are_there():
+    handed: list[np.ndarray] = []
+    asked = replace(request(["a", "b", "a"]), take_rows=handed.append)
+    found = asyncio.run(Batcher(Jobs().submit, 2, 8).embed(asked))
+    assert handed == []
+    np.testing.assert_array_equal(found.vectors, vectors_of(["a", "b", "a"]))
 
 
 @given(st.lists(st.integers(0, 3000), min_size=1, max_size=300), st.integers(1, 40), st.integers(1, 3000))
