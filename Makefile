@@ -115,7 +115,13 @@ what-to-compare:
 	  $(error $(name)= is missing: make compare OLD=http://localhost:8080 BUNDLE=bundles/mine TEXTS=texts.txt)))
 
 test: lint .venv/runtime/.tested .venv/build/.tested .venv/clients/.ready library  ## run all tests that need no Docker, QEMU or browser
+	@$(MAKE) --no-print-directory --jobs 2 test-runtime test-build
+
+# PERF: side by side, because many tests wait rather than compute.
+test-runtime:
 	$(RUNTIME) -m pytest tests --numprocesses 2 --dist worksteal
+
+test-build:
 	$(BUILD) -m pytest tests -m 'not system' --numprocesses 3 --dist worksteal $(slowest)
 
 test-fast: .venv/runtime/.tested .venv/build/.tested library  ## run the tests that take a few minutes in all
@@ -207,6 +213,6 @@ python:
 	@command -v $(firstword $(PYTHON) python3) > /dev/null || { echo 'cpu2vec: no Python was found on PATH:' \
 	  'run `uv python install 3.13`, then make with PYTHON="$$(uv python find 3.13)"' >&2; exit 1; }
 
-.PHONY: help setup environments library serve bundle image bases sbom compare what-to-compare test test-fast test-system \
-  test-first-half test-second-half test-images lint kernels bench bench-fidelity bench-kernels bench-models bench-import bench-workers \
-  soak lock clean clean-bundles python
+.PHONY: help setup environments library serve bundle image bases sbom compare what-to-compare test test-runtime test-build \
+  test-fast test-system test-first-half test-second-half test-images lint kernels bench bench-fidelity bench-kernels \
+  bench-models bench-import bench-workers soak lock clean clean-bundles python

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         # PERF: else each of the processes takes all cores for small products, and they wait for one another.
         os.environ["OMP_NUM_THREADS"] = "1"
+    config.pluginmanager.register(FrozenImports())
     directory = tempfile.TemporaryDirectory(prefix="code-of-models-")
     os.environ["HF_MODULES_CACHE"] = directory.name
     config.add_cleanup(directory.cleanup)
@@ -43,10 +45,31 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return (RUNTIME_TESTS in collection_path.parents) != IN_RUNTIME_ENVIRONMENT or None
 
 
-def pytest_collection_finish() -> None:
-    # PERF: builds collect garbage often, each time through all that modules and tests have made, of which none goes.
-    gc.collect()
-    gc.freeze()
+class FrozenImports:
+    """Keeps the garbage collector from what imports have made.
+
+    PERF: builds collect garbage often, each time through all that exists, of which nearly all belongs to libraries.
+    """
+
+    MANY = 30
+    """So many new modules are worth one more collection, before which they are not frozen."""
+
+    def __init__(self) -> None:
+        self._modules = 0
+        gc.disable()
+
+    def pytest_collection_finish(self) -> None:
+        self._freeze()
+        gc.enable()
+
+    def pytest_runtest_logstart(self) -> None:
+        if len(sys.modules) >= self._modules + self.MANY:
+            self._freeze()
+
+    def _freeze(self) -> None:
+        gc.collect()
+        gc.freeze()
+        self._modules = len(sys.modules)
 
 
 @pytest.fixture(scope="session")

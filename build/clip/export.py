@@ -14,7 +14,7 @@ from build.clip.architectures import ARCHITECTURES
 from build.clip.patch_product import with_patch_product
 from build.clip.tokenizer import load_tokenizer
 from build.errors import UnsupportedModel, first_line
-from build.host.malloc import release_free_memory
+from build.host.malloc import leave_imports_uncollected, release_free_memory
 from build.model.files import CONFIG, TOKENIZER_CONFIG
 from build.model.json_files import read_object
 from build.model.trust import Trust
@@ -106,6 +106,7 @@ def load_network(folder: Path, trust: Trust) -> Any:
 
 def export_towers(folder: Path, work: Path, trust: Trust, names: Collection[str] = (TEXT, IMAGE)) -> dict[str, Path]:
     """Write a graph for each of the towers ``names`` below ``work``, and return their paths by name."""
+    leave_imports_uncollected()
     network = load_network(folder, trust)
     graphs = {}
     if TEXT in names:

@@ -12,7 +12,7 @@ from optimum.exporters.onnx import onnx_export_from_model
 from optimum.exporters.tasks import TasksManager
 
 from build.errors import UnsupportedModel, first_line
-from build.host.malloc import release_free_memory
+from build.host.malloc import leave_imports_uncollected, release_free_memory
 from build.model.families import Family
 from build.model.trust import Trust
 
@@ -28,6 +28,7 @@ def export(folder: Path, family: Family, work: Path, trust: Trust, code_cache: P
 
     Raises ``UnsupportedModel`` where transformers cannot load the weights as they are.
     """
+    leave_imports_uncollected()
     network = _load(folder, family, trust, code_cache)
     target = work / "export"
     onnx_export_from_model(

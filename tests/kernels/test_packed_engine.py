@@ -142,7 +142,7 @@ class TestRuns:
     def test_other_python_threads_run_meanwhile(self, path: Path):
         """One run over many texts takes long here; a thread that needs the interpreter gets it."""
         engine = open_engine(path, GRAPH, 1, native_ops("scalar"))
-        batch = TokenBatch.joined([TokenBatch.of(some_ids(POSITIONS))] * 10)
+        batch = TokenBatch.joined([TokenBatch.of(some_ids(POSITIONS))] * 2)
         assert others_run_during(lambda: engine.run(batch, 1))
 
     def test_weights_are_read_where_they_are_mapped(self, path: Path):

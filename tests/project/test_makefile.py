@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
-import json
 import os
 import re
 import shutil
@@ -21,11 +21,13 @@ from tests.support.patience import PATIENCE
 MAKEFILE = (ROOT / "Makefile").read_text()
 RECORDER = """\
 #!{python} -SE
-import json, os, sys
+import os, sys
 
 with open({calls!r}, "a") as calls:
-    calls.write(json.dumps(dict(words=sys.argv[1:], environment=dict(os.environ))) + "\\n")
+    calls.write(repr(dict(words=sys.argv[1:], environment=dict(os.environ))) + "\\n")
 """
+"""PERF: it starts twice as fast as with the module json."""
+
 ATTACKS = (
     "$(shell touch ran)",
     "${shell touch ran}",
@@ -155,7 +157,7 @@ class Checkout:
         """How a module was called since the last time."""
         lines = (self.home / "calls").read_text().splitlines()
         (self.home / "calls").unlink()
-        return [call for call in map(json.loads, lines) if call["words"][:2] == ["-m", module]]
+        return [call for call in map(ast.literal_eval, lines) if call["words"][:2] == ["-m", module]]
 
 
 @pytest.fixture
@@ -317,7 +319,8 @@ class TestHelp:
         listed = re.findall(r"^  make (\S+) +", help, re.MULTILINE)
         phony = re.search(r"^\.PHONY: ((?:.*\\\n)*.*)", MAKEFILE, re.MULTILINE)
         assert phony
-        hidden = {"environments", "library", "what-to-compare", "python", "test-first-half", "test-second-half"}
+        halves = {"test-runtime", "test-build", "test-first-half", "test-second-half"}
+        hidden = {"environments", "library", "what-to-compare", "python", *halves}
         assert set(listed) == set(phony[1].replace("\\", "").split()) - hidden
         starts = {match.end() for match in re.finditer(r"^  make \S+ +", help, re.MULTILINE)}
         assert len({end - help.rfind("\n", 0, end) for end in starts}) == 1

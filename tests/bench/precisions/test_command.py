@@ -32,7 +32,11 @@ def test_graphs_are_timed_in_turns(default_bundle: Path):
     assert all(len(rounds) == 2 and min(rounds) > 0 for rounds in times.values())
 
 
-def test_the_command_prints_both_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_command_prints_both_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bench.precisions.engine_times.ROUNDS", 3)
+    monkeypatch.setattr("bench.precisions.engine_times.SAMPLE_SECONDS", 0.001)
     model = tiny_models.make(TinyModel("measured", "bert", "bert", "BertModel", pooling="mean"))
     for name in ("en-dev.csv", "de-dev.csv", "zh-dev.csv"):
         write_pairs(tmp_path / name)

@@ -41,7 +41,8 @@ from tests.support.server.stub_container import serving
 asked = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: asked.set())
 with serving(embedding(), {port}) as (_, seen):
-    asked.wait({patience})
+    while not asked.wait(0.05) and len(seen.paths) < {requests}:
+        pass
     before = -1
     while asked.is_set() and before != len(seen.paths):  # callers go elsewhere by and by
         before = len(seen.paths)
@@ -50,15 +51,15 @@ with serving(embedding(), {port}) as (_, seen):
 """
 
 
-def starting(end: str = "", patience: float | None = None):
+def starting(end: str = "", requests: int = sys.maxsize):
     """Starts stubs that drain: they end once nobody has asked for a second. ``end``: what they do then.
 
-    ``patience``: they end unasked after so many seconds.
+    ``requests``: they end unasked after so many.
     """
 
     def start() -> Server:
         port = free_port()
-        program = PROGRAM.format(port=port, patience=patience, end=end)
+        program = PROGRAM.format(port=port, requests=requests, end=end)
         return Server([sys.executable, "-c", program], port, {"PATH": os.defpath}, ROOT)
 
     return start
@@ -138,7 +139,7 @@ class TestSoak:
         assert not is_there(servers[0])
 
     def test_a_server_that_ends_unasked_is_a_fault(self, bundle: Path):
-        start = starting(end="print('out of tune'); sys.exit(7)", patience=8.0)
+        start = starting(end="print('out of tune'); sys.exit(7)", requests=500)
         measured = soak(bundle, "stub/model", Plan(600, 600, 4, 2, 2, 1_000_000), start, silent())
         assert measured.stopped_by == "the server ended with status 7: out of tune"
         assert measured.stopped_by in faults(measured)

@@ -35,3 +35,30 @@ print(before - resident())
 def test_the_heap_of_an_unreachable_cycle_is_returned():
     result = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(result.stdout) > 80_000_000
+
+
+MADE_LATER = """
+import gc
+import weakref
+from build.host.malloc import leave_imports_uncollected, release_free_memory
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+gc.disable()
+earlier = weakref.ref(Cycle())
+leave_imports_uncollected()
+assert earlier() is None
+print(len(gc.get_objects()))
+later = weakref.ref(Cycle())
+leave_imports_uncollected()
+assert later() is not None
+release_free_memory()
+assert later() is None
+"""
+
+
+def test_collections_go_through_what_was_made_after_the_imports_alone():
+    result = subprocess.run([sys.executable, "-c", MADE_LATER], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 100, "of the thousands that an interpreter makes"

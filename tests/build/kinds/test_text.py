@@ -95,7 +95,7 @@ def test_each_route_has_a_native_graph_of_its_own(tmp_path: Path):
     assert len(graphs) == 2
     assert {graph.ops for graph in graphs.values()} == {NATIVE}
     assert graphs["query"].inputs == ("input_ids", "lengths", "pooled")
-    assert graphs["document"].inputs == ("input_ids", "lengths", "rows")  # it pools by the first token
+    assert graphs["document"].inputs == ("input_ids", "lengths", "rows", "pooled")  # it pools by the first token
     weights = [(made.bundle / graph.weights).read_bytes() for graph in graphs.values()]
     assert weights[0] != weights[1]
 

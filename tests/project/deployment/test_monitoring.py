@@ -177,6 +177,38 @@ def test_panels_do_not_overlap():
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
+def test_no_figure_turns_red_at_a_number_that_says_nothing():
+    stats = [panel for panel in PANELS.values() if panel["type"] == "stat"]
+    assert stats
+    for panel in stats:
+        defaults = panel["fieldConfig"]["defaults"]
+        # NOTE: Grafana's own default is red from 80 on, whatever the unit.
+        assert defaults.get("color", {}).get("mode") == "fixed" or "thresholds" in defaults, panel["title"]
+
+
+@pytest.mark.parametrize("name", [name for name, panel in PANELS.items() if panel["fieldConfig"]["overrides"]])
+def test_every_override_of_a_panel_finds_what_it_changes(prometheus: Prometheus, name: str):
+    panel = PANELS[name]
+    there = {"byFrameRefID": {target["refId"] for target in panel["targets"]}, "byName": columns(prometheus, panel)}
+    for override in panel["fieldConfig"]["overrides"]:
+        matcher = override["matcher"]
+        assert matcher["options"] in there[matcher["id"]]
+
+
+def test_the_table_puts_every_column_in_its_place(prometheus: Prometheus):
+    (table,) = (panel for panel in PANELS.values() if panel["type"] == "table")
+    (organize,) = table["transformations"]
+    assert set(organize["options"]["indexByName"]) == columns(prometheus, table) - set(LABELS)
+
+
+def columns(prometheus: Prometheus, panel: dict[str, Any]) -> set[str]:
+    """The labels that a panel shows in columns of their own: none, unless it is a table."""
+    if panel["type"] != "table":
+        return set()
+    (series,) = prometheus.query(with_values(panel["targets"][0]["expr"]))
+    return set(series["metric"]) - set(panel["transformations"][0]["options"]["excludeByName"])
+
+
 def test_prometheus_evaluates_all_alerts_and_none_fires(prometheus: Prometheus):
     def rules() -> dict[str, dict[str, Any]]:
         return {rule["name"]: rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]}
