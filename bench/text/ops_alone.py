@@ -30,6 +30,8 @@ def milliseconds(bundle: Path, length: Length, texts_per_run: int) -> float:
     """CPU time of a text's ops on one thread, in batches as the server makes them where enough texts wait."""
     engine, tokenizer = _load(bundle)
     texts = [TokenBatch.of(tokenizer.encode(text)) for text in islice(endless_texts(length, "ops"), TEXTS)]
+    if engine.pools:
+        texts = [text.pooling([(0, len(text.ids))], True) for text in texts]
     batches = [TokenBatch.joined(batch) for batch in batched(texts, texts_per_run)]
     runs, spent = 0, 0.0
     _run_all(engine, batches)
