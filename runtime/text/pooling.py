@@ -72,7 +72,7 @@ def mean_of(modes: tuple[PoolingMode, ...], skip: int, tokens: int) -> tuple[int
 
 
 def means_of(modes: tuple[PoolingMode, ...], skip: int, lengths: Sequence[int]) -> Sequence[tuple[int, int]]:
-    """Return the same for each of several texts. PERF: of all tokens it takes a fraction."""
+    """Return the same for each of several texts of these lengths."""
     if skip == 0 and modes == (PoolingMode.MEAN,):
         return list(zip(repeat(0), lengths))
     return [mean_of(modes, skip, length) for length in lengths]
