@@ -36,9 +36,11 @@ class Content(IntEnum):
     """ASCII, and nothing is escaped."""
     ESCAPED = 1
     """ASCII, and every escape has two bytes."""
-    OTHER = 2
-    """Characters beyond ASCII, or escapes by number."""
-    WRONG = 3
+    UNESCAPED = 2
+    """Characters beyond ASCII, and nothing is escaped."""
+    OTHER = 3
+    """Escapes by number, or both characters beyond ASCII and escapes."""
+    WRONG = 4
     """Something that no string has."""
 
 
@@ -78,9 +80,11 @@ def content_of(values: Bytes, escapes: Marks | None) -> Content:
 
 
 def simple_content(values: Bytes, escapes: Marks | None) -> Content | None:
-    """The content if that shows without a parser, which it does if it is plain or escaped."""
-    if values.min() < 0x20 or values.max() >= 0x80:
+    """The content if that shows without a parser, which it does if it is plain, escaped or unescaped."""
+    if values.min() < 0x20:
         return None
+    if values.max() >= 0x80:
+        return Content.UNESCAPED if escapes is None and _is_utf8(values) else None
     if escapes is None:
         return Content.PLAIN
     # PERF: where escapes by number are as frequent as in base64, this finds one.
@@ -136,6 +140,14 @@ def _have_two_bytes(values: Bytes, escapes: Marks) -> bool:
         else:
             others &= escaped != letter
     return not others.any()
+
+
+def _is_utf8(text: Bytes) -> bool:
+    try:
+        str(text.data, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_string(text: bytes) -> bool:

@@ -56,6 +56,8 @@ class LongString:
                     yield memoryview(self._body)[at:end]
                 elif content == Content.ESCAPED:
                     yield EscapedText(memoryview(self._body)[at:end])
+                elif content == Content.UNESCAPED:
+                    yield str(memoryview(self._body)[at:end], "utf-8")
                 else:
                     yield parse_string(self._body, at, end)
                 at = end

@@ -2,20 +2,57 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import string
 import sys
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runtime.images.base64_text import Base64, decode_base64
 from runtime.images.refusals import NotBase64
+from runtime.images.white_space import SPACE
+
+RFC_4648 = re.compile(r"(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+ALPHABET = f"{string.ascii_letters}{string.digits}+/"
 
 
 @given(st.binary(max_size=300))
 def test_what_was_encoded_comes_back(data: bytes):
     assert decode_base64(base64.b64encode(data).decode()) == data
+
+
+def test_megabytes_come_back():
+    data = np.random.default_rng(1).bytes(3 << 20)
+    assert decode_base64(base64.b64encode(data).decode()) == data
+
+
+def test_every_pair_of_characters_is_decoded():
+    text = "".join(a + b + b + a for a in ALPHABET for b in ALPHABET)
+    assert decode_base64(text) == base64.b64decode(text, validate=True)
+
+
+@given(st.text(st.sampled_from("aG8/+= \n*"), max_size=12), st.sampled_from([1, 4, 5, 1000]))
+@example("aGVs====", 1000)
+@example("aGVs=", 4)
+def test_what_is_base64_is_what_the_standard_says(text: str, block: int):
+    characters = "".join(text.split())
+    found = outcome(text, block)
+    if RFC_4648.fullmatch(characters):
+        assert found == base64.b64decode(characters)
+    else:
+        assert isinstance(found, NotBase64)
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_no_other_byte_is_base64(place: int):
+    padding = {ord("=")} if place == 7 else set()
+    for byte in set(range(128)) - set(map(ord, ALPHABET)) - set(SPACE) - padding:
+        text = "aGVsbG8g"[:place] + chr(byte) + "aGVsbG8g"[place + 1 :]
+        assert isinstance(outcome(text, 1000), NotBase64)
 
 
 @given(st.binary(min_size=1, max_size=300), st.integers(1, 90), st.sampled_from(["\n", "\r\n", " ", "\t", " \n\t"]))
@@ -37,6 +74,7 @@ def test_a_data_url_is_its_payload(prefix: str):
     [
         ("aGVsbG8", "incorrect padding"),
         ("=", "leading padding not allowed"),
+        ("aGVs====", "excess padding"),
         ("aGVsbG8=aGVsbG8=", "excess data after padding"),
         ("aGV*bG8=", "only base64 data is allowed"),
         ("aGV-bG8_", "only base64 data is allowed"),
