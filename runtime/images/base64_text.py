@@ -12,7 +12,7 @@ import numpy as np
 import pybase64
 
 from runtime.images.refusals import NotBase64
-from runtime.images.white_space import without_space, without_space_of_literal
+from runtime.images.white_space import SPACE, without_space, without_space_of_literal
 
 DATA_URL = re.compile(r"data:([^,]{0,200}?)(;base64)?,", re.IGNORECASE)
 SCHEME = "data:"
@@ -27,14 +27,6 @@ QUAD, BYTES_OF_QUAD = 4, 3
 """So many characters are so many bytes."""
 
 PADDING = b"="
-
-LAST_ASCII = 0x7F
-
-SPACES = (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
-"""White space beyond ASCII."""
-
-IS_SPACE = np.zeros(1 << 16, np.bool_)
-IS_SPACE[list(SPACES)] = True
 
 
 class Literal(Protocol):
@@ -67,8 +59,9 @@ Base64 = str | InBlocks
 def decode_base64(
     text: Base64, check: Callable[[bytes], object] = lambda beginning: None, enough: int = 0, block: int = BLOCK
 ) -> bytes | memoryview:
-    """Raises ``NotBase64``. Takes the standard alphabet with its padding; white space anywhere does not count.
+    """The bytes that are written so. Raises ``NotBase64``.
 
+    Takes the standard alphabet with its padding. ASCII's white space does not count, wherever it is.
     ``check`` gets the beginning, of ``enough`` bytes or more if there are so many, before the rest is decoded. Raises
     what it raises. ``block``: so many characters are decoded at a time.
     """
@@ -111,7 +104,7 @@ def _without_prefix(blocks: Iterator[Part]) -> Iterable[Part]:
         # PERF: of a literal, white space is told from the rest more quickly than it is parsed.
         if not beginning and not isinstance(part, str) and not without_space(_bytes(part)):
             continue
-        beginning = (beginning + _text(part)).lstrip()
+        beginning = (beginning + _text(part)).lstrip(SPACE.decode())
         scheme = beginning[: len(SCHEME)].lower()
         if len(beginning) >= LONGEST_PREFIX or not SCHEME.startswith(scheme):
             break
@@ -161,21 +154,10 @@ def _text(part: Part) -> str:
 def _bytes(part: Part) -> bytes:
     """The part, in which there may be less white space."""
     if isinstance(part, str):
-        return _ascii(part)
-    return bytes(part) if isinstance(part, memoryview) else without_space_of_literal(part.literal)
-
-
-def _ascii(part: str) -> bytes:
-    """The part, with spaces in place of white space beyond ASCII."""
-    if part.isascii():
+        if not part.isascii():
+            raise NotBase64("a character is not ASCII")
         return part.encode("ascii")
-    units = np.frombuffer(part.encode("utf-16-le", "surrogatepass"), "<u2")
-    others = np.flatnonzero(units > LAST_ASCII)
-    if not IS_SPACE[units[others]].all():
-        raise NotBase64("a character is not ASCII")
-    ascii = units.astype(np.uint8)
-    ascii[others] = ord(" ")
-    return ascii.tobytes()
+    return bytes(part) if isinstance(part, memoryview) else without_space_of_literal(part.literal)
 
 
 def _refusal(part: bytes) -> NotBase64:
