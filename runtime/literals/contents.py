@@ -120,12 +120,8 @@ def _every_other(size: int) -> int:
     return int.from_bytes(b"\x55" * size, "little")
 
 
-def parse_string(text: bytes, begin: int, end: int) -> str:
-    """The string of which this is the literal, without quotes. Raises ``orjson.JSONDecodeError``."""
-    return "".join(_parsed(text, begin, end))
-
-
-def _parsed(text: bytes, begin: int, end: int) -> Iterator[str]:
+def parsed(text: bytes, begin: int, end: int) -> Iterator[str]:
+    """The string of which this is the literal, without quotes, in parts. Raises ``orjson.JSONDecodeError``."""
     view = memoryview(text)
     while begin < end:
         stop = end if end - begin <= PARSED else part_end(text, begin, begin + PARSED)
@@ -159,7 +155,7 @@ def _is_utf8(text: Bytes) -> bool:
 
 def _is_string(text: bytes) -> bool:
     try:
-        for _ in _parsed(text, 0, len(text)):
+        for _ in parsed(text, 0, len(text)):
             pass
     except orjson.JSONDecodeError:
         return False
