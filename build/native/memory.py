@@ -11,9 +11,9 @@ from manifest import WorkingMemory
 FLOAT_BYTES = 4
 
 LIVE_STATES = 8
-"""As many floats per token, times the width, are alive at once: a layer's input, queries, keys, values, context, the
-state between its blocks, and the output (7); in a graph of single steps, up to 3 more than 5 that onnxruntime keeps of
-values that are no longer needed. Where norms come first, there is a normalized copy of the input as well."""
+"""As many floats per token, times the width, are alive at once: a layer's input, queries, keys, values, context and the
+output (6); in a graph of single steps, up to 3 more than 5 that onnxruntime keeps of values that are no longer needed.
+Where norms come first, there is a normalized copy of the input as well."""
 
 LIVE_PATCHES = 3
 """As many copies of an image's pixels are alive at once: as they were given, cut into patches, and in between."""

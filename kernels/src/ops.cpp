@@ -318,9 +318,10 @@ Error run_encoder(const Kernels& kernels, const Threads& threads, const Tokens& 
     if (pooled && !e) pool(pooled, tokens.lengths, nullptr, 0, nullptr, width, y);
     return e;
   }
-  auto* state = static_cast<float*>(scratch(ScratchUse::kEncoder, 6 * count * width * sizeof(float)));
+  auto* state = static_cast<float*>(scratch(ScratchUse::kEncoder, 5 * count * width * sizeof(float)));
   if (!state) return no_memory();
-  float *joined = state + count * width, *context = joined + 3 * count * width, *attended = context + count * width;
+  float *joined = state + count * width, *context = joined + 3 * count * width;
+  float* attended = joined;  // queries, keys and values are not read any more when this is written
   Error e = embedding(kernels, tokens, steps.tables, state);
   for (int l = 0; l < steps.count && !e; ++l) {
     const EncoderLayer& layer = steps.layers[l];
