@@ -47,6 +47,10 @@ class Lane(Generic[Item]):
         """How many steps all jobs have left."""
         return self._steps
 
+    def costs_within(self, least: int, most: int) -> bool:
+        """Whether every job has at least and at most so many steps left; also if there is none."""
+        return not self._costs or (least <= self._costs[0] and self._costs[-1] <= most)
+
     def add(self, item: Item, first: bool = False) -> None:
         """Add the job to its class; see ``CostClass.add``."""
         jobs = self._classes.get(item.cost)

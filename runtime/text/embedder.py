@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from runtime.batches.split import split
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.engine import Engine
 from runtime.inference.token_batch import TokenBatch
-from runtime.inference.token_run import MAX_BATCH_TOKENS, TokenRun, Tokens
+from runtime.inference.token_run import MAX_BATCH_TOKENS, ConsecutiveRuns, TokenRun, Tokens
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize, normalize_rows
@@ -24,6 +25,9 @@ from runtime.text.pooling import is_mean, mean_of, means_of, only_token, pool, p
 from runtime.text.request import EmbedRequest
 from runtime.text.tokenizer import SHORT_TEXT_CHARACTERS, Tokenizer
 from runtime.text.windows import Window, Windowing, Windows
+
+MOST_CONSECUTIVE_RUNS = 4
+"""So many runs of a group follow each other in one turn at most. Nearly all groups have no more."""
 
 Vector = NDArray[np.float32]
 Steps = Generator[Step, Tokens, Vector]
@@ -60,7 +64,7 @@ class Embedder:
         _check_finite(vector)
         return vector
 
-    def begin_group(self, group: Group) -> Generator[Step, Tokens, Embedded]:
+    def begin_group(self, group: Group) -> Generator[Step, Any, Embedded]:
         """The same for several texts: short ones share runs, up to the size of a batch, and a long one is a text alone.
 
         Raises as ``begin``; an ``InvalidRequest`` names the text.
@@ -77,11 +81,13 @@ class Embedder:
             self._read_together(request, texts) for texts in self._runs([ids for ids in all_ids if ids is not None])
         ]
         found: list[Vector] = []
-        for number, (batch, wanted) in enumerate(runs):
-            count = len(batch.ids)
-            results = yield Step(TokenRun(self._engine, batch, self._encoder.memory.of(count)), len(runs) - number)
-            found.append(self._pooled_apart(results, batch, wanted, request))
-            self._figures.computed(count, texts=len(batch.lengths))
+        while len(found) < len(runs):
+            next_runs = runs[len(found) : len(found) + MOST_CONSECUTIVE_RUNS]
+            results = yield from self._results([batch for batch, _ in next_runs], len(runs) - len(found))
+            # NOTE: maybe not all of them were made.
+            for result, (batch, wanted) in zip(results, next_runs, strict=False):
+                found.append(self._pooled_apart(result, batch, wanted, request))
+                self._figures.computed(len(batch.ids), texts=len(batch.lengths))
         vectors = _in_order(found, alone)
         _check_finite(vectors)
         return Embedded(vectors, counts)
@@ -130,6 +136,16 @@ class Embedder:
             return [[ids] for ids in texts]
         parts = split(list(map(len, texts)), len(texts), MAX_BATCH_TOKENS * ID_BYTES)
         return [texts[start:end] for start, end in parts]
+
+    def _results(self, batches: list[TokenBatch], left: int) -> Generator[Step, Any, list[Tokens]]:
+        """What the first batches want: all, or as many as were run in one turn. The run of a single one is shared."""
+        memory = self._encoder.memory.of(max(len(batch.ids) for batch in batches))
+        if len(batches) == 1:
+            return [(yield Step(TokenRun(self._engine, batches[0], memory), left))]
+        # Of width float32 numbers each.
+        kept = sum(batch.results for batch in batches[:-1]) * self._encoder.width * np.dtype(np.float32).itemsize
+        results: list[Tokens] = yield Step(ConsecutiveRuns(self._engine, batches, memory + kept), left)
+        return results
 
     def _named(self, group: Group, index: int, text: str) -> Generator[Step, Tokens, tuple[Vector, int]]:
         """A text of the group alone."""
