@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Generic
 
 from runtime.scheduling.cost_class import Item, Priority
-from runtime.scheduling.lane import Lane
+from runtime.scheduling.lane import SHORT, Lane
 from runtime.scheduling.pace import Pace
 
 TURNS_UNTIL_PASSAGE = 5
@@ -85,13 +85,13 @@ class JobQueue(Generic[Item]):
         item.begun = True
         return item
 
-    def take_short(self, priority: Priority, now: float) -> Item | None:
-        """Remove and return a job of one step, if there is one: of this priority before the other.
+    def take_short(self, priority: Priority, now: float, most: int = SHORT) -> Item | None:
+        """Remove and return a job of at most so many steps, if there is one: of this priority before the other.
 
         It goes along with a job whose turn it is, and is no turn of its own.
         """
         for lane in self._lanes(priority):
-            if (item := lane.take_short(now)) is not None:
+            if (item := lane.take_short(now, most)) is not None:
                 item.begun = True
                 return item
         return None

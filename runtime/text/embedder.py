@@ -27,7 +27,7 @@ from runtime.text.tokenizer import SHORT_TEXT_CHARACTERS, Tokenizer
 from runtime.text.windows import Window, Windowing, Windows
 
 MOST_CONSECUTIVE_RUNS = 4
-"""So many runs of a group follow each other in one turn at most. Nearly all groups have no more."""
+"""So many runs of a group follow each other in one turn at most."""
 
 Vector = NDArray[np.float32]
 Steps = Generator[Step, Tokens, Vector]

@@ -255,3 +255,11 @@ def test_no_job_is_lost_or_given_out_twice_whatever_happens(operations: list[tup
     while (task := queue.take(now)) is not None:
         left[id(task)] += 1
     assert left == Counter(map(id, waiting))
+
+
+def test_a_short_job_is_one_of_the_fewest_steps_up_to_a_number():
+    queue = queue_of(Task("c", 3), Task("q", 3, QUERY), Task("b", 2))
+    assert queue.take_short(PASSAGE, 0.0, 1) is None
+    taken = [queue.take_short(PASSAGE, 0.0, 3) for _ in range(4)]
+    assert [task.name if task is not None else None for task in taken] == ["b", "c", "q", None]
+    assert queue.steps == 0
