@@ -9,9 +9,10 @@ from itertools import chain
 from typing import Protocol
 
 import numpy as np
+import pybase64
 
-from runtime.images.clean_base64 import OTHER, SPACE, VALUES, characters, decode_sextets, sextets, sextets_of_literal
 from runtime.images.refusals import NotBase64
+from runtime.images.white_space import SPACE, without_space, without_space_of_literal
 
 DATA_URL = re.compile(r"data:([^,]{0,200}?)(;base64)?,", re.IGNORECASE)
 SCHEME = "data:"
@@ -26,14 +27,6 @@ QUAD, BYTES_OF_QUAD = 4, 3
 """So many characters are so many bytes."""
 
 PADDING = b"="
-
-LAST_ASCII = 0x7F
-
-SPACES = (0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
-"""White space beyond ASCII."""
-
-IS_SPACE = np.zeros(1 << 16, np.bool_)
-IS_SPACE[list(SPACES)] = True
 
 
 class Literal(Protocol):
@@ -66,8 +59,9 @@ Base64 = str | InBlocks
 def decode_base64(
     text: Base64, check: Callable[[bytes], object] = lambda beginning: None, enough: int = 0, block: int = BLOCK
 ) -> bytes | memoryview:
-    """Raises ``NotBase64``. Takes the standard alphabet with its padding; white space anywhere does not count.
+    """The bytes that are written so. Raises ``NotBase64``.
 
+    Takes the standard alphabet with its padding. ASCII's white space does not count, wherever it is.
     ``check`` gets the beginning, of ``enough`` bytes or more if there are so many, before the rest is decoded. Raises
     what it raises. ``block``: so many characters are decoded at a time.
     """
@@ -81,7 +75,7 @@ def decode_base64(
     return _joined(beginning, parts, len(text) // QUAD * BYTES_OF_QUAD + BYTES_OF_QUAD)
 
 
-def _joined(beginning: bytes, others: Iterator[bytes | memoryview], most: int) -> bytes | memoryview:
+def _joined(beginning: bytes, others: Iterator[bytes], most: int) -> bytes | memoryview:
     """All of it, at most ``most`` bytes."""
     # PERF: numpy asks for large pages, which are there several times as fast. What is not written takes no memory.
     file: memoryview | None = None
@@ -108,9 +102,9 @@ def _without_prefix(blocks: Iterator[Part]) -> Iterable[Part]:
     beginning = ""
     for part in blocks:
         # PERF: of a literal, white space is told from the rest more quickly than it is parsed.
-        if not beginning and not isinstance(part, str) and not _sextets(part):
+        if not beginning and not isinstance(part, str) and not without_space(_bytes(part)):
             continue
-        beginning = (beginning + _text(part)).lstrip()
+        beginning = (beginning + _text(part)).lstrip(SPACE.decode())
         scheme = beginning[: len(SCHEME)].lower()
         if len(beginning) >= LONGEST_PREFIX or not SCHEME.startswith(scheme):
             break
@@ -122,64 +116,57 @@ def _without_prefix(blocks: Iterator[Part]) -> Iterable[Part]:
     return chain((beginning,), blocks)
 
 
-def _decoded(blocks: Iterable[Part]) -> Iterator[bytes | memoryview]:
+def _decoded(blocks: Iterable[Part]) -> Iterator[bytes]:
+    """The bytes of whole quads of characters."""
     rest, has_ended = b"", False
     for block in blocks:
-        part = _ascii(block) if isinstance(block, str) else block
-        values = rest.translate(VALUES) + _sextets(part)
-        if values and has_ended:
-            raise NotBase64("excess data after padding")
-        whole = len(values) // QUAD * QUAD
-        data = decode_sextets(values[:whole])
-        if data is None or OTHER in values[whole:]:
-            text = rest + _without_space(_bytes(part))
-            rest = text[whole:]
-            if data is None:
-                has_ended = text[:whole].endswith(PADDING)
-                yield _strictly(text[:whole])
-                continue
-        else:
-            rest = characters(values[whole:])
+        text = rest + _bytes(block)
+        data = None if has_ended else _decoded_quads(text)
+        # PERF: that fails at the first white space, and is faster than to look whether there is any.
+        if data is None:
+            text = without_space(text)
+            if has_ended and text:
+                raise NotBase64("excess data after padding")
+            data = _decoded_quads(text)
+        whole = len(text) // QUAD * QUAD
+        if data is None:
+            raise _refusal(text[:whole])
         yield data
+        rest = text[whole:]
+        has_ended = has_ended or text.endswith(PADDING, 0, whole)
+    rest = without_space(rest)
     if rest:
-        yield _strictly(rest)
+        raise _refusal(rest)
 
 
-def _sextets(part: bytes | memoryview | Literal) -> bytes:
-    if isinstance(part, bytes | memoryview):
-        return sextets(bytes(part))
-    return sextets_of_literal(part.literal)
-
-
-def _without_space(part: bytes) -> bytes:
-    return part.translate(None, SPACE)
+def _decoded_quads(text: bytes) -> bytes | None:
+    """None if one of the whole ones has something else than base64's characters, and maybe padding at the end."""
+    try:
+        return pybase64.b64decode(memoryview(text)[: len(text) // QUAD * QUAD], validate=True)
+    except binascii.Error:
+        return None
 
 
 def _text(part: Part) -> str:
     return str(part, "ascii") if isinstance(part, memoryview) else str(part)
 
 
-def _bytes(part: bytes | memoryview | Literal) -> bytes:
-    return bytes(part) if isinstance(part, bytes | memoryview) else str(part).encode("ascii")
-
-
-def _ascii(part: str) -> bytes:
-    """The part, with spaces in place of white space beyond ASCII."""
-    if part.isascii():
+def _bytes(part: Part) -> bytes:
+    """The part, in which there may be less white space."""
+    if isinstance(part, str):
+        if not part.isascii():
+            raise NotBase64("a character is not ASCII")
         return part.encode("ascii")
-    units = np.frombuffer(part.encode("utf-16-le", "surrogatepass"), "<u2")
-    others = np.flatnonzero(units > LAST_ASCII)
-    if not IS_SPACE[units[others]].all():
-        raise NotBase64("a character is not ASCII")
-    ascii = units.astype(np.uint8)
-    ascii[others] = ord(" ")
-    return ascii.tobytes()
+    return bytes(part) if isinstance(part, memoryview) else without_space_of_literal(part.literal)
 
 
-def _strictly(part: bytes) -> bytes:
+def _refusal(part: bytes) -> NotBase64:
+    """Why this is not base64."""
     try:
-        return binascii.a2b_base64(part, strict_mode=True)
+        binascii.a2b_base64(part, strict_mode=True)
     except binascii.Error as error:
         detail = str(error).lower()
         # NOTE: it would count the characters of this part alone.
-        raise NotBase64("a last character is left over" if "number of data characters" in detail else detail) from None
+        return NotBase64("a last character is left over" if "number of data characters" in detail else detail)
+    # NOTE: Python takes four of them behind whole quads.
+    return NotBase64("excess padding")

@@ -23,7 +23,7 @@ PARSED = 64 * 1024
 SLASH, BY_NUMBER = b"/u"
 LETTERS = b'nu"\\rtbf'
 """What else follows a backslash, in the order in which it is looked for."""
-
+ESCAPE_BY_NUMBER = b"\\u"
 
 SAMPLE = 1024
 """Bytes of a block that are looked at first."""
@@ -36,9 +36,11 @@ class Content(IntEnum):
     """ASCII, and nothing is escaped."""
     ESCAPED = 1
     """ASCII, and every escape has two bytes."""
-    OTHER = 2
-    """Characters beyond ASCII, or escapes by number."""
-    WRONG = 3
+    UNESCAPED = 2
+    """Characters beyond ASCII, and nothing is escaped."""
+    OTHER = 3
+    """Escapes by number, both characters beyond ASCII and escapes, or what is not known to have less."""
+    WRONG = 4
     """Something that no string has."""
 
 
@@ -69,24 +71,32 @@ class Contents:
         return wrong_before[last + 1] > wrong_before[first]
 
 
-def content_of(values: Bytes, escapes: Marks | None) -> Content:
-    """The content of bytes of nothing but strings. ``escapes``: as ``find_escapes`` has it; None: no backslash."""
-    simple = simple_content(values, escapes)
-    if simple is not None:
-        return simple
+def content_of(values: Bytes, has_backslashes: bool) -> Content:
+    """The content of bytes of nothing but strings."""
+    if not has_backslashes or not _begins_with_numbers(values):
+        simple = simple_content(values, find_escapes(values) if has_backslashes else None)
+        if simple is not None:
+            return simple
     return Content.OTHER if _is_string(values.tobytes()) else Content.WRONG
 
 
 def simple_content(values: Bytes, escapes: Marks | None) -> Content | None:
-    """The content if that shows without a parser, which it does if it is plain or escaped."""
-    if values.min() < 0x20 or values.max() >= 0x80:
+    """The content if that shows without a parser, which it does if it is plain, escaped or unescaped.
+
+    ``escapes``: as ``find_escapes`` has it; None: no backslash.
+    """
+    if (escapes is not None and _begins_with_numbers(values)) or values.min() < 0x20:
         return None
+    if values.max() >= 0x80:
+        return Content.UNESCAPED if escapes is None and _is_utf8(values) else None
     if escapes is None:
         return Content.PLAIN
-    # PERF: where escapes by number are as frequent as in base64, this finds one.
-    if (escapes[:-1][:SAMPLE] & (values[1:][:SAMPLE] == BY_NUMBER)).any():
-        return None
     return Content.ESCAPED if _have_two_bytes(values, escapes) else None
+
+
+def _begins_with_numbers(values: Bytes) -> bool:
+    """Whether there is soon what looks like an escape by number. Where they are as frequent as in base64, there is."""
+    return ESCAPE_BY_NUMBER in values[:SAMPLE].tobytes()
 
 
 def find_escapes(values: Bytes) -> Marks:
@@ -110,15 +120,12 @@ def _every_other(size: int) -> int:
     return int.from_bytes(b"\x55" * size, "little")
 
 
-def parse_string(text: bytes, begin: int, end: int) -> str:
-    """The string of which this is the literal, without quotes. Raises ``orjson.JSONDecodeError``."""
-    return "".join(_parsed(text, begin, end))
-
-
-def _parsed(text: bytes, begin: int, end: int) -> Iterator[str]:
+def parsed(text: bytes, begin: int, end: int) -> Iterator[str]:
+    """The string of which this is the literal, without quotes, in parts. Raises ``orjson.JSONDecodeError``."""
+    view = memoryview(text)
     while begin < end:
         stop = end if end - begin <= PARSED else part_end(text, begin, begin + PARSED)
-        yield orjson.loads(b'"%b"' % text[begin:stop])
+        yield orjson.loads(b"".join((b'"', view[begin:stop], b'"')))
         begin = stop
 
 
@@ -138,9 +145,17 @@ def _have_two_bytes(values: Bytes, escapes: Marks) -> bool:
     return not others.any()
 
 
+def _is_utf8(text: Bytes) -> bool:
+    try:
+        str(text.data, "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _is_string(text: bytes) -> bool:
     try:
-        for _ in _parsed(text, 0, len(text)):
+        for _ in parsed(text, 0, len(text)):
             pass
     except orjson.JSONDecodeError:
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runtime.literals.contents import Content, Contents, parse_string
+from runtime.literals.contents import Content, Contents, parsed
 from runtime.literals.division import part_end
 
 BLOCK = 128 * 1024
@@ -23,7 +23,7 @@ class EscapedText:
         self.literal = literal
 
     def __str__(self) -> str:
-        return parse_string(self.literal.tobytes(), 0, len(self.literal))
+        return "".join(parsed(self.literal.tobytes(), 0, len(self.literal)))
 
 
 Part = str | memoryview | EscapedText
@@ -56,8 +56,10 @@ class LongString:
                     yield memoryview(self._body)[at:end]
                 elif content == Content.ESCAPED:
                     yield EscapedText(memoryview(self._body)[at:end])
+                elif content == Content.UNESCAPED:
+                    yield str(memoryview(self._body)[at:end], "utf-8")
                 else:
-                    yield parse_string(self._body, at, end)
+                    yield from parsed(self._body, at, end)
                 at = end
 
     def text(self) -> str:

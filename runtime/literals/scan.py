@@ -53,9 +53,10 @@ def find_literals(body: bytes, max_outside: int, block: int = BLOCK) -> Generato
     while at < len(body):
         end = part_end(body, at, min(at + block, len(body)))
         values = np.frombuffer(body, np.uint8, end - at, at)
-        escapes = find_escapes(values) if body.find(b"\\", at, end) >= 0 else None
+        has_backslashes = body.find(b"\\", at, end) >= 0
         is_inside = count % 2 == 1
         if body.find(b'"', at, end) >= 0:
+            escapes = find_escapes(values) if has_backslashes else None
             quotes = _find_quotes(values, escapes)
             contents.add(end, _content_between(values, escapes, quotes, is_inside))
             quotes += at
@@ -64,7 +65,7 @@ def find_literals(body: bytes, max_outside: int, block: int = BLOCK) -> Generato
             outside += int(openings.sum()) - int((quotes[not is_inside :: 2] + 1).sum())
             count += len(quotes)
         else:
-            contents.add(end, content_of(values, escapes) if is_inside else Content.PLAIN)
+            contents.add(end, content_of(values, has_backslashes) if is_inside else Content.PLAIN)
         at = end
         # PERF: each string but the last needs a comma or a colon behind it, so that more of them need not be seen.
         if outside + (0 if count % 2 else at) > max_outside or count > 2 * (max_outside + 1):
@@ -89,7 +90,7 @@ def _content_between(values: Bytes, escapes: Marks | None, quotes: Places, is_in
     if simple is not None:
         return simple
     strings = _fill_outside(values, quotes, is_inside)
-    return content_of(strings, find_escapes(strings))
+    return content_of(strings, escapes is not None)
 
 
 def _fill_outside(values: Bytes, quotes: Places, is_inside: bool) -> Bytes:

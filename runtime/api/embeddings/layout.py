@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import orjson
+import pybase64
 
 from runtime.batches.request import Array, Embedded
 
@@ -38,7 +38,7 @@ def rows_as_base64(rows: Array, first: int) -> bytes:
     """OpenAI's objects, with the vectors' bytes as little-endian fp32 in base64."""
     data = rows.astype("<f4", copy=False)
     return b",".join(
-        b'{"object":"embedding","index":%d,"embedding":"%s"}' % (index, binascii.b2a_base64(row, newline=False))
+        b'{"object":"embedding","index":%d,"embedding":"%s"}' % (index, pybase64.b64encode(row))
         for index, row in enumerate(data, first)
     )
 
