@@ -19,10 +19,11 @@ from runtime.scheduling.parts import Part, Parted, Parts, Places, Room
 Submit = Callable[[Group, Priority], Coroutine[Any, Any, Embedded]]
 """Runs a group as a job."""
 
-GROUP_TEXTS = 32
-GROUP_CHARACTERS = 2048
-"""Some four runs of the model: enough that their jobs cost little for each text, and few enough that another request
-has its turn soon, which waits until a group has ended. A longer text is a group of its own."""
+GROUP_TEXTS = 64
+GROUP_CHARACTERS = 4096
+"""Some eight runs of the model: enough that their jobs cost little for each text, and that most runs are full; and few
+enough that another long request has its turn soon, which waits until a group has ended. A longer text is a group of its
+own."""
 
 
 class Spread(Places, Protocol):
@@ -37,10 +38,10 @@ class Spread(Places, Protocol):
 
 
 class Here(Room):
-    """Implements ``Spread``: all groups are jobs of one scheduler."""
+    """Implements ``Spread``: all groups are jobs of one scheduler. Short requests may have one more for each thread."""
 
     def __init__(self, submit: Submit, threads: int, in_flight: int) -> None:
-        super().__init__(in_flight)
+        super().__init__(in_flight, reserved=threads)
         self._submit, self.threads = submit, threads
 
     async def run(self, place: int, group: Group, priority: Priority) -> Embedded:
@@ -59,10 +60,13 @@ class Batcher:
         clock: Callable[[], float] = time.monotonic,
         figures: WorkFigures | None = None,
     ) -> None:
-        """``in_flight``: the most groups at a time. ``seconds`` and ``figures``: as of ``Scheduler``."""
+        """``in_flight``: the most groups of long requests at a time; short ones have a group for each of the ``cores``.
+
+        ``seconds`` and ``figures``: as of ``Scheduler``.
+        """
         self.submit, self.in_flight = submit, in_flight
         self._spread: Spread = Here(submit, cores, in_flight)
-        self._parts = Parts(self._spread, seconds, clock, figures)
+        self._parts = Parts(self._spread, seconds, clock, figures, short=cores)
 
     def spread(self, spread: Spread) -> None:
         """Run groups in these places from now on. To be called before the first request."""

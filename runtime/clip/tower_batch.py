@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from runtime.clip.image_embedder import ImageRun
-from runtime.inference.token_run import RunBatch, TokenRun
+from runtime.inference.token_run import ConsecutiveRuns, RunBatch, TokenRun
+from runtime.scheduling.job import MayContinue
 from runtime.scheduling.memory_budget import MemoryBudget
 
 
@@ -22,8 +23,8 @@ class TowerBatch:
     def has_capacity(self) -> bool:
         return self._image is None and self._texts.has_capacity
 
-    def add(self, run: TokenRun | ImageRun) -> bool:
-        if isinstance(run, TokenRun):
+    def add(self, run: TokenRun | ConsecutiveRuns | ImageRun) -> bool:
+        if isinstance(run, TokenRun | ConsecutiveRuns):
             added = self._image is None and self._texts.add(run)
             self._has_texts |= added
             return added
@@ -32,9 +33,13 @@ class TowerBatch:
         self._image = run
         return True
 
-    def run(self, cores: int) -> Sequence[Any]:
+    @property
+    def steps(self) -> int:
+        return self._texts.steps
+
+    def run(self, cores: int, may_continue: MayContinue) -> Sequence[Any]:
         if self._image is None:
-            return self._texts.run(cores)
+            return self._texts.run(cores, may_continue)
         try:
             return [self._image.run(cores)]
         except Exception as error:  # NOTE: whatever it is, it is the image's own; none may end the inference thread.

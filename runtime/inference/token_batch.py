@@ -55,6 +55,24 @@ class TokenBatch:
             rows = np.fromiter(chain.from_iterable(_wanted_of(*part) for part in parts), np.int64)
         return cls(ids, np.asarray(lengths, dtype=np.int64), rows=rows)
 
+    def split(self, parts: Sequence[tuple[int, int]]) -> list[TokenBatch]:
+        """Return batches of texts in a row, as (start, end) of each. They share the memory of this one.
+
+        PERF: a slice takes a fraction of what it takes to make an array.
+        """
+        starts = list(accumulate(self.lengths.tolist(), initial=0))
+        return [self._part(start, end, starts[start], starts[end]) for start, end in parts]
+
+    def _part(self, start: int, end: int, first: int, last: int) -> TokenBatch:
+        """The texts from ``start`` up to ``end``, whose tokens are those from ``first`` up to ``last``."""
+        return TokenBatch(
+            self.ids[first:last],
+            self.lengths[start:end],
+            None if self.types is None else self.types[first:last],
+            None if self.rows is None else self.rows[slice(*np.searchsorted(self.rows, (first, last)))] - first,
+            None if self.pooled is None else self.pooled[start:end],
+        )
+
     @property
     def token_types(self) -> NDArray[np.int64]:
         """The type of each token, (sum of lengths,)."""

@@ -31,7 +31,9 @@ LONG_TEXT = LongText.CHUNK
 """What is done with long texts unless the operator chose."""
 
 TEXTS_PER_RUN = 12
-"""So many short texts share a run, more or less, by which the steps of a group are estimated."""
+CHARACTERS_PER_RUN = 500
+"""So many short texts share a run, or texts of so many characters, more or less, by which the steps of a group are
+estimated."""
 
 WORKER_MODULES = (
     "runtime.api.embeddings.info",
@@ -167,7 +169,7 @@ def windows_in_flight(text: TextModel, cores: int, limits: Mapping[str, int], bu
 
 def steps_of(group: Group) -> int:
     """How many steps the job of a group probably has."""
-    return len(group.texts) // TEXTS_PER_RUN + 1
+    return max(len(group.texts) // TEXTS_PER_RUN, sum(map(len, group.texts)) // CHARACTERS_PER_RUN) + 1
 
 
 def text_batches(

@@ -83,10 +83,11 @@ class WorkFigures:
             if truncated:
                 numbers[TRUNCATED.start] += 1
 
-    def ran(self, seconds: float) -> None:
-        """The model has run once."""
+    def ran(self, seconds: float, runs: int = 1) -> None:
+        """The model has run so many times in a row, for so long each on average."""
         with self._lock:
-            observe(self._numbers, RUN_SECONDS.start, seconds)
+            for _ in range(runs):
+                observe(self._numbers, RUN_SECONDS.start, seconds)
 
     def queued(self) -> None:
         """A job waits to be begun."""

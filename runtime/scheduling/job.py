@@ -17,6 +17,10 @@ Run = Any
 """What a step asks for. A run is opaque to jobs and threads: only batches look inside."""
 
 
+MayContinue = Callable[[int], bool]
+"""Whether a job that has done so many steps in this turn may do its next one at once."""
+
+
 class Step(NamedTuple):
     """A bounded amount of work was done, and this is what comes next."""
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Generic
 
 from runtime.scheduling.cost_class import Item, Priority
-from runtime.scheduling.lane import Lane
+from runtime.scheduling.lane import SHORT, Lane
 from runtime.scheduling.pace import Pace
 
 TURNS_UNTIL_PASSAGE = 5
 """Of so many turns, one goes to the passages where queries wait, too."""
+
+SIMILAR_STEPS = 4
+"""A job that has at most so many steps more than another waits while that one continues. Longer ones get their turns of
+five."""
 
 
 class JobQueue(Generic[Item]):
@@ -59,6 +63,14 @@ class JobQueue(Generic[Item]):
         if waits:
             self.add(item)
 
+    def may_continue(self, item: Item, steps: int) -> bool:
+        """Whether a job that was taken may do another step in this turn, in which it has done so many.
+
+        It may where only jobs of its priority wait that have about as many steps left, and none has fewer.
+        """
+        lane, other = self._lanes(item.priority)
+        return not other and lane.costs_within(item.cost - steps, item.cost + SIMILAR_STEPS)
+
     def measure(self, seconds: float) -> None:
         """A step of a job that has more took so long. Without any measure, no job is ever due."""
         self._pace.measure(seconds)
@@ -73,20 +85,23 @@ class JobQueue(Generic[Item]):
         item.begun = True
         return item
 
-    def take_short(self, priority: Priority, now: float) -> Item | None:
-        """Remove and return a job of one step, if there is one: of this priority before the other.
+    def take_short(self, priority: Priority, now: float, most: int = SHORT) -> Item | None:
+        """Remove and return a job of at most so many steps, if there is one: of this priority before the other.
 
         It goes along with a job whose turn it is, and is no turn of its own.
         """
-        lanes = (self._queries, self._passages) if priority is Priority.QUERY else (self._passages, self._queries)
-        for lane in lanes:
-            if (item := lane.take_short(now)) is not None:
+        for lane in self._lanes(priority):
+            if (item := lane.take_short(now, most)) is not None:
                 item.begun = True
                 return item
         return None
 
     def _lane(self, priority: Priority) -> Lane[Item]:
         return self._queries if priority is Priority.QUERY else self._passages
+
+    def _lanes(self, priority: Priority) -> tuple[Lane[Item], Lane[Item]]:
+        """The lane of this priority, and the other one."""
+        return (self._queries, self._passages) if priority is Priority.QUERY else (self._passages, self._queries)
 
     def _next_lane(self) -> Lane[Item]:
         if not self._queries:

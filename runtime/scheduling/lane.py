@@ -47,6 +47,10 @@ class Lane(Generic[Item]):
         """How many steps all jobs have left."""
         return self._steps
 
+    def costs_within(self, least: int, most: int) -> bool:
+        """Whether every job has at least and at most so many steps left; also if there is none."""
+        return not self._costs or (least <= self._costs[0] and self._costs[-1] <= most)
+
     def add(self, item: Item, first: bool = False) -> None:
         """Add the job to its class; see ``CostClass.add``."""
         jobs = self._classes.get(item.cost)
@@ -79,9 +83,9 @@ class Lane(Generic[Item]):
                 return self._take_of(due, now)
         return self._take_of(self._costs[0], now)
 
-    def take_short(self, now: float) -> Item | None:
-        """Remove and return the next job of one step, which is no turn; None if there is none."""
-        return self._take_of(SHORT, now) if self._short else None
+    def take_short(self, now: float, most: int = SHORT) -> Item | None:
+        """Remove and return the next job of the fewest steps, which is no turn; None if all have more than ``most``."""
+        return self._take_of(self._costs[0], now) if self._costs and self._costs[0] <= most else None
 
     def _take_of(self, cost: int, now: float) -> Item:
         jobs = self._classes[cost]

@@ -13,6 +13,7 @@ from runtime.errors import Unavailable
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
 from runtime.scheduling.job_queue import JobQueue
+from runtime.scheduling.lane import SHORT
 from runtime.scheduling.scheduler import FRESH_SHARE, USUAL_SECONDS
 
 JOBS_PER_CORE = 4
@@ -25,21 +26,21 @@ Part = Callable[[], Coroutine[Any, Any, None]]
 class Places(Protocol):
     """Where parts run: each keeps a place until it ends."""
 
-    def take(self) -> int | None:
-        """A place for the next part, by a number; None if all are taken."""
+    def take(self, is_short: bool = False) -> int | None:
+        """A place for the next part, by a number; None if all are taken. Some are for ``is_short`` requests alone."""
 
     def free(self, place: int) -> None:
         """A part has left this place."""
 
 
 class Room:
-    """Implements ``Places``: so many parts, all in one place."""
+    """Implements ``Places``: so many parts, all in one place, and some more that are reserved for short requests."""
 
-    def __init__(self, parts: int) -> None:
-        self._free = parts
+    def __init__(self, parts: int, reserved: int = 0) -> None:
+        self._free, self._reserved = parts + reserved, reserved
 
-    def take(self) -> int | None:
-        if not self._free:
+    def take(self, is_short: bool = False) -> int | None:
+        if self._free <= (0 if is_short else self._reserved):
             return None
         self._free -= 1
         return 0
@@ -86,7 +87,8 @@ class Parts:
     """Begins the parts of all requests. Belongs to the event loop's thread.
 
     Requests wait in a ``JobQueue``, where a part is a turn. So the request with the least left is next, one that was
-    begun is finished before another of its size begins, and one of five turns goes to the oldest.
+    begun is finished before another of its size begins, and one of five turns goes to the oldest. Where only reserved
+    places are free, a short request takes them.
     """
 
     def __init__(
@@ -95,9 +97,10 @@ class Parts:
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
         figures: WorkFigures | None = None,
+        short: int = SHORT,
     ) -> None:
-        """``seconds`` and ``figures``: as of ``Scheduler``."""
-        self.places, self._clock = places, clock
+        """``short``: what has so many parts left is short. ``seconds`` and ``figures``: as of ``Scheduler``."""
+        self.places, self._clock, self._short = places, clock, short
         self._seconds = seconds or USUAL_SECONDS
         self._figures = figures if figures is not None else WorkFigures()
         self._queue: JobQueue[Parted] = JobQueue(self._seconds * FRESH_SHARE)
@@ -124,11 +127,8 @@ class Parts:
 
     def _fill(self) -> None:
         """Begin parts as long as requests wait and places are free."""
-        while self._queue and (place := self.places.take()) is not None:
-            request = self._queue.take(self._clock())
-            if request is None:
-                self.places.free(place)
-                return
+        while self._queue and (taken := self._take()) is not None:
+            request, place = taken
             task = asyncio.create_task(self._run(request, request.take_part(place)))
             if request.has_parts:
                 self._queue.add(request)
@@ -136,6 +136,20 @@ class Parts:
             task.add_done_callback(request.tasks.discard)
             # NOTE: a callback, because a task that is cancelled before it begins never runs.
             task.add_done_callback(partial(self._end, place))
+
+    def _take(self) -> tuple[Parted, int] | None:
+        """The request that is next, and the place of its part; None if there is no place for any."""
+        now = self._clock()
+        if (place := self.places.take()) is not None:
+            request = self._queue.take(now)
+        elif (place := self.places.take(is_short=True)) is not None:
+            request = self._queue.take_short(Priority.QUERY, now, self._short)
+        else:
+            return None
+        if request is None:
+            self.places.free(place)
+            return None
+        return request, place
 
     def _end(self, place: int, task: asyncio.Task[None]) -> None:
         self.places.free(place)

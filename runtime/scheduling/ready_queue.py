@@ -96,6 +96,14 @@ class ReadyQueue(Generic[Item]):
             self._idle.append(mailbox)
         return mailbox.get()
 
+    def may_continue(self, job: Item, steps: int) -> bool:
+        """Whether a thread that has done so many steps of the job in this turn should do its next one at once.
+
+        See ``JobQueue.may_continue``. Where a thread is idle, the next step may get its core as well.
+        """
+        with self._lock:
+            return not self._idle and self._jobs.may_continue(job, steps)
+
     def take_more(self, first: Item, taken: int) -> Item | None:
         """Return a job of one step that goes along with the ``first`` of a batch.
 

@@ -7,13 +7,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
+from functools import partial
 from typing import Any, Generic, Protocol
 
 from runtime.errors import Unavailable
 from runtime.host.priority import lower_priority
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.cost_class import Priority
-from runtime.scheduling.job import Job, Result, Run, Steps
+from runtime.scheduling.job import Job, MayContinue, Result, Run, Steps
 from runtime.scheduling.lone_jobs import LoneJobs
 from runtime.scheduling.ready_queue import ReadyQueue
 
@@ -35,8 +36,15 @@ class Batch(Protocol):
     def add(self, run: Run) -> bool:
         """Add the run, or return False if it does not go with the others. An empty batch takes any run."""
 
-    def run(self, cores: int) -> Sequence[Any]:
-        """Return the result of each run, in order; for a run that failed, its exception."""
+    @property
+    def steps(self) -> int:
+        """How many steps of its first job ``run`` has done; at least 1."""
+
+    def run(self, cores: int, may_continue: MayContinue) -> Sequence[Any]:
+        """Return the result of each run, in order; for a run that failed, its exception.
+
+        A run that is several steps of its job asks ``may_continue`` before each but the first.
+        """
 
 
 class Scheduler(Generic[Result]):
@@ -45,9 +53,9 @@ class Scheduler(Generic[Result]):
     ``begin(item)`` returns the steps of a job; each does a bounded amount of work. A thread takes the job whose turn it
     is, and with it short ones as long as their runs go into one batch, up to its fair share of them, so that no other
     thread is left without. Unfinished jobs then rejoin the queue. The steps of one job run one after another, on any of
-    the threads. A batch may use all cores if nothing else is in flight and nothing else was when the last one began,
-    and one core otherwise. A job that was not begun before its deadline fails. ``submit`` belongs to the event loop's
-    thread.
+    the threads; one turn can be several of them, as long as ``ReadyQueue.may_continue`` allows it. A batch may use all
+    cores if nothing else is in flight and nothing else was when the last one began, and one core otherwise. A job that
+    was not begun before its deadline fails. ``submit`` belongs to the event loop's thread.
     """
 
     def __init__(
@@ -208,11 +216,14 @@ class Scheduler(Generic[Result]):
         job = self._queue.next()
         while job is not None:
             start = self._clock()
-            unfinished = self._take_turn(job)
-            job = self._queue.next(unfinished, self._clock() - start)
+            unfinished, steps = self._take_turn(job)
+            job = self._queue.next(unfinished, (self._clock() - start) / steps)
 
-    def _take_turn(self, first: Job[Result]) -> list[Job[Result]]:
-        """Advance the job by a step, with others whose runs go with its own. Returns the jobs that are unfinished."""
+    def _take_turn(self, first: Job[Result]) -> tuple[list[Job[Result]], int]:
+        """Advance the job, with others whose runs go with its own, by a step; alone, maybe by several.
+
+        Returns the jobs that are unfinished, and the number of steps.
+        """
         batch, taken = self._new_batch(), 0
         jobs: list[Job[Result]] = []
         job: Job[Result] | None = first
@@ -224,16 +235,16 @@ class Scheduler(Generic[Result]):
             if job.prepare():
                 self._deliver([job])
                 if job is first:
-                    return []
+                    return [], 1
             elif job.run is None and job is first:
-                return [job]
+                return [job], 1
             elif job.run is not None and batch.add(job.run):
                 jobs.append(job)
             else:
                 self._queue.put_back(job, first=job.run is not None)
                 break
             job = self._queue.take_more(first, taken) if batch.has_capacity else None
-        return self._run_together(batch, jobs) if jobs else []
+        return self._run_together(batch, jobs) if jobs else [], batch.steps
 
     def _run_together(self, batch: Batch, jobs: list[Job[Result]]) -> list[Job[Result]]:
         """Run the batch on as many cores as are free, and settle jobs that end. Returns those that are unfinished."""
@@ -249,12 +260,15 @@ class Scheduler(Generic[Result]):
     def _run_batch(self, batch: Batch, jobs: list[Job[Result]], cores: int) -> list[Job[Result]]:
         """Run the batch and resume its jobs. Returns those that are unfinished."""
         run, start = jobs[0].run, self._clock()
-        results = batch.run(cores)
-        self._figures.ran(self._clock() - start)
+        results = batch.run(cores, partial(self._may_continue, jobs[0]))
+        self._figures.ran((self._clock() - start) / batch.steps, batch.steps)
         have_ended = [job.resume(result) for job, result in zip(jobs, results, strict=True)]
-        if self._lone is not None and cores == self._cores and len(jobs) == 1:
+        if self._lone is not None and cores == self._cores and len(jobs) == batch.steps == 1:
             self._lone.measure(run, self._clock() - start)
         return [job for job, has_ended in zip(jobs, have_ended, strict=True) if not has_ended]
+
+    def _may_continue(self, job: Job[Result], steps: int) -> bool:
+        return job.is_wanted and self._queue.may_continue(job, steps)
 
     def _deliver(self, ended: list[Job[Result]]) -> None:
         """Settle the jobs on the event loop, which is woken once for all of them."""

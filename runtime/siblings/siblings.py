@@ -18,7 +18,7 @@ PER_THREAD = 2
 """A sibling has so many groups and requests in progress for each of its threads, at most, when it is asked for more:
 one that is computed, and one that waits."""
 
-MAX_CHARACTERS = 2048
+MAX_CHARACTERS = 4096
 """Of the texts of a group together. What is longer takes seconds, and stays."""
 
 PATIENCE_SECONDS = 10.0
@@ -50,7 +50,10 @@ class Siblings:
         requests_of: RequestsOf,
         patience: float = PATIENCE_SECONDS,
     ) -> None:
-        """``cores``: of each worker. ``submit``: runs a group here. ``in_flight``: the most groups of its own here."""
+        """``cores``: of each worker. ``submit``: runs a group here. ``in_flight``: the most groups of its own here.
+
+        Short requests may have more.
+        """
         self._mailboxes, self._own, self._cores, self._submit = mailboxes, own, cores, submit
         self._in_flight, self._requests_of, self._patience = in_flight, requests_of, patience
         # The groups that are in progress, by worker.
@@ -63,10 +66,13 @@ class Siblings:
         """Those of this worker, and of those that have nothing to do."""
         return self._cores[self._own] + sum(cores for _, cores, load in self._others() if load == 0)
 
-    def take(self) -> int | None:
-        """The worker that has the least to do for each of its threads, this one before others; None: all are busy."""
+    def take(self, is_short: bool = False) -> int | None:
+        """The worker that has the least to do for each of its threads, this one before others; None: all are busy.
+
+        Short requests may have one more here for each thread.
+        """
         found, least = None, float("inf")
-        if self._groups[self._own] < self._in_flight:
+        if self._groups[self._own] < self._in_flight + (self._cores[self._own] if is_short else 0):
             found, least = self._own, self._groups[self._own] / self._cores[self._own]
         for number, cores, load in self._others():
             if load < PER_THREAD * cores and load / cores < least:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from runtime.batches.split import split
 from runtime.errors import InferenceFailed, InvalidRequest
 from runtime.inference.engine import Engine
 from runtime.inference.token_batch import TokenBatch
-from runtime.inference.token_run import MAX_BATCH_TOKENS, TokenRun, Tokens
+from runtime.inference.token_run import MAX_BATCH_TOKENS, ConsecutiveRuns, TokenRun, Tokens
 from runtime.metrics.work_figures import WorkFigures
 from runtime.scheduling.job import Step
 from runtime.text.head import Head, normalize, normalize_rows
@@ -24,6 +25,9 @@ from runtime.text.pooling import is_mean, mean_of, means_of, only_token, pool, p
 from runtime.text.request import EmbedRequest
 from runtime.text.tokenizer import SHORT_TEXT_CHARACTERS, Tokenizer
 from runtime.text.windows import Window, Windowing, Windows
+
+MOST_CONSECUTIVE_RUNS = 4
+"""So many runs of a group follow each other in one turn at most."""
 
 Vector = NDArray[np.float32]
 Steps = Generator[Step, Tokens, Vector]
@@ -60,7 +64,7 @@ class Embedder:
         _check_finite(vector)
         return vector
 
-    def begin_group(self, group: Group) -> Generator[Step, Tokens, Embedded]:
+    def begin_group(self, group: Group) -> Generator[Step, Any, Embedded]:
         """The same for several texts: short ones share runs, up to the size of a batch, and a long one is a text alone.
 
         Raises as ``begin``; an ``InvalidRequest`` names the text.
@@ -73,15 +77,13 @@ class Embedder:
             if all_ids[index] is None:
                 alone[index], counts[index] = yield from self._named(group, index, text)
         # PERF: all at once, because after each run of the model, the caches have little of Python left.
-        runs = [
-            self._read_together(request, texts) for texts in self._runs([ids for ids in all_ids if ids is not None])
-        ]
+        batches = self._read_together(request, [ids for ids in all_ids if ids is not None])
         found: list[Vector] = []
-        for number, (batch, wanted) in enumerate(runs):
-            count = len(batch.ids)
-            results = yield Step(TokenRun(self._engine, batch, self._encoder.memory.of(count)), len(runs) - number)
-            found.append(self._pooled_apart(results, batch, wanted, request))
-            self._figures.computed(count, texts=len(batch.lengths))
+        while batches:
+            results = yield from self._results(batches[:MOST_CONSECUTIVE_RUNS], len(batches))
+            done, batches = batches[: len(results)], batches[len(results) :]
+            found.append(self._pooled_apart(results, done, request))
+            self._figures.computed(sum(len(batch.ids) for batch in done), texts=len(found[-1]))
         vectors = _in_order(found, alone)
         _check_finite(vectors)
         return Embedded(vectors, counts)
@@ -124,12 +126,15 @@ class Embedder:
         """Return how many windows the text probably has, by its length alone; at least 1."""
         return self._windows.estimate(request.prompt, request.text)
 
-    def _runs(self, texts: list[bytes]) -> list[list[bytes]]:
-        """The packed ids of texts in a row that share a run."""
-        if not texts or not self._engine.supports_batching:
-            return [[ids] for ids in texts]
-        parts = split(list(map(len, texts)), len(texts), MAX_BATCH_TOKENS * ID_BYTES)
-        return [texts[start:end] for start, end in parts]
+    def _results(self, batches: list[TokenBatch], left: int) -> Generator[Step, Any, list[Tokens]]:
+        """What the first batches want: all, or as many as were run in one turn. The run of a single one is shared."""
+        memory = self._encoder.memory.of(max(len(batch.ids) for batch in batches))
+        if len(batches) == 1:
+            return [(yield Step(TokenRun(self._engine, batches[0], memory), left))]
+        # Of width float32 numbers each.
+        kept = sum(batch.results for batch in batches[:-1]) * self._encoder.width * np.dtype(np.float32).itemsize
+        results: list[Tokens] = yield Step(ConsecutiveRuns(self._engine, batches, memory + kept), left)
+        return results
 
     def _named(self, group: Group, index: int, text: str) -> Generator[Step, Tokens, tuple[Vector, int]]:
         """A text of the group alone."""
@@ -185,14 +190,13 @@ class Embedder:
         skip = request.skipped_tokens if batch.rows is None else 0
         return self._head.apply(pool(results, request.pooling, skip))
 
-    def _pooled_apart(
-        self, results: Tokens, batch: TokenBatch, wanted: list[int | None], request: EmbedRequest
-    ) -> Vector:
-        """The vectors of several texts, (texts, dim), with the bits that each has alone."""
-        if batch.pooled is not None:
-            vectors = self._rest.apply_all(results)
+    def _pooled_apart(self, results: list[Tokens], batches: list[TokenBatch], request: EmbedRequest) -> Vector:
+        """The vectors of the texts of several batches, (texts, dim), with the bits that each has alone."""
+        if batches[0].pooled is not None:
+            vectors = self._rest.apply_all(np.concatenate(results))
         else:
-            vectors = self._head.apply_all(_pool_apart(results, batch, wanted, request))
+            pooled = [_pool_apart(tokens, batch, request) for tokens, batch in zip(results, batches, strict=True)]
+            vectors = self._head.apply_all(np.concatenate(pooled))
         if request.dimensions is None:
             return vectors
         vectors = vectors[:, : request.dimensions]
@@ -202,8 +206,10 @@ class Embedder:
         """The ids up to the first end, with it."""
         return ids[: ids.index(self._end) + 1] if self._end is not None and self._end in ids else ids
 
-    def _read_together(self, request: EmbedRequest, texts: list[bytes]) -> tuple[TokenBatch, list[int | None]]:
-        """The batch of several texts, and the only token that is wanted of each; None, or no list: all are."""
+    def _read_together(self, request: EmbedRequest, texts: list[bytes]) -> list[TokenBatch]:
+        """The batches of several texts. Of each text, all tokens are wanted, or the only one that pooling reads."""
+        if not texts:
+            return []
         if self._end is not None:
             texts = [pack(self._to_end(unpack(ids))) for ids in texts]
         pooling, skip, lengths = request.pooling, request.skipped_tokens, [len(ids) // ID_BYTES for ids in texts]
@@ -213,7 +219,8 @@ class Embedder:
         batch = TokenBatch.of_texts(texts, wanted)
         if self._engine.pools and is_mean(pooling):
             batch = batch.pooling(means_of(pooling, skip, lengths), self._normalizes)
-        return batch, wanted
+        most_texts = len(texts) if self._engine.supports_batching else 1
+        return batch.split(split(lengths, most_texts, MAX_BATCH_TOKENS))
 
     def _read_by(self, request: EmbedRequest, ids: list[int]) -> TokenBatch:
         """The batch of one text, of which the tokens are wanted that the request's pooling reads."""
@@ -225,15 +232,17 @@ class Embedder:
         return batch
 
 
-def _pool_apart(tokens: Tokens, batch: TokenBatch, wanted: list[int | None], request: EmbedRequest) -> Vector:
+def _pool_apart(tokens: Tokens, batch: TokenBatch, request: EmbedRequest) -> Vector:
     """The pooled tokens of several texts, (texts, width), from the embeddings that are wanted of each."""
     lengths: list[int] = batch.lengths.tolist()
+    pooling, skipped = request.pooling, request.skipped_tokens
     if batch.rows is None:
-        return pool_each(tokens, lengths, request.pooling, request.skipped_tokens)
+        return pool_each(tokens, lengths, pooling, skipped)
     each, start = [], 0
-    for length, token in zip(lengths, wanted, strict=True):
-        end, skip = (start + length, request.skipped_tokens) if token is None else (start + 1, 0)
-        each.append(pool(tokens[start:end], request.pooling, skip))
+    for length in lengths:
+        wants_all = only_token(pooling, skipped, length) is None
+        end, skip = (start + length, skipped) if wants_all else (start + 1, 0)
+        each.append(pool(tokens[start:end], pooling, skip))
         start = end
     return np.stack(each)
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from runtime.scheduling.job import Step, Steps
+from runtime.scheduling.job import MayContinue, Step, Steps
 from runtime.scheduling.scheduler import Batch, Scheduler
 from tests.support.patience import PATIENCE
 
@@ -22,8 +22,15 @@ NOTHING = Step(lambda cores: None, 1)
 """A step whose run does nothing."""
 
 
+def ends_turn(steps: int) -> bool:
+    """Lets no job continue. Of the type ``MayContinue``."""
+    return False
+
+
 class CallBatch:
     """Runs are functions of the number of cores. ``capacity`` runs go into one batch."""
+
+    steps = 1
 
     def __init__(self, capacity: int = 1, sizes: list[int] | None = None) -> None:
         self._capacity, self._sizes = capacity, sizes
@@ -39,7 +46,7 @@ class CallBatch:
         self._runs.append(run)
         return True
 
-    def run(self, cores: int) -> list[object]:
+    def run(self, cores: int, may_continue: MayContinue) -> list[object]:
         if self._sizes is not None:
             self._sizes.append(len(self._runs))
         return [self._result(run, cores) for run in self._runs]

@@ -167,15 +167,16 @@ def test_each_thread_has_as_many_groups_and_their_lengths_differ_by_less_than_tw
 
 def test_no_more_groups_are_in_flight_than_allowed():
     jobs = Jobs()
-    embed(jobs, [f"text {number}" for number in range(20 * GROUP_TEXTS)], in_flight=3)
-    assert jobs.most == 3
+    embed(jobs, [f"text {number}" for number in range(20 * GROUP_TEXTS)], cores=2, in_flight=3)
+    # With its last two groups, a request is short.
+    assert jobs.most == 3 + 2
     assert all(sum(map(len, group.texts)) <= GROUP_CHARACTERS for group in jobs.groups)
 
 
 def test_a_bad_text_is_named_by_its_first_index_and_ends_the_request():
     jobs = Jobs(bad="bad")
-    texts = [*(f"text {number}" for number in range(40)), "bad", "bad", *(f"more {number}" for number in range(400))]
-    with pytest.raises(InvalidRequest, match=r"^input\[40\]: it is bad$"):
+    texts = [*(f"text {number}" for number in range(80)), "bad", "bad", *(f"more {number}" for number in range(400))]
+    with pytest.raises(InvalidRequest, match=r"^input\[80\]: it is bad$"):
         embed(jobs, texts, in_flight=1)
     assert len(jobs.groups) == 2
     assert jobs.in_flight == 0
@@ -217,6 +218,26 @@ def test_a_small_request_does_not_wait_for_all_of_a_large_one():
     assert all_groups == math.ceil(3200 / GROUP_TEXTS) + 1
 
 
+def test_short_requests_have_places_that_long_ones_do_not_take():
+    """As many as threads: one of a group for each thread, or several of one."""
+
+    async def run() -> None:
+        jobs = Jobs(held=True)
+        batcher = Batcher(jobs.submit, 2, 3)
+        many = [f"text {number}" for number in range(20 * GROUP_TEXTS)]
+        tasks = [asyncio.create_task(batcher.embed(request(texts))) for texts in (many, many[::-1])]
+        await turns()
+        assert jobs.in_flight == 3
+        tasks += [asyncio.create_task(batcher.embed(request(texts))) for texts in (["a", "b"], ["c"])]
+        await turns()
+        assert [list(group.texts) for group in jobs.groups[3:]] == [["a"], ["b"]]
+        jobs.go.set()
+        await asyncio.gather(*tasks)
+        assert jobs.most == 5
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("is_query", [True, False])
 def test_queries_are_submitted_as_such(is_query: bool):
     jobs = Jobs()
@@ -230,12 +251,13 @@ def test_a_request_that_was_not_begun_by_its_deadline_is_refused_and_one_that_wa
         figures.open(row)
         batcher = Batcher(jobs.submit, 1, 1, figures=figures)
         now = asyncio.get_running_loop().time()
-        first = asyncio.create_task(batcher.embed(request(["a"]), now + 0.01))
+        # One has the only place, and the other the one that is reserved.
+        begun = [asyncio.create_task(batcher.embed(request([text]), now + 0.01)) for text in ("a", "b")]
         await turns()
         with pytest.raises(Unavailable):
-            await batcher.embed(request(["b"]), now + 0.01)
+            await batcher.embed(request(["c"]), now + 0.01)
         jobs.go.set()
-        assert len((await first).vectors) == 1
+        assert [len(found.vectors) for found in await asyncio.gather(*begun)] == [1, 1]
         figures.publish()
         assert row[MISSED.start] == 1
 

@@ -9,8 +9,9 @@ from runtime.clip.tower_batch import TowerBatch
 from runtime.images.outline import Outline
 from runtime.images.refusals import Truncated
 from runtime.inference.token_batch import TokenBatch
-from runtime.inference.token_run import TokenRun
+from runtime.inference.token_run import ConsecutiveRuns, TokenRun
 from runtime.scheduling.memory_budget import MemoryBudget
+from tests.support.scheduling import ends_turn
 
 OUTLINE = Outline("PNG", 1, 1, ())
 
@@ -56,7 +57,16 @@ def test_texts_share_a_run():
     runs = batch()
     assert runs.add(a_text(1, 2))
     assert runs.add(a_text(3))
-    assert [result.tolist() for result in runs.run(1)] == [[[1], [2]], [[3]]]
+    assert [result.tolist() for result in runs.run(1, ends_turn)] == [[[1], [2]], [[3]]]
+
+
+def test_consecutive_runs_of_texts_are_steps_of_a_turn():
+    runs = batch()
+    assert runs.add(ConsecutiveRuns(ENGINE, [TokenBatch.of([number]) for number in (1, 2, 3)], 10))
+    assert not runs.has_capacity
+    assert not runs.add(an_image())
+    assert [result.tolist() for result in runs.run(1, lambda steps: steps < 2)[0]] == [[[1]], [[2]]]
+    assert runs.steps == 2
 
 
 def test_an_image_runs_alone_on_the_cores_that_there_are():
@@ -65,7 +75,8 @@ def test_an_image_runs_alone_on_the_cores_that_there_are():
     assert not runs.has_capacity
     assert not runs.add(an_image())
     assert not runs.add(a_text(1))
-    assert [result.tolist() for result in runs.run(2)] == [[2]]
+    assert [result.tolist() for result in runs.run(2, ends_turn)] == [[2]]
+    assert runs.steps == 1
 
 
 def test_no_image_joins_texts():
@@ -73,11 +84,11 @@ def test_no_image_joins_texts():
     runs.add(a_text(1))
     assert runs.has_capacity
     assert not runs.add(an_image())
-    assert len(runs.run(1)) == 1
+    assert len(runs.run(1, ends_turn)) == 1
 
 
 def test_a_failure_is_the_images_own():
     failure = Truncated("PNG")
     runs = batch()
     runs.add(an_image(failure))
-    assert runs.run(1) == [failure]
+    assert runs.run(1, ends_turn) == [failure]

@@ -67,6 +67,35 @@ def test_pooled_vectors_are_one_for_each_text():
     assert TokenBatch.joined([TokenBatch.of([5]), TokenBatch.of([6])]).pooled is None
 
 
+@given(st.lists(st.tuples(st.integers(1, 5), st.booleans()), min_size=1, max_size=8), st.data())
+def test_the_parts_of_a_batch_are_batches_of_its_texts(texts: list[tuple[int, bool]], data: st.DataObject):
+    """Each text has some tokens, and its last one is wanted or all are."""
+    ids = [list(range(10 * number, 10 * number + length)) for number, (length, _) in enumerate(texts)]
+    wanted = [length - 1 if one else None for length, one in texts]
+    ends = sorted({len(texts), *data.draw(st.sets(st.integers(1, len(texts))))})
+    parts = list(zip([0, *ends], ends, strict=False))
+
+    def of(start: int, end: int) -> TokenBatch:
+        packed = [np.asarray(each, np.int64).tobytes() for each in ids[start:end]]
+        means = [(0, len(each)) for each in ids[start:end]]
+        return TokenBatch.of_texts(packed, wanted[start:end]).pooling(means, True)
+
+    for found, (start, end) in zip(of(0, len(texts)).split(parts), parts, strict=True):
+        expected = of(start, end)
+        assert found.ids.tolist() == expected.ids.tolist()
+        assert found.lengths.tolist() == expected.lengths.tolist()
+        assert found.wanted_rows.tolist() == expected.wanted_rows.tolist()
+        assert found.pooled is not None
+        assert expected.pooled is not None
+        assert found.pooled.tolist() == expected.pooled.tolist()
+
+
+def test_the_parts_of_a_batch_have_its_types():
+    types = np.asarray([0, 1, 1, 0, 1], np.int64)
+    batch = TokenBatch(np.arange(5), np.asarray([3, 2], np.int64), types)
+    assert [part.token_types.tolist() for part in batch.split([(0, 1), (1, 2)])] == [[0, 1, 1], [0, 1]]
+
+
 def test_which_tokens_are_wanted():
     every, only = TokenBatch.of([5, 6, 7]), TokenBatch.of([8, 9]).wanting(1)
     assert (every.wanted, every.rows, every.wanted_rows.tolist()) == (3, None, [0, 1, 2])

@@ -97,6 +97,30 @@ def test_queries_come_before_passages_which_get_a_turn_of_five():
     assert names(queue_of(*passages, *queries)) == "q q q q p q q q q p q q p"
 
 
+@pytest.mark.parametrize(
+    ("waiting", "may_continue"),
+    [
+        ([], True),
+        ([Task(cost=4)], True),
+        ([Task(cost=7), Task(cost=5)], True),
+        ([Task(cost=3)], False),
+        ([Task(cost=10)], True),
+        ([Task(cost=11)], False),
+        ([Task(cost=6), Task(cost=1)], False),
+        ([Task(cost=6, priority=QUERY)], False),
+    ],
+)
+def test_a_job_continues_in_its_turn_where_those_that_wait_are_similar(waiting: list[Task], may_continue: bool):
+    """Of 6 steps it has done 2: one with less than 4 is next, and one with more than 10 has turns of its own."""
+    assert queue_of(*waiting).may_continue(Task(cost=6), 2) == may_continue
+
+
+def test_a_query_continues_in_its_turn_where_no_passage_waits():
+    query = Task(cost=3, priority=QUERY)
+    assert queue_of(Task(cost=3, priority=QUERY)).may_continue(query, 1)
+    assert not queue_of(Task(cost=3)).may_continue(query, 1)
+
+
 def test_a_long_query_comes_before_a_short_passage():
     assert names(queue_of(Task("p"), Task("q", 50, QUERY))) == "q p"
 
@@ -231,3 +255,11 @@ def test_no_job_is_lost_or_given_out_twice_whatever_happens(operations: list[tup
     while (task := queue.take(now)) is not None:
         left[id(task)] += 1
     assert left == Counter(map(id, waiting))
+
+
+def test_a_short_job_is_one_of_the_fewest_steps_up_to_a_number():
+    queue = queue_of(Task("c", 3), Task("q", 3, QUERY), Task("b", 2))
+    assert queue.take_short(PASSAGE, 0.0, 1) is None
+    taken = [queue.take_short(PASSAGE, 0.0, 3) for _ in range(4)]
+    assert [task.name if task is not None else None for task in taken] == ["b", "c", "q", None]
+    assert queue.steps == 0

@@ -214,3 +214,17 @@ def test_closing_ends_threads_that_are_idle(threads: int):
         wait_until_idle(queue, threads)
         queue.close()
         assert [future.result(PATIENCE) for future in waiting] == [None] * threads
+
+
+def test_a_job_continues_in_its_turn_only_while_every_other_thread_is_busy():
+    queue = filled(1, threads=2)
+    job = queue.next()
+    assert job is not None
+    assert queue.may_continue(job, 1)
+    with ThreadPoolExecutor(1) as pool:
+        other = pool.submit(queue.next)
+        wait_until_idle(queue, 1)
+        assert not queue.may_continue(job, 1)
+        queue.close()
+        assert other.result(PATIENCE) is None
+    assert queue.may_continue(job, 1)

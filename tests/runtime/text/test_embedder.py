@@ -165,14 +165,25 @@ def test_only_short_texts_of_a_group_share_a_run(tokenizer: Tokenizer, engine: P
 
 
 def test_a_run_of_a_list_takes_the_memory_of_its_tokens(tokenizer: Tokenizer, engine: PlainEngine):
-    """Five texts of 50 tokens, two of which share a run."""
-    texts = [" ".join(letter * 48) for letter in "abcde"]
+    """Eleven texts of 50 tokens, two of which share a run: at most four runs follow each other, and all but the last of
+    these leave their results."""
+    texts = [" ".join(letter * 48) for letter in "abcdefghija"]
     made = embedder(tokenizer, engine, max_tokens=64)
     steps = made.begin_group(Group(texts, [f"texts[{index}]" for index in range(len(texts))], a_request("")))
-    runs = [next(steps).run]
-    runs += [steps.send(engine.run(runs[-1].batch, 1)).run for _ in range(2)]
-    memory = an_encoder().memory
-    assert [(run.tokens, run.memory) for run in runs] == [(count, memory.of(count)) for count in (100, 100, 50)]
+    first = next(steps)
+    second = steps.send([engine.run(batch, 1) for batch in first.run.batches])
+    last = steps.send([engine.run(second.run.batches[0], 1)])
+    memory, result = an_encoder().memory, engine.run(first.run.batches[0], 1).nbytes
+    assert [(step.left, step.run.tokens, step.run.memory) for step in (first, second, last)] == [
+        (6, 100, memory.of(100) + 3 * result),
+        (2, 100, memory.of(100) + result),
+        (1, 50, memory.of(50)),
+    ]
+    assert [len(step.run.batches) for step in (first, second)] == [4, 2]
+    with pytest.raises(StopIteration) as end:
+        steps.send(engine.run(last.run.batch, 1))
+    alone = [embed(made, replace(a_request(""), text=text), 1) for text in texts]
+    np.testing.assert_array_equal(end.value.value.vectors, alone)
 
 
 def embed(embedder: Embedder, request: EmbedRequest, cores: int) -> np.ndarray:
