@@ -26,15 +26,14 @@ class Head:
 
     def __init__(self, layers: tuple[Layer, ...], tensors: dict[str, Array]) -> None:
         """Raises ``BundleError`` for tensors that are missing or do not fit each other."""
+        self._described, self._tensors = layers, tensors
         self._layers = tuple(_prepare(layer, tensors) for layer in layers)
 
     def after_normalizing(self) -> Head | None:
         """The layers after the first one, if that normalizes; None: it does not."""
         if self._layers[:1] != (normalize,):
             return None
-        rest = Head((), {})
-        rest._layers = self._layers[1:]
-        return rest
+        return Head(self._described[1:], self._tensors)
 
     def apply(self, vector: Array) -> Array:
         """Apply the layers: (width,) to (dim,)."""
