@@ -18,8 +18,8 @@ from runtime.scheduling.memory_budget import MemoryBudget
 Tokens = NDArray[np.float32]
 
 MAX_BATCH_TOKENS = 128
-"""A batch of several texts has at most this many tokens, which is the kernels' block of rows. Larger batches would save
-nothing, and their first texts would wait."""
+"""A batch of several texts has at most this many tokens, which is the kernels' block of rows. Larger ones would save a
+little of the Python around them, and other texts would wait longer."""
 
 
 @dataclass(frozen=True)
