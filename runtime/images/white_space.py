@@ -21,9 +21,9 @@ def without_space(text: bytes) -> bytes:
 
 
 def without_space_of_literal(literal: memoryview) -> bytes:
-    """The other characters of what JSON writes so, if they are base64's. If not, there are bytes beyond ASCII.
+    """The other characters of the text. What is escaped, and no slash, is a byte beyond ASCII here: base64 has none.
 
-    ``literal``: ASCII, and every escape has two bytes.
+    ``literal``: as JSON writes the text, in ASCII; every escape has two bytes.
     """
     # NOTE: two backslashes mean one, which is none of base64's characters, and the second one here is beyond ASCII.
     # So escapes need no parity.
