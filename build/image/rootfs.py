@@ -136,7 +136,14 @@ UNUSED_OF_OTHERS = (
     Unused("benchmarks", ("falcon/bench",)),
     Unused("sources and types for compilers and editors", tuple(f"**/*.{kind}" for kind in ("c", "h", "p[xy][dix]"))),
     Unused("console scripts", ("bin",)),
+    Unused("base64 without the compiled module, and its benchmark", ("pybase64/_fallback.py", "pybase64/__main__.py")),
 )
+
+UNREAD_FORMATS = (
+    *("Avif", "Blp", "Dds", "Eps", "Fits", "Fli", "Fpx", "Icns", "Ico", "Im", "Jpeg2K", "Mic", "Msp", "Palm", "Pcx"),
+    *("Pdf", "Psd", "Qoi", "Sgi", "Spider", "Tga", "Wmf", "Xpm"),
+)
+"""As the names of Pillow's modules begin. The runtime asks for the formats that it reads one by one."""
 
 UNUSED_OF_PILLOW = (
     Unused(
@@ -145,6 +152,19 @@ UNUSED_OF_PILLOW = (
             *(f"PIL/_{name}.*.so" for name in ("avif", "imagingcms", "imagingft", "imagingtk")),
             *(f"pillow.libs/lib{name}-*" for name in ("avif", "freetype", "harfbuzz", "lcms2", "png16")),
             "pillow.libs/libbrotli*",
+        ),
+    ),
+    Unused(
+        "Pillow's modules for these",
+        (
+            *(
+                f"PIL/Image{name}.py"
+                for name in ("Cms", "Draw", "Draw2", "Font", "Grab", "Qt", "Show", "Text", "Tk", "Win")
+            ),
+            *(f"PIL/{name}ImagePlugin.py" for name in UNREAD_FORMATS),
+            "PIL/PSDraw.py",
+            "PIL/PdfParser.py",
+            "PIL/WalImageFile.py",
         ),
     ),
 )
