@@ -147,20 +147,17 @@ UNREAD_FORMATS = (
 
 UNUSED_OF_PILLOW = (
     Unused(
-        "Pillow's text, color profiles and windows, and formats that are not read",
+        "Pillow's text and windows, and formats that are not read",
         (
-            *(f"PIL/_{name}.*.so" for name in ("avif", "imagingcms", "imagingft", "imagingtk")),
-            *(f"pillow.libs/lib{name}-*" for name in ("avif", "freetype", "harfbuzz", "lcms2", "png16")),
+            *(f"PIL/_{name}.*.so" for name in ("avif", "imagingft", "imagingtk")),
+            *(f"pillow.libs/lib{name}-*" for name in ("avif", "freetype", "harfbuzz", "png16")),
             "pillow.libs/libbrotli*",
         ),
     ),
     Unused(
         "Pillow's modules for these",
         (
-            *(
-                f"PIL/Image{name}.py"
-                for name in ("Cms", "Draw", "Draw2", "Font", "Grab", "Qt", "Show", "Text", "Tk", "Win")
-            ),
+            *(f"PIL/Image{name}.py" for name in ("Draw", "Draw2", "Font", "Grab", "Qt", "Show", "Text", "Tk", "Win")),
             *(f"PIL/{name}ImagePlugin.py" for name in UNREAD_FORMATS),
             "PIL/PSDraw.py",
             "PIL/PdfParser.py",

@@ -11,10 +11,12 @@ from build.image import rootfs
 from tests.support.paths import ROOT
 
 PROGRAM = """
+import io
 import sys
 from pathlib import Path
 
 import PIL
+import PIL.Image
 from runtime.images.decoder import OPENERS, decode
 from runtime.images.sniff import read_outline
 from sections.pixels import PixelInput
@@ -23,11 +25,15 @@ outlines = [read_outline(path.read_bytes(), 1 << 26) for path in sorted(Path("te
 for outline in outlines:
     decode(outline, PixelInput(224, 224, 1 / 255, (0, 0, 0), (1, 1, 1)))
 assert {outline.format for outline in outlines} == set(OPENERS)
+for mode in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "I", "I;16", "F"):
+    file = io.BytesIO()
+    PIL.Image.new(mode, (9, 9)).save(file, "TIFF")
+    decode(read_outline(file.getvalue(), 1 << 26), PixelInput(224, 224, 1 / 255, (0, 0, 0), (1, 1, 1)))
 print(Path(PIL.__file__).parent.parent)
 """
 
 
-def test_every_sample_is_read_without_what_images_leave_out(tmp_path: Path):
+def test_every_sample_and_every_mode_is_read_without_what_images_leave_out(tmp_path: Path):
     (packages,) = (RUNTIME_PYTHON.parent.parent / "lib").glob("python3*/site-packages")
     for name in ("PIL", "pillow.libs"):
         shutil.copytree(packages / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
